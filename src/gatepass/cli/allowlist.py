@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from gatepass.cli.installation import opened
+from gatepass.cli.installation import changing, reading
 from gatepass.cli.output import (
     AsJson,
     as_sent,
     print_json,
+    print_result,
     print_table,
     printable,
-    warn_unconfirmed,
     when,
 )
 from gatepass.cli.tree import app
@@ -34,10 +34,10 @@ CompanyName = Annotated[str, typer.Option("--company", help="The company's name.
 @group.command()
 def show(company: CompanyName, json: AsJson = False) -> None:
     """Show a company's allowlist: the networks its account can be used from."""
-    with opened() as node, node.database.read(node.clock.now()) as reading:
-        found = allowlist.show(reading, Actor.command_line(), _named(reading, company).id)
+    with reading() as transaction:
+        found = allowlist.show(transaction, Actor.command_line(), _named(transaction, company).id)
     if json:
-        print_json(as_sent(Allowlist.model_validate(found)))
+        print_json(as_sent(Allowlist, found))
     elif found.entries:
         _print(found.entries)
     else:
@@ -53,14 +53,11 @@ def show(company: CompanyName, json: AsJson = False) -> None:
 @group.command()
 def clear(company: CompanyName, json: AsJson = False) -> None:
     """Remove a company's allowlist at once, also one on trial."""
-    with opened(accept_clock=True) as node, node.database.write(node.clock.now()) as change:
+    with changing() as change:
         found = _named(change, company)
         lifted = allowlist.replace(change, Actor.command_line(), found.id, [])
-    warn_unconfirmed(change)
-    if json:
-        print_json(as_sent(Allowlist.model_validate(lifted)))
-    else:
-        typer.echo(f"{printable(found.name)} can be used from anywhere again.", err=True)
+    sentence = f"{printable(found.name)} can be used from anywhere again."
+    print_result(json, Allowlist, lifted, sentence)
 
 
 def _named(reading: Reading, name: str) -> Company:

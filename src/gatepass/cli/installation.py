@@ -1,14 +1,23 @@
 """Opens the installation for a command: settings, catalogue and node."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
+from gatepass.cli.output import warn_unconfirmed
 from gatepass.core.catalogue import Catalogue, CatalogueError, parse_catalogue
 from gatepass.core.errors import Misconfigured
 from gatepass.node.node import Node, open_node
+from gatepass.registry.actor import Actor
+from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.paging import LARGEST_PAGE, Page, each
 from gatepass.registry.storage.schema import SchemaState, schema_state
 from gatepass.settings import Settings
+
+T = TypeVar("T")
 
 _LARGEST_CATALOGUE = 1 << 20
 
@@ -87,3 +96,25 @@ def opened(
         yield node
     finally:
         node.database.close()
+
+
+@contextmanager
+def reading() -> Iterator[Reading]:
+    """A read transaction in the installation, for one command."""
+    with opened() as node, node.database.read(node.clock.now()) as transaction:
+        yield transaction
+
+
+@contextmanager
+def changing() -> Iterator[Change]:
+    """A change of the installation, for one command; warns afterwards if it is unconfirmed."""
+    with opened() as node, node.database.write(node.clock.now()) as change:
+        yield change
+    warn_unconfirmed(change)
+
+
+def every(list_: Callable[..., Page[T]], *, most: int | None = None, **filters: Any) -> list[T]:
+    """The records that an operation of the registry lists for the command line, at most *most*."""
+    with reading() as transaction:
+        page = partial(list_, transaction, Actor.command_line(), limit=LARGEST_PAGE, **filters)
+        return list(islice(each(lambda cursor: page(cursor=cursor)), most))

@@ -2,12 +2,10 @@
 
 import typer
 
-from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_json, print_table
+from gatepass.cli.installation import every
+from gatepass.cli.output import AsJson, print_list
 from gatepass.cli.tree import app
-from gatepass.registry.actor import Actor
 from gatepass.registry.replication import node_status
-from gatepass.registry.storage.paging import each
 from gatepass.web.api.nodes import Node
 
 group = typer.Typer(help="Nodes and embedded verifiers.", no_args_is_help=True)
@@ -22,27 +20,20 @@ def _node() -> None:
 @group.command("list")
 def list_(json: AsJson = False) -> None:
     """List nodes and embedded verifiers with their state and revision."""
-    with opened() as node, node.database.read(node.clock.now()) as reading:
-        actor = Actor.command_line()
-        found = list(each(lambda cursor: node_status.list_(reading, actor, cursor=cursor)))
-    if json:
-        items = [as_sent(Node.model_validate(known)) for known in found]
-        print_json({"items": items, "next": None})
-        return
-    print_table(
+    print_list(
+        json,
+        Node,
+        every(node_status.list_),
         ("Name", "Kind", "State", "Revision", "Behind", "Last synced", "Version", "Address", "Id"),
-        (
-            (
-                known.name,
-                known.kind,
-                known.state,
-                str(known.revision),
-                str(known.behind_by),
-                f"{known.synced_ms / 1000:.1f} s ago",
-                known.version,
-                known.address or "-",
-                known.id,
-            )
-            for known in found
+        lambda node: (
+            node.name,
+            node.kind,
+            node.state,
+            str(node.revision),
+            str(node.behind_by),
+            f"{node.synced_ms / 1000:.1f} s ago",
+            node.version,
+            node.address or "-",
+            node.id,
         ),
     )

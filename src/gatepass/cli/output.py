@@ -4,8 +4,8 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -15,6 +15,8 @@ from rich.text import Text
 
 from gatepass.registry.storage.database import Change
 from gatepass.web.times import format_time
+
+T = TypeVar("T")
 
 _WIDEST = 100_000
 # C1 controls and characters that reorder text. JSON itself escapes C0 controls.
@@ -34,10 +36,31 @@ def print_json(value: Any) -> None:
     typer.echo(_unprintable.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def as_sent(record: BaseModel) -> dict[str, Any]:
-    """A record as the REST API sends it."""
-    sent: dict[str, Any] = record.model_dump(mode="json")
-    return sent
+def as_sent(model: type[BaseModel], record: object) -> dict[str, Any]:
+    """A record of the registry as the REST API sends it, by its *model*."""
+    return model.model_validate(record).model_dump(mode="json")
+
+
+def print_result(json: bool, model: type[BaseModel], record: object, sentence: str) -> None:
+    """Print *record* as JSON; else say *sentence* on stderr."""
+    if json:
+        print_json(as_sent(model, record))
+    else:
+        typer.echo(sentence, err=True)
+
+
+def print_list(
+    json: bool,
+    model: type[BaseModel],
+    records: Sequence[T],
+    columns: Sequence[str],
+    row: Callable[[T], Sequence[str]],
+) -> None:
+    """Print *records* as the REST API would list them, or as a table: *columns* and their cells."""
+    if json:
+        print_json({"items": [as_sent(model, record) for record in records], "next": None})
+    else:
+        print_table(columns, map(row, records))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

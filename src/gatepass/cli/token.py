@@ -1,26 +1,24 @@
 """``gatepass token``: list, show and deactivate access tokens of all companies."""
 
 from enum import StrEnum
-from itertools import islice
 from typing import Annotated
 
 import typer
 
-from gatepass.cli.installation import opened
+from gatepass.cli.installation import changing, every, reading
 from gatepass.cli.output import (
     AsJson,
     as_sent,
     print_facts,
     print_json,
-    print_table,
+    print_list,
+    print_result,
     printable,
-    warn_unconfirmed,
     when,
 )
 from gatepass.cli.tree import app
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
-from gatepass.registry.storage.paging import LARGEST_PAGE, each
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.search import list_ as search
 from gatepass.web.api.access_tokens import AccessToken
@@ -53,35 +51,18 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """List access tokens, newest first."""
-    with opened() as node, node.database.read(node.clock.now()) as reading:
-        actor = Actor.command_line()
-        tokens = each(
-            lambda cursor: search(
-                reading,
-                actor,
-                q=q or None,
-                status=None if status is None else status.value,
-                limit=LARGEST_PAGE,
-                cursor=cursor,
-            )
-        )
-        found = list(islice(tokens, limit))
-    if json:
-        items = [as_sent(AccessToken.model_validate(token)) for token in found]
-        print_json({"items": items, "next": None})
-        return
-    print_table(
+    print_list(
+        json,
+        AccessToken,
+        every(search, most=limit, q=q or None, status=status),
         ("Id", "Label", "Kind", "Status", "Permissions", "Expires"),
-        (
-            (
-                token.id,
-                token.label,
-                token.kind,
-                token.status,
-                " ".join(token.permissions),
-                when(token.expires_at),
-            )
-            for token in found
+        lambda token: (
+            token.id,
+            token.label,
+            token.kind,
+            token.status,
+            " ".join(token.permissions),
+            when(token.expires_at),
         ),
     )
 
@@ -89,11 +70,11 @@ def list_(
 @group.command()
 def show(id: Id, json: AsJson = False) -> None:
     """Show an access token, without its text."""
-    with opened() as node, node.database.read(node.clock.now()) as reading:
-        token = access_tokens.get(reading, Actor.command_line(), id)
-        company = companies.get(reading, token.company)
+    with reading() as transaction:
+        token = access_tokens.get(transaction, Actor.command_line(), id)
+        company = companies.get(transaction, token.company)
     if json:
-        print_json(as_sent(AccessToken.model_validate(token)))
+        print_json(as_sent(AccessToken, token))
         return
     used = token.last_used
     print_facts(
@@ -121,10 +102,7 @@ def show(id: Id, json: AsJson = False) -> None:
 @group.command()
 def deactivate(id: Id, json: AsJson = False) -> None:
     """Deactivate an access token for good, at once."""
-    with opened() as node, node.database.write(node.clock.now()) as change:
+    with changing() as change:
         token = access_tokens.deactivate(change, Actor.command_line(), id)
-    warn_unconfirmed(change)
-    if json:
-        print_json(as_sent(AccessToken.model_validate(token)))
-    else:
-        typer.echo(f"{token.id} ({printable(token.label)}) is deactivated.", err=True)
+    sentence = f"{token.id} ({printable(token.label)}) is deactivated."
+    print_result(json, AccessToken, token, sentence)

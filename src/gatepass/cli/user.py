@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, as_sent, print_json, printable, warn_unconfirmed
+from gatepass.cli.installation import changing, opened
+from gatepass.cli.output import AsJson, print_json, print_result, printable
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.registry.actor import Actor
@@ -13,7 +13,7 @@ from gatepass.registry.authentication import throttling, totp_reset
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.users import User as Found
 from gatepass.registry.membership import email_change_links, operators, password_resets
-from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.database import Reading
 from gatepass.web.api.users import User
 from gatepass.web.times import format_time
 
@@ -24,23 +24,16 @@ _Email = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
 
 
 @group.command()
-def second_factor_off(
-    email: _Email,
-    json: AsJson = False,
-) -> None:
+def second_factor_off(email: _Email, json: AsJson = False) -> None:
     """Turn off a user's lost second factor at once; deactivates all their sign-ins."""
-    with opened() as node, node.database.write(node.clock.now()) as change:
+    with changing() as change:
         found = _active(change, email)
         if not found.second_factor:
             raise Conflict(f"{found.email} has no second factor.", reason="second_factor_missing")
         user = totp_reset.turn_off_second_factor(change, Actor.command_line(), found.id)
         whose = _who(change, user)
-    _tell(
-        change,
-        user,
-        f"The second factor of {whose} is turned off, and all their sign-ins have ended.",
-        json,
-    )
+    sentence = f"The second factor of {whose} is turned off, and all their sign-ins have ended."
+    print_result(json, User, user, sentence)
 
 
 @group.command()
@@ -53,11 +46,12 @@ def email(
 
     A notice is mailed to the old address, if a mail server is set up.
     """
-    with opened() as node, node.database.write(node.clock.now()) as change:
+    with changing() as change:
         found = _active(change, old)
         user = email_change_links.change_at_once(change, Actor.command_line(), found.id, new)
         who = _who(change, found)
-    _tell(change, user, f"Changed {who} to {user.email}. Sign-ins stay valid.", json)
+    sentence = f"Changed {who} to {user.email}. Sign-ins stay valid."
+    print_result(json, User, user, sentence)
 
 
 @group.command()
@@ -67,11 +61,12 @@ def operator(
     json: AsJson = False,
 ) -> None:
     """Make a user an operator, who manages the installation."""
-    with opened() as node, node.database.write(node.clock.now()) as change:
+    with changing() as change:
         found = _active(change, email)
         user = operators.name_operator(change, Actor.command_line(), found.id, operator=not off)
         who = _who(change, user)
-    _tell(change, user, f"{who} is {'no longer' if off else 'now'} an operator.", json)
+    sentence = f"{who} is {'no longer' if off else 'now'} an operator."
+    print_result(json, User, user, sentence)
 
 
 @group.command()
@@ -103,24 +98,10 @@ def _who(reading: Reading, user: Found) -> str:
     return f"{user.email} ({printable(user.name)}, {printable(company)})"
 
 
-def _tell(change: Change, user: Found, sentence: str, json: bool) -> None:
-    warn_unconfirmed(change)
-    if json:
-        print_json(as_sent(User.model_validate(user)))
-    else:
-        typer.echo(sentence, err=True)
-
-
 @group.command()
-def unlock(
-    email: Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)],
-    json: AsJson = False,
-) -> None:
+def unlock(email: _Email, json: AsJson = False) -> None:
     """Clear a user's failed sign-ins, so that they can sign in again at once."""
     with opened() as node, node.database.auxiliary_write(node.clock.now()) as write:
         user = throttling.unlock(write, Actor.command_line(), email)
         whose = _who(write, user)
-    if json:
-        print_json(as_sent(User.model_validate(user)))
-    else:
-        typer.echo(f"The failed sign-ins of {whose} no longer count.", err=True)
+    print_result(json, User, user, f"The failed sign-ins of {whose} no longer count.")

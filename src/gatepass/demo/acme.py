@@ -193,25 +193,17 @@ class _Story:
     def _found(self, password: str) -> User:
         node, at = self._node, self._now - 96 * DAY
         passwords.check_rules(password, email=OWNER_EMAIL, company_name=COMPANY)
-        password_hash = passwords.hash(password)
         with node.database.write(at) as change:
             actor = Actor.command_line()
             company = companies.create(change, actor, catalogue=node.catalogue, name=COMPANY)
-            self._company = company.id
-            return users.create(
-                change,
-                actor,
-                company=company.id,
-                email=OWNER_EMAIL,
-                name="Ada Lovelace",
-                role="admin",
-                password_hash=password_hash,
-                operator=True,
-            )
+        self._company = company.id
+        return self._hire("Ada Lovelace", OWNER_EMAIL, "admin", days_ago=96, password=password)
 
-    def _hire(self, name: str, email: str, role: str, *, days_ago: int) -> User:
-        # Nobody knows this password: colleagues are there to be seen, not to sign in.
-        password_hash = passwords.hash(secrets.token_urlsafe(32))
+    def _hire(
+        self, name: str, email: str, role: str, *, days_ago: int, password: str | None = None
+    ) -> User:
+        # Nobody knows a colleague's password: they are there to be seen, not to sign in.
+        password_hash = passwords.hash(password or secrets.token_urlsafe(32))
         with self._node.database.write(self._now - days_ago * DAY) as change:
             return users.create(
                 change,
@@ -221,6 +213,7 @@ class _Story:
                 name=name,
                 role=role,
                 password_hash=password_hash,
+                operator=password is not None,
             )
 
     def _role(self, maker: User, *, days_ago: int, name: str, permissions: list[str]) -> str:

@@ -8,6 +8,7 @@ link, and a mail that may have been sent isn't sent again.
 import logging
 from collections.abc import Callable
 from email.message import EmailMessage
+from typing import Any
 
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
@@ -22,7 +23,7 @@ from gatepass.registry.membership import (
     pending_email_changes,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
-from gatepass.registry.storage.database import Database, Reading, Write
+from gatepass.registry.storage.database import Database, Write
 from gatepass.settings import Settings
 from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.periodic_task import PeriodicTask
@@ -104,10 +105,12 @@ class Mailing:
             envelope = Envelope(
                 mail.id, self._settings.mail_host, self._settings.sender, mail.recipient, now
             )
-            message = _WRITERS[mail.kind](write, mail.subject, envelope, self._settings)
-            if message is None:
+            find, compose = _WRITERS[mail.kind]
+            letter = find(write, mail.subject)
+            if letter is None:
                 outbox.drop(write, mail.subject)
-            return message
+                return None
+            return compose(envelope, letter, self._settings.public_url)
 
     def _log_trouble(self, mail: OutgoingMail, trouble: str) -> None:
         # An unreachable server fails every mail, so each kind of trouble is logged once a minute.
@@ -117,44 +120,31 @@ class Mailing:
             _log.warning("%s (mail %s, attempt %d%s)", trouble, mail.id, mail.attempts, more)
 
 
-def _invitation(
-    write: Write, subject: str, envelope: Envelope, settings: Settings
-) -> EmailMessage | None:
-    letter = invitation_links.make_link(write, subject)
-    if letter is None:
-        return None
+def _invitation(envelope: Envelope, letter: invitation_links.Letter, site: str) -> EmailMessage:
     compose = messages.invitation_to_taken_address if letter.address_taken else messages.invitation
     return compose(
         envelope,
         company=letter.company_name,
         inviter=letter.inviter_name,
-        url=f"{settings.public_url}/invitations/{letter.token}",
+        url=f"{site}/invitations/{letter.token}",
         expires_at=letter.expires_at,
     )
 
 
-def _password_reset(
-    write: Write, subject: str, envelope: Envelope, settings: Settings
-) -> EmailMessage | None:
-    letter = password_resets.make_link(write, subject)
-    if letter is None:
-        return None
+def _password_reset(envelope: Envelope, letter: password_resets.Letter, site: str) -> EmailMessage:
     return messages.password_reset(
         envelope,
         company=letter.company_name,
         name=letter.user_name,
-        url=f"{settings.public_url}/password-resets/{letter.token}",
+        url=f"{site}/password-resets/{letter.token}",
         expires_at=letter.expires_at,
     )
 
 
 def _email_change(
-    write: Write, subject: str, envelope: Envelope, settings: Settings
-) -> EmailMessage | None:
-    made = email_change_links.make_link(write, subject)
-    if made is None:
-        return None
-    letter, url = made.letter, f"{settings.public_url}/email-changes/{made.token}"
+    envelope: Envelope, made: email_change_links.LetterWithLink, site: str
+) -> EmailMessage:
+    letter, url = made.letter, f"{site}/email-changes/{made.token}"
     if made.address_taken:
         return messages.email_change_to_taken_address(
             envelope,
@@ -174,42 +164,37 @@ def _email_change(
 
 
 def _email_change_requested(
-    reading: Reading, subject: str, envelope: Envelope, settings: Settings
-) -> EmailMessage | None:
-    letter = email_change_links.notice(reading, subject)
-    if letter is None:
-        return None
+    envelope: Envelope, letter: email_change_links.Letter, site: str
+) -> EmailMessage:
     return messages.email_change_requested(
         envelope,
         company=letter.company_name,
         name=letter.user_name,
         requester=letter.requester_name,
         new=letter.email,
-        url=f"{settings.public_url}/password-resets",
+        url=f"{site}/password-resets",
     )
 
 
 def _email_changed(
-    reading: Reading, subject: str, envelope: Envelope, settings: Settings
-) -> EmailMessage | None:
-    letter = email_change_links.notice(reading, subject)
-    if letter is None:
-        return None
+    envelope: Envelope, letter: email_change_links.Letter, site: str
+) -> EmailMessage:
     return messages.email_changed(
         envelope,
         company=letter.company_name,
         name=letter.user_name,
         new=letter.email,
         by_command_line=letter.by_command_line,
-        url=f"{settings.public_url}/sign-in",
+        url=f"{site}/sign-in",
     )
 
 
-_Writer = Callable[[Write, str, Envelope, Settings], EmailMessage | None]
-_WRITERS: dict[str, _Writer] = {
-    invitations.INVITATIONS.mail: _invitation,
-    password_resets.PASSWORD_RESETS.mail: _password_reset,
-    pending_email_changes.EMAIL_CHANGES.mail: _email_change,
-    email_changes.REQUESTED_MAIL: _email_change_requested,
-    email_change_links.CHANGED_MAIL: _email_changed,
+# For each kind of mail: what finds its content, None if there is no reason to send it any more, and
+# what composes the message.
+_WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessage]]] = {
+    invitations.INVITATIONS.mail: (invitation_links.make_link, _invitation),
+    password_resets.PASSWORD_RESETS.mail: (password_resets.make_link, _password_reset),
+    pending_email_changes.EMAIL_CHANGES.mail: (email_change_links.make_link, _email_change),
+    email_changes.REQUESTED_MAIL: (email_change_links.notice, _email_change_requested),
+    email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
 }

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Required, TypedDict, Unpack
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import parse
@@ -46,6 +47,15 @@ _BREATHER_SECONDS = 0.05
 _STOP_SECONDS = 5.0
 
 _log = logging.getLogger("gatepass.node")
+
+
+class Sender(TypedDict, total=False):
+    """What is known about the sender of a call, as ``core.decision.Call`` has it."""
+
+    address: Required[bytes | None]
+    origin: str | None
+    referer: str | None
+    address_garbage: bool
 
 
 class Node:
@@ -100,15 +110,7 @@ class Node:
         self._stopped = threading.Event()
         self._tasks: list[PeriodicTask] = []
 
-    def admit(
-        self,
-        credential: str | Reason,
-        *,
-        address: bytes | None,
-        origin: str | None = None,
-        referer: str | None = None,
-        address_garbage: bool = False,
-    ) -> Decision:
+    def admit(self, credential: str | Reason, **sender: Unpack[Sender]) -> Decision:
         """Decide checks 1–8 of the rules for a caller of the control plane.
 
         A token that this node's copy lacks is looked up in the registry, so that a sign-in on one
@@ -117,15 +119,9 @@ class Node:
         Raises:
             Unavailable: this node can't decide now.
         """
-        decision, known = self.verifier.admit(
-            credential,
-            address=address,
-            origin=origin,
-            referer=referer,
-            address_garbage=address_garbage,
-        )
+        decision, known = self.verifier.admit(credential, **sender)
         if known is None and self.verifier.copy and not isinstance(credential, Reason):
-            return self._admit_by_registry(credential, address, origin, referer, address_garbage)
+            return self._admit_by_registry(credential, sender)
         return decision
 
     def start(self) -> None:
@@ -246,22 +242,9 @@ class Node:
             with self.database.auxiliary_write(self.clock.now()) as write:
                 registry_usage.forget(write, spool.name)
 
-    def _admit_by_registry(
-        self,
-        text: str,
-        address: bytes | None,
-        origin: str | None,
-        referer: str | None,
-        address_garbage: bool,
-    ) -> Decision:
+    def _admit_by_registry(self, text: str, sender: Sender) -> Decision:
         credential = parse(text)
-        call = Call(
-            credential or Reason.token_invalid,
-            address=address,
-            address_garbage=address_garbage,
-            origin=origin,
-            referer=referer,
-        )
+        call = Call(credential or Reason.token_invalid, **sender)
         if credential is None:
             return admit(None, None, None, call, 0)
         now = self.clock.now()

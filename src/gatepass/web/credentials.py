@@ -19,6 +19,8 @@ from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import invitation_links, password_resets
+from gatepass.registry.membership.invitation_links import Offer
+from gatepass.registry.membership.password_resets import Account
 from gatepass.registry.storage.database import Committed, Reading
 from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
 from gatepass.web.caller import address_of, node_of
@@ -63,20 +65,8 @@ async def accept_invitation(
         BrokenLink, InvalidInput, Forbidden: as ``invitation_links.accept`` says.
         Unavailable: too many are waiting already.
     """
-    node, address = node_of(request), address_text_of(request)
-    offer = await _read(node, invitation_links.look, token, address)
-    return await hashing(
-        Place.of_link(offer.email, address),
-        partial(
-            invitation_links.accept,
-            node.database,
-            token=token,
-            name=name,
-            password=password,
-            address=address,
-            now=node.clock.now,
-        ),
-    )
+    accept = partial(invitation_links.accept, name=name, password=password)
+    return await _follow(request, token, invitation_links.look, accept)
 
 
 async def reset_password(request: Request, token: str, password: str) -> bool:
@@ -89,19 +79,22 @@ async def reset_password(request: Request, token: str, password: str) -> bool:
         BrokenLink, InvalidInput, Forbidden: as ``password_resets.complete`` says.
         Unavailable: too many are waiting already.
     """
+    complete = partial(password_resets.complete, password=password)
+    return await _follow(request, token, password_resets.look, complete)
+
+
+async def _follow(
+    request: Request,
+    token: str,
+    look: Callable[[Reading, str, str], Offer | Account],
+    use: Callable[..., T],
+) -> T:
+    """*look* at the link with *token*, then *use* it when its turn to hash a password comes."""
     node, address = node_of(request), address_text_of(request)
-    account = await _read(node, password_resets.look, token, address)
-    return await hashing(
-        Place.of_link(account.email, address),
-        partial(
-            password_resets.complete,
-            node.database,
-            token=token,
-            password=password,
-            address=address,
-            now=node.clock.now,
-        ),
-    )
+    found = await _read(node, look, token, address)
+    place = Place.of_link(found.email, address)
+    used = partial(use, node.database, token=token, address=address, now=node.clock.now)
+    return await hashing(place, used)
 
 
 def address_text_of(request: Request) -> str:

@@ -24,7 +24,8 @@ from gatepass.web.body_limits import (
     drain,
     source_of,
 )
-from gatepass.web.gateway.asgi import address_of, pieces_of
+from gatepass.web.gateway.asgi import address_of, pieces_of, send_reply
+from gatepass.web.gateway.endpoints import Reply
 from gatepass.web.problems import Problem, problem_of_status
 
 _SIGN_IN = "/v1/authentications"
@@ -214,13 +215,7 @@ _DEFAULTS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosn
 
 
 async def _answer(exchange: _Exchange, problem: Problem) -> None:
-    body = problem.body()
-    headers = [(name.encode(), value.encode()) for name, value in problem.headers()]
-    headers.append((b"content-length", str(len(body)).encode()))
-    await exchange.send(
-        {"type": "http.response.start", "status": problem.status, "headers": headers}
-    )
-    await exchange.send({"type": "http.response.body", "body": body})
+    await send_reply(exchange.send, Reply.of(problem), head=exchange.head)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

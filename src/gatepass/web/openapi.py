@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from gatepass.web.api.confirmation import HEADER
 from gatepass.web.api.shapes import ProblemDocument
-from gatepass.web.feed.document import feed_paths, feed_schemas
+from gatepass.web.feed.document import feed_paths, feed_schemas, json_answer
 from gatepass.web.problems import MEDIA_TYPE
 
 VERSION = version("gatepass")
@@ -205,7 +205,6 @@ def _before_the_framework() -> dict[str, Any]:
             "grant": grant,
         },
     }
-    health = {"type": "object", "required": ["status"], "properties": {"status": {}, "reason": {}}}
     return {
         "/v1/verify": {
             "post": {
@@ -219,33 +218,28 @@ def _before_the_framework() -> dict[str, Any]:
                     "required": True,
                     "content": {"application/json": {"schema": question}},
                 },
-                "responses": {"200": _json("The decision.", answer), **refused},
+                "responses": {"200": json_answer("The decision.", answer), **refused},
             }
         },
         **feed_paths(refused, {"404": {"$ref": "#/components/responses/Problem404"}}),
-        "/health/live": {
-            "get": {
-                "tags": ["Health"],
-                "operationId": "health_live",
-                "summary": "Check that the process answers",
-                "security": [],
-                "responses": {"200": _json("The process answers.", health)},
-            }
-        },
-        "/health/ready": {
-            "get": {
-                "tags": ["Health"],
-                "operationId": "health_ready",
-                "summary": "Check that the node can make decisions",
-                "security": [],
-                "responses": {
-                    "200": _json("It can.", health),
-                    "503": _json("It can't; `reason` says why.", health),
-                },
-            }
-        },
+        "/health/live": _health(
+            "live", "Check that the process answers", {"200": "The process answers."}
+        ),
+        "/health/ready": _health(
+            "ready",
+            "Check that the node can make decisions",
+            {"200": "It can.", "503": "It can't; `reason` says why."},
+        ),
     }
 
 
-def _json(meaning: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": meaning, "content": {"application/json": {"schema": schema}}}
+def _health(name: str, summary: str, answers: dict[str, str]) -> dict[str, Any]:
+    health = {"type": "object", "required": ["status"], "properties": {"status": {}, "reason": {}}}
+    operation = {
+        "tags": ["Health"],
+        "operationId": f"health_{name}",
+        "summary": summary,
+        "security": [],
+        "responses": {status: json_answer(meaning, health) for status, meaning in answers.items()},
+    }
+    return {"get": operation}

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from gatepass.registry.actor import Subject
+from gatepass.registry.storage.rows import record_of
 from gatepass.registry.storage.tables import access_tokens, audit_events
 
 #: Events, with the present label of the access token in use.
@@ -45,18 +46,9 @@ class AuditEvent:
 
 def event_of(row: Row[Any]) -> AuditEvent:
     """The event of a row of ``STORED``."""
-    return AuditEvent(
-        id=row.id,
+    return record_of(
+        AuditEvent,
+        row,
         company=row.company_id,
-        at=row.at,
-        actor_kind=row.actor_kind,
-        actor_id=row.actor_id,
-        actor_name=row.actor_name,
-        actor_credential=row.actor_credential,
-        token_label=row.token_label,
-        address=row.address,
-        action=row.action,
         subject=Subject(row.subject_kind, row.subject_id, row.subject_name),
-        before=row.before,
-        after=row.after,
     )

@@ -17,6 +17,7 @@ from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.rows import of_company
 from gatepass.registry.storage.tables import audit_events
 
 _Conditions = tuple[ColumnElement[bool], ...]
@@ -111,9 +112,7 @@ def _union(scans: Sequence[Select[tuple[int]]]) -> Select[tuple[int]]:
 def _scans(actor: Actor, filters: Filters) -> list[_Conditions]:
     """The conditions of each index scan. No event matches two scans; no scan means no event."""
     table = audit_events.c
-    common: list[ColumnElement[bool]] = []
-    if actor.company is not None:
-        common.append(table.company_id == actor.company)
+    common = of_company(actor, audit_events)
     since, until, newest = (filters.get(name) for name in ("since", "until", "newest"))
     if since is not None:
         common.append(table.at >= since)

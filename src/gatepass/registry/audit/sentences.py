@@ -19,6 +19,9 @@ FIELDS = {
 _NAMES = frozenset(("name", "label", "role", "role_name", "email"))
 _LABELLED = frozenset(("access_token", "verifier_key"))
 
+# What is said of a kind of event: a template with the fields of ``_say``, or a function.
+_Said = str | Callable[[AuditEvent], str]
+
 
 def sentence(event: AuditEvent) -> str:
     """The event as a sentence: "Ada Lovelace deactivated the access token Nightly settlement".
@@ -33,8 +36,21 @@ def marked_sentence(event: AuditEvent) -> str:
     event = _with_marked_names(event)
     without_actor = _WITHOUT_ACTOR.get(event.action)
     if without_actor is not None:
-        return without_actor(event)
-    return f"{_actor(event)} {_SAID.get(event.action, _plainly)(event)}"
+        return _say(without_actor, event)
+    return f"{_actor(event)} {_say(_SAID.get(event.action, _plainly), event)}"
+
+
+def _say(said: _Said, event: AuditEvent) -> str:
+    """A template with its fields, or what the function says."""
+    if not isinstance(said, str):
+        return said(event)
+    return said.format(
+        name=event.subject.name,
+        whose=_whose(event),
+        as_role=_as_role(event),
+        ended_too=_ended_too(event),
+        email=_after(event, "email"),
+    )
 
 
 def _with_marked_names(event: AuditEvent) -> AuditEvent:
@@ -97,9 +113,9 @@ def _own(event: AuditEvent) -> bool:
     return event.actor_id is not None and event.actor_id == event.subject.id
 
 
-def _whose(event: AuditEvent, thing: str) -> str:
-    """ "their password", or "Grace Hopper's password"."""
-    return f"their {thing}" if _own(event) else f"{event.subject.name}'s {thing}"
+def _whose(event: AuditEvent) -> str:
+    """ "their", or "Grace Hopper's"."""
+    return "their" if _own(event) else f"{event.subject.name}'s"
 
 
 def _as_role(event: AuditEvent) -> str:
@@ -158,7 +174,7 @@ def _invitation_delivered(event: AuditEvent) -> str:
 
 def _email_change_requested(event: AuditEvent) -> str:
     addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
-    return f"requested a change of {_whose(event, 'e-mail address')} {addresses}"
+    return f"requested a change of {_whose(event)} e-mail address {addresses}"
 
 
 def _email_changed(event: AuditEvent) -> str:
@@ -256,66 +272,51 @@ def elapsed(ms: int) -> str:
     return f"{minutes} min {seconds} s"
 
 
-_SAID: dict[str, Callable[[AuditEvent], str]] = {
+_SAID: dict[str, _Said] = {
     "access_token.modified": _token_modified,
     "allowlist.changed": _allowlist_changed,
-    "allowlist.lifted": lambda event: "removed the allowlist",
+    "allowlist.lifted": "removed the allowlist",
     "allowlist.trial_started": _trial_started,
-    "authentication.created": lambda event: "signed in",
-    "authentication.ended": lambda event: "signed out",
-    "authentication.deactivated": lambda event: f"deactivated a sign-in of {event.subject.name}",
+    "authentication.created": "signed in",
+    "authentication.ended": "signed out",
+    "authentication.deactivated": "deactivated a sign-in of {name}",
     "company.modified": _company_modified,
     "company.restored": _restored,
     "installation.restored": _restored,
-    "invitation.created": lambda event: f"invited {event.subject.name}{_as_role(event)}",
-    "invitation.resent": lambda event: (
-        f"resent the invitation to {event.subject.name}; its old link no longer works"
-    ),
-    "invitation.link_taken": lambda event: (
-        f"copied the link of the invitation to {event.subject.name}; its old link no longer works"
-    ),
-    "invitation.accepted": lambda event: f"accepted the invitation to {event.subject.name}",
-    "invitation.deactivated": lambda event: f"deactivated the invitation to {event.subject.name}",
+    "invitation.created": "invited {name}{as_role}",
+    "invitation.resent": "resent the invitation to {name}; its old link no longer works",
+    "invitation.link_taken": "copied the link of the invitation to {name}; its old link no longer "
+    "works",
+    "invitation.accepted": "accepted the invitation to {name}",
+    "invitation.deactivated": "deactivated the invitation to {name}",
     "role.modified": _role_modified,
-    "user.created": lambda event: f"created the user {event.subject.name}{_as_role(event)}",
+    "user.created": "created the user {name}{as_role}",
     "user.role_changed": _role_changed,
     "user.deactivated": _user_deactivated,
     "user.renamed": _user_renamed,
     "user.email_change_requested": _email_change_requested,
-    "user.email_change_cancelled": lambda event: (
-        f"cancelled the change of {_whose(event, 'e-mail address')} to {_after(event, 'email')}"
-    ),
-    "user.operator_named": lambda event: f"made {event.subject.name} an operator",
-    "user.operator_removed": lambda event: f"removed {event.subject.name} as an operator",
-    "user.password_changed": lambda event: (
-        f"changed {_whose(event, 'password')}{_ended_too(event)}"
-    ),
-    "user.password_reset_link_taken": lambda event: (
-        f"created a link to reset the password of {event.subject.name}"
-    ),
-    "user.second_factor_enabled": lambda event: f"turned on {_whose(event, 'second factor')}",
-    "user.second_factor_disabled": lambda event: f"turned off {_whose(event, 'second factor')}",
-    "user.recovery_code_used": lambda event: f"used one of {_whose(event, 'recovery codes')}",
-    "user.recovery_codes_replaced": lambda event: (
-        f"replaced {_whose(event, 'recovery codes')}; the old ones no longer work"
-    ),
-    "user.unlocked": lambda event: f"cleared {_whose(event, 'failed sign-ins')}",
+    "user.email_change_cancelled": "cancelled the change of {whose} e-mail address to {email}",
+    "user.operator_named": "made {name} an operator",
+    "user.operator_removed": "removed {name} as an operator",
+    "user.password_changed": "changed {whose} password{ended_too}",
+    "user.password_reset_link_taken": "created a link to reset the password of {name}",
+    "user.second_factor_enabled": "turned on {whose} second factor",
+    "user.second_factor_disabled": "turned off {whose} second factor",
+    "user.recovery_code_used": "used one of {whose} recovery codes",
+    "user.recovery_codes_replaced": "replaced {whose} recovery codes; the old ones no longer work",
+    "user.unlocked": "cleared {whose} failed sign-ins",
 }
 # Events without a known actor.
-_WITHOUT_ACTOR: dict[str, Callable[[AuditEvent], str]] = {
+_WITHOUT_ACTOR: dict[str, _Said] = {
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
     "user.refused_everywhere": _refused_everywhere("the user {}"),
     "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
-    "authentication.refused": lambda event: f"A sign-in as {event.subject.name} failed",
-    "catalogue.changed": lambda event: f"The catalogue changed the roles of {event.subject.name}",
+    "authentication.refused": "A sign-in as {name} failed",
+    "catalogue.changed": "The catalogue changed the roles of {name}",
     "history.shortened": _history_shortened,
     "invitation.delivered": _invitation_delivered,
     "user.email_changed": _email_changed,
-    "user.password_reset_requested": lambda event: (
-        f"A link to reset the password of {event.subject.name} was requested"
-    ),
-    "user.password_reset": lambda event: (
-        f"The password of {event.subject.name} was reset through a link{_ended_too(event)}"
-    ),
+    "user.password_reset_requested": "A link to reset the password of {name} was requested",
+    "user.password_reset": "The password of {name} was reset through a link{ended_too}",
 }

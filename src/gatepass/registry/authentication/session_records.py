@@ -13,6 +13,7 @@ from gatepass.registry.authentication.throttling import source_of
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.database import Change
+from gatepass.registry.storage.rows import record_of, status_of
 from gatepass.registry.storage.tables import authentications, users
 
 _LONGEST_USER_AGENT = 300
@@ -77,35 +78,20 @@ def begin(
     row = change.session.execute(STORED.where(authentications.c.id == credential.id)).one()
     publish(change, grant_of(row))
     actor = Actor("user", user.company, user.id, user.name, frozenset(), credential.id, address)
-    log.record(
-        change,
-        actor,
-        "authentication.created",
-        Subject("authentication", credential.id, user.name),
-        company=user.company,
-        after={"expires_at": now + lifetime_ms},
-    )
+    subject, after = Subject("authentication", row.id, user.name), {"expires_at": row.expires_at}
+    log.record(change, actor, "authentication.created", subject, company=user.company, after=after)
     return authentication_of(row, now, actor)
 
 
 def authentication_of(row: Row[Any], now: int, actor: Actor) -> Authentication:
     """A row of ``STORED`` as *actor* sees it at *now* (Unix ms)."""
-    status: Literal["active", "expired", "deactivated"] = "active"
-    if row.deactivated_at is not None:
-        status = "deactivated"
-    elif now >= row.expires_at:
-        status = "expired"
-    return Authentication(
-        id=row.id,
+    return record_of(
+        Authentication,
+        row,
         company=row.company_id,
         user=Person(row.user_id, row.user_name),
-        status=status,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        address=row.address,
-        user_agent=row.user_agent,
+        status=status_of(row, now),
         current=row.id == actor.credential,
-        deactivated_at=row.deactivated_at,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from gatepass.core.errors import NotFound
 from gatepass.registry.actor import Actor, Subject
@@ -21,7 +21,7 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.paging import Page, newest_first
-from gatepass.registry.storage.rows import deactivation, find
+from gatepass.registry.storage.rows import find, mark_deactivated, of_company
 from gatepass.registry.storage.tables import authentications
 
 _DEACTIVATED = "authentication.deactivated"
@@ -55,9 +55,7 @@ def list_(
         InvalidInput: for ``cursor`` or ``limit``.
     """
     actor.require_signed_in()
-    wanted: list[Any] = []
-    if actor.company is not None:
-        wanted.append(authentications.c.company_id == actor.company)
+    wanted = of_company(actor, authentications)
     if user is None:
         wanted.append(authentications.c.user_id == actor.user)
     else:
@@ -154,33 +152,21 @@ def _end(change: Change, actor: Actor, authentication_id: str, action: str) -> A
     now = change.now
     row = _visible(change, actor, authentication_id)
     if row.deactivated_at is None:
-        change.session.execute(
-            update(authentications)
-            .where(authentications.c.id == row.id)
-            .values(deactivation(change, actor))
-        )
+        mark_deactivated(change, actor, authentications, authentications.c.id == row.id)
         row = _visible(change, actor, authentication_id)
         publish(change, grant_of(row))
         subject = Subject("authentication", row.id, row.user_name)
-        log.record(
-            change,
-            actor,
-            action,
-            subject,
-            company=row.company_id,
-            before={"deactivated_at": None},
-            after={"deactivated_at": now},
-        )
+        before, after = {"deactivated_at": None}, {"deactivated_at": now}
+        company = row.company_id
+        log.record(change, actor, action, subject, company=company, before=before, after=after)
         # No receipt for signing out: the user gave up the token.
         if action == _DEACTIVATED:
-            receipts.begin(change, [subject], company=row.company_id)
+            receipts.begin(change, [subject], company=company)
     return authentication_of(row, now, actor)
 
 
 def _visible(reading: Reading, actor: Actor, authentication_id: str) -> Row[Any]:
-    wanted = [authentications.c.id == authentication_id]
-    if actor.company is not None:
-        wanted.append(authentications.c.company_id == actor.company)
+    wanted = [authentications.c.id == authentication_id, *of_company(actor, authentications)]
     if not actor.may("users:manage"):
         # Without users:manage, colleagues' authentications must look as if they didn't exist.
         wanted.append(authentications.c.user_id == actor.user)

@@ -9,21 +9,21 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from argon2 import PasswordHasher
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import SignInFailed, Unavailable
-from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, throttling, totp
 from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.session_records import Authentication, begin
-from gatepass.registry.authentication.throttling import Attempt
+from gatepass.registry.authentication.totp import Proof
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import user_of
-from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.grants.publishing import admits, published_rules
 from gatepass.registry.storage.database import Change, Database, Reading, Write
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import users as users_table
 
 
@@ -80,17 +80,22 @@ def sign_in(
     if found is not None and matched and admitted:
         try:
             with database.write(now()) as change:
-                record, text = _let_in(
+                # Hashing took a while: everything is checked again under the lock.
+                throttling.check(change, attempt)
+                user, proof = _prove(change, key, found, code, address)
+                credential = make(LOGIN_TOKEN)
+                record = begin(
                     change,
-                    key,
-                    found,
-                    attempt,
-                    code=code,
+                    user_of(user),
+                    credential,
+                    lifetime_ms=lifetime_ms,
                     address=address,
                     user_agent=user_agent,
-                    lifetime_ms=lifetime_ms,
                 )
-            return SignedIn(record, text, change.confirmed)
+                update_row(change, users_table, user.id, last_sign_in_at=change.now)
+                if proof is not None:
+                    totp.use(change, _as(record, address), user, proof)
+            return SignedIn(record, credential.text, change.confirmed)
         except SignInFailed:
             pass
     with database.auxiliary_write(now()) as write:
@@ -100,19 +105,10 @@ def sign_in(
     raise too_many or SignInFailed()
 
 
-def _let_in(
-    change: Change,
-    key: EncryptionKey,
-    found: Row[Any],
-    attempt: Attempt,
-    *,
-    code: str | None,
-    address: str | None,
-    user_agent: str | None,
-    lifetime_ms: int,
-) -> tuple[Authentication, str]:
-    # Hashing took a while: everything is checked again under the lock.
-    throttling.check(change, attempt)
+def _prove(
+    change: Change, key: EncryptionKey, found: Row[Any], code: str | None, address: str | None
+) -> tuple[Row[Any], Proof | None]:
+    """The user's present row, and the proof by *code* if they have a second factor."""
     current = change.session.execute(
         select(users_table).where(users_table.c.id == found.id)
     ).one_or_none()
@@ -120,27 +116,18 @@ def _let_in(
         raise SignInFailed
     if not _admits(change, current, address):
         raise SignInFailed
-    proof = None
-    if current.totp_sealed is not None:
-        # Verified and used up under the lock: of concurrent requests with one code, one succeeds.
-        proof = totp.proof_of(change, current, code or "", key)
-        if proof is None:
-            raise SignInFailed
-    credential = make(LOGIN_TOKEN)
-    record = begin(
-        change,
-        user_of(current),
-        credential,
-        lifetime_ms=lifetime_ms,
-        address=address,
-        user_agent=user_agent,
-    )
-    change.session.execute(
-        update(users_table).where(users_table.c.id == found.id).values(last_sign_in_at=change.now)
-    )
-    if proof is not None:
-        totp.use(change, _as(record, address), current, proof)
-    return record, credential.text
+    if current.totp_sealed is None:
+        return current, None
+    # Verified and used up under the lock: of concurrent requests with one code, one succeeds.
+    proof = totp.proof_of(change, current, code or "", key)
+    if proof is None:
+        raise SignInFailed
+    return current, proof
+
+
+def _as(record: Authentication, address: str | None) -> Actor:
+    company, person = record.company, record.user
+    return Actor("user", company, person.id, person.name, frozenset(), record.id, address)
 
 
 def _code_may_fit(reading: Reading, user: Row[Any], code: str | None, key: EncryptionKey) -> bool:
@@ -158,36 +145,13 @@ def _code_may_fit(reading: Reading, user: Row[Any], code: str | None, key: Encry
         return True
 
 
-def _as(record: Authentication, address: str | None) -> Actor:
-    return Actor(
-        "user",
-        record.company,
-        record.user.id,
-        record.user.name,
-        frozenset(),
-        record.id,
-        address,
-    )
-
-
 def _admits(reading: Reading, user: Row[Any], address: str | None) -> bool:
     """Whether user and company are active, and the company's allowlist admits the address."""
     rules = published_rules(reading, user.company_id)
-    allowlist = rules.allowlist_at(reading.now)
-    packed = parse_address(address)
-    return (
-        user.deactivated_at is None
-        and rules.active
-        and (allowlist is None or (packed is not None and allowlist.contains(packed)))
-    )
+    return user.deactivated_at is None and rules.active and admits(reading, rules, address)
 
 
 def _record_refusal(write: Write, found: Row[Any], address: str | None) -> None:
     # The caller wasn't proven to be this user, who is therefore the subject and not the actor.
-    log.record(
-        write,
-        replace(Actor.system(), address=address),
-        "authentication.refused",
-        Subject("user", found.id, found.name),
-        company=found.company_id,
-    )
+    actor, subject = replace(Actor.system(), address=address), Subject("user", found.id, found.name)
+    log.record(write, actor, "authentication.refused", subject, company=found.company_id)

@@ -19,6 +19,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.directory.users import record, user_of
 from gatepass.registry.storage.database import Reading, Write
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import recovery_codes, users
 
 STEP_MS = 30_000
@@ -101,9 +102,7 @@ def proof_of(reading: Reading, user: Row[Any], code: str, key: EncryptionKey) ->
 def use(write: Write, actor: Actor, user: Row[Any], proof: Proof) -> None:
     """Use up a proof, in the transaction that verified it."""
     if proof.step is not None:
-        write.session.execute(
-            update(users).where(users.c.id == user.id).values(totp_last_step=proof.step)
-        )
+        update_row(write, users, user.id, totp_last_step=proof.step)
     else:
         write.session.execute(
             update(recovery_codes)
@@ -140,10 +139,12 @@ def any_encrypted(reading: Reading) -> bytes | None:
 
 def enable(write: Write, user: str, secret: str, step: int, key: EncryptionKey) -> list[str]:
     """Store *secret*, of which the code of *step* was just used; returns the recovery codes."""
-    write.session.execute(
-        update(users)
-        .where(users.c.id == user)
-        .values(totp_sealed=key.encrypt(secret.encode(), owner=user), totp_last_step=step)
+    update_row(
+        write,
+        users,
+        user,
+        totp_sealed=key.encrypt(secret.encode(), owner=user),
+        totp_last_step=step,
     )
     return replace_recovery_codes(write, user)
 
@@ -161,7 +162,7 @@ def replace_recovery_codes(write: Write, user: str) -> list[str]:
 def remove(write: Write, user: str) -> None:
     """Delete the secret and the recovery codes."""
     write.session.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user))
-    write.session.execute(update(users).where(users.c.id == user).values(totp_sealed=None))
+    update_row(write, users, user, totp_sealed=None)
 
 
 def recovery_codes_left(reading: Reading, user: str) -> int:

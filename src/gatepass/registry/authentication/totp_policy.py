@@ -7,7 +7,7 @@ decisions ignore it.
 from collections.abc import Collection
 from dataclasses import replace
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
@@ -16,6 +16,7 @@ from gatepass.registry.directory.companies import Company
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.rows import update_row
 
 users = tables.users
 
@@ -51,11 +52,7 @@ def require_of_everyone(
         )
     if wanted == company.second_factor_required:
         return company
-    change.session.execute(
-        update(tables.companies)
-        .where(tables.companies.c.id == company.id)
-        .values(second_factor_required=wanted)
-    )
+    update_row(change, tables.companies, company.id, second_factor_required=wanted)
     before = {"second_factor_required": company.second_factor_required}
     after = {"second_factor_required": wanted}
     companies.record(change, actor, "modified", company, before=before, after=after)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Row, exists, insert, select, update
+from sqlalchemy import Row, exists, insert, select
 
 from gatepass.core.catalogue import ADMIN, Catalogue
 from gatepass.core.credentials import new_id
@@ -20,6 +20,7 @@ from gatepass.registry.input.text import folded, read_label, storable
 from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import companies, users
 
 
@@ -109,11 +110,7 @@ def rename(
     _require_free(change, name, but=company.id)
     if name == company.name:
         return company
-    change.session.execute(
-        update(companies)
-        .where(companies.c.id == company.id)
-        .values(name=name, name_folded=folded(name))
-    )
+    update_row(change, companies, company.id, name=name, name_folded=folded(name))
     renamed = replace(company, name=name)
     before, after = {"name": company.name}, {"name": name}
     record(change, actor, "modified", renamed, before=before, after=after)
@@ -168,7 +165,4 @@ def _require_free(reading: Reading, name: str, *, but: str = "") -> None:
 
 
 def _company(row: Row[tuple[object, ...]]) -> Company:
-    status: Literal["active", "deactivated"] = (
-        "active" if row.deactivated_at is None else "deactivated"
-    )
-    return Company(row.id, row.name, status, row.created_at, row.second_factor_required)
+    return rows.record_of(Company, row, status=rows.status_of(row))

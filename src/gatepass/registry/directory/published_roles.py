@@ -33,14 +33,10 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
         for company, name, rules in outdated:
             before = published_rules(change, company)
             publish(change, rules)
+            subject = Subject("company", company, name)
+            fields = {"before": {"roles": _readable(before)}, "after": {"roles": _readable(rules)}}
             log.record(
-                change,
-                Actor.system(),
-                "catalogue.changed",
-                Subject("company", company, name),
-                company=company,
-                before={"roles": _readable(before)},
-                after={"roles": _readable(rules)},
+                change, Actor.system(), "catalogue.changed", subject, company=company, **fields
             )
         return len(outdated)
 

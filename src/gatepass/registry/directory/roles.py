@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import delete as delete_from
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import new_id
@@ -27,7 +27,7 @@ from gatepass.registry.input.text import Problems, folded, label_problem
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
-from gatepass.registry.storage.rows import require_unchanged
+from gatepass.registry.storage.rows import require_unchanged, update_row
 
 #: A limit, because every decision reads the row with all of a company's roles.
 MOST_ROLES = 200
@@ -185,7 +185,7 @@ def modify(
         del others[role.id]
         _require_free(others, after["name"])
         values["name_folded"] = _key(after["name"])
-    change.session.execute(update(tables.roles).where(tables.roles.c.id == role.id).values(values))
+    update_row(change, tables.roles, role.id, **values)
     role = find(change, actor, role.id, catalogue)
     changed = {name: before[name] for name in after}
     _settle(change, actor, catalogue, "modified", role, before=changed, after=after)
@@ -307,22 +307,16 @@ def _settle(
     catalogue: Catalogue,
     what: str,
     role: Role,
-    *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any] | None = None,
+    **fields: dict[str, Any],
 ) -> None:
-    """Publish the permissions of the company's roles, and write the audit event."""
+    """Publish the permissions of the company's roles, and write the audit event.
+
+    *fields* are ``before`` and ``after``.
+    """
     company = str(actor.company)
     rules = published_rules(change, company)
     permissions = role_permissions(change, catalogue, company)
     if permissions != rules.roles:
         publish(change, msgspec.structs.replace(rules, roles=permissions))
-    log.record(
-        change,
-        actor,
-        f"role.{what}",
-        Subject("role", role.id, role.name),
-        company=company,
-        before=before,
-        after=after,
-    )
+    subject = Subject("role", role.id, role.name)
+    log.record(change, actor, f"role.{what}", subject, company=company, **fields)

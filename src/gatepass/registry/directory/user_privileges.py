@@ -42,6 +42,16 @@ def require_no_operator(actor: Actor, user: User) -> None:
         )
 
 
+def require_active(user: User, otherwise: str) -> None:
+    """Raise Conflict (``user_deactivated``) if *user* is; *otherwise* says what then stays."""
+    if user.status != "active":
+        raise Conflict(
+            f"{isolated(user.name)} is deactivated: {otherwise} stays as it is.",
+            reason="user_deactivated",
+            current=user,
+        )
+
+
 def require_another_administrator(reading: Reading, user: User) -> None:
     """Raise Conflict (``last_administrator``) if *user* is their company's last one.
 

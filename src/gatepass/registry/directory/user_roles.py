@@ -6,13 +6,11 @@ decisions read it from one row per user (the holder).
 
 from collections.abc import Collection
 
-from sqlalchemy import update
-
 from gatepass.core.catalogue import ADMIN
-from gatepass.core.display_text import isolated
-from gatepass.core.errors import Conflict, InvalidInput
+from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.user_privileges import (
+    require_active,
     require_another_administrator,
     require_no_operator,
     require_not_above,
@@ -22,6 +20,7 @@ from gatepass.registry.directory.users import User, publish_holder, record, requ
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.storage.database import Change
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import users
 
 
@@ -50,12 +49,7 @@ def change_role(
     actor = acting(change, actor, "users:manage", person=True)
     user = find(change, actor, user_id)
     require_unchanged(user, if_match)
-    if user.status != "active":
-        raise Conflict(
-            f"{isolated(user.name)} is deactivated: their role stays as it is.",
-            reason="user_deactivated",
-            current=user,
-        )
+    require_active(user, "their role")
     permitted = published_rules(change, user.company).roles
     if role not in permitted:
         raise InvalidInput([("role", "Must be the id of a role.")])
@@ -66,7 +60,7 @@ def change_role(
     actor.require_held(permitted[role])
     if role == user.role:
         return user
-    change.session.execute(update(users).where(users.c.id == user.id).values(role=role))
+    update_row(change, users, user.id, role=role)
     publish_holder(change, user, role=role)
     record(change, actor, "role_changed", user, before={"role": user.role}, after={"role": role})
     return find(change, actor, user.id)

@@ -35,10 +35,8 @@ def find(reading: Reading, actor: Actor, user_id: str) -> User:
     Raises:
         NotFound: there is none, or it is another company's.
     """
-    wanted = [users.c.id == user_id]
-    if actor.company is not None:
-        wanted.append(users.c.company_id == actor.company)
-    return user_of(rows.find(reading, select(users).where(*wanted), user_id, "user"))
+    found = select(users).where(users.c.id == user_id, *rows.of_company(actor, users))
+    return user_of(rows.find(reading, found, user_id, "user"))
 
 
 def list_(
@@ -62,7 +60,7 @@ def list_(
     """
     actor.require("users:get")
     after, limit = read_cursor(cursor), read_limit(limit)
-    wanted: list[Any] = [] if actor.company is None else [users.c.company_id == actor.company]
+    wanted = rows.of_company(actor, users)
     if status == "active":
         wanted.append(users.c.deactivated_at.is_(None))
     elif status == "deactivated":

@@ -224,18 +224,11 @@ def publish_holder(change: Change, user: User, **changed: Any) -> None:
 
 def user_of(row: Row[Any]) -> User:
     """A row of the users table as a record."""
-    ended = row.deactivated_at is not None
-    return User(
-        id=row.id,
+    return rows.record_of(
+        User,
+        row,
         company=row.company_id,
-        email=row.email,
-        name=row.name,
-        role=row.role,
-        status="deactivated" if ended else "active",
-        operator=row.operator,
-        created_at=row.created_at,
-        last_sign_in_at=row.last_sign_in_at,
+        status=rows.status_of(row),
         second_factor=row.totp_sealed is not None,
-        deactivated_at=row.deactivated_at,
-        deactivated_by=Person(row.deactivated_by, row.deactivated_by_name) if ended else None,
+        deactivated_by=rows.deactivated_by(row),
     )

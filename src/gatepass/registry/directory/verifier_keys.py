@@ -6,7 +6,7 @@ Only operators manage them.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select
 
 from gatepass.core.credentials import VERIFIER_KEY, make
 from gatepass.core.grants import Grant
@@ -18,7 +18,13 @@ from gatepass.registry.input.text import read_label
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.paging import Page, newest_first
-from gatepass.registry.storage.rows import deactivation, find
+from gatepass.registry.storage.rows import (
+    deactivated_by,
+    find,
+    mark_deactivated,
+    record_of,
+    status_of,
+)
 from gatepass.registry.storage.tables import verifier_keys
 
 
@@ -93,11 +99,7 @@ def deactivate(change: Change, actor: Actor, key_id: str) -> VerifierKey:
     row = _find(change, key_id)
     if row.deactivated_at is not None:
         return _key(row)
-    change.session.execute(
-        update(verifier_keys)
-        .where(verifier_keys.c.id == key_id)
-        .values(deactivation(change, actor))
-    )
+    mark_deactivated(change, actor, verifier_keys, verifier_keys.c.id == key_id)
     row = _find(change, key_id)
     publish(change, _grant(row))
     before, after = {"deactivated_at": None}, {"deactivated_at": row.deactivated_at}
@@ -121,15 +123,12 @@ def _subject(row: Row[Any]) -> Subject:
 
 
 def _key(row: Row[Any]) -> VerifierKey:
-    ended = row.deactivated_at is not None
-    return VerifierKey(
-        id=row.id,
-        label=row.label,
-        status="deactivated" if ended else "active",
-        created_at=row.created_at,
+    return record_of(
+        VerifierKey,
+        row,
+        status=status_of(row),
         created_by=Person(row.created_by, row.created_by_name),
-        deactivated_at=row.deactivated_at,
-        deactivated_by=Person(row.deactivated_by, row.deactivated_by_name) if ended else None,
+        deactivated_by=deactivated_by(row),
     )
 
 

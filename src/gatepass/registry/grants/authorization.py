@@ -12,10 +12,14 @@ from sqlalchemy import select
 
 from gatepass.core.decision import held
 from gatepass.core.errors import Forbidden, NotFound
-from gatepass.core.networks import parse_address
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
-from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
+from gatepass.registry.grants.publishing import (
+    admits,
+    published_grant,
+    published_holder,
+    published_rules,
+)
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import users
 
@@ -82,8 +86,7 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
         rules = None
     if holder is None or rules is None or not (holder.active and rules.active):
         raise Forbidden("This account has been deactivated.", reason="account_deactivated")
-    allowlist, address = rules.allowlist_at(reading.now), parse_address(actor.address)
-    if allowlist is not None and (address is None or not allowlist.contains(address)):
+    if not admits(reading, rules, actor.address):
         raise Forbidden(
             "The company's allowlist doesn't contain this address.",
             reason="company_address_not_allowed",

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from gatepass.core import grants
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.core.networks import parse_address
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.verify.grant_file import REMOVE, UPSERT
 
@@ -96,3 +97,9 @@ def _record(reading: Reading, table: str, key: str) -> bytes | None:
 
 
 _TABLES: dict[type, str] = {Grant: "grants", Holder: "holders", CompanyRules: "company_rules"}
+
+
+def admits(reading: Reading, rules: CompanyRules, address: str | None) -> bool:
+    """Whether a company's allowlist at ``reading.now``, if it has one, contains *address*."""
+    allowlist, packed = rules.allowlist_at(reading.now), parse_address(address)
+    return allowlist is None or (packed is not None and allowlist.contains(packed))

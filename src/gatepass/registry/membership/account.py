@@ -7,7 +7,7 @@ access tokens: a leaked one must not be able to lock out its owner.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
@@ -20,6 +20,7 @@ from gatepass.registry.input.text import read_label
 from gatepass.registry.membership import password_resets, pending_email_changes
 from gatepass.registry.membership.pending_email_changes import EmailChange
 from gatepass.registry.storage.database import Change, Committed, Reading
+from gatepass.registry.storage.rows import record_of, update_row
 from gatepass.registry.storage.tables import users
 
 
@@ -51,11 +52,9 @@ def get(reading: Reading, actor: Actor) -> Account:
     """
     actor.require_user()
     row = _row(reading, actor)
-    return Account(
-        id=row.id,
-        name=row.name,
-        email=row.email,
-        last_sign_in_at=row.last_sign_in_at,
+    return record_of(
+        Account,
+        row,
         second_factor=row.totp_sealed is not None,
         recovery_codes_left=totp.recovery_codes_left(reading, row.id),
         second_factor_required=totp_policy.required(reading, row.company_id),
@@ -83,7 +82,7 @@ def rename(change: Change, actor: Actor, name: str, *, former: str | None = None
         )
     if name == row.name:
         return
-    change.session.execute(update(users).where(users.c.id == row.id).values(name=name))
+    update_row(change, users, row.id, name=name)
     renamed = replace(user_of(row), name=name)
     record(change, actor, "renamed", renamed, before={"name": row.name}, after={"name": name})
 
@@ -111,9 +110,7 @@ def change_password(
     def make(change: Change, actor: Actor, row: Row[Any]) -> int:
         # If the second factor was removed meanwhile, the password may be too short without one.
         _check_rules(change, row, new)
-        change.session.execute(
-            update(users).where(users.c.id == row.id).values(password_hash=password_hash)
-        )
+        update_row(change, users, row.id, password_hash=password_hash)
         ended = sessions.end_others(change, actor)
         password_resets.end_links(change, actor, row.id)
         pending_email_changes.end_pending(change, actor, row.id)

@@ -7,11 +7,11 @@ requester are checked again: a colleague who requested the change must still be 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import Row
 
-from gatepass.core.display_text import isolated
 from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory.user_privileges import require_active
 from gatepass.registry.directory.users import User, by_email, get, record
 from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_rules
@@ -20,6 +20,7 @@ from gatepass.registry.membership import email_changes, invitations, password_re
 from gatepass.registry.membership.pending_email_changes import EMAIL_CHANGES
 from gatepass.registry.membership.single_use_links import follower, other_holder
 from gatepass.registry.storage.database import Reading, Write
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import users as users_table
 
 CHANGED_MAIL = "email_changed"
@@ -133,11 +134,7 @@ def change_at_once(write: Write, actor: Actor, user_id: str, email: str) -> User
         actor.require_operator()
     user = get(write, user_id)
     email = read_email("email", email)
-    if user.status != "active":
-        raise Conflict(
-            f"{isolated(user.name)} is deactivated: their e-mail address stays as it is.",
-            reason="user_deactivated",
-        )
+    require_active(user, "their e-mail address")
     email_changes.require_other(user, email)
     holder = by_email(write, email)
     if holder is not None and holder.id != user.id:
@@ -148,11 +145,7 @@ def change_at_once(write: Write, actor: Actor, user_id: str, email: str) -> User
 
 def _change(write: Write, actor: Actor, user: User, row: Row[Any]) -> User:
     EMAIL_CHANGES.use(write, row)
-    write.session.execute(
-        update(users_table)
-        .where(users_table.c.id == user.id)
-        .values(email=row.email, email_folded=fold_email(row.email))
-    )
+    update_row(write, users_table, user.id, email=row.email, email_folded=fold_email(row.email))
     password_resets.end_links(write, actor, user.id)
     email_changes.notify_former_address(write, CHANGED_MAIL, row.id, user)
     before, after = {"email": user.email}, {"email": row.email}

@@ -114,12 +114,7 @@ def changeable(reading: Reading, actor: Actor, user_id: str) -> User:
             f"{isolated(user.name)} is an operator: only they and the command line may change "
             "their e-mail address."
         )
-    if user.status != "active":
-        raise Conflict(
-            f"{isolated(user.name)} is deactivated: their e-mail address stays as it is.",
-            reason="user_deactivated",
-            current=user,
-        )
+    user_privileges.require_active(user, "their e-mail address")
     return user
 
 

@@ -13,17 +13,16 @@ from sqlalchemy import Row, select
 
 from gatepass.core.credentials import new_id
 from gatepass.core.errors import BrokenLink, InvalidInput
-from gatepass.registry.actor import Subject
-from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_holder, published_rules
 from gatepass.registry.input.text import Problems, label_problem
-from gatepass.registry.membership.invitations import INVITATIONS
+from gatepass.registry.membership.invitations import INVITATIONS, record
 from gatepass.registry.membership.single_use_links import follower, other_holder
 from gatepass.registry.storage.database import Change, Committed, Database, Reading, Write
+from gatepass.registry.storage.rows import record_of
 from gatepass.registry.storage.tables import users as users_table
 
 
@@ -77,7 +76,8 @@ def look(reading: Reading, token: str, address: str | None) -> Offer:
         BrokenLink: ``invitation_broken``, for any invalid link.
         Forbidden: ``company_address_not_allowed``; the link is valid.
     """
-    return _offer(INVITATIONS.follow(reading, token, address, _refusal))
+    row = INVITATIONS.follow(reading, token, address, _refusal)
+    return record_of(Offer, row, company=row.company_id)
 
 
 def accept(
@@ -130,14 +130,7 @@ def _create_user(
         user_id=user_id,
     )
     INVITATIONS.use(change, row, accepted_by=user_id)
-    log.record(
-        change,
-        newcomer,
-        "invitation.accepted",
-        Subject("invitation", row.id, row.email),
-        company=row.company_id,
-        after={"accepted_by": user_id},
-    )
+    record(change, newcomer, "accepted", row, after={"accepted_by": user_id})
     return user
 
 
@@ -194,14 +187,3 @@ def _contact(reading: Reading, row: Row[Any]) -> str | None:
         .limit(1)
     ).scalar_one_or_none()
     return name
-
-
-def _offer(row: Row[Any]) -> Offer:
-    return Offer(
-        email=row.email,
-        role=row.role,
-        company=row.company_id,
-        company_name=row.company_name,
-        inviter_name=row.inviter_name,
-        expires_at=row.expires_at,
-    )

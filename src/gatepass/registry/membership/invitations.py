@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from gatepass.core.credentials import INVITATION
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
@@ -20,7 +20,7 @@ from gatepass.registry.membership.outbox import Undelivered
 from gatepass.registry.membership.single_use_links import LinkKind
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.paging import Page, newest_first
-from gatepass.registry.storage.rows import find
+from gatepass.registry.storage.rows import find, of_company, record_of, update_row
 from gatepass.registry.storage.tables import companies, invitations
 from gatepass.registry.storage.tables import users as users_table
 
@@ -101,7 +101,7 @@ def create(change: Change, actor: Actor, *, email: str, role: str, lifetime_ms: 
         invited_by=inviter,
     )
     INVITATIONS.enqueue(change, row)
-    _record(change, actor, "created", row, after={"email": email, "role": role})
+    record(change, actor, "created", row, after={"email": email, "role": role})
     return _invitation(change, row)
 
 
@@ -126,10 +126,8 @@ def list_(
         InvalidInput: for ``cursor`` or ``limit``.
     """
     actor.require("users:manage")
-    of_company = [] if actor.company is None else [invitations.c.company_id == actor.company]
-    page, more = newest_first(
-        reading, INVITATIONS.rows.where(*of_company), invitations, limit=limit, cursor=cursor
-    )
+    rows = INVITATIONS.rows.where(*of_company(actor, invitations))
+    page, more = newest_first(reading, rows, invitations, limit=limit, cursor=cursor)
     mail = outbox.undelivered(reading, [row.id for row in page])
     return Page([_record_of(row, reading.now, mail.get(row.id)) for row in page], more)
 
@@ -148,7 +146,7 @@ def resend(change: Change, actor: Actor, invitation_id: str, *, lifetime_ms: int
     actor = acting(change, actor, "users:manage", person=True)
     before, row = _renew(change, actor, invitation_id, lifetime_ms)
     INVITATIONS.enqueue(change, row)
-    _record(change, actor, "resent", row, before=before, after=_validity(row))
+    record(change, actor, "resent", row, before=before, after=_validity(row))
     return _invitation(change, row)
 
 
@@ -176,7 +174,7 @@ def take_link(
         )
     INVITATIONS.enqueue(change, row, in_person=True)
     token = INVITATIONS.new_link(change, row.id)
-    _record(change, actor, "link_taken", row, before=before, after=_validity(row))
+    record(change, actor, "link_taken", row, before=before, after=_validity(row))
     return _invitation(change, row), token
 
 
@@ -197,19 +195,17 @@ def deactivate(change: Change, actor: Actor, invitation_id: str) -> Invitation:
         INVITATIONS.end(change, actor, invitations.c.id == row.id)
         row = _find(change, actor, invitation_id)
         before, after = {"deactivated_at": None}, {"deactivated_at": change.now}
-        _record(change, actor, "deactivated", row, before=before, after=after)
+        record(change, actor, "deactivated", row, before=before, after=after)
     return _invitation(change, row)
 
 
 def mail_delivered(write: Write, invitation_id: str, *, demo: bool) -> None:
     """Record that the mail server, or the demo's mail page, accepted the mail with the link."""
     now = write.now
-    write.session.execute(
-        update(invitations).where(invitations.c.id == invitation_id).values(delivered_at=now)
-    )
+    update_row(write, invitations, invitation_id, delivered_at=now)
     row = _find(write, Actor.system(), invitation_id)
     after = {"delivered_at": now} | ({"demo": True} if demo else {})
-    _record(write, Actor.system(), "delivered", row, after=after)
+    record(write, Actor.system(), "delivered", row, after=after)
 
 
 def status_of(row: Row[Any], now: int) -> Status:
@@ -241,16 +237,15 @@ def _renew(
     require_free(change, row.company_id, row.email, but=row.id)
     before = _validity(row)
     outbox.drop(change, row.id)
-    change.session.execute(
-        update(invitations)
-        .where(invitations.c.id == row.id)
-        .values(
-            invited_by=inviter,
-            expires_at=now + lifetime_ms,
-            link_id=None,
-            link_digest=None,
-            delivered_at=None,
-        )
+    update_row(
+        change,
+        invitations,
+        row.id,
+        invited_by=inviter,
+        expires_at=now + lifetime_ms,
+        link_id=None,
+        link_digest=None,
+        delivered_at=None,
     )
     return before, _find(change, actor, invitation_id)
 
@@ -306,13 +301,13 @@ def _inviter(actor: Actor) -> tuple[str, str]:
 
 
 def _find(reading: Reading, actor: Actor, invitation_id: str) -> Row[Any]:
-    wanted = [invitations.c.id == invitation_id]
-    if actor.company is not None:
-        wanted.append(invitations.c.company_id == actor.company)
-    return find(reading, INVITATIONS.rows.where(*wanted), invitation_id, "invitation")
+    rows = INVITATIONS.rows.where(invitations.c.id == invitation_id)
+    rows = rows.where(*of_company(actor, invitations))
+    return find(reading, rows, invitation_id, "invitation")
 
 
-def _record(write: Write, actor: Actor, verb: str, row: Row[Any], **fields: dict[str, Any]) -> None:
+def record(write: Write, actor: Actor, verb: str, row: Row[Any], **fields: dict[str, Any]) -> None:
+    """Write the audit event ``invitation.{verb}``; *fields* are ``before`` and ``after``."""
     subject = Subject("invitation", row.id, row.email)
     log.record(write, actor, f"invitation.{verb}", subject, company=row.company_id, **fields)
 
@@ -323,15 +318,11 @@ def _invitation(reading: Reading, row: Row[Any]) -> Invitation:
 
 
 def _record_of(row: Row[Any], now: int, mail: Undelivered | None) -> Invitation:
-    return Invitation(
-        id=row.id,
+    return record_of(
+        Invitation,
+        row,
         company=row.company_id,
-        email=row.email,
-        role=row.role,
         status=status_of(row, now),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
         invited_by=Person(row.invited_by, row.inviter_name),
-        delivered_at=row.delivered_at,
         mail=mail,
     )

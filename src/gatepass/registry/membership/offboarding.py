@@ -6,8 +6,6 @@ sign-ins: decisions read it from one row per user (the holder).
 
 from typing import Literal
 
-from sqlalchemy import update
-
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor
@@ -23,7 +21,7 @@ from gatepass.registry.grants.authorization import acting
 from gatepass.registry.membership import pending_email_changes
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change
-from gatepass.registry.storage.rows import deactivation
+from gatepass.registry.storage.rows import mark_deactivated
 from gatepass.registry.storage.tables import users
 from gatepass.registry.tokens.of_user import deactivate_all
 
@@ -66,18 +64,11 @@ def deactivate(
             reason="last_operator",
             current=user,
         )
-    change.session.execute(
-        update(users).where(users.c.id == user.id).values(deactivation(change, actor))
-    )
+    mark_deactivated(change, actor, users, users.c.id == user.id)
     publish_holder(change, user, active=False)
-    record(
-        change,
-        actor,
-        "deactivated",
-        user,
-        before={"deactivated_at": None},
-        after={"deactivated_at": change.now, "access_tokens": access_tokens},
-    )
+    before = {"deactivated_at": None}
+    after = {"deactivated_at": change.now, "access_tokens": access_tokens}
+    record(change, actor, "deactivated", user, before=before, after=after)
     # Their links are broken now, so these changes must not be shown as pending.
     pending_email_changes.end_pending(change, actor, user.id)
     pending_email_changes.end_requested_by(change, actor, user.id)

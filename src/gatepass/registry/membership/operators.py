@@ -1,7 +1,5 @@
 """Appointing and dismissing operators, from the command line only."""
 
-from sqlalchemy import update
-
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden
 from gatepass.registry.actor import Actor
@@ -9,6 +7,7 @@ from gatepass.registry.directory.user_search import find
 from gatepass.registry.directory.users import User, record
 from gatepass.registry.membership import pending_email_changes
 from gatepass.registry.storage.database import Write
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import users
 
 
@@ -31,15 +30,10 @@ def name_operator(write: Write, actor: Actor, user_id: str, *, operator: bool) -
         )
     if user.operator == operator:
         return user
-    write.session.execute(update(users).where(users.c.id == user.id).values(operator=operator))
-    record(
-        write,
-        actor,
-        "operator_named" if operator else "operator_removed",
-        user,
-        before={"operator": user.operator},
-        after={"operator": operator},
-    )
+    update_row(write, users, user.id, operator=operator)
+    what = "operator_named" if operator else "operator_removed"
+    before, after = {"operator": user.operator}, {"operator": operator}
+    record(write, actor, what, user, before=before, after=after)
     if operator:
         # Colleagues may not change an operator's address, nor with a link requested before. A
         # cancelled change stays cancelled when the user is dismissed again.

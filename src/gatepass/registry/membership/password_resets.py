@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from argon2 import PasswordHasher
-from sqlalchemy import Row, update
+from sqlalchemy import Row
 
 from gatepass.core.credentials import PASSWORD_RESET
 from gatepass.core.errors import BrokenLink, Conflict
@@ -26,6 +26,7 @@ from gatepass.registry.storage.database import (
     Write,
     take_advisory_lock,
 )
+from gatepass.registry.storage.rows import record_of, update_row
 from gatepass.registry.storage.tables import password_resets, users
 
 LIFETIME_MS = HOUR_MS
@@ -130,15 +131,7 @@ def look(reading: Reading, token: str, address: str | None) -> Account:
         BrokenLink: ``password_reset_broken``, for any invalid link.
         Forbidden: ``company_address_not_allowed``; the link is valid.
     """
-    row = PASSWORD_RESETS.follow(reading, token, address, _refusal)
-    return Account(
-        user=row.user_id,
-        email=row.email,
-        name=row.user_name,
-        company_name=row.company_name,
-        second_factor=row.totp_sealed is not None,
-        expires_at=row.expires_at,
-    )
+    return _account(PASSWORD_RESETS.follow(reading, token, address, _refusal))
 
 
 def complete(
@@ -169,24 +162,13 @@ def complete(
         Unavailable: the database can't be used, or too many passwords are being hashed.
     """
     with database.read(now()) as reading:
-        account = look(reading, token, address)
-    passwords.check_rules(
-        password,
-        email=account.email,
-        company_name=account.company_name,
-        second_factor=account.second_factor,
-    )
+        _check_rules(look(reading, token, address), password)
     password_hash = passwords.hash(password, hasher=hasher)
     with database.write(now()) as change:
         # Hashing took a while: everything is checked again under the lock. If the second factor was
         # removed meanwhile, the password may be too short without one.
         row = PASSWORD_RESETS.follow(change, token, address, _refusal)
-        passwords.check_rules(
-            password,
-            email=row.email,
-            company_name=row.company_name,
-            second_factor=row.totp_sealed is not None,
-        )
+        _check_rules(_account(row), password)
         _set_password(change, row, password_hash, address)
     return change.confirmed
 
@@ -198,6 +180,25 @@ def end_links(write: Write, actor: Actor, user_id: str) -> None:
     a link, but an attacker who reads their mail would use it.
     """
     PASSWORD_RESETS.end(write, actor, password_resets.c.user_id == user_id)
+
+
+def _account(row: Row[Any]) -> Account:
+    return record_of(
+        Account,
+        row,
+        user=row.user_id,
+        name=row.user_name,
+        second_factor=row.totp_sealed is not None,
+    )
+
+
+def _check_rules(account: Account, password: str) -> None:
+    passwords.check_rules(
+        password,
+        email=account.email,
+        company_name=account.company_name,
+        second_factor=account.second_factor,
+    )
 
 
 def _create(write: Write, user_id: str) -> Row[Any]:
@@ -222,9 +223,7 @@ def _set_password(change: Change, row: Row[Any], password_hash: str, address: st
     pending_email_changes.end_pending(change, actor, row.user_id)
     # The owner of the mailbox owns the account: earlier failures must not delay their sign-in.
     throttling.clear(change, row.email)
-    change.session.execute(
-        update(users).where(users.c.id == row.user_id).values(password_hash=password_hash)
-    )
+    update_row(change, users, row.user_id, password_hash=password_hash)
     ended = sessions.end_others(change, actor)
     user = get(change, row.user_id)
     record(change, actor, "password_reset", user, after={"authentications_ended": ended})

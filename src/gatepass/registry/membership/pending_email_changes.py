@@ -11,6 +11,7 @@ from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership.single_use_links import LinkKind, rows_of_users
 from gatepass.registry.storage.database import Reading, Write
+from gatepass.registry.storage.rows import record_of
 from gatepass.registry.storage.tables import email_changes
 
 EMAIL_CHANGES = LinkKind(
@@ -78,14 +79,11 @@ def _pending(reading: Reading, which: ColumnElement[bool]) -> list[EmailChange]:
 
 
 def _change_of(row: Row[Any]) -> EmailChange:
-    return EmailChange(
-        id=row.id,
+    return record_of(
+        EmailChange,
+        row,
         user=row.user_id,
-        former_email=row.former_email,
-        email=row.email,
         requested_by=Person(row.requested_by, row.requested_by_name),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
     )
 
 

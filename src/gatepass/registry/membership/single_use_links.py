@@ -9,18 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, insert, select
 
 from gatepass.core.credentials import make, matches, new_id, parse
 from gatepass.core.errors import BrokenLink, Forbidden
-from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.users import User, by_email
-from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.grants.publishing import admits, published_rules
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.database_time import AHEAD_MS
-from gatepass.registry.storage.rows import deactivation
+from gatepass.registry.storage.rows import mark_deactivated, update_row
 from gatepass.registry.storage.tables import companies, users
 
 HOUR_MS = 3_600_000
@@ -84,10 +83,8 @@ class LinkKind:
             The token, which belongs in the mail and nowhere else.
         """
         credential = make(self.token_prefix)
-        write.session.execute(
-            update(self.table)
-            .where(self.table.c.id == record_id)
-            .values(link_id=credential.id, link_digest=credential.digest)
+        update_row(
+            write, self.table, record_id, link_id=credential.id, link_digest=credential.digest
         )
         return credential.text
 
@@ -129,14 +126,14 @@ class LinkKind:
         """Mark a record as used, with further *values*, and drop its mail."""
         outbox.drop(write, row.id)
         values[self.used_at] = write.now
-        write.session.execute(update(self.table).where(self.table.c.id == row.id).values(values))
+        update_row(write, self.table, row.id, **values)
 
     def end(self, write: Write, actor: Actor, which: ColumnElement[bool]) -> None:
         """Deactivate the unused records that match *which*, and drop their mail."""
         wanted = which & self._open()
         for record_id in write.session.scalars(select(self.table.c.id).where(wanted)).all():
             outbox.drop(write, record_id)
-        write.session.execute(update(self.table).where(wanted).values(deactivation(write, actor)))
+        mark_deactivated(write, actor, self.table, wanted)
 
     def pending(self, reading: Reading) -> ColumnElement[bool]:
         """Matches the records that are neither used nor deactivated nor expired."""
@@ -194,9 +191,7 @@ def other_holder(reading: Reading, row: Row[Any], user_id: str = "") -> User | N
 
 
 def _require_admitted(reading: Reading, company: str, address: str | None) -> None:
-    allowlist = published_rules(reading, company).allowlist_at(reading.now)
-    packed = parse_address(address)
-    if allowlist is not None and (packed is None or not allowlist.contains(packed)):
+    if not admits(reading, published_rules(reading, company), address):
         raise Forbidden(
             "This account can't be reached from your address.",
             reason="company_address_not_allowed",

@@ -88,15 +88,9 @@ def replace(
         kept.start_trial(change, company, wanted, after.trial_until)
         rules = msgspec.structs.replace(rules, trial=Trial(networks, after.trial_until))
     publish(change, rules)
-    log.record(
-        change,
-        actor,
-        _action(after),
-        Subject("company", company, name),
-        company=company,
-        before=before.readable(),
-        after=after.readable(),
-    )
+    subject = Subject("company", company, name)
+    fields = {"before": before.readable(), "after": after.readable()}
+    log.record(change, actor, _action(after), subject, company=company, **fields)
     return after
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy import Table, delete, insert, select
 
 from gatepass.core.networks import InvalidNetwork, Networks, parse_network
 from gatepass.registry.input.text import LONGEST_LABEL, Problems, bidi_problem, storable
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import allowlist_entries, allowlist_trial_entries, companies
 
 MOST_ENTRIES = 10_000
@@ -111,9 +112,7 @@ def settle(write: Write, company: str, entries: Sequence[Entry]) -> None:
 def start_trial(write: Write, company: str, entries: Sequence[Entry], until: int | None) -> None:
     """Store *entries* as the list on trial until *until* (Unix ms); None is no trial."""
     _replace(write, allowlist_trial_entries, company, entries)
-    write.session.execute(
-        update(companies).where(companies.c.id == company).values(allowlist_trial_until=until)
-    )
+    update_row(write, companies, company, allowlist_trial_until=until)
 
 
 def _rows(reading: Reading, table: Table, company: str) -> tuple[Entry, ...]:

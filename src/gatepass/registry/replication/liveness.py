@@ -60,16 +60,8 @@ class Registration:
 
     def row(self) -> dict[str, Any]:
         """Its columns in ``nodes``."""
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "name": self.name,
-            "version": self.version,
-            "address": self.address,
-            "key_id": self.key_id,
-            "limits": None if self.limits is None else json.dumps(self.limits),
-            "staleness_ms": self.staleness_ms,
-        }
+        limits = None if self.limits is None else json.dumps(self.limits)
+        return {name: getattr(self, name) for name in COLUMNS} | {"limits": limits}
 
 
 def register(write: Write, registration: Registration) -> None:

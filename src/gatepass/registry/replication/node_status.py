@@ -12,6 +12,7 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.paging import Page, newest_first
+from gatepass.registry.storage.rows import record_of
 from gatepass.registry.storage.tables import nodes
 from gatepass.registry.storage.tables import revisions as kept_revisions
 
@@ -116,20 +117,12 @@ def _node(row: Row[Any], now: int, latest: int, due: int, itself: bool) -> Known
     elif row.revision < due and not itself:
         state = "behind"
     revision = latest if itself and state == "current" else min(row.revision, latest)
-    return KnownNode(
-        id=row.id,
-        kind=row.kind,
-        name=row.name,
-        version=row.version,
-        address=row.address,
-        key_id=row.key_id,
-        limits=row.limits,
-        first_seen_at=row.first_seen_at,
-        seen_at=row.seen_at,
+    return record_of(
+        KnownNode,
+        row,
         seen_ms=seen_ms,
         synced_at=row.vouched_at,
         synced_ms=synced_ms,
-        staleness_ms=row.staleness_ms,
         state=state,
         revision=revision,
         behind_by=latest - revision,

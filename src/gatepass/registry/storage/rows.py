@@ -1,14 +1,28 @@
-"""Looking up one row, comparing its version, and marking it as deactivated."""
+"""Looking up one row, making its record, comparing its version, marking it as deactivated."""
 
 from collections.abc import Collection
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import Row, Select
+from sqlalchemy import ColumnElement, Row, Select, Table, update
 
 from gatepass.core.errors import Conflict, NotFound
-from gatepass.registry.actor import Actor
+from gatepass.registry.actor import Actor, Person
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Reading, Write
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def of_company(actor: Actor, table: Table) -> list[ColumnElement[bool]]:
+    """The condition that a row of *table* is the actor's company's.
+
+    None for the command line and the system, which act on all companies.
+    """
+    return [] if actor.company is None else [table.c.company_id == actor.company]
 
 
 def find(reading: Reading, rows: Select[Any], record_id: str, what: str) -> Row[Any]:
@@ -44,6 +58,45 @@ def require_unchanged(
         raise Conflict(
             f"Someone changed {what} meanwhile.", reason="changed_meanwhile", current=current
         )
+
+
+def record_of(kind: type[T], row: Row[Any], **computed: Any) -> T:
+    """The record of *row*: a dataclass, from the columns with its fields' names.
+
+    Args:
+        computed: the fields that aren't columns, or have another value.
+    """
+    columns = row._mapping
+    same = {field.name: columns[field.name] for field in fields(kind) if field.name in columns}
+    return kind(**(same | computed))
+
+
+def status_of(row: Row[Any], now: int | None = None) -> Literal["active", "expired", "deactivated"]:
+    """The status of a record at *now* (Unix ms), which only a record that can expire needs."""
+    if row.deactivated_at is not None:
+        return "deactivated"
+    expires_at = row._mapping.get("expires_at")
+    if expires_at is None:
+        return "active"
+    assert now is not None
+    return "active" if now < expires_at else "expired"
+
+
+def deactivated_by(row: Row[Any]) -> Person | None:
+    """Who deactivated the record of *row*; None if it isn't deactivated."""
+    if row.deactivated_at is None:
+        return None
+    return Person(row.deactivated_by, row.deactivated_by_name)
+
+
+def update_row(write: Write, table: Table, record_id: str, **values: Any) -> None:
+    """Set columns of the row of *table* with that id."""
+    write.session.execute(update(table).where(table.c.id == record_id).values(values))
+
+
+def mark_deactivated(write: Write, actor: Actor, table: Table, which: ColumnElement[bool]) -> None:
+    """Mark the rows of *table* that match *which* as deactivated by *actor*."""
+    write.session.execute(update(table).where(which).values(deactivation(write, actor)))
 
 
 def deactivation(write: Write, actor: Actor) -> dict[str, Any]:

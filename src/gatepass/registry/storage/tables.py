@@ -24,6 +24,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Dialect
+from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData(
     naming_convention={
@@ -56,6 +57,15 @@ class JSONText(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+def _table(name: str, *parts: SchemaItem) -> Table:
+    return Table(name, metadata, *parts)
+
+
+def _records(name: str, *parts: SchemaItem) -> Table:
+    """A table of records, each with an ``id``."""
+    return _table(name, Column("id", key_text, primary_key=True), *parts)
+
+
 def _deactivation() -> tuple[Column[Any], ...]:
     # The name is stored, too: the command line and the system have no user id.
     return (
@@ -68,18 +78,16 @@ def _deactivation() -> tuple[Column[Any], ...]:
 # --- revisions ---------------------------------------------------------------------------------
 
 #: One row, which each ``Database.write`` locks first.
-revision = Table(
+revision = _table(
     "revision",
-    metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", BigInteger, nullable=False),
     Column("tag", Text, nullable=False),
 )
 
 #: The recent revisions, which show whether a copy belongs to this history.
-revisions = Table(
+revisions = _table(
     "revisions",
-    metadata,
     Column("number", row_number, primary_key=True, autoincrement=False),
     Column("tag", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
@@ -87,9 +95,8 @@ revisions = Table(
 
 #: Which records that decisions read changed at which revision, kept as long as ``revisions``.
 #: Followers read from their position on. A row without a record is a tombstone.
-changed_records = Table(
+changed_records = _table(
     "changed_records",
-    metadata,
     Column("revision", row_number, primary_key=True, autoincrement=False),
     Column("record_table", key_text, primary_key=True),
     Column("record_id", key_text, primary_key=True),
@@ -98,10 +105,8 @@ changed_records = Table(
 # --- followers ---------------------------------------------------------------------------------
 
 #: Nodes and embedded verifiers, which decide by a copy of the grants (or by the database itself).
-nodes = Table(
+nodes = _records(
     "nodes",
-    metadata,
-    Column("id", key_text, primary_key=True),
     # node, embedded
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
@@ -122,9 +127,8 @@ nodes = Table(
 
 #: Deactivation receipts: the record revoked at a revision, and when each verifier that could have
 #: answered "allowed" was known to refuse it.
-receipts = Table(
+receipts = _table(
     "receipts",
-    metadata,
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     Column("subject_id", key_text, primary_key=True),
     Column("subject_kind", Text, nullable=False),
@@ -139,9 +143,8 @@ receipts = Table(
 )
 
 #: The verifiers that could have answered "allowed" then, and when each acknowledged the revision.
-receipt_confirmations = Table(
+receipt_confirmations = _table(
     "receipt_confirmations",
-    metadata,
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     Column("node_id", key_text, primary_key=True),
     Column("node_name", Text, nullable=False),
@@ -154,10 +157,8 @@ receipt_confirmations = Table(
 
 # --- companies and users -----------------------------------------------------------------------
 
-companies = Table(
+companies = _records(
     "companies",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("name_folded", key_text, nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
@@ -167,10 +168,8 @@ companies = Table(
     Column("allowlist_trial_until", BigInteger),
 )
 
-roles = Table(
+roles = _records(
     "roles",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
     Column("name", Text, nullable=False),
     Column("name_folded", key_text, nullable=False),
@@ -179,10 +178,8 @@ roles = Table(
     UniqueConstraint("company_id", "name_folded"),
 )
 
-users = Table(
+users = _records(
     "users",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
     Column("email", Text, nullable=False),
     Column("email_folded", key_text, nullable=False),
@@ -211,9 +208,8 @@ users = Table(
     ),
 )
 
-recovery_codes = Table(
+recovery_codes = _table(
     "recovery_codes",
-    metadata,
     Column("user_id", key_text, ForeignKey("users.id"), primary_key=True),
     Column("digest", LargeBinary, primary_key=True),
     Column("used_at", BigInteger),
@@ -221,9 +217,8 @@ recovery_codes = Table(
 
 
 def _entries(name: str) -> Table:
-    return Table(
+    return _table(
         name,
-        metadata,
         Column("company_id", key_text, ForeignKey("companies.id"), primary_key=True),
         Column("position", Integer, primary_key=True, autoincrement=False),
         Column("network", Text, nullable=False),
@@ -240,10 +235,8 @@ allowlist_trial_entries = _entries("allowlist_trial_entries")
 # A link is created when its mail is sent. Only the mail holds its secret; the digest stored here
 # can't be used. Before that, and after the link has been replaced, ``link_id`` is None.
 
-invitations = Table(
+invitations = _records(
     "invitations",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
     Column("email", Text, nullable=False),
     Column("email_folded", key_text, nullable=False),
@@ -261,10 +254,8 @@ invitations = Table(
     Index(None, "email_folded"),
 )
 
-password_resets = Table(
+password_resets = _records(
     "password_resets",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("user_id", key_text, ForeignKey("users.id"), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
@@ -279,10 +270,8 @@ password_resets = Table(
 )
 
 #: Changes of users' e-mail addresses, pending until the link mailed to the new address is used.
-email_changes = Table(
+email_changes = _records(
     "email_changes",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("user_id", key_text, ForeignKey("users.id"), nullable=False),
     Column("former_email", Text, nullable=False),
     Column("email", Text, nullable=False),
@@ -299,10 +288,8 @@ email_changes = Table(
 )
 
 #: The mail queue, without texts: they are written, with their links, when the mail is sent.
-outgoing_mail = Table(
+outgoing_mail = _records(
     "outgoing_mail",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("subject_id", key_text, nullable=False),
     Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
@@ -323,10 +310,8 @@ outgoing_mail = Table(
 
 # --- credentials -------------------------------------------------------------------------------
 
-authentications = Table(
+authentications = _records(
     "authentications",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
     Column("user_id", key_text, ForeignKey("users.id"), nullable=False),
     Column("digest", LargeBinary, nullable=False),
@@ -345,10 +330,8 @@ authentications = Table(
     Index(None, "user_id", "source", "created_at"),
 )
 
-access_tokens = Table(
+access_tokens = _records(
     "access_tokens",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("kind", Text, nullable=False),
@@ -373,10 +356,8 @@ access_tokens = Table(
     ),
 )
 
-verifier_keys = Table(
+verifier_keys = _records(
     "verifier_keys",
-    metadata,
-    Column("id", key_text, primary_key=True),
     Column("digest", LargeBinary, nullable=False),
     Column("label", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -387,9 +368,8 @@ verifier_keys = Table(
 
 # --- audit log, failed sign-ins ----------------------------------------------------------------
 
-audit_events = Table(
+audit_events = _table(
     "audit_events",
-    metadata,
     Column("number", row_number, primary_key=True),
     Column("id", key_text, nullable=False, unique=True),
     Column("company_id", key_text),
@@ -412,9 +392,8 @@ audit_events = Table(
     Index(None, "actor_credential", "at", "number"),
 )
 
-sign_in_failures = Table(
+sign_in_failures = _table(
     "sign_in_failures",
-    metadata,
     Column("number", row_number, primary_key=True),
     Column("key", key_text, nullable=False),
     Column("at", BigInteger, nullable=False),
@@ -424,9 +403,8 @@ sign_in_failures = Table(
 
 # --- usage -------------------------------------------------------------------------------------
 
-token_use = Table(
+token_use = _table(
     "token_use",
-    metadata,
     Column("token_id", key_text, primary_key=True),
     Column("last_at", BigInteger, nullable=False),
     Column("last_address", Text),
@@ -434,18 +412,16 @@ token_use = Table(
     Column("total", BigInteger, nullable=False),
 )
 
-token_use_days = Table(
+token_use_days = _table(
     "token_use_days",
-    metadata,
     Column("token_id", key_text, primary_key=True),
     Column("day", Integer, primary_key=True, autoincrement=False),
     Column("uses", BigInteger, nullable=False),
     Index(None, "day"),
 )
 
-token_use_addresses = Table(
+token_use_addresses = _table(
     "token_use_addresses",
-    metadata,
     Column("token_id", key_text, primary_key=True),
     Column("address", key_text, primary_key=True),
     Column("last_at", BigInteger, nullable=False),
@@ -453,16 +429,14 @@ token_use_addresses = Table(
 )
 
 #: How many bytes of each spool file have been counted; updated in the transaction that counts.
-usage_spools = Table(
+usage_spools = _table(
     "usage_spools",
-    metadata,
     Column("name", key_text, primary_key=True),
     Column("folded_to", BigInteger, nullable=False),
 )
 
-decision_counts = Table(
+decision_counts = _table(
     "decision_counts",
-    metadata,
     Column("reason", key_text, primary_key=True),
     Column("total", BigInteger, nullable=False),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
@@ -15,8 +15,14 @@ from gatepass.registry.grants.publishing import publish, publish_grants
 from gatepass.registry.input.text import folded, storable
 from gatepass.registry.replication import receipt_status, receipts
 from gatepass.registry.replication.receipt_status import Receipt
-from gatepass.registry.storage.database import Change, Reading
-from gatepass.registry.storage.rows import deactivation, find, require_unchanged
+from gatepass.registry.storage.database import Change, Reading, Write
+from gatepass.registry.storage.rows import (
+    find,
+    mark_deactivated,
+    of_company,
+    require_unchanged,
+    update_row,
+)
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import STORED, AccessToken, etag, grant_of, tokens_of
@@ -85,14 +91,7 @@ def create(
     change.session.execute(insert(access_tokens), values)
     row = _find(change, actor, credential.id)
     publish(change, grant_of(row))
-    log.record(
-        change,
-        actor,
-        "access_token.created",
-        _subject(row),
-        company=row.company_id,
-        after={**found, "kind": kind},
-    )
+    _record(change, actor, "created", row, after={**found, "kind": kind})
     return _token(change, row), credential.text
 
 
@@ -150,18 +149,11 @@ def modify(
     values = dict(after)
     if "label" in after:
         values["label_folded"] = folded(after["label"])
-    change.session.execute(update(access_tokens).where(access_tokens.c.id == row.id).values(values))
+    update_row(change, access_tokens, row.id, **values)
     row = _find(change, actor, row.id)
     publish(change, grant_of(row))
-    log.record(
-        change,
-        actor,
-        "access_token.modified",
-        _subject(row),
-        company=row.company_id,
-        before={name: before[name] for name in after},
-        after=after,
-    )
+    former = {name: before[name] for name in after}
+    _record(change, actor, "modified", row, before=former, after=after)
     return _token(change, row)
 
 
@@ -190,7 +182,7 @@ def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
     Performs no permission check; the caller must have done it.
     """
     these = access_tokens.c.id.in_(ids)
-    change.session.execute(update(access_tokens).where(these).values(deactivation(change, actor)))
+    mark_deactivated(change, actor, access_tokens, these)
     rows = change.session.execute(
         STORED.where(these).order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()
@@ -224,10 +216,13 @@ def receipt(reading: Reading, actor: Actor, token_id: str) -> Receipt:
 
 
 def _find(reading: Reading, actor: Actor, token_id: str) -> Row[Any]:
-    wanted = [access_tokens.c.id == token_id]
-    if actor.company is not None:
-        wanted.append(access_tokens.c.company_id == actor.company)
-    return find(reading, STORED.where(*wanted), token_id, "access token")
+    rows = STORED.where(access_tokens.c.id == token_id, *of_company(actor, access_tokens))
+    return find(reading, rows, token_id, "access token")
+
+
+def _record(write: Write, actor: Actor, verb: str, row: Row[Any], **fields: dict[str, Any]) -> None:
+    action, subject = f"access_token.{verb}", _subject(row)
+    log.record(write, actor, action, subject, company=row.company_id, **fields)
 
 
 def _subject(row: Row[Any]) -> Subject:

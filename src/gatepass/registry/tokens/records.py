@@ -12,6 +12,7 @@ from gatepass.registry.actor import Person
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
 from gatepass.registry.storage.tables import access_tokens, token_use, users
 from gatepass.registry.tokens.input import CHANGEABLE
 
@@ -104,27 +105,17 @@ def grant_of(row: Row[Any]) -> Grant:
 
 
 def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
-    deactivated = row.deactivated_at is not None
-    status: TokenStatus = "active"
-    if deactivated:
-        status = "deactivated"
-    elif row.expires_at is not None and now >= row.expires_at:
-        status = "expired"
     used = row.last_at is not None
-    return AccessToken(
-        id=row.id,
+    return record_of(
+        AccessToken,
+        row,
         company=row.company_id,
-        label=row.label,
-        kind=row.kind,
-        status=status,
+        status=status_of(row, now),
         permissions=tuple(row.permissions),
         effective_permissions=effective(row.permissions, role),
         networks=tuple(row.networks),
         domains=tuple(row.domains),
-        expires_at=row.expires_at,
-        created_at=row.created_at,
         created_by=Person(row.created_by, row.maker_name),
-        deactivated_at=row.deactivated_at,
-        deactivated_by=Person(row.deactivated_by, row.deactivated_by_name) if deactivated else None,
+        deactivated_by=deactivated_by(row),
         last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,
     )

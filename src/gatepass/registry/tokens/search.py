@@ -11,6 +11,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import COUNT_LIMIT, Page, contains, newest_first
+from gatepass.registry.storage.rows import of_company
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens.input import KINDS
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
@@ -45,8 +46,7 @@ def list_(
     actor.require("access-tokens:search")
     table = access_tokens.c
     wanted = _filters(reading, status, permission, kind)
-    if actor.company is not None:
-        wanted.append(table.company_id == actor.company)
+    wanted += of_company(actor, access_tokens)
     q = search_text(q)
     if q:
         wanted.append(_named(reading, q) if storable(q) else false())

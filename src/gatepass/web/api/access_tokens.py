@@ -1,27 +1,28 @@
 """``/v1/access-tokens``."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
-from gatepass.registry.input.permissions import MOST_PERMISSIONS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS, MOST_NETWORKS
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     IfMatch,
     Listed,
     Paging,
+    Permissions,
     Record,
     RecordId,
     Status,
     TakenTime,
     Term,
     Time,
+    Versions,
     current_as,
     person_id,
     person_name,
@@ -29,10 +30,9 @@ from gatepass.web.api.shapes import (
 )
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
-router = APIRouter(tags=["Access tokens"])
+router = resource("Access tokens")
 
 _LABEL: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_LABEL}
-_PERMISSIONS: dict[str, Any] = {"minItems": 1, "maxItems": MOST_PERMISSIONS}
 _NETWORKS: dict[str, Any] = {"maxItems": MOST_NETWORKS}
 _DOMAINS: dict[str, Any] = {"maxItems": MOST_DOMAINS}
 
@@ -42,7 +42,7 @@ class NewAccessToken(Fields):
 
     label: str = Field(json_schema_extra=_LABEL, examples=["Nightly settlement"])
     kind: Literal["api", "ui"]
-    permissions: list[str] = Field(json_schema_extra=_PERMISSIONS, examples=[["access-tokens:get"]])
+    permissions: Permissions
     expires_at: TakenTime | None = Field(default=None, description="Absent or null: never.")
     networks: list[str] = Field(
         default=[],
@@ -62,9 +62,7 @@ class AccessTokenChanges(Fields):
     """Changes of an access token; absent fields stay."""
 
     label: str = Field(default="", json_schema_extra=_LABEL, examples=["Nightly settlement"])
-    permissions: list[str] = Field(
-        default=[], json_schema_extra=_PERMISSIONS, examples=[["access-tokens:get"]]
-    )
+    permissions: Permissions = Field(default=[])
     expires_at: TakenTime | None = Field(default=None, description="Null: never.")
     networks: list[str] = Field(default=[], json_schema_extra=_NETWORKS)
     domains: list[str] = Field(default=[], json_schema_extra=_DOMAINS)
@@ -79,6 +77,8 @@ class LastUsed(Record):
 
 class AccessToken(Record):
     """An access token; never its text."""
+
+    etag: ClassVar[Versions] = records.etag
 
     id: str
     label: str
@@ -106,12 +106,7 @@ class CreatedAccessToken(AccessToken):
     token: str
 
 
-@router.post(
-    "/access-tokens",
-    status_code=201,
-    summary="Create an access token",
-    openapi_extra=takes(NewAccessToken),
-)
+@router.post("/access-tokens", status_code=201, summary="Create an access token")
 def create(
     response: Response,
     node: CurrentNode,
@@ -133,7 +128,8 @@ def create(
         )
     response.headers["Location"] = f"/v1/access-tokens/{token.id}"
     mark(response, change.confirmed)
-    return CreatedAccessToken.model_construct(**dict(_sent(token, response)), token=text)
+    answer = sent(AccessToken, token, response)
+    return CreatedAccessToken.model_construct(**dict(answer), token=text)
 
 
 @router.get("/access-tokens", summary="The company's access tokens")
@@ -165,14 +161,10 @@ def search(
 def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> AccessToken:
     """Needs `access-tokens:get`."""
     with node.database.read(node.clock.now()) as reading:
-        return _sent(access_tokens.get(reading, actor, id), response)
+        return sent(AccessToken, access_tokens.get(reading, actor, id), response)
 
 
-@router.patch(
-    "/access-tokens/{id}",
-    summary="Change an access token",
-    openapi_extra=takes(AccessTokenChanges),
-)
+@router.patch("/access-tokens/{id}", summary="Change an access token")
 def modify(
     response: Response,
     node: CurrentNode,
@@ -193,26 +185,14 @@ def modify(
             changes=changes.named(),
             if_match=if_match,
         )
-    return settled(change.confirmed, _sent(token, response))
+    return settled(change.confirmed, sent(AccessToken, token, response))
 
 
-@router.post(
-    "/access-tokens/{id}/deactivate",
-    summary="Deactivate an access token for good",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/access-tokens/{id}/deactivate", summary="Deactivate an access token for good")
 def deactivate(
-    response: Response,
-    node: CurrentNode,
-    actor: Authenticated,
-    id: RecordId,
-    _: NoBody,
+    response: Response, node: CurrentNode, actor: Authenticated, id: RecordId, _: NoBody
 ) -> AccessToken:
     """Needs `access-tokens:deactivate`, except for your own. Repeating it changes nothing."""
     with node.database.write(node.clock.now()) as change:
         token = access_tokens.deactivate(change, actor, id)
-    return settled(change.confirmed, _sent(token, response))
-
-
-def _sent(token: records.AccessToken, response: Response) -> AccessToken:
-    return sent(AccessToken, token, response, records.etag(token))
+    return settled(change.confirmed, sent(AccessToken, token, response))

@@ -1,18 +1,18 @@
 """``/v1/company/allowlist``."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist, allowlist_entries, allowlist_impact
 from gatepass.web.api.confirmation import settled
-from gatepass.web.api.request_body import Fields, body, takes
-from gatepass.web.api.shapes import IfMatch, Record, Time, current_as, sent
+from gatepass.web.api.request_body import Fields, body, resource
+from gatepass.web.api.shapes import IfMatch, Record, Time, Versions, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
-router = APIRouter(tags=["Company"])
+router = resource("Company")
 
 _MOST: dict[str, Any] = {"maxItems": allowlist_entries.MOST_ENTRIES}
 
@@ -53,6 +53,8 @@ class Entry(Record):
 
 class Allowlist(Record):
     """The networks from which the company's dashboard, API and tokens can be used."""
+
+    etag: ClassVar[Versions] = allowlist_entries.etag
 
     entries: tuple[Entry, ...] = Field(description="In effect now; empty: no restriction.")
     trial_until: Time | None = Field(
@@ -101,14 +103,10 @@ class Preview(Record):
 def get(response: Response, node: CurrentNode, actor: Authenticated) -> Allowlist:
     """Needs `company:get`."""
     with node.database.read(node.clock.now()) as reading:
-        return _sent(allowlist.show(reading, actor, _company(actor)), response)
+        return sent(Allowlist, allowlist.show(reading, actor, _company(actor)), response)
 
 
-@router.put(
-    "/company/allowlist",
-    summary="Replace the company's allowlist",
-    openapi_extra=takes(NewAllowlist),
-)
+@router.put("/company/allowlist", summary="Replace the company's allowlist")
 def put(
     response: Response,
     node: CurrentNode,
@@ -130,14 +128,10 @@ def put(
             confirm=new.confirm,
             if_match=if_match,
         )
-    return settled(change.confirmed, _sent(changed, response))
+    return settled(change.confirmed, sent(Allowlist, changed, response))
 
 
-@router.post(
-    "/company/allowlist/preview",
-    summary="Preview the impact of an allowlist",
-    openapi_extra=takes(Entries),
-)
+@router.post("/company/allowlist/preview", summary="Preview the impact of an allowlist")
 def preview(
     node: CurrentNode, actor: SignedIn, wanted: Annotated[Entries, body(Entries)]
 ) -> Preview:
@@ -151,7 +145,3 @@ def preview(
 def _company(actor: Actor) -> str:
     # Every caller of the API has a company; only the command line and the system have none.
     return actor.company or ""
-
-
-def _sent(found: allowlist_entries.Allowlist, response: Response) -> Allowlist:
-    return sent(Allowlist, found, response, allowlist_entries.etag(found))

@@ -2,17 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import Field
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.audit import events, sentences
 from gatepass.registry.audit import search as audit_search
+from gatepass.web.api.request_body import resource
 from gatepass.web.api.shapes import Listed, Paging, Record, TakenTime, Term, Time
 from gatepass.web.caller import Authenticated, CurrentNode
 from gatepass.web.times import format_time
 
-router = APIRouter(tags=["Audit"])
+router = resource("Audit")
 
 _TIMES = ("_at", "_until")
 Kind = Literal[
@@ -94,10 +95,7 @@ Wanted = Annotated[audit_search.Filters, Depends(wanted)]
 
 @router.get("/audit-events", summary="Who did what, when, from where")
 def search(
-    node: CurrentNode,
-    actor: Authenticated,
-    paging: Paging,
-    filters: Wanted,
+    node: CurrentNode, actor: Authenticated, paging: Paging, filters: Wanted
 ) -> Listed[AuditEvent]:
     """Needs `audit:get`."""
     with node.database.read(node.clock.now()) as reading:

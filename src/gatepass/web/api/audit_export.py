@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response, StreamingResponse
 
 from gatepass.node.node import Node
@@ -22,10 +22,11 @@ from gatepass.registry.grants.authorization import reauthorize
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
 from gatepass.web.api.csv_cells import csv_cell
+from gatepass.web.api.request_body import resource
 from gatepass.web.caller import Authenticated, CurrentNode
 from gatepass.web.times import format_time
 
-router = APIRouter(tags=["Audit"])
+router = resource("Audit")
 
 FileFormat = Literal["csv", "jsonl"]
 _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import companies
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     Listed,
     Paging,
@@ -27,7 +27,7 @@ from gatepass.web.credentials import sign_in
 from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import problem_of_error
 
-router = APIRouter(tags=["Authentications"])
+router = resource("Authentications")
 
 
 class SignIn(Fields):
@@ -93,7 +93,7 @@ class Me(Record):
     expires_at: Time | None
 
 
-@router.post("/authentications", status_code=201, summary="Sign in", openapi_extra=takes(SignIn))
+@router.post("/authentications", status_code=201, summary="Sign in")
 async def create(
     request: Request, response: Response, who: Annotated[SignIn, body(SignIn)]
 ) -> SignedInAnswer:
@@ -118,17 +118,9 @@ def recent(
     return Listed[Authentication].of(page)
 
 
-@router.post(
-    "/authentications/{id}/deactivate",
-    summary="Deactivate an authentication for good",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/authentications/{id}/deactivate", summary="Deactivate an authentication for good")
 def deactivate(
-    response: Response,
-    node: CurrentNode,
-    actor: SignedIn,
-    id: RecordId,
-    _: NoBody,
+    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
 ) -> Authentication:
     """Your own; others' with `users:manage`, an operator's by operators alone (403
     `operator_required`). Repeating it changes nothing."""
@@ -138,9 +130,7 @@ def deactivate(
 
 
 @router.post(
-    "/authentications/deactivate-others",
-    summary="Deactivate all your other authentications",
-    openapi_extra=takes(NoFields),
+    "/authentications/deactivate-others", summary="Deactivate all your other authentications"
 )
 def deactivate_others(node: CurrentNode, actor: SignedIn, _: NoBody) -> DeactivatedOthers:
     """All of this user's other sign-ins are refused from their next call on."""
@@ -149,13 +139,7 @@ def deactivate_others(node: CurrentNode, actor: SignedIn, _: NoBody) -> Deactiva
     return settled(change.confirmed, DeactivatedOthers(deactivated=number))
 
 
-@router.post(
-    "/sign-out",
-    status_code=204,
-    response_class=Response,
-    summary="Sign out",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/sign-out", status_code=204, response_class=Response, summary="Sign out")
 def sign_out(request: Request, node: CurrentNode, actor: SignedIn, _: NoBody) -> Response:
     """Deactivates the authentication in use, and clears a browser's cookie."""
     with node.database.write(node.clock.now()) as change:

@@ -1,14 +1,14 @@
 """``/v1/permissions``: the catalogue."""
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor
+from gatepass.web.api.request_body import resource
 from gatepass.web.api.shapes import Listed, Paging, Record
 from gatepass.web.caller import CurrentNode, SignedIn
 
-router = APIRouter(tags=["Permissions"])
+router = resource("Permissions")
 
 
 class Permission(Record):

@@ -1,8 +1,8 @@
 """``/v1/company``: the company's account."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from gatepass.registry.actor import Actor
@@ -10,11 +10,11 @@ from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import companies
 from gatepass.registry.storage.database import Change
 from gatepass.web.api.confirmation import settled
-from gatepass.web.api.request_body import Fields, body, takes
-from gatepass.web.api.shapes import IfMatch, Record, Time, current_as, sent
+from gatepass.web.api.request_body import Fields, body, resource
+from gatepass.web.api.shapes import IfMatch, Record, Time, Versions, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
-router = APIRouter(tags=["Company"])
+router = resource("Company")
 
 
 class CompanyChanges(Fields):
@@ -35,6 +35,8 @@ class CompanyChanges(Fields):
 class Company(Record):
     """The account that users and tokens belong to."""
 
+    etag: ClassVar[Versions] = companies.etag
+
     id: str
     name: str
     status: Literal["active", "deactivated"]
@@ -46,10 +48,10 @@ class Company(Record):
 def get(response: Response, node: CurrentNode, actor: Authenticated) -> Company:
     """Needs `company:get`."""
     with node.database.read(node.clock.now()) as reading:
-        return _sent(companies.own(reading, actor), response)
+        return sent(Company, companies.own(reading, actor), response)
 
 
-@router.patch("/company", summary="Change the company", openapi_extra=takes(CompanyChanges))
+@router.patch("/company", summary="Change the company")
 def modify(
     response: Response,
     node: CurrentNode,
@@ -61,7 +63,7 @@ def modify(
     409). With `If-Match`, only that version is changed (else 409)."""
     with current_as(Company), node.database.write(node.clock.now()) as change:
         company = _modify(change, actor, changes, if_match)
-    return settled(change.confirmed, _sent(company, response))
+    return settled(change.confirmed, sent(Company, company, response))
 
 
 def _modify(
@@ -78,7 +80,3 @@ def _modify(
         wanted = changes.second_factor_required
         company = totp_policy.require_of_everyone(change, actor, wanted, if_match=if_match)
     return company
-
-
-def _sent(company: companies.Company, response: Response) -> Company:
-    return sent(Company, company, response, companies.etag(company))

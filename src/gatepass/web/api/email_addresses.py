@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from gatepass.core.errors import InvalidInput
@@ -11,7 +11,7 @@ from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import email_changes, pending_email_changes
 from gatepass.registry.storage.database import Reading
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     IfMatch,
     Record,
@@ -25,7 +25,7 @@ from gatepass.web.api.users import User
 from gatepass.web.caller import CurrentNode, SignedIn
 from gatepass.web.hashing_pool import Place, hashing
 
-router = APIRouter(tags=["Users"])
+router = resource("Users")
 
 _NEW = "The new address. It takes effect when the link mailed to it is used."
 
@@ -68,12 +68,7 @@ def own(node: CurrentNode, actor: SignedIn) -> EmailAddress:
         return _address(reading, str(actor.user))
 
 
-@router.post(
-    "/me/email",
-    status_code=202,
-    summary="Change your e-mail address",
-    openapi_extra=takes(OwnNewEmail),
-)
+@router.post("/me/email", status_code=202, summary="Change your e-mail address")
 async def request_own(
     response: Response,
     node: CurrentNode,
@@ -107,11 +102,7 @@ async def request_own(
     )
 
 
-@router.post(
-    "/me/email/cancel",
-    summary="Cancel the change of your e-mail address",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/me/email/cancel", summary="Cancel the change of your e-mail address")
 def cancel_own(node: CurrentNode, actor: SignedIn, _: NoBody) -> EmailAddress:
     """Also a change that someone else requested. Revokes its link at once; the address stays.
     Repeating it changes nothing."""
@@ -129,12 +120,7 @@ def get(node: CurrentNode, actor: SignedIn, id: RecordId) -> EmailAddress:
         return _address(reading, user_search.find(reading, actor, id).id)
 
 
-@router.post(
-    "/users/{id}/email",
-    status_code=202,
-    summary="Change a user's e-mail address",
-    openapi_extra=takes(NewEmail),
-)
+@router.post("/users/{id}/email", status_code=202, summary="Change a user's e-mail address")
 def request(
     response: Response,
     node: CurrentNode,
@@ -156,11 +142,7 @@ def request(
     return address
 
 
-@router.post(
-    "/users/{id}/email/cancel",
-    summary="Cancel the change of a user's e-mail address",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/users/{id}/email/cancel", summary="Cancel the change of a user's e-mail address")
 def cancel(node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody) -> EmailAddress:
     """Needs the permissions of changing it. Repeating it changes nothing."""
     with current_as(User), node.database.write(node.clock.now()) as change:

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import Field
 
 from gatepass.registry.membership import invitations
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     Listed,
     Paging,
@@ -21,7 +21,7 @@ from gatepass.web.api.shapes import (
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 from gatepass.web.credentials import accept_invitation
 
-router = APIRouter(tags=["Invitations"])
+router = resource("Invitations")
 
 
 class NewInvitation(Fields):
@@ -75,12 +75,7 @@ class NewUser(Record):
     created_at: Time
 
 
-@router.post(
-    "/invitations",
-    status_code=201,
-    summary="Invite a user",
-    openapi_extra=takes(NewInvitation),
-)
+@router.post("/invitations", status_code=201, summary="Invite a user")
 def create(
     response: Response,
     node: CurrentNode,
@@ -110,12 +105,7 @@ def list_(node: CurrentNode, actor: Authenticated, paging: Paging) -> Listed[Inv
     return Listed[Invitation].of(page)
 
 
-@router.post(
-    "/invitations/accept",
-    status_code=201,
-    summary="Accept an invitation",
-    openapi_extra=takes(Acceptance),
-)
+@router.post("/invitations/accept", status_code=201, summary="Accept an invitation")
 async def accept(
     request: Request, response: Response, acceptance: Annotated[Acceptance, body(Acceptance)]
 ) -> NewUser:
@@ -128,17 +118,9 @@ async def accept(
     return sent(NewUser, accepted.made, response)
 
 
-@router.post(
-    "/invitations/{id}/resend",
-    summary="Send an invitation again",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/invitations/{id}/resend", summary="Send an invitation again")
 def resend(
-    response: Response,
-    node: CurrentNode,
-    actor: SignedIn,
-    id: RecordId,
-    _: NoBody,
+    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
 ) -> Invitation:
     """Needs `users:manage`, and all permissions of the role. Sends a new link, valid for the full
     lifetime; the old one is revoked at once. 409 for accepted and deactivated invitations."""
@@ -151,17 +133,10 @@ def resend(
 
 
 @router.post(
-    "/invitations/{id}/link",
-    status_code=201,
-    summary="Get an invitation's link to pass it on",
-    openapi_extra=takes(NoFields),
+    "/invitations/{id}/link", status_code=201, summary="Get an invitation's link to pass it on"
 )
 def take_link(
-    response: Response,
-    node: CurrentNode,
-    actor: SignedIn,
-    id: RecordId,
-    _: NoBody,
+    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
 ) -> InvitationLink:
     """For an installation without a mail server; with one: 409 `link_goes_by_mail`. Needs
     `users:manage`, and all permissions of the role. Creates a new link, valid for the full
@@ -180,17 +155,9 @@ def take_link(
     return InvitationLink.model_construct(**dict(answer), url=url)
 
 
-@router.post(
-    "/invitations/{id}/deactivate",
-    summary="Deactivate an invitation for good",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/invitations/{id}/deactivate", summary="Deactivate an invitation for good")
 def deactivate(
-    response: Response,
-    node: CurrentNode,
-    actor: SignedIn,
-    id: RecordId,
-    _: NoBody,
+    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
 ) -> Invitation:
     """Needs `users:manage`. Repeating it changes nothing. 409 for an accepted invitation."""
     with node.database.write(node.clock.now()) as change:

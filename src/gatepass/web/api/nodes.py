@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from gatepass.registry.replication import node_status
+from gatepass.web.api.request_body import resource
 from gatepass.web.api.shapes import Listed, Paging, Record, Time
 from gatepass.web.caller import CurrentNode, SignedIn
 
-router = APIRouter(tags=["Nodes"])
+router = resource("Nodes")
 
 
 class Limits(Record):

@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.tokens import access_tokens
+from gatepass.web.api.request_body import resource
 from gatepass.web.api.shapes import Record, RecordId, Time
 from gatepass.web.caller import Authenticated, CurrentNode
 
-router = APIRouter(tags=["Access tokens"])
+router = resource("Access tokens")
 
 
 class Confirmation(Record):

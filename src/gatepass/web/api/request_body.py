@@ -1,10 +1,11 @@
 """Strict JSON request bodies: no unknown fields, no type coercion."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gatepass.core.errors import InvalidInput
@@ -41,6 +42,23 @@ class NoFields(Fields):
     """The body of an action without fields: absent, or an empty object."""
 
 
+class _Body:
+    """Reads the request's body as *model*."""
+
+    def __init__(self, model: type[Fields]) -> None:
+        self.model = model
+
+    async def __call__(self, request: Request) -> Fields:
+        content = await request.body()
+        if not content and self.model is NoFields:
+            return NoFields()
+        if not is_json(request) and request.headers.get("content-type") not in _UNDECLARED:
+            raise HTTPException(415)
+        if len(content) <= _PARSED_INLINE_BYTES:
+            return _read(self.model, content)
+        return await to_thread.run_sync(_read, self.model, content, limiter=_parsing_threads)
+
+
 def body(model: type[Fields]) -> Any:
     """The dependency for a parameter that is the request's body as *model*.
 
@@ -50,22 +68,26 @@ def body(model: type[Fields]) -> Any:
         BrokenJSON: no JSON, or bytes that aren't UTF-8.
         InvalidInput: any other fault.
     """
-
-    async def read(request: Request) -> Fields:
-        content = await request.body()
-        if not content and model is NoFields:
-            return NoFields()
-        if not is_json(request) and request.headers.get("content-type") not in _UNDECLARED:
-            raise HTTPException(415)
-        if len(content) <= _PARSED_INLINE_BYTES:
-            return _read(model, content)
-        return await to_thread.run_sync(_read, model, content, limiter=_parsing_threads)
-
-    return Depends(read)
+    return Depends(_Body(model))
 
 
 #: The last parameter of an action without fields.
 NoBody = Annotated[NoFields, body(NoFields)]
+
+
+class _Route(APIRoute):
+    """A route; the OpenAPI document has the body that its endpoint takes."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        for dependency in self.dependant.dependencies:
+            if isinstance(dependency.call, _Body):
+                self.openapi_extra = _document(dependency.call.model)
+
+
+def resource(tag: str) -> APIRouter:
+    """The router of a resource, listed under *tag* in the OpenAPI document."""
+    return APIRouter(tags=[tag], route_class=_Route)
 
 
 def _read(model: type[Fields], content: bytes) -> Fields:
@@ -74,7 +96,7 @@ def _read(model: type[Fields], content: bytes) -> Fields:
     return validated(model, value)
 
 
-def takes(model: type[Fields]) -> dict[str, Any]:
+def _document(model: type[Fields]) -> dict[str, Any]:
     """The body's part of the OpenAPI document (a route's ``openapi_extra``)."""
     schema = model.model_json_schema()
     schema = _inlined(schema, schema.pop("$defs", {}))

@@ -1,41 +1,50 @@
 """``/v1/roles``: named sets of permissions for users."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.directory import role_records, roles
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, body, takes
-from gatepass.web.api.shapes import IfMatch, Listed, Paging, Record, RecordId, current_as, sent
+from gatepass.web.api.request_body import Fields, body, resource
+from gatepass.web.api.shapes import (
+    IfMatch,
+    Listed,
+    Paging,
+    Permissions,
+    Record,
+    RecordId,
+    Versions,
+    current_as,
+    sent,
+)
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
-router = APIRouter(tags=["Roles"])
+router = resource("Roles")
 
 _NAME: dict[str, Any] = {"minLength": 1, "maxLength": 100}
-_PERMISSIONS: dict[str, Any] = {"minItems": 1, "maxItems": 200}
 
 
 class NewRole(Fields):
     """A new role."""
 
     name: str = Field(json_schema_extra=_NAME, examples=["Bookkeeping"])
-    permissions: list[str] = Field(json_schema_extra=_PERMISSIONS, examples=[["access-tokens:get"]])
+    permissions: Permissions
 
 
 class RoleChanges(Fields):
     """Changes of a role; absent fields stay."""
 
     name: str = Field(default="", json_schema_extra=_NAME, examples=["Bookkeeping"])
-    permissions: list[str] = Field(
-        default=[], json_schema_extra=_PERMISSIONS, examples=[["access-tokens:get"]]
-    )
+    permissions: Permissions = Field(default=[])
 
 
 class Role(Record):
     """A named set of permissions."""
+
+    etag: ClassVar[Versions] = role_records.etag
 
     id: str
     name: str
@@ -47,18 +56,14 @@ class Role(Record):
 
 
 @router.get("/roles", summary="The company's roles")
-def search(
-    node: CurrentNode,
-    actor: Authenticated,
-    paging: Paging,
-) -> Listed[Role]:
+def search(node: CurrentNode, actor: Authenticated, paging: Paging) -> Listed[Role]:
     """Needs `roles:get`. The company's own, newest first, then the four built-in ones."""
     with node.database.read(node.clock.now()) as reading:
         page = roles.list_(reading, actor, catalogue=node.catalogue, **paging)
     return Listed[Role].of(page)
 
 
-@router.post("/roles", status_code=201, summary="Create a role", openapi_extra=takes(NewRole))
+@router.post("/roles", status_code=201, summary="Create a role")
 def create(
     response: Response, node: CurrentNode, actor: SignedIn, new: Annotated[NewRole, body(NewRole)]
 ) -> Role:
@@ -74,17 +79,17 @@ def create(
         )
     response.headers["Location"] = f"/v1/roles/{role.id}"
     mark(response, change.confirmed)
-    return _sent(role, response)
+    return sent(Role, role, response)
 
 
 @router.get("/roles/{id}", summary="One role")
 def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> Role:
     """Needs `roles:get`."""
     with node.database.read(node.clock.now()) as reading:
-        return _sent(roles.get(reading, actor, id, catalogue=node.catalogue), response)
+        return sent(Role, roles.get(reading, actor, id, catalogue=node.catalogue), response)
 
 
-@router.patch("/roles/{id}", summary="Change a role", openapi_extra=takes(RoleChanges))
+@router.patch("/roles/{id}", summary="Change a role")
 def modify(
     response: Response,
     node: CurrentNode,
@@ -105,18 +110,13 @@ def modify(
             changes=changes.named(),
             if_match=if_match,
         )
-    return settled(change.confirmed, _sent(role, response))
+    return settled(change.confirmed, sent(Role, role, response))
 
 
 @router.delete(
     "/roles/{id}", status_code=204, response_class=Response, summary="Delete an unused role"
 )
-def delete(
-    node: CurrentNode,
-    actor: SignedIn,
-    id: RecordId,
-    if_match: IfMatch,
-) -> None:
+def delete(node: CurrentNode, actor: SignedIn, id: RecordId, if_match: IfMatch) -> None:
     """Needs `roles:manage`, and all permissions of the role. 409 for a role of an active user or a
     pending invitation, and for a built-in one. With `If-Match`, only that version is deleted (else
     409)."""
@@ -125,7 +125,3 @@ def delete(
     if not change.confirmed:
         # Without a current record, because the role is deleted.
         raise NotConfirmed
-
-
-def _sent(role: role_records.Role, response: Response) -> Role:
-    return sent(Role, role, response, role_records.etag(role))

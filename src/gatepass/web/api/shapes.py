@@ -1,9 +1,9 @@
 """Types that the resources share: times, people, lists, ids, ETags, problem documents."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypedDict, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Response
 from pydantic import (
@@ -25,21 +25,23 @@ from gatepass.web.times import format_time, parse_time
 T = TypeVar("T")
 R = TypeVar("R", bound="Record")
 
+Versions = Callable[[Any], str]
+
 
 class Record(BaseModel):
     """Base class of answers: made from the attributes of a registry record."""
 
     model_config = ConfigDict(from_attributes=True)
+    #: The version of a registry record, which If-Match is compared with. None where no change takes
+    #: If-Match: the ETag is then made from the answer.
+    etag: ClassVar[Versions | None] = None
 
 
-def sent(model: type[R], record: object, response: Response, etag: str | None = None) -> R:
-    """*record* as the API sends it, with its ETag in *response*.
-
-    Args:
-        etag: the version that If-Match is compared with; made from the answer if not given.
-    """
+def sent(model: type[R], record: object, response: Response) -> R:
+    """*record* as the API sends it, with its ETag in *response*."""
     answer = model.model_validate(record)
-    response.headers["ETag"] = etag or etag_of(answer.model_dump(mode="json"))
+    etag = etag_of(answer.model_dump(mode="json")) if model.etag is None else model.etag(record)
+    response.headers["ETag"] = etag
     return answer
 
 
@@ -135,6 +137,12 @@ Limit = Annotated[int, BeforeValidator(_whole_number), Query(ge=1, le=LARGEST_PA
 #: A text to search or filter by.
 Term = Annotated[str, BeforeValidator(_plain), Query(max_length=200)]
 Status = Literal["active", "expired", "deactivated"]
+
+#: Permissions as chosen in a request.
+Permissions = Annotated[
+    list[str],
+    Field(json_schema_extra={"minItems": 1, "maxItems": 200}, examples=[["access-tokens:get"]]),
+]
 
 
 class PageRequest(TypedDict):

@@ -1,15 +1,15 @@
 """``/v1/users``: list, change a role, deactivate, turn off a second factor."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from gatepass.registry.authentication import totp_reset
 from gatepass.registry.directory import user_roles, user_search, users
 from gatepass.registry.membership import offboarding
 from gatepass.web.api.confirmation import settled
-from gatepass.web.api.request_body import Fields, NoBody, NoFields, body, takes
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     IfMatch,
     Listed,
@@ -18,6 +18,7 @@ from gatepass.web.api.shapes import (
     RecordId,
     Term,
     Time,
+    Versions,
     current_as,
     person_id,
     person_name,
@@ -25,7 +26,7 @@ from gatepass.web.api.shapes import (
 )
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
-router = APIRouter(tags=["Users"])
+router = resource("Users")
 
 UserStatus = Literal["active", "deactivated"]
 
@@ -48,6 +49,8 @@ class UserEnd(Fields):
 
 class User(Record):
     """A user of the company."""
+
+    etag: ClassVar[Versions] = users.etag
 
     id: str
     name: str
@@ -80,10 +83,10 @@ def search(
 def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> User:
     """Needs `users:get`."""
     with node.database.read(node.clock.now()) as reading:
-        return _sent(user_search.get(reading, actor, id), response)
+        return sent(User, user_search.get(reading, actor, id), response)
 
 
-@router.patch("/users/{id}", summary="Change a user's role", openapi_extra=takes(UserChanges))
+@router.patch("/users/{id}", summary="Change a user's role")
 def change_role(
     response: Response,
     node: CurrentNode,
@@ -98,12 +101,10 @@ def change_role(
     changed (else 409)."""
     with current_as(User), node.database.write(node.clock.now()) as change:
         user = user_roles.change_role(change, actor, id, role=changes.role, if_match=if_match)
-    return settled(change.confirmed, _sent(user, response))
+    return settled(change.confirmed, sent(User, user, response))
 
 
-@router.post(
-    "/users/{id}/deactivate", summary="Deactivate a user for good", openapi_extra=takes(UserEnd)
-)
+@router.post("/users/{id}/deactivate", summary="Deactivate a user for good")
 def deactivate(
     response: Response,
     node: CurrentNode,
@@ -118,20 +119,12 @@ def deactivate(
     (`last_operator`)."""
     with current_as(User), node.database.write(node.clock.now()) as change:
         user = offboarding.deactivate(change, actor, id, access_tokens=end.access_tokens)
-    return settled(change.confirmed, _sent(user, response))
+    return settled(change.confirmed, sent(User, user, response))
 
 
-@router.post(
-    "/users/{id}/second-factor/deactivate",
-    summary="Turn off a user's lost second factor",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/users/{id}/second-factor/deactivate", summary="Turn off a user's lost second factor")
 def turn_off_second_factor(
-    response: Response,
-    node: CurrentNode,
-    actor: SignedIn,
-    id: RecordId,
-    _: NoBody,
+    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
 ) -> User:
     """Needs `users:manage`, and all permissions of the user's role; an operator's only operators
     can turn off (403 `operator_required`). Deletes the recovery codes and deactivates all sign-ins
@@ -139,8 +132,4 @@ def turn_off_second_factor(
     (`own_second_factor`) for your own."""
     with current_as(User), node.database.write(node.clock.now()) as change:
         user = totp_reset.turn_off_second_factor(change, actor, id)
-    return settled(change.confirmed, _sent(user, response))
-
-
-def _sent(user: users.User, response: Response) -> User:
-    return sent(User, user, response, users.etag(user))
+    return settled(change.confirmed, sent(User, user, response))

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from gatepass.registry.directory import verifier_keys
 from gatepass.web.api.confirmation import settled
-from gatepass.web.api.request_body import NoBody, NoFields, takes
+from gatepass.web.api.request_body import NoBody, resource
 from gatepass.web.api.shapes import (
     Listed,
     Paging,
@@ -19,7 +19,7 @@ from gatepass.web.api.shapes import (
 )
 from gatepass.web.caller import CurrentNode, SignedIn
 
-router = APIRouter(tags=["Verifier keys"])
+router = resource("Verifier keys")
 
 
 class VerifierKey(Record):
@@ -44,17 +44,9 @@ def search(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[Verifie
     return Listed[VerifierKey].of(page)
 
 
-@router.post(
-    "/verifier-keys/{id}/deactivate",
-    summary="Deactivate a verifier key for good",
-    openapi_extra=takes(NoFields),
-)
+@router.post("/verifier-keys/{id}/deactivate", summary="Deactivate a verifier key for good")
 def deactivate(
-    response: Response,
-    node: CurrentNode,
-    actor: SignedIn,
-    id: RecordId,
-    _: NoBody,
+    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
 ) -> VerifierKey:
     """For operators. Repeating it changes nothing."""
     with node.database.write(node.clock.now()) as change:

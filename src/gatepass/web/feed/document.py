@@ -63,7 +63,8 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                 "description": "Stored when this answers; deactivation receipts include it.",
                 "security": _KEY,
                 "requestBody": _body(Acknowledgement),
-                "responses": {"200": _json("Stored.", {"type": "object"}), **refused} | not_found,
+                "responses": {"200": json_answer("Stored.", {"type": "object"}), **refused}
+                | not_found,
             }
         },
         "/v1/feed/use": {
@@ -75,7 +76,7 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                 "security": _KEY,
                 "requestBody": _body(UsageReport),
                 "responses": {
-                    "200": _json(
+                    "200": json_answer(
                         "The offset up to which this spool is counted; continue from there.",
                         {
                             "type": "object",
@@ -121,5 +122,6 @@ def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _json(meaning: str, schema: dict[str, Any]) -> dict[str, Any]:
+def json_answer(meaning: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A response with JSON."""
     return {"description": meaning, "content": {"application/json": {"schema": schema}}}
