@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from gatepass.core.errors import Conflict
+from gatepass.registry.input.permissions import MOST_PERMISSIONS
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.paging import LARGEST_PAGE, Page
@@ -141,7 +142,10 @@ Status = Literal["active", "expired", "deactivated"]
 #: Permissions as chosen in a request.
 Permissions = Annotated[
     list[str],
-    Field(json_schema_extra={"minItems": 1, "maxItems": 200}, examples=[["access-tokens:get"]]),
+    Field(
+        json_schema_extra={"minItems": 1, "maxItems": MOST_PERMISSIONS},
+        examples=[["access-tokens:get"]],
+    ),
 ]
 
 
