@@ -25,7 +25,7 @@ def test_signing_in_by_another_name_says_what_to_set(tmp_path: Path, browser: Br
         expect(main).to_contain_text(another)
         expect(main).to_contain_text(served.url)
         log = served.log.read_text()
-        assert log.count("GATEPASS_PUBLIC_URL") == 1
+        assert log.count("set GATEPASS_PUBLIC_URL to it") == 1
         served.stop()
         # Following the page's advice fixes it.
         served.environ["GATEPASS_PUBLIC_URL"] = another

@@ -1,5 +1,6 @@
 """Worker processes, started as the supervisor starts them, and requests to them."""
 
+import contextlib
 import http.client
 import os
 import select
@@ -120,7 +121,9 @@ def ask(
             connection.putheader(name, value)
         if body:
             connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body or None)
+        # The server answers a body that is too large before it has read all of it.
+        with contextlib.suppress(BrokenPipeError):
+            connection.endheaders(body or None)
         response = connection.getresponse()
         found = [(name.lower(), value) for name, value in response.getheaders()]
         return Answer(response.status, found, response.read())
