@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES = $$(getconf _NPROCESSORS_ONLN)
 # Tests that need more than Python, or long; tests/support/needs.py says which they are.
-SLOW := browser or nginx or postgresql or processes or slow
+SLOW := browser or nginx or postgresql or processes or installation or slow
 # The order of the tests: another each time. `make quick SEED=…` repeats one.
 SEED := $(shell date +%s)
 
@@ -22,7 +22,7 @@ test: dev-env  ## everything that must hold
 	$(BIN)/pytest -n $$(($(CORES) * 2)) --dist loadfile --no-loadscope-reorder -p no:randomly --cov --cov-report= $(ARGS)
 	@echo "Lines of src that ran in the tests' own processes: $$($(BIN)/coverage report --format=total) %"
 
-quick: dev-env  ## style, types, and the tests that need neither a browser nor a server
+quick: dev-env  ## style, types, and the tests that need no browser, server or whole installation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -17,12 +17,14 @@ MARKERS = {
     "nginx": "drives the system's nginx",
     "postgresql": "starts PostgreSQL servers, or pgbouncer in front of one",
     "processes": "starts servers or commands as processes of their own",
+    "installation": "opens a whole installation: registry, node, REST API and pages",
     "slow": "takes long: builds, generated requests, experiments",
 }
 #: Fixture: the marker of the tests that use it.
 _BY_FIXTURE = {
     "browser": "browser",
     "main_port": "processes",
+    "open_installation": "installation",
     "postgresql": "postgresql",
     "verify_port": "processes",
 }
