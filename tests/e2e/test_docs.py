@@ -5,7 +5,6 @@ Only addresses, files and secrets are replaced.
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,7 +46,6 @@ def run(script: str, served: ServedInstallation) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="the page's scripts use jq")
 def test_an_installation_is_provisioned_from_scripts(
     served: ServedInstallation, tmp_path: Path
 ) -> None:
