@@ -139,10 +139,9 @@ def test_changes_during_a_snapshot_follow_it(
 ) -> None:
     monkeypatch.setattr(chunking, "_MOST_RECORDS", 2)
     made = sorted(_tokens(any_installation, 12))
-    feed = open_feed()
+    feed = open_feed(pause_after=3)
     for _ in range(3):
         feed.next()
-    feed.pause()
     gone, ended = made[0], made[1]
     with any_installation.write() as change:
         # Both were read already.

@@ -211,9 +211,8 @@ def test_an_incomplete_copy_is_no_snapshot(driven: Driven, monkeypatch: pytest.M
     for _ in range(8):
         driven.change()
     driven.round()
-    feed = driven.open()
+    feed = driven.open(pause_after=1)
     feed.next()
-    feed.pause()
     driven.copy.execute("DELETE FROM followed")
     feed.resume()
     while (frame := feed.next()) is not None:

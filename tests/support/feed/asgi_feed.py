@@ -61,6 +61,10 @@ class Loop:
 class Feed:
     """One request for a feed, and its answer.
 
+    Args:
+        pause_after: ``pause`` once the server has sent this many frames. A test that pauses after
+            reading them may be too late: the server doesn't wait for the test to read.
+
     Attributes:
         status: of the answer.
         headers: of the answer.
@@ -80,6 +84,7 @@ class Feed:
         companies: tuple[str, ...] = (),
         permissions: tuple[str, ...] = (),
         former: dict[tuple[str, str], bytes] | None = None,
+        pause_after: int | None = None,
         **more: Any,
     ) -> None:
         asked = {"node": FOLLOWER, "name": "payments-1", "version": "0.1.0", **more}
@@ -106,6 +111,7 @@ class Feed:
         self._loop = loop.loop
         self._reading = threading.Event()
         self._reading.set()
+        self._pause_after = pause_after
         self.status, self.headers, self.body = 0, {}, b""
         self.copy = dict(former or {})
         self.position: Position | None = position
@@ -185,7 +191,7 @@ class Feed:
     async def _run(self) -> None:
         # Created here, so that it belongs to this loop.
         self._gone = asyncio.Event()
-        asked = False
+        asked, sent = False, 0
 
         async def receive() -> dict[str, Any]:
             nonlocal asked
@@ -196,9 +202,14 @@ class Feed:
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
+            nonlocal sent
             while not self._reading.is_set():
                 await asyncio.sleep(0.005)
             self._messages.put(message)
+            if message["type"] == "http.response.body":
+                sent += 1
+                if sent == self._pause_after:
+                    self.pause()
 
         try:
             await self._app(self._scope, receive, send)
