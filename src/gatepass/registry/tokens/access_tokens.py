@@ -24,6 +24,7 @@ from gatepass.registry.storage.rows import (
     update_row,
 )
 from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens import indexing
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import STORED, AccessToken, etag, grant_of, tokens_of
 
@@ -90,6 +91,7 @@ def create(
     }
     change.session.execute(insert(access_tokens), values)
     row = _find(change, actor, credential.id)
+    indexing.add(change, row)
     publish(change, grant_of(row))
     _record(change, actor, "created", row, after={**found, "kind": kind})
     return _token(change, row), credential.text
@@ -149,8 +151,11 @@ def modify(
     values = dict(after)
     if "label" in after:
         values["label_folded"] = folded(after["label"])
+    if "expires_at" in after:
+        values["lapsed_at"] = None
     update_row(change, access_tokens, row.id, **values)
-    row = _find(change, actor, row.id)
+    former_row, row = row, _find(change, actor, row.id)
+    indexing.replace(change, former_row, row)
     publish(change, grant_of(row))
     former = {name: before[name] for name in after}
     _record(change, actor, "modified", row, before=former, after=after)

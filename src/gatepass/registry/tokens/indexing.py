@@ -1,0 +1,55 @@
+"""The indexes that searches of access tokens read: words of labels, and permissions."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Row, delete, insert
+
+from gatepass.registry.storage.database import Write
+from gatepass.registry.storage.tables import access_token_permissions
+from gatepass.registry.storage.word_index import LABELS
+
+
+def add(write: Write, row: Row[Any]) -> None:
+    """Index a new token."""
+    LABELS.add(write, row.company_id, row.id, row.created_at, [row.label_folded])
+    _add_permissions(write, row, row.permissions)
+
+
+def replace(write: Write, before: Row[Any], after: Row[Any]) -> None:
+    """Index a token as it is *after* a change."""
+    if after.label_folded != before.label_folded:
+        LABELS.replace(
+            write,
+            after.company_id,
+            after.id,
+            after.created_at,
+            before=[before.label_folded],
+            after=[after.label_folded],
+        )
+    former, new = set(before.permissions), set(after.permissions)
+    table = access_token_permissions.c
+    if former - new:
+        write.session.execute(
+            delete(access_token_permissions).where(
+                table.company_id == after.company_id,
+                table.permission.in_(former - new),
+                table.created_at == after.created_at,
+                table.id == after.id,
+            )
+        )
+    _add_permissions(write, after, new - former)
+
+
+def _add_permissions(write: Write, row: Row[Any], permissions: Collection[str]) -> None:
+    rows = [
+        {
+            "company_id": row.company_id,
+            "permission": permission,
+            "created_at": row.created_at,
+            "id": row.id,
+        }
+        for permission in permissions
+    ]
+    if rows:
+        write.session.execute(insert(access_token_permissions), rows)
