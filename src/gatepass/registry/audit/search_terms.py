@@ -75,13 +75,18 @@ def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     if not storable(text):
         return []
     table = users.c
-    ours = select(table.id, table.name, table.created_at).where(table.company_id == actor.company)
+    named = select(table.id, table.name, table.created_at)
+    # Of any company at first: each of the two has an index without the company.
     exactly = (table.id == text) | (table.email_folded == fold_email(text))
     those = reading.session.execute(
-        ours.where(exactly).order_by(table.created_at, table.id).limit(MOST + 1)
+        named.add_columns(table.company_id)
+        .where(exactly)
+        .order_by(table.created_at, table.id)
     ).all()
-    if those:
-        return _few("person", those)
+    own = [row for row in those if row.company_id == actor.company]
+    if own:
+        return _few("person", own)
+    ours = named.where(table.company_id == actor.company)
     return _few("person", _called(reading, actor, USER_NAMES, text, ours, users.c.name_searched))
 
 
@@ -100,9 +105,11 @@ def _called(
     assert actor.company is not None
     part = folded(text)
     matches = contains(reading, searched, part)
-    found = index.find(reading, actor.company, part).scans(reading, [], matches)
-    if found is not None:
-        ids, _ = scans.page(reading, found[0], limit=MOST + 1, cursor=None)
+    way = index.find(reading, actor.company, part).way(reading, [], matches)
+    if way is not None:
+        ids, _ = scans.page(reading, way.scans, limit=MOST + 1, cursor=None)
+        if not ids:
+            return []
         matches = index.records.c.id.in_(ids)
     some = ours.where(matches).limit(MOST + 1).subquery()
     return list(reading.session.execute(select(some).order_by(some.c.created_at, some.c.id)))

@@ -1,5 +1,7 @@
 """Searching a company's users, one page at a time, newest first."""
 
+from dataclasses import replace
+
 from sqlalchemy import or_, select
 
 from gatepass.core.errors import InvalidInput
@@ -9,7 +11,7 @@ from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import rows, scans
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Page, contains
-from gatepass.registry.storage.scans import Scan
+from gatepass.registry.storage.scans import Scan, Way
 from gatepass.registry.storage.tables import users
 from gatepass.registry.storage.word_index import USER_EMAILS, USER_NAMES
 
@@ -100,12 +102,15 @@ def _scans(reading: Reading, actor: Actor, q: str, status: str | None) -> list[S
             contains(reading, users.c.email_folded, q),
         ),
     }
-    walk = [Scan(users, [*ours, *of_status, or_(*texts.values())])]
     if actor.company is None:
-        return walk
-    leads = [
-        index.find(reading, actor.company, q).scans(reading, of_status, matches)
-        for index, matches in texts.items()
-    ]
-    narrow = [Scan(users, [*ours, *of_status])] if status else None
-    return scans.leading(reading, [scans.either(leads)], walk, narrow)
+        return [Scan(users, of_status, [or_(*texts.values())])]
+    by_name = scans.either(
+        [
+            index.find(reading, actor.company, q).way(reading, of_status, matches)
+            for index, matches in texts.items()
+        ]
+    )
+    everyone = [Scan(users, [*ours, *of_status])]
+    walk = [replace(scan, which=[or_(*texts.values())]) for scan in everyone]
+    rows = scans.size(reading, everyone) if status else scans.MANY + 1
+    return scans.fastest(reading, [by_name, Way(walk, rows)])

@@ -4,106 +4,121 @@ A list is one scan, or several whose newest records are merged, each read no fur
 So the work of a page doesn't grow with the table, as long as each scan finds what it looks for.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Table,
-    distinct,
-    func,
-    select,
-    tuple_,
-    union,
-    union_all,
-)
+from sqlalchemy import CTE, ColumnElement, Select, Table, and_, case, func, select, tuple_, union
 
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import COUNT_LIMIT, Cursor, read_cursor, read_limit
 
-#: Up to this many records of a scan are cheap to read and sort.
+#: Up to this many rows of a scan are cheap to read and sort.
 MANY = 2_000
+
+# How many rows show how many of them match.
+_SAMPLE = 200
+# Reading a row that leads to a record takes as long as reading so many that are the record.
+_DETOUR = 5
+_FOLLOW_INDEXES = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+_FOLLOWS = "follows indexes"
 
 
 @dataclass(frozen=True)
 class Scan:
-    """Some records, read from one index.
+    """Records found in one index.
 
     Attributes:
         table: with the columns ``created_at`` and ``id`` of the records.
-        conditions: of *table*; they select a range of an index that is ordered by these columns, or
-            few records.
-        counting: the same with other expressions, if another index counts the records; else None.
+        range: conditions of *table* that select a range of an index.
+        which: further conditions of the records.
         records: the table of the records, if *table* is another one.
-        which: conditions of *records*.
-        repeated: whether *table* may have a record more than once.
+        few: whether all rows are read and sorted, because they are few; otherwise the index has the
+            rows of *range* in the order of the list.
+        shared: whether a record may come more than once, from this scan or another of the list.
+        counted: another scan of the same records, by an index that is faster to count.
     """
 
     table: Table
-    conditions: Sequence[ColumnElement[bool]]
-    counting: Sequence[ColumnElement[bool]] | None = None
-    records: Table | None = None
+    range: Sequence[ColumnElement[bool]]
     which: Sequence[ColumnElement[bool]] = ()
-    repeated: bool = False
+    records: Table | None = None
+    few: bool = False
+    shared: bool = False
+    counted: "Scan | None" = None
 
     def newest(self, after: Cursor | None, limit: int) -> Select[tuple[int, str]]:
-        """The newest records after *after*."""
+        """The newest records after *after*; all of them, in no order, if they are few."""
         at, key = self.table.c.created_at, self.table.c.id
-        rows = self._rows(select(at, key), self.conditions)
+        rows = self._rows(at, key).where(*self.which)
         if after is not None:
             rows = rows.where(tuple_(at, key) < tuple_(after.number, after.id))
-        if self.repeated:
-            rows = rows.distinct()
-        return rows.order_by(at.desc(), key.desc()).limit(limit)
+        if self.few:
+            return rows
+        # A record may have a word more than once.
+        return self._in_order(rows.distinct() if self.shared else rows).limit(limit)
 
     def some(self, limit: int) -> Select[tuple[str]]:
-        """Ids of any of the records, to count them; one may be repeated."""
-        conditions = self.conditions if self.counting is None else self.counting
-        return self._rows(select(self.table.c.id), conditions).limit(limit)
+        """Ids of any of the records, to count them."""
+        if self.counted is not None:
+            return self.counted.some(limit)
+        rows = self._rows(self.table.c.id).where(*self.which).limit(limit)
+        return rows if self.few else self._in_order(rows)
 
-    def _rows(self, rows: Select[Any], conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-        rows = rows.select_from(self.table).where(*conditions)
+    def sample(self) -> Select[tuple[int]]:
+        """For the newest rows of the range, 1 if the record matches, else 0."""
+        matches = case((and_(*self.which), 1), else_=0).label("matches")
+        return self._in_order(self._rows(matches)).limit(_SAMPLE)
+
+    def _rows(self, *columns: ColumnElement[Any]) -> Select[Any]:
+        rows = select(*columns).select_from(self.table).where(*self.range)
         if self.records is None or not self.which:
             return rows
-        return rows.join(self.records, self.records.c.id == self.table.c.id).where(*self.which)
+        return rows.join(self.records, self.records.c.id == self.table.c.id)
+
+    def _in_order(self, rows: Select[Any]) -> Select[Any]:
+        # Also where the order doesn't matter, so that PostgreSQL follows the index.
+        return rows.order_by(self.table.c.created_at.desc(), self.table.c.id.desc())
 
 
-#: Scans of the records that one filter of several selects, with conditions for the others, and how
-#: many rows the scans have, up to ``MANY + 1``.
-Lead = tuple[list[Scan], int]
+@dataclass(frozen=True)
+class Way:
+    """Scans that find the records of a list together, led by one of its filters.
+
+    Attributes:
+        rows: how many rows the scans' ranges have, up to ``MANY``; one more means more than that.
+    """
+
+    scans: list[Scan]
+    rows: int
 
 
-def either(leads: Sequence[Lead | None]) -> Lead | None:
-    """The scans of all *leads*: of the records that at least one selects."""
-    found: list[Scan] = []
+def either(ways: Sequence[Way | None]) -> Way | None:
+    """The records that at least one of *ways* finds; None if one of them is None."""
+    scans: list[Scan] = []
     rows = 0
-    for lead in leads:
-        if lead is None:
+    for way in ways:
+        if way is None:
             return None
-        found += lead[0]
-        rows += lead[1]
-    return found, rows
+        scans += [replace(scan, shared=True) for scan in way.scans]
+        rows += way.rows
+    return Way(scans, rows)
 
 
-def leading(
-    reading: Reading, leads: Iterable[Lead | None], walk: list[Scan], narrow: list[Scan] | None
-) -> list[Scan]:
-    """The scans that read the fewest rows of those that find the same records.
+def fastest(reading: Reading, ways: Sequence[Way | None]) -> list[Scan]:
+    """The scans of the way that finds the records soonest.
 
     Args:
-        leads: by the filters that have an index of their own; None is one that can't lead.
-        walk: scans of all other indexes of the list, with all filters as conditions.
-        narrow: the same without the filters of *leads*, if that makes *walk* few rows; else None.
+        ways: all find the same records; None is a filter that can't lead.
     """
-    usable = [lead for lead in leads if lead is not None]
-    if not usable:
-        return walk
-    found, rows = min(usable, key=lambda lead: lead[1])
-    if rows > MANY and narrow is not None and size(reading, narrow) <= MANY:
-        return walk
-    return found
+    usable = [way for way in ways if way is not None]
+    best = min(usable, key=lambda way: way.rows)
+    if best.rows <= MANY or len(usable) == 1:
+        return best.scans
+    for way in usable:
+        if not any(scan.which for scan in way.scans):
+            return way.scans
+    return min(usable, key=lambda way: _cost(reading, way)).scans
 
 
 def page(
@@ -117,15 +132,15 @@ def page(
     after, limit = read_cursor(cursor), read_limit(limit)
     if not scans:
         return [], None
-    heads = [scan.newest(after, limit + 1).subquery() for scan in scans]
-    rows: Select[Any] = select(heads[0])
-    if len(heads) > 1:
-        merged = union(*(select(head) for head in heads)).subquery()
-        rows = (
-            select(merged)
-            .order_by(merged.c.created_at.desc(), merged.c.id.desc())
-            .limit(limit + 1)
-        )
+    _follow_indexes(reading)
+    heads = [_apart(scan.newest(after, limit + 1)) for scan in scans]
+    merged = heads[0] if len(heads) == 1 else union(*map(select, heads)).subquery()
+    rows = (
+        select(merged)
+        .distinct()
+        .order_by(merged.c.created_at.desc(), merged.c.id.desc())
+        .limit(limit + 1)
+    )
     found = reading.session.execute(rows).all()
     shown = found[:limit]
     more = str(Cursor(shown[-1].created_at, shown[-1].id)) if len(found) > limit else None
@@ -135,28 +150,72 @@ def page(
 def count(reading: Reading, scans: Sequence[Scan]) -> int:
     """How many records the scans have, up to ``COUNT_LIMIT``; one more means more than that."""
     most = COUNT_LIMIT + 1
-    if not scans:
-        return 0
-    limit = most
-    while True:
-        read, different = _counted(reading, scans, limit)
-        if different >= most or read < limit:
-            return min(different, most)
-        # Records that were repeated have used up the limit.
-        limit *= 4
+    if any(scan.shared for scan in scans):
+        return min(len(_different(reading, scans, most)), most)
+    return size(reading, scans, COUNT_LIMIT)
 
 
 def size(reading: Reading, scans: Sequence[Scan], most: int = MANY) -> int:
-    """How many rows the scans read, up to *most*; one more means more than that."""
-    read, _ = _counted(reading, scans, most + 1) if scans else (0, 0)
-    return min(read, most + 1)
+    """How many rows the scans find, up to *most*; one more means more than that."""
+    _follow_indexes(reading)
+    found = 0
+    for scan in scans:
+        some = scan.some(most + 1 - found).subquery()
+        found += reading.session.execute(select(func.count()).select_from(some)).scalar_one()
+        if found > most:
+            break
+    return found
 
 
-def _counted(reading: Reading, scans: Sequence[Scan], limit: int) -> tuple[int, int]:
-    """How many rows the scans read, up to *limit* each, and how many different records these are."""
-    each = [select(scan.some(limit).subquery().c.id) for scan in scans]
-    rows = (each[0] if len(each) == 1 else union_all(*each)).subquery()
-    found = reading.session.execute(
-        select(func.count(), func.count(distinct(rows.c.id))).select_from(rows)
-    ).one()
-    return found[0], found[1]
+def _different(reading: Reading, scans: Sequence[Scan], most: int) -> set[str]:
+    """The ids of different records, *most* of them if there are so many."""
+    _follow_indexes(reading)
+    found: set[str] = set()
+    for scan in scans:
+        limit = most
+        while True:
+            ids = reading.session.scalars(scan.some(limit)).all()
+            found.update(ids)
+            if len(found) >= most:
+                return found
+            if len(ids) < limit:
+                break
+            # Records that came more than once have used up the limit.
+            limit *= 4
+    return found
+
+
+def _cost(reading: Reading, way: Way) -> float:
+    """How many rows are read until one matches, judged by the newest ones."""
+    _follow_indexes(reading)
+    read = matched = 0
+    detour = 1
+    for scan in way.scans:
+        if scan.few:
+            continue
+        some = scan.sample().subquery()
+        found = reading.session.execute(
+            select(func.count(), func.coalesce(func.sum(some.c.matches), 0))
+        ).one()
+        read += found[0]
+        matched += found[1]
+        if scan.records is not None:
+            detour = _DETOUR
+    return detour * read / max(matched, 0.5)
+
+
+def _apart(rows: Select[Any]) -> CTE:
+    """*rows* as they are: sorting them later can't make the engine read them by another index."""
+    return rows.cte().prefix_with("MATERIALIZED")
+
+
+def _follow_indexes(reading: Reading) -> None:
+    """Keep PostgreSQL from reading a whole table in the hope to find enough at its start.
+
+    It expects records that match to be spread evenly, which they aren't. JIT compilation takes
+    longer than these queries.
+    """
+    session = reading.session
+    if session.get_bind().dialect.name == "postgresql" and _FOLLOWS not in session.info:
+        session.connection().exec_driver_sql(_FOLLOW_INDEXES)
+        session.info[_FOLLOWS] = True

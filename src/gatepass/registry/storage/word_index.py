@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gatepass.registry.input.words import PART_LENGTH, REST_LENGTH, parts_of, runs, words_of
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading, Write
-from gatepass.registry.storage.scans import MANY, Lead, Scan, size
+from gatepass.registry.storage.scans import MANY, Scan, Way, size
 
 #: The most words that a search follows to their records.
 _MOST_WORDS = 1_000
@@ -82,11 +82,11 @@ class WordIndex:
         known = reading.session.scalars(
             select(table.word)
             .where(table.company_id == company, condition)
-            .distinct()
             .limit(_MOST_WORDS + 1)
         ).all()
         fits = str.endswith if rest else str.__contains__
-        words = [word for word in known[:_MOST_WORDS] if fits(word, start)]
+        # A word may have the part more than once.
+        words = sorted({word for word in known[:_MOST_WORDS] if fits(word, start)})
         return Found(self, company, start, rest, words, len(known) <= _MOST_WORDS)
 
     def _add(
@@ -134,13 +134,13 @@ class Found:
     words: list[str]
     complete: bool
 
-    def scans(
+    def way(
         self,
         reading: Reading,
         which: Sequence[ColumnElement[bool]],
         contains_q: ColumnElement[bool],
-    ) -> Lead | None:
-        """Scans of the records that match, and how many rows they read, up to ``MANY + 1``.
+    ) -> Way | None:
+        """The way to the records that match.
 
         None if there are too many words to follow: then matches are frequent, and a walk over all
         records finds some soon.
@@ -152,38 +152,39 @@ class Found:
         if not self.complete:
             return None
         if not self.words:
-            return [], 0
-        if len(self.rest) > REST_LENGTH:
-            which = (*which, contains_q)
-        all_words = self._scan(self.index.words.c.word.in_(self.words), which)
+            return Way([], 0)
+        all_words = self._all(which, contains_q)
         rows = size(reading, [replace(all_words, which=())])
         if rows <= MANY:
-            return [all_words], rows
+            return Way([all_words], rows)
         if len(self.words) > _FEW_WORDS:
             return None
-        table = self.index.words.c
-        rest = self.rest[:REST_LENGTH]
-        # As an expression, it can't make the engine choose the other index and sort.
-        follows = [func.substr(table.rest, 1, len(rest)) == rest] if rest else []
-        one_word = [self._scan(table.word == word, which) for word in self.words]
-        return [
-            replace(
-                scan,
-                conditions=(table.company_id == self.company, table.word == word, *follows),
-                counting=scan.conditions,
-            )
-            for scan, word in zip(one_word, self.words, strict=True)
-        ], rows
+        return Way([self._one(word, all_words.which) for word in self.words], rows)
 
     def some(
         self, which: Sequence[ColumnElement[bool]], contains_q: ColumnElement[bool]
     ) -> Scan:
-        """A scan of some of the records that match, where ``scans`` is None."""
-        word = self.index.words.c.word
-        if len(self.rest) > REST_LENGTH:
-            which = (*which, contains_q)
+        """A scan of some of the records that match, where there is no way to all."""
+        if self.rest:
+            return self._all(which, contains_q)
+        return self._scan(beginning_with(self.index.words.c.word, self.start), which)
+
+    def _all(self, which: Sequence[ColumnElement[bool]], contains_q: ColumnElement[bool]) -> Scan:
+        exact = len(self.rest) <= REST_LENGTH
         return self._scan(
-            word.in_(self.words) if self.rest else beginning_with(word, self.start), which
+            self.index.words.c.word.in_(self.words), which if exact else (*which, contains_q)
+        )
+
+    def _one(self, word: str, which: Sequence[ColumnElement[bool]]) -> Scan:
+        table = self.index.words.c
+        by_rest = self._scan(table.word == word, which)
+        if not self.rest:
+            return replace(by_rest, few=False)
+        rest = self.rest[:REST_LENGTH]
+        # As an expression, it can't make the engine choose the other index and sort.
+        follows = func.substr(table.rest, 1, len(rest)) == rest
+        return replace(
+            by_rest, range=[*by_rest.range[:2], follows], few=False, counted=by_rest
         )
 
     def _scan(self, word: ColumnElement[bool], which: Sequence[ColumnElement[bool]]) -> Scan:
@@ -192,7 +193,7 @@ class Found:
         if self.rest:
             conditions.append(beginning_with(table.rest, self.rest[:REST_LENGTH]))
         return Scan(
-            self.index.words, conditions, records=self.index.records, which=which, repeated=True
+            self.index.words, conditions, which, self.index.records, few=True, shared=True
         )
 
 

@@ -18,7 +18,7 @@ from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import scans
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import COUNT_LIMIT, Page, contains
-from gatepass.registry.storage.scans import Lead, Scan
+from gatepass.registry.storage.scans import Scan, Way
 from gatepass.registry.storage.tables import access_token_permissions, access_tokens
 from gatepass.registry.storage.word_index import LABELS, Found, beginning_with
 from gatepass.registry.tokens.input import KINDS
@@ -102,17 +102,14 @@ class _Filters:
         """Scans that find the tokens."""
         if self.company is None:
             return [Scan(access_tokens, [*self._of_status, *self._permitted, *self._named])]
-        by_status = self._by_status([*self._permitted, *self._named])
-        leads = [self._by_name, self._by_permission]
-        narrow = self._by_status([]) if self.status or self.kind else None
-        return scans.leading(self.reading, leads, by_status, narrow)
+        return scans.fastest(self.reading, [self._by_name, self._by_permission, self._by_status])
 
     def count(self, found: Sequence[Scan]) -> int:
         """How many tokens there are, as ``Page.count`` has it."""
-        if self._labels is not None and self._by_name is None:
-            # Counting those found by walking reads many that don't match.
-            some = [self._labels.some([*self._of_status, *self._permitted], self._in_label)]
-            number = scans.count(self.reading, some)
+        if self._label is not None and self._by_name is None:
+            # Walking to all matches may take long where it soon finds those of a page.
+            some = self._label.some([*self._of_status, *self._permitted], self._in_label)
+            number = scans.count(self.reading, [some])
             if number > COUNT_LIMIT:
                 return number
         return scans.count(self.reading, found)
@@ -165,78 +162,86 @@ class _Filters:
     def _in_label(self) -> ColumnElement[bool]:
         return contains(self.reading, _token.label_folded, folded(self.q))
 
-    # --- scans that one of the filters leads ---
+    # --- the ways to the tokens, led by one of the filters ---
 
     @cached_property
-    def _labels(self) -> Found | None:
+    def _label(self) -> Found | None:
         if not self.q or self.company is None:
             return None
         return LABELS.find(self.reading, self.company, folded(self.q))
 
     @cached_property
-    def _by_name(self) -> Lead | None:
-        if self._labels is None:
+    def _by_name(self) -> Way | None:
+        if self._label is None:
             return None
         which = [*self._of_status, *self._permitted]
-        by_label = self._labels.scans(self.reading, which, self._in_label)
-        return scans.either([by_label, self._by_id(which)])
+        by_label = self._label.way(self.reading, which, self._in_label)
+        return None if by_label is None else scans.either([by_label, self._by_id(which)])
 
-    def _by_id(self, which: _Conditions) -> Lead | None:
+    def _by_id(self, which: _Conditions) -> Way | None:
         start = id_start(self.q)
         if start is None:
-            return [], 0
-        ids = [_token.company_id == self.company, beginning_with(_token.id, start)]
-        rows = scans.size(self.reading, [Scan(access_tokens, ids)])
-        return None if rows > scans.MANY else ([Scan(access_tokens, [*ids, *which])], rows)
+            return Way([], 0)
+        ids = Scan(
+            access_tokens,
+            [_token.company_id == self.company, beginning_with(_token.id, start)],
+            few=True,
+        )
+        rows = scans.size(self.reading, [ids])
+        return None if rows > scans.MANY else Way([replace(ids, which=which)], rows)
 
     @property
-    def _by_permission(self) -> Lead | None:
+    def _by_permission(self) -> Way | None:
         if self.permission is None:
             return None
-        which = [*self._of_status, *self._named]
-        found = [
+        by_name = [
             Scan(
                 access_token_permissions,
                 [_permission.company_id == self.company, _permission.permission == name],
                 records=access_tokens,
-                which=which,
+                shared=True,
             )
             for name in self._names
         ]
-        return found, scans.size(self.reading, [replace(scan, which=()) for scan in found])
+        which = [*self._of_status, *self._named]
+        rows = scans.size(self.reading, by_name)
+        return Way([replace(scan, which=which) for scan in by_name], rows)
 
-    def _by_status(self, more: _Conditions) -> list[Scan]:
+    @property
+    def _by_status(self) -> Way:
         """Scans that follow the order of the list, one for each status and kind."""
         now = self.reading.now
+        kinds = KINDS if self.kind is None else (self.kind,)
         lives, ended = _token.deactivated_at.is_(None), _token.deactivated_at.is_not(None)
         before, lapsed = _token.lapsed_at.is_(None), _token.lapsed_at.is_not(None)
         unexpired = or_(_token.expires_at.is_(None), _token.expires_at > now)
-        kinds = KINDS if self.kind is None else (self.kind,)
         # As expressions, they can't make the engine choose an index of many more tokens.
         ours = [
             func.coalesce(_token.company_id, "") == self.company,
             func.coalesce(_token.kind, "").in_(kinds),
         ]
-        # The indexes are of those that have lapsed, and few tokens lapse between two rounds.
-        due = [lives, before, _token.expires_at.is_not(None), _token.expires_at <= now, *ours]
-        early = [lives, lapsed, _token.lapsed_at > now, *ours]
+        # Few tokens expire between two rounds that record it. By a wrong clock, some may be
+        # recorded too early.
+        due = [lives, before, _token.expires_at.is_not(None), _token.expires_at <= now]
+        early = [lives, lapsed, _token.lapsed_at > now]
         ordered, few = {
             None: ([[lives, before], [lives, lapsed], [ended]], []),
             "active": ([[lives, before, unexpired]], [early]),
             "expired": ([[lives, lapsed, _token.expires_at <= now]], [due]),
             "deactivated": ([[ended]], []),
         }[self.status]
-        return [
+        found = [
             *(
-                Scan(
-                    access_tokens,
-                    [_token.company_id == self.company, _token.kind == kind, *each, *more],
-                )
+                Scan(access_tokens, [_token.company_id == self.company, _token.kind == kind, *each])
                 for each in ordered
                 for kind in kinds
             ),
-            *(Scan(access_tokens, [*each, *more]) for each in few),
+            *(Scan(access_tokens, [*each, *ours], few=True) for each in few),
         ]
+        which = [*self._permitted, *self._named]
+        narrow = bool(which) and (self.status or self.kind)
+        rows = scans.size(self.reading, found) if narrow else scans.MANY + 1
+        return Way([replace(scan, which=which) for scan in found], rows)
 
 
 def id_start(q: str) -> str | None:

@@ -42,6 +42,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         # Words come in no order: unless the tables fit in the cache, each waits for the disk.
         op.execute(f"PRAGMA cache_size = -{_SQLITE_CACHE_KIB}")
+    op.create_index("ix_access_tokens_created_at_id", "access_tokens", ["created_at", "id"])
     _index_tokens()
     _index_users()
     if op.get_bind().dialect.name == "sqlite":
@@ -76,7 +77,6 @@ def upgrade() -> None:
         ["lapsed_at"],
         "deactivated_at IS NULL AND lapsed_at IS NOT NULL",
     )
-    op.create_index("ix_access_tokens_created_at_id", "access_tokens", ["created_at", "id"])
     op.create_index("ix_access_tokens_company_id_id", "access_tokens", ["company_id", "id"])
     for name, condition in (
         ("active", "deactivated_at IS NULL"),
@@ -106,7 +106,7 @@ def _create_index(name: str, table: str, columns: list[str], condition: str) -> 
 
 def _index_tokens() -> None:
     columns = "company_id, created_at, id, label_folded, permissions"
-    for rows in _batches("access_tokens", columns):
+    for rows in _batches("access_tokens", columns, "created_at", "id"):
         _index_words("access_token", [(row, (row.label_folded,)) for row in rows])
         permissions = [
             (row.company_id, permission, row.created_at, row.id)
@@ -117,7 +117,8 @@ def _index_tokens() -> None:
 
 
 def _index_users() -> None:
-    for rows in _batches("users", "company_id, created_at, id, name, email, email_folded"):
+    columns = "company_id, created_at, id, name, email, email_folded"
+    for rows in _batches("users", columns, "company_id", "created_at", "id"):
         op.get_bind().execute(
             sa.text("UPDATE users SET name_searched = :name, email_searched = :email WHERE id = :id"),
             [
@@ -129,14 +130,22 @@ def _index_users() -> None:
         _index_words("user_email", [(row, (folded(row.email), row.email_folded)) for row in rows])
 
 
-def _batches(table: str, columns: str) -> Iterator[Sequence[sa.Row[Any]]]:
-    query = sa.text(
-        f"SELECT {columns} FROM {table} WHERE id > :last ORDER BY id LIMIT {_AT_ONCE}"  # noqa: S608 - the names above
-    )
-    last = ""
-    while rows := op.get_bind().execute(query, {"last": last}).all():
+def _batches(table: str, columns: str, *key: str) -> Iterator[Sequence[sa.Row[Any]]]:
+    """The rows of *table* in the order of *key*, which has an index. So words come in order, too."""
+    names, values = ", ".join(key), ", ".join(f":{name}" for name in key)
+    query = f"SELECT {columns} FROM {table}"  # noqa: S608 - the caller's names
+    order = f"ORDER BY {names} LIMIT {_AT_ONCE}"
+    rows = op.get_bind().execute(sa.text(f"{query} {order}")).all()
+    while rows:
         yield rows
-        last = rows[-1].id
+        rows = (
+            op.get_bind()
+            .execute(
+                sa.text(f"{query} WHERE ({names}) > ({values}) {order}"),
+                {name: rows[-1]._mapping[name] for name in key},
+            )
+            .all()
+        )
 
 
 def _index_words(name: str, records: Iterable[tuple[sa.Row[Any], Iterable[str]]]) -> None:
