@@ -66,6 +66,7 @@ FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
     ),
 }
 
+
 def token(n: int, number: int) -> Row:
     """The token with number *n* of *number*."""
     group = (number - 1 - n) // RARE
@@ -109,9 +110,7 @@ def test_a_page_takes_the_same_work_among_many(
     registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
     for name, (count, filters) in FILTERS.items():
-        (little, of_few), (much, of_many) = (
-            page(registry, actor, **filters) for actor in actors
-        )
+        (little, of_few), (much, of_many) = (page(registry, actor, **filters) for actor in actors)
         assert len(of_many.items) == len(of_few.items) == min(count, RARE - 10), name
         assert (of_few.count, of_many.count) == (count, count), name
         assert much.amount <= little.amount * 1.5 + 200, (name, little.amount, much.amount)

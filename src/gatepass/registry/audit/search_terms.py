@@ -79,9 +79,7 @@ def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     # Of any company at first: each of the two has an index without the company.
     exactly = (table.id == text) | (table.email_folded == fold_email(text))
     those = reading.session.execute(
-        named.add_columns(table.company_id)
-        .where(exactly)
-        .order_by(table.created_at, table.id)
+        named.add_columns(table.company_id).where(exactly).order_by(table.created_at, table.id)
     ).all()
     own = [row for row in those if row.company_id == actor.company]
     if own:

@@ -112,5 +112,5 @@ def _scans(reading: Reading, actor: Actor, q: str, status: str | None) -> list[S
     )
     everyone = [Scan(users, [*ours, *of_status])]
     walk = [replace(scan, which=[or_(*texts.values())]) for scan in everyone]
-    rows = scans.size(reading, everyone) if status else scans.MANY + 1
-    return scans.fastest(reading, [by_name, Way(walk, rows)])
+    number = scans.size(reading, everyone) if status else scans.MANY + 1
+    return scans.fastest(reading, [by_name, Way(walk, number)])

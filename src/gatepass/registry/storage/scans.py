@@ -8,7 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, Table, and_, case, func, select, tuple_, union
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    case,
+    distinct,
+    func,
+    select,
+    tuple_,
+    union,
+    union_all,
+)
 
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import COUNT_LIMIT, Cursor, read_cursor, read_limit
@@ -17,9 +30,9 @@ from gatepass.registry.storage.paging import COUNT_LIMIT, Cursor, read_cursor, r
 MANY = 2_000
 
 # How many rows show how many of them match.
-_SAMPLE = 200
-# Reading a row that leads to a record takes as long as reading so many that are the record.
-_DETOUR = 5
+_SAMPLE = 100
+# Reading a row that leads to a record takes as long as reading so many in an index of the records.
+_DETOUR = 2
 _FOLLOW_INDEXES = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
 _FOLLOWS = "follows indexes"
 
@@ -58,8 +71,8 @@ class Scan:
         # A record may have a word more than once.
         return self._in_order(rows.distinct() if self.shared else rows).limit(limit)
 
-    def some(self, limit: int) -> Select[tuple[str]]:
-        """Ids of any of the records, to count them."""
+    def some(self, limit: int | None) -> Select[tuple[str]]:
+        """Ids of any of the records, to count them; all of them if *limit* is None."""
         if self.counted is not None:
             return self.counted.some(limit)
         rows = self._rows(self.table.c.id).where(*self.which).limit(limit)
@@ -109,16 +122,22 @@ def fastest(reading: Reading, ways: Sequence[Way | None]) -> list[Scan]:
     """The scans of the way that finds the records soonest.
 
     Args:
-        ways: all find the same records; None is a filter that can't lead.
+        ways: all find the same records, the last one by an index of the records themselves; None is
+            a filter that can't lead.
     """
     usable = [way for way in ways if way is not None]
     best = min(usable, key=lambda way: way.rows)
     if best.rows <= MANY or len(usable) == 1:
         return best.scans
-    for way in usable:
+    costs = []
+    for way in reversed(usable):
         if not any(scan.which for scan in way.scans):
             return way.scans
-    return min(usable, key=lambda way: _cost(reading, way)).scans
+        cost = _cost(reading, way.scans)
+        if cost <= _DETOUR:
+            return way.scans
+        costs.append((cost, way.scans))
+    return min(costs, key=lambda each: each[0])[1]
 
 
 def page(
@@ -149,10 +168,19 @@ def page(
 
 def count(reading: Reading, scans: Sequence[Scan]) -> int:
     """How many records the scans have, up to ``COUNT_LIMIT``; one more means more than that."""
+    if not any(scan.shared for scan in scans):
+        return size(reading, scans, COUNT_LIMIT)
     most = COUNT_LIMIT + 1
-    if any(scan.shared for scan in scans):
-        return min(len(_different(reading, scans, most)), most)
-    return size(reading, scans, COUNT_LIMIT)
+    numbers = []
+    for scan in scans:
+        numbers.append(_different(reading, scan, most))
+        if numbers[-1] >= most:
+            return most
+    if len(scans) == 1:
+        return numbers[0]
+    ids = union(*(select(scan.some(None).subquery()) for scan in scans)).subquery()
+    found = reading.session.execute(select(func.count()).select_from(ids)).scalar_one()
+    return min(found, most)
 
 
 def size(reading: Reading, scans: Sequence[Scan], most: int = MANY) -> int:
@@ -167,41 +195,31 @@ def size(reading: Reading, scans: Sequence[Scan], most: int = MANY) -> int:
     return found
 
 
-def _different(reading: Reading, scans: Sequence[Scan], most: int) -> set[str]:
-    """The ids of different records, *most* of them if there are so many."""
+def _different(reading: Reading, scan: Scan, most: int) -> int:
+    """How many different records a scan has, up to *most*."""
     _follow_indexes(reading)
-    found: set[str] = set()
-    for scan in scans:
-        limit = most
-        while True:
-            ids = reading.session.scalars(scan.some(limit)).all()
-            found.update(ids)
-            if len(found) >= most:
-                return found
-            if len(ids) < limit:
-                break
-            # Records that came more than once have used up the limit.
-            limit *= 4
-    return found
+    limit = most
+    while True:
+        some = scan.some(limit).subquery()
+        read, different = reading.session.execute(
+            select(func.count(), func.count(distinct(some.c.id)))
+        ).one()
+        if different >= most or read < limit:
+            return min(different, most)
+        # Records that came more than once have used up the limit.
+        limit *= 4
 
 
-def _cost(reading: Reading, way: Way) -> float:
+def _cost(reading: Reading, scans: Sequence[Scan]) -> float:
     """How many rows are read until one matches, judged by the newest ones."""
     _follow_indexes(reading)
-    read = matched = 0
-    detour = 1
-    for scan in way.scans:
-        if scan.few:
-            continue
-        some = scan.sample().subquery()
-        found = reading.session.execute(
-            select(func.count(), func.coalesce(func.sum(some.c.matches), 0))
-        ).one()
-        read += found[0]
-        matched += found[1]
-        if scan.records is not None:
-            detour = _DETOUR
-    return detour * read / max(matched, 0.5)
+    samples = [select(scan.sample().subquery()) for scan in scans if not scan.few]
+    rows = union_all(*samples).subquery()
+    read, matched = reading.session.execute(
+        select(func.count(), func.coalesce(func.sum(rows.c.matches), 0))
+    ).one()
+    detour = _DETOUR if any(scan.records is not None for scan in scans) else 1
+    return detour * float(read) / max(float(matched), 0.5)
 
 
 def _apart(rows: Select[Any]) -> CTE:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, select, true
-
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepass.registry.input.words import PART_LENGTH, REST_LENGTH, parts_of, runs, words_of
@@ -22,7 +21,6 @@ from gatepass.registry.storage.scans import MANY, Scan, Way, size
 _MOST_WORDS = 1_000
 #: The most words that have an ordered scan each.
 _FEW_WORDS = 8
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,7 @@ class WordIndex:
         table = self.parts.c
         condition = table.part == part if rest else beginning_with(table.part, part)
         known = reading.session.scalars(
-            select(table.word)
-            .where(table.company_id == company, condition)
-            .limit(_MOST_WORDS + 1)
+            select(table.word).where(table.company_id == company, condition).limit(_MOST_WORDS + 1)
         ).all()
         fits = str.endswith if rest else str.__contains__
         # A word may have the part more than once.
@@ -112,10 +108,12 @@ class WordIndex:
             for word in {row["word"] for row in rows}
             for part in parts_of(str(word))
         ]
-        dialect = write.session.get_bind().dialect.name
+        on_postgresql = write.session.get_bind().dialect.name == "postgresql"
         for table, values in ((self.words, rows), (self.parts, vocabulary)):
             if values:
-                write.session.execute(_INSERT[dialect](table).on_conflict_do_nothing(), values)
+                # Both dialects have the same clause, in different classes.
+                new = postgresql.insert(table) if on_postgresql else sqlite.insert(table)
+                write.session.execute(new.on_conflict_do_nothing(), values)
 
 
 @dataclass(frozen=True)
@@ -161,9 +159,7 @@ class Found:
             return None
         return Way([self._one(word, all_words.which) for word in self.words], rows)
 
-    def some(
-        self, which: Sequence[ColumnElement[bool]], contains_q: ColumnElement[bool]
-    ) -> Scan:
+    def some(self, which: Sequence[ColumnElement[bool]], contains_q: ColumnElement[bool]) -> Scan:
         """A scan of some of the records that match, where there is no way to all."""
         if self.rest:
             return self._all(which, contains_q)
@@ -183,18 +179,14 @@ class Found:
         rest = self.rest[:REST_LENGTH]
         # As an expression, it can't make the engine choose the other index and sort.
         follows = func.substr(table.rest, 1, len(rest)) == rest
-        return replace(
-            by_rest, range=[*by_rest.range[:2], follows], few=False, counted=by_rest
-        )
+        return replace(by_rest, range=[*by_rest.range[:2], follows], few=False, counted=by_rest)
 
     def _scan(self, word: ColumnElement[bool], which: Sequence[ColumnElement[bool]]) -> Scan:
         table = self.index.words.c
         conditions = [table.company_id == self.company, word]
         if self.rest:
             conditions.append(beginning_with(table.rest, self.rest[:REST_LENGTH]))
-        return Scan(
-            self.index.words, conditions, which, self.index.records, few=True, shared=True
-        )
+        return Scan(self.index.words, conditions, which, self.index.records, few=True, shared=True)
 
 
 def beginning_with(text: ColumnElement[str], start: str) -> ColumnElement[bool]:
@@ -215,8 +207,6 @@ def _after(start: str) -> str | None:
     return None
 
 
-LABELS = WordIndex(
-    tables.access_tokens, tables.access_token_words, tables.access_token_word_parts
-)
+LABELS = WordIndex(tables.access_tokens, tables.access_token_words, tables.access_token_word_parts)
 USER_NAMES = WordIndex(tables.users, tables.user_name_words, tables.user_name_word_parts)
 USER_EMAILS = WordIndex(tables.users, tables.user_email_words, tables.user_email_word_parts)

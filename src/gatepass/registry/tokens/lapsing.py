@@ -49,9 +49,7 @@ def record_lapsed(
                 due.where(_token.expires_at <= write.now).with_for_update(skip_locked=True)
             ).all()
             write.session.execute(
-                update(access_tokens)
-                .where(_token.id.in_(ids))
-                .values(lapsed_at=_token.expires_at)
+                update(access_tokens).where(_token.id.in_(ids)).values(lapsed_at=_token.expires_at)
             )
         recorded += len(ids)
         if not ids or not pause():

@@ -224,12 +224,13 @@ class _Filters:
         # recorded too early.
         due = [lives, before, _token.expires_at.is_not(None), _token.expires_at <= now]
         early = [lives, lapsed, _token.lapsed_at > now]
-        ordered, few = {
+        by_status: dict[str | None, tuple[list[_Conditions], list[_Conditions]]] = {
             None: ([[lives, before], [lives, lapsed], [ended]], []),
             "active": ([[lives, before, unexpired]], [early]),
             "expired": ([[lives, lapsed, _token.expires_at <= now]], [due]),
             "deactivated": ([[ended]], []),
-        }[self.status]
+        }
+        ordered, few = by_status[self.status]
         found = [
             *(
                 Scan(access_tokens, [_token.company_id == self.company, _token.kind == kind, *each])

@@ -68,7 +68,9 @@ def _page(
         company = companies.own(reading, screen.actor)
         second_factor = rule_of(reading, screen.visitor, company)
         people = user_search.by_status(reading, company.id) if may("users:get") else None
-        tokens = token_search.by_status(reading, company.id) if may("access-tokens:search") else None
+        tokens = (
+            token_search.by_status(reading, company.id) if may("access-tokens:search") else None
+        )
     return screen.render_form(
         "company/profile.html",
         state,

@@ -89,9 +89,7 @@ def _create_table(name: str, columns: Sequence[str]) -> None:
     op.create_table(
         name,
         *(
-            sa.Column(
-                column, sa.BigInteger() if column == "created_at" else _KEY, nullable=False
-            )
+            sa.Column(column, sa.BigInteger() if column == "created_at" else _KEY, nullable=False)
             for column in columns
         ),
         sa.PrimaryKeyConstraint(*columns, name=f"pk_{name}"),
@@ -120,18 +118,17 @@ def _index_users() -> None:
     columns = "company_id, created_at, id, name, email, email_folded"
     for rows in _batches("users", columns, "company_id", "created_at", "id"):
         op.get_bind().execute(
-            sa.text("UPDATE users SET name_searched = :name, email_searched = :email WHERE id = :id"),
-            [
-                {"id": row.id, "name": folded(row.name), "email": folded(row.email)}
-                for row in rows
-            ],
+            sa.text(
+                "UPDATE users SET name_searched = :name, email_searched = :email WHERE id = :id"
+            ),
+            [{"id": row.id, "name": folded(row.name), "email": folded(row.email)} for row in rows],
         )
         _index_words("user_name", [(row, (folded(row.name),)) for row in rows])
         _index_words("user_email", [(row, (folded(row.email), row.email_folded)) for row in rows])
 
 
 def _batches(table: str, columns: str, *key: str) -> Iterator[Sequence[sa.Row[Any]]]:
-    """The rows of *table* in the order of *key*, which has an index. So words come in order, too."""
+    """The rows of *table* by *key*, which has an index and brings most words in order, too."""
     names, values = ", ".join(key), ", ".join(f":{name}" for name in key)
     query = f"SELECT {columns} FROM {table}"  # noqa: S608 - the caller's names
     order = f"ORDER BY {names} LIMIT {_AT_ONCE}"
