@@ -33,7 +33,7 @@ def fill_tokens(
         token: columns of the token with a number from 0, the newest; others have defaults.
         newest: when it was created, Unix ms.
     """
-    plain = {
+    plain: Row = {
         "company_id": company,
         "digest": bytes(32),
         "kind": "api",
@@ -50,7 +50,7 @@ def fill_tokens(
 
     def rows() -> Iterator[Row]:
         for n in range(number):
-            row = plain | {
+            row: Row = plain | {
                 "id": f"gpat_{_random(company, n)}",
                 "created_at": newest - n,
                 "label": f"Settlement {n}",
@@ -77,7 +77,7 @@ def fill_users(
     database: Database, company: str, number: int, user: Callable[[int], Row], *, newest: int
 ) -> None:
     """Create *number* users, as ``fill_tokens`` does tokens."""
-    plain = {
+    plain: Row = {
         "company_id": company,
         "role": "reporting",
         "operator": False,
@@ -90,7 +90,7 @@ def fill_users(
 
     def rows() -> Iterator[Row]:
         for n in range(number):
-            row = plain | {
+            row: Row = plain | {
                 "id": f"usr_{_random(company, n)}",
                 "created_at": newest - n,
                 "name": f"Person {n}",

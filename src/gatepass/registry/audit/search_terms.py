@@ -103,11 +103,12 @@ def _called(
     assert actor.company is not None
     part = folded(text)
     matches = contains(reading, searched, part)
-    way = index.find(reading, actor.company, part).way(reading, [], matches)
-    if way is not None:
-        ids, _ = scans.page(reading, way.scans, limit=MOST + 1, cursor=None)
-        if not ids:
-            return []
+    with scans.by_index(reading):
+        way = index.find(reading, actor.company, part).way(reading, [], matches)
+        ids = None if way is None else scans.page(reading, way.scans, None, MOST + 1)[0]
+    if ids == []:
+        return []
+    if ids is not None:
         matches = index.records.c.id.in_(ids)
     some = ours.where(matches).limit(MOST + 1).subquery()
     return list(reading.session.execute(select(some).order_by(some.c.created_at, some.c.id)))

@@ -10,7 +10,7 @@ from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import rows, scans
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.paging import Page, contains
+from gatepass.registry.storage.paging import Page, contains, read_cursor, read_limit
 from gatepass.registry.storage.scans import Scan, Way
 from gatepass.registry.storage.tables import users
 from gatepass.registry.storage.word_index import USER_EMAILS, USER_NAMES
@@ -66,26 +66,27 @@ def list_(
     actor.require("users:get")
     if status not in (None, *STATUSES):
         raise InvalidInput([("status", "Must be active or deactivated.")])
+    after, limit = read_cursor(cursor), read_limit(limit)
     q = search_text(q)
-    found = _scans(reading, actor, folded(q), status) if storable(q) else []
-    ids, more = scans.page(reading, found, limit=limit, cursor=cursor)
-    page = reading.session.execute(
-        select(users)
-        .where(users.c.id.in_(ids))
-        .order_by(users.c.created_at.desc(), users.c.id.desc())
-    ).all()
-    whole = cursor is None and more is None
-    number = len(ids) if whole else scans.count(reading, found) if counted else None
-    return Page([user_of(row) for row in page], more, number)
+    with scans.by_index(reading):
+        found = _scans(reading, actor, folded(q), status) if storable(q) else []
+        ids, more = scans.page(reading, found, after, limit)
+        whole = after is None and more is None
+        number = len(ids) if whole else scans.count(reading, found) if counted else None
+    page = {
+        row.id: row for row in reading.session.execute(select(users).where(users.c.id.in_(ids)))
+    }
+    return Page([user_of(page[id]) for id in ids], more, number)
 
 
 def by_status(reading: Reading, company: str) -> dict[str, int]:
     """The number of a company's users of each status, as ``Page.count`` has it."""
     ours = users.c.company_id == company
-    return {
-        status: scans.count(reading, [Scan(users, [ours, condition])])
-        for status, condition in STATUSES.items()
-    }
+    with scans.by_index(reading):
+        return {
+            status: scans.count(reading, [Scan(users, [ours, condition])])
+            for status, condition in STATUSES.items()
+        }
 
 
 def _scans(reading: Reading, actor: Actor, q: str, status: str | None) -> list[Scan]:

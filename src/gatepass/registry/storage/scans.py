@@ -2,9 +2,11 @@
 
 A list is one scan, or several whose newest records are merged, each read no further than the page.
 So the work of a page doesn't grow with the table, as long as each scan finds what it looks for.
+All functions belong in a block of ``by_index``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +26,7 @@ from sqlalchemy import (
 )
 
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.paging import COUNT_LIMIT, Cursor, read_cursor, read_limit
+from gatepass.registry.storage.paging import COUNT_LIMIT, Cursor
 
 #: Up to this many rows of a scan are cheap to read and sort.
 MANY = 2_000
@@ -33,8 +35,14 @@ MANY = 2_000
 _SAMPLE = 100
 # Reading a row that leads to a record takes as long as reading so many in an index of the records.
 _DETOUR = 2
-_FOLLOW_INDEXES = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
-_FOLLOWS = "follows indexes"
+_BY_INDEX = {
+    "enable_seqscan": "off",
+    "enable_sort": "off",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+_SET = "; ".join(f"SET LOCAL {name} = {value}" for name, value in _BY_INDEX.items())
+_RESET = "; ".join(f"SET LOCAL {name} = DEFAULT" for name in _BY_INDEX)
 
 
 @dataclass(frozen=True)
@@ -129,10 +137,11 @@ def fastest(reading: Reading, ways: Sequence[Way | None]) -> list[Scan]:
     best = min(usable, key=lambda way: way.rows)
     if best.rows <= MANY or len(usable) == 1:
         return best.scans
-    costs = []
-    for way in reversed(usable):
+    for way in usable:
         if not any(scan.which for scan in way.scans):
             return way.scans
+    costs = []
+    for way in reversed(usable):
         cost = _cost(reading, way.scans)
         if cost <= _DETOUR:
             return way.scans
@@ -140,18 +149,33 @@ def fastest(reading: Reading, ways: Sequence[Way | None]) -> list[Scan]:
     return min(costs, key=lambda each: each[0])[1]
 
 
-def page(
-    reading: Reading, scans: Sequence[Scan], *, limit: int | None, cursor: str | None
-) -> tuple[list[str], str | None]:
-    """The ids of one page, newest first, and the cursor of the next page; None at the end.
+@contextmanager
+def by_index(reading: Reading) -> Iterator[None]:
+    """Within the block, PostgreSQL follows the index of each scan.
 
-    Raises:
-        InvalidInput: for ``cursor`` or ``limit``.
+    It would read a table from its start, in the hope to find enough there, or sort what it takes
+    for few rows. But records that match aren't spread evenly, and filters depend on each other. JIT
+    compilation and parallel workers take longer to start than these queries.
     """
-    after, limit = read_cursor(cursor), read_limit(limit)
+    connection = reading.session.connection()
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.exec_driver_sql(_SET)
+    yield
+    connection.exec_driver_sql(_RESET)
+
+
+def page(
+    reading: Reading, scans: Sequence[Scan], after: Cursor | None, limit: int
+) -> tuple[list[str], str | None]:
+    """The ids of the page after *after*, newest first, and the cursor of the next; None at the end.
+
+    Args:
+        limit: the most ids of the page.
+    """
     if not scans:
         return [], None
-    _follow_indexes(reading)
     heads = [_apart(scan.newest(after, limit + 1)) for scan in scans]
     merged = heads[0] if len(heads) == 1 else union(*map(select, heads)).subquery()
     rows = (
@@ -185,7 +209,6 @@ def count(reading: Reading, scans: Sequence[Scan]) -> int:
 
 def size(reading: Reading, scans: Sequence[Scan], most: int = MANY) -> int:
     """How many rows the scans find, up to *most*; one more means more than that."""
-    _follow_indexes(reading)
     found = 0
     for scan in scans:
         some = scan.some(most + 1 - found).subquery()
@@ -197,7 +220,6 @@ def size(reading: Reading, scans: Sequence[Scan], most: int = MANY) -> int:
 
 def _different(reading: Reading, scan: Scan, most: int) -> int:
     """How many different records a scan has, up to *most*."""
-    _follow_indexes(reading)
     limit = most
     while True:
         some = scan.some(limit).subquery()
@@ -212,7 +234,6 @@ def _different(reading: Reading, scan: Scan, most: int) -> int:
 
 def _cost(reading: Reading, scans: Sequence[Scan]) -> float:
     """How many rows are read until one matches, judged by the newest ones."""
-    _follow_indexes(reading)
     samples = [select(scan.sample().subquery()) for scan in scans if not scan.few]
     rows = union_all(*samples).subquery()
     read, matched = reading.session.execute(
@@ -225,15 +246,3 @@ def _cost(reading: Reading, scans: Sequence[Scan]) -> float:
 def _apart(rows: Select[Any]) -> CTE:
     """*rows* as they are: sorting them later can't make the engine read them by another index."""
     return rows.cte().prefix_with("MATERIALIZED")
-
-
-def _follow_indexes(reading: Reading) -> None:
-    """Keep PostgreSQL from reading a whole table in the hope to find enough at its start.
-
-    It expects records that match to be spread evenly, which they aren't. JIT compilation takes
-    longer than these queries.
-    """
-    session = reading.session
-    if session.get_bind().dialect.name == "postgresql" and _FOLLOWS not in session.info:
-        session.connection().exec_driver_sql(_FOLLOW_INDEXES)
-        session.info[_FOLLOWS] = True

@@ -17,7 +17,13 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import scans
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.paging import COUNT_LIMIT, Page, contains
+from gatepass.registry.storage.paging import (
+    COUNT_LIMIT,
+    Page,
+    contains,
+    read_cursor,
+    read_limit,
+)
 from gatepass.registry.storage.scans import Scan, Way
 from gatepass.registry.storage.tables import access_token_permissions, access_tokens
 from gatepass.registry.storage.word_index import LABELS, Found, beginning_with
@@ -59,23 +65,24 @@ def list_(
         InvalidInput: for ``status``, ``permission``, ``kind``, ``cursor`` or ``limit``.
     """
     actor.require("access-tokens:search")
+    after, limit = read_cursor(cursor), read_limit(limit)
     filters = _Filters(reading, actor.company, search_text(q), status, permission, kind)
-    found = filters.scans() if storable(filters.q) else []
-    ids, more = scans.page(reading, found, limit=limit, cursor=cursor)
-    rows = reading.session.execute(
-        STORED.where(_token.id.in_(ids)).order_by(_token.created_at.desc(), _token.id.desc())
-    ).all()
-    whole = cursor is None and more is None
-    number = len(ids) if whole else filters.count(found) if counted else None
-    return Page(tokens_of(reading, list(rows)), more, number)
+    with scans.by_index(reading):
+        found = filters.scans() if storable(filters.q) else []
+        ids, more = scans.page(reading, found, after, limit)
+        whole = after is None and more is None
+        number = len(ids) if whole else filters.count(found) if counted else None
+    rows = {row.id: row for row in reading.session.execute(STORED.where(_token.id.in_(ids)))}
+    return Page(tokens_of(reading, [rows[id] for id in ids]), more, number)
 
 
 def by_status(reading: Reading, company: str) -> dict[str, int]:
     """The number of a company's tokens of each status, as ``Page.count`` has it."""
-    return {
-        status: scans.count(reading, _Filters(reading, company, "", status, None, None).scans())
-        for status in STATUSES
-    }
+    with scans.by_index(reading):
+        return {
+            status: scans.count(reading, _Filters(reading, company, "", status, None, None).scans())
+            for status in STATUSES
+        }
 
 
 @dataclass(frozen=True)
