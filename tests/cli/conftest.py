@@ -1,4 +1,4 @@
-"""An installation in a directory of the test's own, and the ``gatepass`` command on it."""
+"""Fixtures: an installation in the test's directory, and the ``gatepass`` command on it."""
 
 import io
 import sys
@@ -17,7 +17,7 @@ from tests.support.apps.installation import PASSWORD
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str
@@ -31,7 +31,7 @@ Gatepass = Callable[..., Said]
 def gatepass(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Gatepass:
-    """Runs ``gatepass`` with the given arguments, in this process."""
+    """Runs ``gatepass`` with the given arguments in this process."""
     for name in ("CATALOGUE", "DATABASE_URL", "PORT", "VERIFY_PORT"):
         monkeypatch.delenv(f"GATEPASS_{name}", raising=False)
     monkeypatch.setenv("GATEPASS_DATA_DIR", str(tmp_path / "data"))
@@ -49,7 +49,7 @@ def gatepass(
 
 @pytest.fixture
 def installed(gatepass: Gatepass) -> Gatepass:
-    """The same, where ``gatepass init`` was run."""
+    """The same after ``gatepass init``."""
     said = gatepass(
         *("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin"),
         stdin=PASSWORD,
@@ -60,6 +60,6 @@ def installed(gatepass: Gatepass) -> Gatepass:
 
 @contextmanager
 def the_node() -> Iterator[Node]:
-    """The installation as its own processes see it."""
+    """The installation's node, as its own processes open it."""
     with opened() as node:
         yield node

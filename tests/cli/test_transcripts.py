@@ -1,4 +1,4 @@
-"""What people type, and what they see: each file of ``transcripts/`` is a session.
+"""Sessions at a terminal: each file of ``transcripts/`` is one.
 
 ======================  ===========================================================
 ``$ gatepass …``        a command; ``$ NAME=value`` sets the environment from there on
@@ -28,7 +28,7 @@ TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 
 @dataclass
 class Step:
-    """One command of a transcript, and what is expected of it."""
+    """A command of a transcript with its expected output."""
 
     line: int
     command: str
@@ -59,7 +59,7 @@ def steps(text: str) -> list[Step]:
 
 
 class Session:
-    """Runs the steps one after the other, in this process."""
+    """Runs the steps in order, in this process."""
 
     def __init__(
         self, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -112,7 +112,7 @@ class Session:
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
-def test_a_session_goes_as_written(
+def test_a_session_matches_its_transcript(
     path: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],

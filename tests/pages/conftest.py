@@ -1,4 +1,4 @@
-"""Installations on SQLite, and people who look at their pages."""
+"""Fixtures: visitors of an installation's pages, with and without a sign-in."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.browser.page_reader import Visit
 
 @pytest.fixture
 def stranger(installation: Installation) -> Visit:
-    """Somebody who isn't signed in."""
+    """A visitor who isn't signed in."""
     return Visit(installation.client())
 
 
@@ -22,7 +22,7 @@ def ada(installation: Installation) -> Visit:
 
 @pytest.fixture
 def rita(installation: Installation) -> Visit:
-    """Somebody of the same company with the role Reporting."""
+    """A signed-in user of the same company with the role Reporting."""
     installation.new_user("rita@example.com", "Rita Reporting", role="reporting")
     visit = Visit(installation.client())
     visit.sign_in("rita@example.com")

@@ -1,4 +1,4 @@
-"""The words on pages: those of the field, and none that only operators know."""
+"""Words on pages: terms of the field, and operators' terms on operators' pages only."""
 
 import re
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, register
 
-#: What only people who run the installation need to know of.
+#: Terms for operators only.
 OPERATORS_WORDS = r"verifiers?|grant(?:s|ed|ing)?|revisions?|leases?"
-#: What nobody says.
+#: Words that need decoding.
 NOBODYS_WORDS = r"whoever|whom|anew|vouch\w*|let go of|shuts? out|met|meets?|tells|stands?"
 _words = re.compile(rf"\b(?:{OPERATORS_WORDS}|{NOBODYS_WORDS})\b", re.IGNORECASE)
-#: Attributes that people read or hear.
+#: Attributes that are shown or read aloud.
 _READ = ("title", "aria-label", "placeholder", "alt")
-#: The reference names fields and credentials as the API does.
+#: The API reference uses the API's names.
 _REFERENCE = "/v1/docs"
 
 
 class _Reader(HTMLParser):
-    """Every sentence of a page, attributes included."""
+    """Collects every sentence of a page, attributes included."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _Reader(HTMLParser):
 
 
 def wrong_words(html: str) -> list[str]:
-    """The sentences of *html* with a word that doesn't belong there."""
+    """The sentences of *html* with a forbidden word."""
     reader = _Reader()
     reader.feed(html)
     return sorted({sentence for sentence in reader.said if _words.search(sentence)})
@@ -52,7 +52,7 @@ def wrong_words(html: str) -> list[str]:
 
 @pytest.fixture
 def administrator(installation: Installation) -> Visit:
-    """An Admin who is no operator."""
+    """An Admin who isn't an operator."""
     installation.new_user("mia@example.com", "Mia Manager")
     visit = Visit(installation.client())
     visit.sign_in("mia@example.com")
@@ -60,7 +60,7 @@ def administrator(installation: Installation) -> Visit:
 
 
 def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[str, Page]]:
-    """Every page that opens for an administrator, and each state of a receipt."""
+    """Every page that an administrator can open, and each state of a receipt."""
     node = installation.node
     register(node.database, node.clock.now(), "node_a", "node_b")
     ids = one_of_everything(installation, "Settlement")
@@ -87,7 +87,7 @@ def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[st
         yield f"POST {path}", administrator.send(path, fields)
 
 
-def test_an_administrator_reads_no_word_of_the_installation(
+def test_administrators_pages_have_no_operators_terms(
     installation: Installation, administrator: Visit
 ) -> None:
     wrong, opened = {}, 0
@@ -100,7 +100,7 @@ def test_an_administrator_reads_no_word_of_the_installation(
     assert opened > 30
 
 
-def test_nor_does_someone_who_is_signed_out(stranger: Visit) -> None:
+def test_signed_out_pages_have_no_operators_terms(stranger: Visit) -> None:
     for path in (
         "/sign-in",
         "/sign-in?left=1",
@@ -115,8 +115,8 @@ def test_nor_does_someone_who_is_signed_out(stranger: Visit) -> None:
     assert wrong_words(sent.html) == []
 
 
-def test_nor_does_any_state_of_a_component_hold_one(installation: Installation) -> None:
-    """The style guide has them all; its nodes are for operators."""
+def test_no_component_has_operators_terms(installation: Installation) -> None:
+    """The style guide shows every state; its section on nodes is for operators."""
     html = bytes(styleguide.show_styleguide(installation.node).body).decode()
     before, _, rest = html.partition('<section class="specimen" aria-labelledby="sg-nodes">')
     assert rest, "the section of nodes has moved"

@@ -1,4 +1,4 @@
-"""With what a request to ``/v1`` shows who it is, and how a refusal is put."""
+"""Credentials of requests to ``/v1``, and the challenges of refusals."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def text(installation: Installation) -> str:
     return installation.sign_in()
 
 
-def test_either_header_will_do_and_both_if_they_agree(
+def test_one_credential_is_accepted_in_either_or_both_headers(
     installation: Installation, text: str
 ) -> None:
     bearer, other = ("Authorization", f"Bearer {text}"), ("x-access-token", text)
@@ -46,7 +46,7 @@ def test_either_header_will_do_and_both_if_they_agree(
         assert outcome(installation, headers) == "allowed", headers
 
 
-def test_two_that_differ_are_none(installation: Installation, text: str) -> None:
+def test_two_different_credentials_are_refused(installation: Installation, text: str) -> None:
     another = installation.sign_in()
     for headers in (
         [("Authorization", f"Bearer {text}"), ("x-access-token", another)],
@@ -73,14 +73,14 @@ def test_two_that_differ_are_none(installation: Installation, text: str) -> None
         ([("x-access-token", "gplt_" + "0" * 54)], "token_invalid"),
     ],
 )
-def test_what_is_no_credential_is_told_from_what_is_a_wrong_one(
+def test_a_missing_credential_is_distinguished_from_an_invalid_one(
     installation: Installation, headers: Headers, reason: str
 ) -> None:
     answer = ask(installation, headers)
     assert (answer.status_code, answer.json()["reason"]) == (401, reason)
 
 
-def test_nothing_is_read_from_the_url(installation: Installation, text: str) -> None:
+def test_credentials_in_the_url_are_ignored(installation: Installation, text: str) -> None:
     answer = installation.client().get(
         "/v1/me", params={"access_token": text, "token": text, "x-access-token": text}
     )
@@ -103,7 +103,7 @@ def test_every_401_challenges_and_names_an_error_only_if_a_token_was_sent(
     assert failed.headers["www-authenticate"] == 'Bearer realm="gatepass"'
 
 
-def test_of_403s_only_a_missing_permission_challenges(installation: Installation) -> None:
+def test_a_403_has_a_challenge_only_for_a_missing_permission(installation: Installation) -> None:
     installation.new_user("bob@example.com", role="reporting")
     refused = installation.signed_in("bob@example.com").post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["audit:get"]}
@@ -120,12 +120,12 @@ def test_of_403s_only_a_missing_permission_challenges(installation: Installation
     assert "www-authenticate" not in refused.headers
 
 
-def test_a_verifier_key_is_no_credential_here(installation: Installation) -> None:
+def test_a_verifier_key_is_refused(installation: Installation) -> None:
     key = installation.verifier_key()
     assert outcome(installation, [("x-access-token", key)]) == "token_invalid"
 
 
-def test_a_token_of_a_listed_network_is_refused_from_elsewhere(installation: Installation) -> None:
+def test_a_token_with_networks_is_refused_from_other_addresses(installation: Installation) -> None:
     token = installation.access_token("charges:get", networks=["203.0.113.0/24"])
     inside = installation.client(token).get("/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.json()["address"] == "203.0.113.9"
@@ -134,7 +134,7 @@ def test_a_token_of_a_listed_network_is_refused_from_elsewhere(installation: Ins
     assert "www-authenticate" not in outside.headers
 
 
-def test_what_an_untrusted_peer_says_of_itself_counts_for_nothing(
+def test_forwarding_headers_of_untrusted_peers_are_ignored(
     installation: Installation,
 ) -> None:
     text = installation.sign_in()
@@ -158,7 +158,7 @@ def test_an_unreadable_forwarding_header_is_refused_everywhere(
     assert (refused.status_code, refused.json()["reason"]) == (403, "address_not_allowed")
 
 
-def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_401(
+def test_outside_the_allowlist_a_valid_credential_gets_403_and_an_invalid_one_401(
     any_installation: Installation,
 ) -> None:
     text = any_installation.sign_in()
@@ -182,7 +182,7 @@ def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_4
     assert inside.status_code == 200
 
 
-def test_a_ui_token_is_good_on_its_domain_alone(installation: Installation) -> None:
+def test_a_ui_token_is_accepted_from_its_domains_only(installation: Installation) -> None:
     token = installation.access_token("charges:get", kind="ui", domains=["shop.example.com"])
     client = installation.client(token)
     for headers, reason in (
@@ -198,8 +198,8 @@ def test_a_ui_token_is_good_on_its_domain_alone(installation: Installation) -> N
     assert twice.json()["reason"] == "origin_not_allowed"
 
 
-def test_an_operators_token_is_no_operator(installation: Installation) -> None:
-    """Looking after the installation is nothing that was put into a token."""
+def test_an_operators_token_has_no_operator_rights(installation: Installation) -> None:
+    """Operator rights belong to users, never to tokens."""
     asked = APIRouter()
 
     @asked.get("/asked")
@@ -216,10 +216,10 @@ def test_an_operators_token_is_no_operator(installation: Installation) -> None:
         assert answer.json() is expected
 
 
-def test_a_credential_that_ends_while_its_change_waits_is_not_carried_out(
+def test_a_credential_revoked_before_its_write_begins_writes_nothing(
     installation: Installation, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Admitted, then ended by another request before the change got its turn."""
+    """Another request deactivates it after admission."""
     database = installation.node.database
     changing = database.write
 

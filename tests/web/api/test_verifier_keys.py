@@ -3,7 +3,7 @@
 from tests.support.apps.installation import Installation
 
 
-def test_operators_see_and_end_verifier_keys(any_installation: Installation) -> None:
+def test_operators_list_and_deactivate_verifier_keys(any_installation: Installation) -> None:
     text = any_installation.verifier_key("nginx")
     ada = any_installation.signed_in()
     (key,) = ada.get("/v1/verifier-keys").json()["items"]
@@ -26,7 +26,7 @@ def test_operators_see_and_end_verifier_keys(any_installation: Installation) -> 
     assert missing.status_code == 404
 
 
-def test_nobody_else_does(installation: Installation) -> None:
+def test_only_operators_may(installation: Installation) -> None:
     id = installation.verifier_key()[:21]
     installation.new_user("bob@example.com", role="admin")
     bob = installation.signed_in("bob@example.com")
