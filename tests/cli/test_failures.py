@@ -189,6 +189,7 @@ def test_closed_standard_streams_cause_no_traceback(
         assert said.stderr == b""
 
 
+@pytest.mark.processes
 def test_the_password_is_prompted_twice_without_echo(installed: Any) -> None:
     assert _typed("correct horse battery staple", "correct house battery staple") == 1
     assert _typed("correct house battery staple", "correct house battery staple") == 0

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from gatepass.verify.replica.database_follower import NodeLock
-from tests.cli.conftest import PASSWORD, Gatepass
+from tests.cli.conftest import INIT, PASSWORD, Gatepass
 
 WARNING = "gatepass: warning: the change was made, but this node's copy doesn't include it yet\n"
-INIT = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from gatepass.web import hashing_pool as hashing_module
 from gatepass.web.hashing_pool import HashingQueue, Place, hashing
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.browser.page_reader import Visit
-from tests.support.database.small_registry import HASHER
 from tests.support.mail.mailbox import Mailbox
+from tests.support.weak_hashing import HASHER
 
 HOME = "198.51.100.7"
 NEW = "a wholly new phrase"

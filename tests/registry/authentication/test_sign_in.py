@@ -25,7 +25,6 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     MINUTE,
     NOW,
@@ -33,6 +32,7 @@ from tests.support.database.small_registry import (
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 ADA = "ada@northwind.example"
 NOBODY = "nobody@northwind.example"

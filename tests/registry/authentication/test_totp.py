@@ -31,12 +31,12 @@ from gatepass.registry.storage.tables import users
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     PASSWORD,
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 # RFC 6238, appendix B: the secret "12345678901234567890", SHA-1; the last six of its eight digits.
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"

@@ -12,13 +12,8 @@ from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, recovery_codes, users
-from tests.support.database.small_registry import (
-    HASHER,
-    HOUR,
-    PASSWORD,
-    SmallRegistry,
-    nothing_changes,
-)
+from tests.support.database.small_registry import HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.weak_hashing import HASHER
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:

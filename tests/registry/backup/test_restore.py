@@ -41,7 +41,8 @@ from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica.database_follower import Follower, open_copy
 from tests.support.database.exports import QUIET, export
 from tests.support.database.full_registry import FullRegistry, measured
-from tests.support.database.small_registry import ADDRESS, HASHER, NOW, PASSWORD
+from tests.support.database.small_registry import ADDRESS, NOW, PASSWORD
+from tests.support.weak_hashing import HASHER
 
 OPERATOR = Actor.command_line()
 

@@ -13,13 +13,8 @@ from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
-from tests.support.database.small_registry import (
-    HASHER,
-    HOUR,
-    PASSWORD,
-    SmallRegistry,
-    nothing_changes,
-)
+from tests.support.database.small_registry import HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.weak_hashing import HASHER
 
 NEW = "seven brass kettles sing"
 

@@ -39,12 +39,12 @@ from gatepass.registry.storage.tables import users as users_table
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     PASSWORD,
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 NEW = "new@northwind.example"
 DAY = 24 * HOUR

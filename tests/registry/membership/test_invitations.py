@@ -34,12 +34,12 @@ from gatepass.registry.tokens import access_tokens
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     PASSWORD,
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 LIFETIME = 72 * HOUR
 NEW = "new@northwind.example"

@@ -17,12 +17,12 @@ from gatepass.registry.storage.tables import authentications, outgoing_mail, use
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     PASSWORD,
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 ADA = "ada@northwind.example"
 NEW = "a wholly new phrase"

@@ -15,7 +15,7 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.web.app import create_app
-from tests.support.database.small_registry import HASHER
+from tests.support.weak_hashing import HASHER
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from argon2 import PasswordHasher
 from sqlalchemy import text
 
 from gatepass.core.catalogue import parse_catalogue
@@ -27,6 +26,7 @@ from gatepass.registry.grants.publishing import published_grant, published_holde
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import AccessToken
+from tests.support.weak_hashing import HASHER
 
 T = TypeVar("T")
 
@@ -35,8 +35,6 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 PASSWORD = "mauve harbour lantern"
 ADDRESS = "198.51.100.7"
-#: The weakest Argon2 there is, since the hash itself isn't tested.
-HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 HASH = passwords.hash(PASSWORD, hasher=HASHER)
 CATALOGUE = """
 permissions:

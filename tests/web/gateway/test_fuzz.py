@@ -4,6 +4,7 @@ import json
 import string
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from gatepass.core.reason import STATUS
 from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
 from tests.support.apps.gateway_clients import plain
 from tests.support.grants.grant_fixtures import Samples
+
+pytestmark = pytest.mark.slow
 
 REASONS = {*STATUS, "peer_not_trusted"}
 quick = settings(
