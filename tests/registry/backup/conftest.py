@@ -29,13 +29,37 @@ def full_template(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def on_sqlite(full_template: FullRegistry, tmp_path: Path) -> Iterator[FullRegistry]:
+def sqlite_url(full_template: FullRegistry, tmp_path: Path) -> str:
     """A full registry on SQLite."""
     path = tmp_path / "gatepass.db"
-    assert full_template.database.path is not None
-    shutil.copy(full_template.database.path, path)
-    registry = copy(full_template)
-    registry.database = Database(f"sqlite:///{path}")
+    shutil.copy(full_template.database.path or "", path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def full(full_template: FullRegistry) -> Callable[[Database], FullRegistry]:
+    """Fills a new database; that of ``sqlite_url`` is full already."""
+
+    def fill(database: Database) -> FullRegistry:
+        if database.dialect != "sqlite":
+            return FullRegistry(database)
+        registry = copy(full_template)
+        registry.database = database
+        return registry
+
+    return fill
+
+
+@pytest.fixture
+def registry(database: Database, full: Callable[[Database], FullRegistry]) -> FullRegistry:
+    """A full registry on each engine in turn."""
+    return full(database)
+
+
+@pytest.fixture
+def on_sqlite(sqlite_url: str, full: Callable[[Database], FullRegistry]) -> Iterator[FullRegistry]:
+    """A full registry on SQLite."""
+    registry = full(Database(sqlite_url))
     yield registry
     registry.database.close()
 
@@ -43,10 +67,8 @@ def on_sqlite(full_template: FullRegistry, tmp_path: Path) -> Iterator[FullRegis
 @pytest.fixture
 def exported(full_template: FullRegistry, tmp_path: Path) -> Path:
     """An export of the registry on SQLite."""
-    assert full_template.database.path is not None
-    return Path(
-        shutil.copy(full_template.database.path.with_name("exported"), tmp_path / "exported")
-    )
+    template = Path(full_template.database.path or "").with_name("exported")
+    return Path(shutil.copy(template, tmp_path / "exported"))
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ from tests.support.database.full_registry import FullRegistry, measured
 from tests.support.database.small_registry import NOW
 
 
-@pytest.fixture
-def registry(database: Database) -> FullRegistry:
-    return FullRegistry(database)
-
-
 @pytest.fixture(params=["sqlite", "postgresql", "postgresql with unusual defaults"])
 def empty(request: pytest.FixtureRequest, new_database: Callable[[str], Database]) -> Database:
     """An empty database on each engine in turn, and on PostgreSQL with unusual defaults."""
@@ -243,10 +238,13 @@ def killed(what: str, url: str, path: Path) -> None:
 
 @pytest.mark.processes
 def test_a_killed_import_leaves_no_partial_contents(
-    empty: Database, request: pytest.FixtureRequest, tmp_path: Path
+    empty: Database,
+    full: Callable[[Database], FullRegistry],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     url: str = request.getfixturevalue(f"{empty.dialect}_url")
-    registry = FullRegistry(Database(url))
+    registry = full(Database(url))
     killed("export", url, tmp_path / "x")
     assert not (tmp_path / "x").exists()
     export(registry.database, tmp_path / "x")

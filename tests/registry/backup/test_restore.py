@@ -60,11 +60,6 @@ def database(database_url: str, log: EndedLog) -> Iterator[Database]:
 
 
 @pytest.fixture
-def registry(database: Database) -> FullRegistry:
-    return FullRegistry(database)
-
-
-@pytest.fixture
 def backup(registry: FullRegistry, tmp_path: Path) -> Path:
     """A backup from when everything was active."""
     return export(registry.database, tmp_path / "backup")
