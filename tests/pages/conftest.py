@@ -15,15 +15,11 @@ def stranger(installation: Installation) -> Visit:
 @pytest.fixture
 def ada(installation: Installation) -> Visit:
     """An Admin, signed in at the form."""
-    visit = Visit(installation.client())
-    visit.sign_in()
-    return visit
+    return Visit.signed_in(installation.client())
 
 
 @pytest.fixture
 def rita(installation: Installation) -> Visit:
     """A signed-in user of the same company with the role Reporting."""
     installation.new_user("rita@example.com", "Rita Reporting", role="reporting")
-    visit = Visit(installation.client())
-    visit.sign_in("rita@example.com")
-    return visit
+    return Visit.signed_in(installation.client(), "rita@example.com")

@@ -47,8 +47,7 @@ def test_a_name_that_is_too_long_is_refused(
 def test_every_form_takes_a_long_password_completely(installation: Installation) -> None:
     """Its first 256 characters alone don't sign in."""
     text = ("correct horse battery staple " * 20)[:256]
-    visit = Visit(installation.client())
-    visit.sign_in()
+    visit = Visit.signed_in(installation.client())
     form = visit.get("/account/password").form("/account/password")
     for password, status in ((text + "x", 422), (text, 303)):
         fields = form.filled(current_password=PASSWORD, password=password, do="change")

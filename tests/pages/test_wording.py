@@ -54,9 +54,7 @@ def wrong_words(html: str) -> list[str]:
 def administrator(installation: Installation) -> Visit:
     """An Admin who isn't an operator."""
     installation.new_user("mia@example.com", "Mia Manager")
-    visit = Visit(installation.client())
-    visit.sign_in("mia@example.com")
-    return visit
+    return Visit.signed_in(installation.client(), "mia@example.com")
 
 
 def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[str, Page]]:

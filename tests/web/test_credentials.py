@@ -10,6 +10,7 @@ from gatepass.registry.network_policy import allowlist_entries
 from gatepass.web.app import create_app
 from gatepass.web.caller import Authenticated
 from tests.support.apps.installation import Installation
+from tests.support.apps.problems import reasons
 
 Headers = list[tuple[str, str | bytes]]
 
@@ -76,8 +77,7 @@ def test_two_different_credentials_are_refused(installation: Installation, text:
 def test_a_missing_credential_is_distinguished_from_an_invalid_one(
     installation: Installation, headers: Headers, reason: str
 ) -> None:
-    answer = ask(installation, headers)
-    assert (answer.status_code, answer.json()["reason"]) == (401, reason)
+    assert reasons(ask(installation, headers)) == (401, reason)
 
 
 def test_credentials_in_the_url_are_ignored(installation: Installation, text: str) -> None:
@@ -108,7 +108,7 @@ def test_a_403_has_a_challenge_only_for_a_missing_permission(installation: Insta
     refused = installation.signed_in("bob@example.com").post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["audit:get"]}
     )
-    assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
+    assert reasons(refused) == (403, "permission_missing")
     assert refused.headers["www-authenticate"] == (
         'Bearer realm="gatepass", error="insufficient_scope", scope="access-tokens:create"'
     )
@@ -116,7 +116,7 @@ def test_a_403_has_a_challenge_only_for_a_missing_permission(installation: Insta
     refused = installation.client(token).post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["charges:get"]}
     )
-    assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
+    assert reasons(refused) == (403, "signed_in_user_required")
     assert "www-authenticate" not in refused.headers
 
 
@@ -130,7 +130,7 @@ def test_a_token_with_networks_is_refused_from_other_addresses(installation: Ins
     inside = installation.client(token).get("/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.json()["address"] == "203.0.113.9"
     outside = installation.client(token).get("/v1/me")
-    assert (outside.status_code, outside.json()["reason"]) == (403, "address_not_allowed")
+    assert reasons(outside) == (403, "address_not_allowed")
     assert "www-authenticate" not in outside.headers
 
 
@@ -150,12 +150,12 @@ def test_an_unreadable_forwarding_header_is_refused_everywhere(
 ) -> None:
     header = ("x-forwarded-for", garbage)
     refused = ask(installation, [("x-access-token", text), header])
-    assert (refused.status_code, refused.json()["reason"]) == (403, "address_not_allowed")
+    assert reasons(refused) == (403, "address_not_allowed")
     raw = [(b"x-forwarded-for", garbage.encode() if isinstance(garbage, str) else garbage)]
     refused = installation.client().post(
         "/v1/authentications", json={"email": "ada@example.com", "password": "x"}, headers=raw
     )
-    assert (refused.status_code, refused.json()["reason"]) == (403, "address_not_allowed")
+    assert reasons(refused) == (403, "address_not_allowed")
 
 
 def test_outside_the_allowlist_a_valid_credential_gets_403_and_an_invalid_one_401(
@@ -176,7 +176,7 @@ def test_outside_the_allowlist_a_valid_credential_gets_403_and_an_invalid_one_40
         assert "www-authenticate" not in refused.headers
     assert any_installation.client("gplt_nonsense").get("/v1/me").status_code == 401
     twice = any_installation.client().get("/v1/access-tokens?limit=1&limit=1")
-    assert (twice.status_code, twice.json()["reason"]) == (401, "token_missing")
+    assert reasons(twice) == (401, "token_missing")
     assert any_installation.client().get("/v1/openapi.json").status_code == 200
     inside = any_installation.client(text).get("/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.status_code == 200
@@ -232,5 +232,5 @@ def test_a_credential_revoked_before_its_write_begins_writes_nothing(
     refused = installation.client(text).post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["charges:get"]}
     )
-    assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
+    assert reasons(refused) == (401, "token_deactivated")
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]

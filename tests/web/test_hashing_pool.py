@@ -258,8 +258,7 @@ def test_links_and_sessions_go_first_and_broken_links_are_never_queued(
         installation.node.mailing.send_due()
         mailbox.wait()
         token = mailbox.token()
-    owner = Visit(installation.client())
-    owner.sign_in()
+    owner = Visit.signed_in(installation.client())
     ours = Hashing(monkeypatch)
     flood = [
         pool.submit(attempt, installation, f"192.0.2.{n}", f"user{n}@example.com", f"guess {n}")

@@ -2,6 +2,7 @@
 
 from gatepass.web.times import parse_time
 from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import reasons
 from tests.support.apps.surfaces import decided, gateway
 from tests.support.browser.page_reader import Visit
 
@@ -10,8 +11,7 @@ def test_a_login_token_expires_after_10800_seconds(installation: Installation) -
     clock = installation.node.clock
     frozen = clock.boot_ns()
     clock.boot_ns = lambda: frozen
-    visit = Visit(installation.client())
-    visit.sign_in()
+    visit = Visit.signed_in(installation.client())
     made = installation.client().post(
         "/v1/authentications", json={"email": "ada@example.com", "password": PASSWORD}
     )
@@ -28,8 +28,7 @@ def test_a_login_token_expires_after_10800_seconds(installation: Installation) -
     assert gateway(installation, login, "127.0.0.1") == (204, None)
 
     clock.offset_ns += 1_000_000_000
-    refused = client.get("/v1/me")
-    assert (refused.status_code, refused.json()["reason"]) == (401, "token_expired")
+    assert reasons(client.get("/v1/me")) == (401, "token_expired")
     page = visit.get("/authentications")
     assert page.answer.status_code == 303
     assert page.answer.headers["location"] == "/sign-in?next=/authentications"

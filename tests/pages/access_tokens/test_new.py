@@ -62,8 +62,7 @@ def test_only_permissions_of_the_user_are_offered(installation: Installation, ad
     assert {"charges:*", "charges:create", "refunds:*", "access-tokens:create"} <= set(offered)
     assert "*" not in offered
     installation.new_user("max@example.com", "Max", role="manager")
-    max_ = Visit(installation.client())
-    max_.sign_in("max@example.com")
+    max_ = Visit.signed_in(installation.client(), "max@example.com")
     offered = max_.get(PATH).form(PATH).offered["permissions"]
     assert {"charges:create", "users:manage"} <= set(offered)
     assert not {"charges:*", "roles:manage", "company:modify", "roles:*"} & set(offered)
@@ -71,8 +70,7 @@ def test_only_permissions_of_the_user_are_offered(installation: Installation, ad
 
 def test_a_refused_permission_keeps_the_input(installation: Installation, ada: Visit) -> None:
     installation.new_user("max@example.com", "Max", role="manager")
-    max_ = Visit(installation.client())
-    max_.sign_in("max@example.com")
+    max_ = Visit.signed_in(installation.client(), "max@example.com")
     page = create(max_, permissions=["roles:manage"], label="Too much")
     assert page.answer.status_code == 403
     assert "You can't add roles:manage" in page.text
@@ -232,8 +230,7 @@ def test_snippets_have_the_apis_url(installation: Installation) -> None:
     demo = Installation.__new__(Installation)
     demo.node = installation.node
     demo.app = create_app(installation.node, beside=["/v1/charges"])
-    visit = Visit(demo.client())
-    visit.sign_in()
+    visit = Visit.signed_in(demo.client())
     assert "curl http://127.0.0.1:8787/v1/charges/id" in create(visit).text
 
 

@@ -228,8 +228,7 @@ def test_deactivated_tokens_cannot_be_edited(ada: Visit, path: str) -> None:
 def test_users_with_fewer_permissions_cannot_edit_the_token(installation: Installation) -> None:
     text = installation.access_token("charges:get", "roles:manage")
     installation.new_user("max@example.com", "Max", role="manager")
-    max_ = Visit(installation.client())
-    max_.sign_in("max@example.com")
+    max_ = Visit.signed_in(installation.client(), "max@example.com")
     page = max_.get(f"/access-tokens/{text[:21]}/edit")
     assert page.answer.status_code == 403
     assert "roles:manage" in page.text
@@ -280,8 +279,7 @@ def test_users_deactivate_their_own_tokens_without_the_permission(
     own = installation.access_token("charges:get", maker="carl@example.com")
     others = installation.access_token("charges:get")
     lose_permissions(installation, carl.email)
-    visit = Visit(installation.client())
-    visit.sign_in("carl@example.com")
+    visit = Visit.signed_in(installation.client(), "carl@example.com")
     assert visit.send(f"/access-tokens/{own[:21]}/deactivate", {}).answer.status_code == 303
     for page in (
         visit.get(f"/access-tokens/{others[:21]}/deactivate"),

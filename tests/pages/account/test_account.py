@@ -154,8 +154,7 @@ def test_two_factor_from_setup_to_disabling(
 
 def test_another_users_setup_is_refused(installation: Installation, ada: Visit) -> None:
     installation.new_user("bob@example.com")
-    bob = Visit(installation.client())
-    bob.sign_in("bob@example.com")
+    bob = Visit.signed_in(installation.client(), "bob@example.com")
     form = bob.get(TWO_FACTOR).form(TWO_FACTOR)
     for setup in (form.one("setup"), "", "@@@", "ü"):
         fields = form.filled(setup=setup, code="000000", current_password=PASSWORD, do="enable")

@@ -24,9 +24,7 @@ def bob(installation: Installation) -> User:
 def admin(installation: Installation) -> Visit:
     """An Admin who isn't an operator."""
     installation.new_user("cleo@example.com", "Cleo Admin")
-    visit = Visit(installation.client())
-    visit.sign_in("cleo@example.com")
-    return visit
+    return Visit.signed_in(installation.client(), "cleo@example.com")
 
 
 def link(installation: Installation) -> str:
@@ -114,8 +112,7 @@ def test_a_colleagues(installation: Installation, ada: Visit, bob: User, strange
     page = ada.get(path)
     assert f"{NEW} isn’t confirmed yet" in page.text
     assert f"{path}/cancel" in [form.action for form in page.forms]
-    theirs = Visit(installation.client())
-    theirs.sign_in(BOB)
+    theirs = Visit.signed_in(installation.client(), BOB)
     assert "Ada Lovelace asked to change your address" in theirs.get("/account").text
     assert "requested by Ada Lovelace" in stranger.get(link(installation)).text
     page = ada.send(f"{path}/cancel", {}, follow=True)

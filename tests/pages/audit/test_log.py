@@ -168,8 +168,7 @@ def test_the_file_has_the_filtered_events(installation: Installation, ada: Visit
 
 def test_users_without_the_permission_get_an_explanation(installation: Installation) -> None:
     installation.new_user("carl@example.com", "Carl", role="customer-service")
-    carl = Visit(installation.client())
-    carl.sign_in("carl@example.com")
+    carl = Visit.signed_in(installation.client(), "carl@example.com")
     # Also for a filter by name.
     for path in ("/audit-log", "/audit-log?person=ada&token=x", "/audit-log/export?format=csv"):
         page = carl.get(path)

@@ -14,9 +14,7 @@ from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete
 
 def operator(installation: Installation) -> Visit:
     """Ada, who is an operator."""
-    visit = Visit(installation.client())
-    visit.sign_in()
-    return visit
+    return Visit.signed_in(installation.client())
 
 
 def test_operators_see_every_verifier_with_its_state(installation: Installation) -> None:
@@ -62,8 +60,7 @@ def test_names_are_escaped(installation: Installation) -> None:
 
 def test_other_users_have_no_link_and_no_access(installation: Installation) -> None:
     installation.new_user("bob@example.com", role="admin")
-    bob = Visit(installation.client())
-    bob.sign_in("bob@example.com")
+    bob = Visit.signed_in(installation.client(), "bob@example.com")
     assert "Nodes" not in bob.get("/company").links
     for address in ("/company/nodes", "/company/nodes?part=table"):
         page = bob.get(address)
@@ -128,8 +125,7 @@ def test_administrators_see_servers_instead_of_verifiers(
 ) -> None:
     node = installation.node
     installation.new_user("bob@example.com")
-    bob = Visit(installation.client())
-    bob.sign_in("bob@example.com")
+    bob = Visit.signed_in(installation.client(), "bob@example.com")
     register(node.database, node.clock.now(), "node_a")
     page = end(bob, token)
     assert "Refused by 0 of 1 server" in page.text

@@ -150,8 +150,7 @@ def test_who_may_what(installation: Installation, rita: Visit, desk: str) -> Non
         assert rita.get(f"/company/roles/{path}").answer.status_code == 403
         assert rita.send(f"/company/roles/{path}", {"do": "save"}).answer.status_code == 403
     installation.new_user("sam@example.com", "Sam", role="customer-service")
-    sam = Visit(installation.client())
-    sam.sign_in("sam@example.com")
+    sam = Visit.signed_in(installation.client(), "sam@example.com")
     for path in ("/company/roles", f"/company/roles/{desk}", "/company/users", "/company"):
         assert sam.get(path).answer.status_code == 403, path
 
@@ -162,8 +161,7 @@ def test_only_permissions_of_the_user_are_offered(installation: Installation, de
         "/v1/roles", json={"name": "Keeper", "permissions": ["roles:*", "refunds:get"]}
     ).json()["id"]
     installation.new_user("kim@example.com", "Kim", role=keeper)
-    kim = Visit(installation.client())
-    kim.sign_in("kim@example.com")
+    kim = Visit.signed_in(installation.client(), "kim@example.com")
     path = "/company/roles/new"
     form = kim.get(path).form(path)
     assert set(form.offered["permissions"]) == {

@@ -318,8 +318,7 @@ def test_users_who_can_only_read_get_no_form(
     assert PATH not in [form.action for form in token.get(PATH).forms]
     assert token.send(PATH, [("do", "save")]).answer.status_code == 403
     installation.new_user("cs@example.com", role="customer-service")
-    service = Visit(installation.client())
-    service.sign_in("cs@example.com")
+    service = Visit.signed_in(installation.client(), "cs@example.com")
     assert service.get(PATH).answer.status_code == 403
 
 

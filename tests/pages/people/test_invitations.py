@@ -147,8 +147,7 @@ def test_errors_are_shown_at_their_fields_and_input_is_kept(ada: Visit) -> None:
 
 def test_only_roles_that_can_be_granted_are_offered(installation: Installation) -> None:
     installation.new_user("mona@example.com", "Mona Manager", role="manager")
-    mona = Visit(installation.client())
-    mona.sign_in("mona@example.com")
+    mona = Visit.signed_in(installation.client(), "mona@example.com")
     page = mona.get("/company/users/invite")
     assert "admin" not in page.form("/company/users/invite").offered["role"]
     assert "Admin" in page.text
@@ -168,8 +167,7 @@ def test_another_companys_invitation_is_404(installation: Installation, ada: Vis
     take = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/link"))
     resend, end = take.replace("/link", "/resend"), take.replace("/link", "/deactivate")
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
-    carl = Visit(installation.client())
-    carl.sign_in("carl@example.com")
+    carl = Visit.signed_in(installation.client(), "carl@example.com")
     assert "No invitations" in carl.get(BACK).text
     pages = (carl.send(take, {}), carl.send(resend, {}), carl.get(end), carl.send(end, {}))
     assert [page.answer.status_code for page in pages] == [404] * 4

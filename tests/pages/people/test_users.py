@@ -19,9 +19,7 @@ def bob(installation: Installation) -> User:
 
 @pytest.fixture
 def manager(installation: Installation, bob: User) -> Visit:
-    visit = Visit(installation.client())
-    visit.sign_in(BOB)
-    return visit
+    return Visit.signed_in(installation.client(), BOB)
 
 
 def role_of(installation: Installation, user: User) -> str:

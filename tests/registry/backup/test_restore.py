@@ -16,7 +16,6 @@ from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
 from gatepass.registry.authentication import sessions
-from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.backup import export_file
 from gatepass.registry.backup.restore import SILENCE_MS, Restored, restore
 from gatepass.registry.backup.revocation_state import KINDS
@@ -41,8 +40,7 @@ from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica.database_follower import Follower, open_copy
 from tests.support.database.exports import QUIET, export
 from tests.support.database.full_registry import FullRegistry, measured
-from tests.support.database.small_registry import ADDRESS, NOW, PASSWORD
-from tests.support.weak_hashing import HASHER
+from tests.support.database.small_registry import ADDRESS, NOW
 
 OPERATOR = Actor.command_line()
 
@@ -463,15 +461,5 @@ def test_a_damaged_backup_changes_nothing(registry: FullRegistry, backup: Path) 
 
 def test_users_sign_in_with_the_backups_password(registry: FullRegistry, backup: Path) -> None:
     restored(registry.database, backup)
-    again, _, _ = sign_in(
-        registry.database,
-        registry.encryption_key,
-        email=registry.carl.email,
-        password=PASSWORD,
-        address="203.0.113.9",
-        user_agent=None,
-        now=lambda: registry.now,
-        lifetime_ms=60_000,
-        hasher=HASHER,
-    )
+    again, _, _ = registry.sign_in(email=registry.carl.email, address="203.0.113.9")
     assert again.status == "active"

@@ -105,6 +105,17 @@ class Installation:
         """A client that sends a new login token."""
         return self.client(self.sign_in(email, peer=peer), peer=peer)
 
+    def joined(self, email: str, name: str = "Somebody Else", **more: Any) -> httpx.Client:
+        """Create a user, who signs in; their client."""
+        self.new_user(email, name, **more)
+        return self.signed_in(email)
+
+    def of_another_company(
+        self, email: str = "carl@example.com", name: str = "Somebody Else"
+    ) -> httpx.Client:
+        """A client of an Admin of another company, signed in."""
+        return self.joined(email, name, company=self.new_company("Difference Engines"))
+
     def access_token(self, *permissions: str, maker: str = "ada@example.com", **more: Any) -> str:
         """Create an access token; its text."""
         answer = self.signed_in(maker).post(

@@ -242,8 +242,7 @@ def test_actions_accept_an_empty_object_or_no_body(ada: httpx.Client) -> None:
 
 
 def test_users_grant_only_permissions_they_hold(installation: Installation) -> None:
-    installation.new_user("bob@example.com", role="manager")
-    bob = installation.signed_in("bob@example.com")
+    bob = installation.joined("bob@example.com", role="manager")
     for wanted in ("roles:manage", "company:modify", "company:*", "roles:*"):
         refused = bob.post("/v1/access-tokens", json={**SAMPLE, "permissions": [wanted]})
         assert reasons(refused) == (403, "permission_missing")
@@ -304,10 +303,8 @@ def test_users_deactivate_their_own_tokens_without_the_permission(
 
 
 def test_another_companys_token_is_404(any_installation: Installation) -> None:
-    theirs = any_installation.new_company("Difference Engines")
-    any_installation.new_user("eve@example.com", "Eve", company=theirs)
     id = create(any_installation.signed_in())["id"]
-    eve = any_installation.signed_in("eve@example.com")
+    eve = any_installation.of_another_company("eve@example.com")
     answers = [
         eve.get(f"/v1/access-tokens/{id}"),
         eve.patch(f"/v1/access-tokens/{id}", json={"label": "x"}),

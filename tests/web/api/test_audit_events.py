@@ -63,9 +63,7 @@ def test_events_are_found_by_time_action_and_user(installation: Installation) ->
 
 
 def test_a_company_sees_only_its_own_events(installation: Installation) -> None:
-    theirs = installation.new_company("Difference Engines")
-    installation.new_user("eve@example.com", "Eve", company=theirs)
-    eve, ada = installation.signed_in("eve@example.com"), installation.signed_in()
+    eve, ada = installation.of_another_company("eve@example.com"), installation.signed_in()
     assert "Ada" not in eve.get("/v1/audit-events").text
     assert "Difference" not in ada.get("/v1/audit-events").text
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import reasons
 
 
 def attempt(client: httpx.Client, email: str, password: Any = "wrong", **more: Any) -> Any:
@@ -135,7 +136,7 @@ def test_the_eleventh_failure_is_429_with_retry_after(
     for _ in range(10):
         assert attempt(client, email).status_code == 401
     refused = attempt(client, email)
-    assert (refused.status_code, refused.json()["reason"]) == (429, "too_many_attempts")
+    assert reasons(refused) == (429, "too_many_attempts")
     assert 0 < int(refused.headers["retry-after"]) <= 15 * 60
     assert attempt(client, email, PASSWORD).status_code == 429
     installation.new_user("bob@example.com")
@@ -176,7 +177,7 @@ def test_users_deactivate_their_own_sign_ins_and_with_permission_others(
     assert {one["user"] for one in everyone} == {bob.id, any_installation.ada.id}
     bobs = any_installation.signed_in("bob@example.com")
     refused = bobs.get("/v1/authentications", params={"user": "all"})
-    assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
+    assert reasons(refused) == (403, "permission_missing")
     assert 'scope="users:manage"' in refused.headers["www-authenticate"]
 
 
@@ -186,7 +187,7 @@ def test_an_unknown_users_list_is_404(any_installation: Installation) -> None:
     eve = any_installation.new_user("eve@example.com", "Eve", company=theirs)
     for user in ("usr_0000000000000000", "x", "a\0b", "x" * 9_000, "😀", "", eve.id):
         answer = ada.get("/v1/authentications", params={"user": user})
-        assert (answer.status_code, answer.json()["reason"]) == (404, "not_found"), user
+        assert reasons(answer) == (404, "not_found"), user
 
 
 def test_the_user_agent_is_stored_as_one_printable_line(installation: Installation) -> None:
@@ -210,9 +211,8 @@ def test_deactivating_all_others_keeps_the_current_sign_in(any_installation: Ins
     answer = ada.post("/v1/authentications/deactivate-others", json={})
     assert (answer.status_code, answer.json()) == (200, {"deactivated": 2})
     for other in others:
-        refused = other.get("/v1/me")
-        assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
+        assert reasons(other.get("/v1/me")) == (401, "token_deactivated")
     assert ada.post("/v1/authentications/deactivate-others").json() == {"deactivated": 0}
     token = any_installation.client(any_installation.access_token("charges:get"))
     refused = token.post("/v1/authentications/deactivate-others")
-    assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
+    assert reasons(refused) == (403, "signed_in_user_required")

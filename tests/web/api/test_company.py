@@ -52,8 +52,7 @@ def test_renaming_needs_the_permission_and_a_valid_name(
         ({"name": "x", "id": "y"}, ["id"]),
     ):
         assert fields(ada.patch("/v1/company", json=change)) == wrong
-    installation.new_user("max@example.com", "Max", role="manager")
-    manager = installation.signed_in("max@example.com")
+    manager = installation.joined("max@example.com", "Max", role="manager")
     assert manager.get("/v1/company").status_code == 200
     assert reasons(manager.patch("/v1/company", json={"name": "Mine"})) == (
         403,

@@ -12,6 +12,7 @@ from gatepass.registry.directory import users
 from gatepass.registry.membership.invitation_links import make_link
 from gatepass.web.cookies import cookie_name
 from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import reasons
 from tests.support.browser.page_reader import Page, Visit
 
 Held = Callable[[], Any]
@@ -106,8 +107,7 @@ def test_unconfirmed_changes_are_503_with_the_record(
         ended = ada.post(f"/v1/access-tokens/{token}/deactivate", json={})
         is_unconfirmed(ended, id=token, status="deactivated")
         is_unconfirmed(ada.patch(f"/v1/roles/{role}", json={"name": "Desk"}), id=role, name="Desk")
-        gone = ada.delete(f"/v1/roles/{role}")
-        assert (gone.status_code, gone.json()["reason"]) == (503, "not_confirmed")
+        assert reasons(ada.delete(f"/v1/roles/{role}")) == (503, "not_confirmed")
         is_unconfirmed(
             ada.patch(f"/v1/users/{bob}", json={"role": "manager"}), id=bob, role="manager"
         )

@@ -207,8 +207,7 @@ def test_documented_parameters_are_known(ada: httpx.Client) -> None:
 
 
 def test_pages_ignore_unknown_parameters(installation: Installation) -> None:
-    visit = Visit(installation.client())
-    visit.sign_in()
+    visit = Visit.signed_in(installation.client())
     assert visit.get("/access-tokens?utm_source=mail").answer.status_code == 200
 
 

@@ -79,8 +79,7 @@ def test_names_in_any_script_are_accepted(installation: Installation, name: str)
 
 @pytest.mark.parametrize("name", ["\u202eabc", "\u3164"], ids=ascii)
 def test_a_user_cannot_choose_such_a_name(installation: Installation, name: str) -> None:
-    visit = Visit(installation.client())
-    visit.sign_in()
+    visit = Visit.signed_in(installation.client())
     page = visit.get("/account")
     form = next(form for form in page.forms if form.all("name"))
     answer = visit.send(form.action, [*form.filled(name=name), ("do", "save")])

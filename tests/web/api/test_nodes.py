@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.support.apps.installation import Installation
+from tests.support.apps.problems import reasons
 from tests.support.database.small_registry import HOUR
 from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, register
 from tests.support.waiting import until
@@ -64,12 +65,10 @@ def test_the_list_is_paged(installation: Installation) -> None:
 
 
 def test_only_operators_see_them(installation: Installation) -> None:
-    installation.new_user("bob@example.com", role="admin")
-    bob = installation.signed_in("bob@example.com")
+    bob = installation.joined("bob@example.com", role="admin")
     token = installation.client(installation.access_token("users:manage", "company:get"))
     for client, reason in ((bob, "operator_required"), (token, "signed_in_user_required")):
-        refused = client.get("/v1/nodes")
-        assert (refused.status_code, refused.json()["reason"]) == (403, reason)
+        assert reasons(client.get("/v1/nodes")) == (403, reason)
 
 
 def test_a_receipt_fills_and_completes(installation: Installation) -> None:
@@ -120,9 +119,7 @@ def test_a_receipt_needs_the_permission_to_see_the_token(installation: Installat
     assert seeing.get(path).json()["of"] == 0
     other = installation.client(installation.access_token("charges:get"))
     assert other.get(path).json()["reason"] == "permission_missing"
-    stranger = installation.new_company("Contoso")
-    installation.new_user("carl@example.com", company=stranger)
-    assert installation.signed_in("carl@example.com").get(path).status_code == 404
+    assert installation.of_another_company().get(path).status_code == 404
 
 
 def test_the_node_confirms_its_own_receipt(

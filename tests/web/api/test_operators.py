@@ -10,8 +10,7 @@ def test_an_administrator_cannot_change_an_operators_account(
     any_installation: Installation,
 ) -> None:
     ada, login = any_installation.ada.id, any_installation.sign_in()
-    any_installation.new_user("bob@example.com", "Bob Admin")
-    bob = any_installation.signed_in("bob@example.com")
+    bob = any_installation.joined("bob@example.com", "Bob Admin")
     tries: list[tuple[str, str, dict[str, Any]]] = [
         ("PATCH", f"/v1/users/{ada}", {"role": "reporting"}),
         ("POST", f"/v1/users/{ada}/deactivate", {}),
@@ -25,8 +24,7 @@ def test_an_administrator_cannot_change_an_operators_account(
         assert "Ada Lovelace is an operator" in refusal.json()["detail"]
     assert any_installation.client(login).get("/v1/me").status_code == 200
     # Another operator can, except for the address.
-    any_installation.new_user("olga@example.com", "Olga Operator", operator=True)
-    olga = any_installation.signed_in("olga@example.com")
+    olga = any_installation.joined("olga@example.com", "Olga Operator", operator=True)
     for method, path, body in sorted(tries, key=lambda each: "deactivate" in each[1]):
         answer = olga.request(method, path, json=body)
         assert answer.status_code == (403 if path.endswith("email") else 200), answer.text

@@ -94,8 +94,7 @@ def test_names_are_unique_without_case(ada: httpx.Client) -> None:
 
 def test_each_operation_needs_its_permission(installation: Installation, ada: httpx.Client) -> None:
     keeper = ada.post("/v1/roles", json={"name": "Keeper", "permissions": ["roles:*"]}).json()
-    installation.new_user("kim@example.com", "Kim", role=keeper["id"])
-    kim = installation.signed_in("kim@example.com")
+    kim = installation.joined("kim@example.com", "Kim", role=keeper["id"])
     refused = kim.post("/v1/roles", json=DESK)
     assert reasons(refused) == (403, "permission_missing")
     assert 'scope="charges:get"' in refused.headers["www-authenticate"]
@@ -114,9 +113,7 @@ def test_each_operation_needs_its_permission(installation: Installation, ada: ht
 
 
 def test_another_companys_roles_are_404(installation: Installation, ada: httpx.Client) -> None:
-    other = installation.new_company("Difference Engines")
-    installation.new_user("carl@example.com", "Carl", company=other)
-    carl = installation.signed_in("carl@example.com")
+    carl = installation.of_another_company("carl@example.com", "Carl")
     made = carl.post("/v1/roles", json=DESK).json()["id"]
     for id in (made, "rol_nobody", "%00"):
         path = f"/v1/roles/{id}"

@@ -11,6 +11,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.storage.tables import companies
 from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import reasons
 
 
 def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[str]]:
@@ -71,7 +72,7 @@ def test_a_node_with_another_encryption_key_answers_503(installation: Installati
     installation.node.encryption_key.path.write_text("ab" * 32)
     installation.node.encryption_key.__init__(installation.node.encryption_key.path)  # type: ignore[misc]
     answer = attempt(installation, code="000000")
-    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    assert reasons(answer) == (503, "unavailable")
     assert str(installation.node.encryption_key.path) not in answer.text
     assert attempt(installation, password="wrong", code="000000").status_code == 401
 
@@ -130,7 +131,7 @@ def test_an_administrator_sets_the_requirement(installation: Installation) -> No
     ada = installation.signed_in()
     access_token = installation.access_token("company:*")
     missing = ada.patch("/v1/company", json={"second_factor_required": True})
-    assert (missing.status_code, missing.json()["reason"]) == (409, "second_factor_missing")
+    assert reasons(missing) == (409, "second_factor_missing")
     enrol(installation, ada)
     before = ada.get("/v1/company")
     assert before.json()["second_factor_required"] is False
@@ -139,10 +140,9 @@ def test_an_administrator_sets_the_requirement(installation: Installation) -> No
     changed = ada.patch("/v1/company", json=both, headers=tag)
     assert changed.json() == {**before.json(), **both}
     late = ada.patch("/v1/company", json={"second_factor_required": False}, headers=tag)
-    assert (late.status_code, late.json()["reason"]) == (409, "changed_meanwhile")
+    assert reasons(late) == (409, "changed_meanwhile")
     assert late.json()["current"] == changed.json()
-    installation.new_user("bob@example.com")
-    bob = installation.signed_in("bob@example.com")
+    bob = installation.joined("bob@example.com")
     refused = bob.patch("/v1/company", json={"second_factor_required": False})
     assert refused.json()["reason"] == "second_factor_required"
     tag = {"If-Match": changed.headers["etag"]}
@@ -173,8 +173,7 @@ def test_an_administrator_disables_a_lost_second_factor(any_installation: Instal
     assert attempt(any_installation, email="bob@example.com").status_code == 401
     assert bobs.post(path).json()["reason"] == "own_second_factor"
     token = any_installation.client(any_installation.access_token("users:*"))
-    refused = token.post(path)
-    assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
+    assert reasons(token.post(path)) == (403, "signed_in_user_required")
     assert ada.post(path, json={"user": bob.id}).status_code == 422
     done = ada.post(path)
     assert (done.status_code, done.json()["second_factor"]) == (200, False)

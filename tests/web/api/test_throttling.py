@@ -213,8 +213,7 @@ def test_guessing_from_a_stolen_session_doesnt_lock_out_the_owner(
     any_installation: Installation,
 ) -> None:
     """Wrong current passwords count like failed sign-ins at the session's address."""
-    owner = Visit(at(any_installation, HOME))
-    owner.sign_in()
+    owner = Visit.signed_in(at(any_installation, HOME))
     thief = Visit(at(any_installation, "203.0.113.1"))
     thief.client.cookies.set("gatepass", owner.client.cookies["gatepass"])
     wrong = {"current_password": "wrong", "password": NEW, "do": "change"}

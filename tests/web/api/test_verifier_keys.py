@@ -1,6 +1,7 @@
 """``/v1/verifier-keys``: for operators."""
 
 from tests.support.apps.installation import Installation
+from tests.support.apps.problems import reasons
 
 
 def test_operators_list_and_deactivate_verifier_keys(any_installation: Installation) -> None:
@@ -17,8 +18,7 @@ def test_operators_list_and_deactivate_verifier_keys(any_installation: Installat
     ended = ada.post(f"/v1/verifier-keys/{key['id']}/deactivate")
     assert ended.json()["status"] == "deactivated"
     assert ended.json()["deactivated_by"] == any_installation.ada.id
-    refused = client.post("/v1/verify", json=question)
-    assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
+    assert reasons(client.post("/v1/verify", json=question)) == (401, "token_deactivated")
     again = ada.post(f"/v1/verifier-keys/{key['id']}/deactivate")
     assert (again.status_code, again.json()) == (200, ended.json())
     assert again.headers["etag"] == ended.headers["etag"]
@@ -28,8 +28,7 @@ def test_operators_list_and_deactivate_verifier_keys(any_installation: Installat
 
 def test_only_operators_may(installation: Installation) -> None:
     id = installation.verifier_key()[:21]
-    installation.new_user("bob@example.com", role="admin")
-    bob = installation.signed_in("bob@example.com")
+    bob = installation.joined("bob@example.com", role="admin")
     token = installation.client(installation.access_token("users:manage", "company:get"))
     for client, reason in ((bob, "operator_required"), (token, "signed_in_user_required")):
         for method, path in (
@@ -37,5 +36,5 @@ def test_only_operators_may(installation: Installation) -> None:
             ("POST", f"/v1/verifier-keys/{id}/deactivate"),
         ):
             refused = client.request(method, path)
-            assert (refused.status_code, refused.json()["reason"]) == (403, reason)
+            assert reasons(refused) == (403, reason)
             assert "www-authenticate" not in refused.headers

@@ -36,17 +36,15 @@ def chosen(shared_samples: Samples) -> Settings:
 @pytest.fixture(scope="session")
 def verify_port(chosen: Settings) -> Iterator[int]:
     """The port of a real verify worker."""
-    worker = Worker("verify", chosen)
-    yield worker.port
-    worker.stop()
+    with Worker("verify", chosen) as worker:
+        yield worker.port
 
 
 @pytest.fixture(scope="session")
 def main_port(chosen: Settings) -> Iterator[int]:
     """The port of a real main worker."""
-    worker = Worker("main", chosen)
-    yield worker.port
-    worker.stop()
+    with Worker("main", chosen) as worker:
+        yield worker.port
 
 
 @pytest.fixture(params=["verify port", "main port"])

@@ -159,8 +159,7 @@ def test_a_worker_without_a_database_decides_nothing_until_there_is_one(
     samples.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copy(samples.path, kept)
     remove(samples)
-    worker = Worker("verify", settings)
-    try:
+    with Worker("verify", settings) as worker:
         answer = until_it_answers(503, worker.port, "/health/ready")
         assert answer.json == {"status": "not_ready", "reason": "the grant file can't be read"}
         assert ask(worker.port, "GET", "/health/live").status == 200
@@ -170,8 +169,6 @@ def test_a_worker_without_a_database_decides_nothing_until_there_is_one(
         until_it_answers(200, worker.port, "/health/ready")
         answers = both(samples, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [204, 200]
-    finally:
-        worker.stop()
 
 
 @pytest.mark.processes
@@ -179,15 +176,12 @@ def test_a_worker_whose_database_is_deleted_stops_deciding(
     samples: Samples, settings: Settings
 ) -> None:
     """Within about a second, although its connections are still open."""
-    worker = Worker("verify", settings)
-    try:
+    with Worker("verify", settings) as worker:
         assert both(samples, lambda *what: ask(worker.port, *what))[0].status == 204
         remove(samples)
         until_it_answers(503, worker.port, "/health/ready")
         answers = both(samples, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [503, 503]
-    finally:
-        worker.stop()
 
 
 @pytest.mark.processes
@@ -212,14 +206,11 @@ def test_a_worker_whose_clock_went_back_is_not_ready(settings: Settings, samples
     """A respawned worker uses the node's latest time, so it isn't ready from the start."""
     ahead = Clock(wall_ms=lambda: int(time.time() * 1000) + 3_600_000)
     samples.change("good", expires_at=int(time.time() * 1000) + 1_800_000)
-    worker = Worker("verify", settings, ahead)
-    try:
+    with Worker("verify", settings, ahead) as worker:
         answer = ask(worker.port, "GET", "/health/ready")
         assert (answer.status, answer.json["reason"]) == (503, "the clock went back")
         gateway, _ = both(samples, lambda *what: ask(worker.port, *what))
         assert gateway.header("x-gatepass-reason") == "token_expired"
-    finally:
-        worker.stop()
 
 
 @pytest.mark.processes

@@ -462,13 +462,10 @@ def test_health_needs_no_credential(port: int) -> None:
 def test_a_worker_without_trusted_proxies_answers_no_gateway(
     shared_samples: Samples, chosen: Settings
 ) -> None:
-    worker = Worker("verify", chosen.with_(trusted_proxies=()))
-    try:
+    with Worker("verify", chosen.with_(trusted_proxies=())) as worker:
         headers = [(name.decode(), value) for name, value in usual(shared_samples)]
         answer = ask(worker.port, "GET", GATEWAY, headers)
         assert (answer.status, answer.header("x-gatepass-reason")) == (403, "peer_not_trusted")
-    finally:
-        worker.stop()
 
 
 @pytest.mark.parametrize("role", ["verify", "main"])
@@ -477,14 +474,11 @@ def test_a_peer_may_have_an_ipv6_address(
 ) -> None:
     """A trusted one may forward addresses."""
     loopback = (parse_network("::1/128"),)
-    worker = Worker(role, chosen.with_(host="::1", trusted_proxies=loopback))
-    try:
+    with Worker(role, chosen.with_(host="::1", trusted_proxies=loopback)) as worker:
         for forwarded, status in ((b"203.0.113.7", 204), (b"198.51.100.1", 403)):
             sent = usual(shared_samples, "listed", X_Forwarded_For=forwarded)
             headers = [(name.decode(), value) for name, value in sent]
             assert ask(worker.port, "GET", GATEWAY, headers, host="::1").status == status
-    finally:
-        worker.stop()
 
 
 def test_no_secret_is_logged(shared_samples: Samples, chosen: Settings) -> None:
