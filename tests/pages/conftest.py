@@ -2,6 +2,7 @@
 
 import pytest
 
+from gatepass.registry.directory.users import User
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Visit
 
@@ -23,3 +24,16 @@ def rita(installation: Installation) -> Visit:
     """A signed-in user of the same company with the role Reporting."""
     installation.new_user("rita@example.com", "Rita Reporting", role="reporting")
     return Visit.signed_in(installation.client(), "rita@example.com")
+
+
+@pytest.fixture
+def admin(installation: Installation) -> Visit:
+    """A signed-in Admin who isn't an operator."""
+    installation.new_user("cleo@example.com", "Cleo Admin")
+    return Visit.signed_in(installation.client(), "cleo@example.com")
+
+
+@pytest.fixture
+def bob(installation: Installation) -> User:
+    """A Manager of the same company, who isn't signed in."""
+    return installation.new_user("bob@example.com", "Bob Manager", role="manager")

@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
-import pytest
-
 from gatepass.web.pages.reference import styleguide
 from tests.support.apps.every_page import every_page, one_of_everything
 from tests.support.apps.installation import Installation
@@ -50,14 +48,7 @@ def wrong_words(html: str) -> list[str]:
     return sorted({sentence for sentence in reader.said if _words.search(sentence)})
 
 
-@pytest.fixture
-def administrator(installation: Installation) -> Visit:
-    """An Admin who isn't an operator."""
-    installation.new_user("mia@example.com", "Mia Manager")
-    return Visit.signed_in(installation.client(), "mia@example.com")
-
-
-def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[str, Page]]:
+def pages(installation: Installation, admin: Visit) -> Iterator[tuple[str, Page]]:
     """Every page that an administrator can open, and each state of a receipt."""
     node = installation.node
     register(node.database, node.clock.now(), "node_a", "node_b")
@@ -66,11 +57,11 @@ def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[st
     acknowledge(node.database, node.clock.now(), "node_a")
     for path in every_page(ids):
         if path != _REFERENCE:
-            yield path, administrator.get(path)
+            yield path, admin.get(path)
     for ago in (2 * STALENESS, 0):
         complete(node.database, node.clock.now() - ago)
     for path in (ended, "/audit-log", "/no/such/page"):
-        yield path, administrator.get(path)
+        yield path, admin.get(path)
     forms = {
         "/access-tokens/new": {"do": "create"},
         "/company/security": {"do": "trial", "network_address": "203.0.113.7"},
@@ -82,14 +73,14 @@ def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[st
         "/account/two-factor": {"do": "enable"},
     }
     for path, fields in forms.items():
-        yield f"POST {path}", administrator.send(path, fields)
+        yield f"POST {path}", admin.send(path, fields)
 
 
 def test_administrators_pages_have_no_operators_terms(
-    installation: Installation, administrator: Visit
+    installation: Installation, admin: Visit
 ) -> None:
     wrong, opened = {}, 0
-    for path, page in pages(installation, administrator):
+    for path, page in pages(installation, admin):
         assert page.answer.status_code < 500, path
         opened += page.answer.status_code == 200
         if found := wrong_words(page.html):

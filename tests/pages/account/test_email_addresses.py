@@ -1,7 +1,6 @@
 """E-mail address changes and operators' accounts on pages without scripts."""
 
 import httpx
-import pytest
 from sqlalchemy import select
 
 from gatepass.registry.directory.users import User
@@ -13,18 +12,6 @@ from tests.support.browser.page_reader import Page, Visit
 NEW = "new@example.com"
 BOB = "bob@example.com"
 OWN = "/account/email"
-
-
-@pytest.fixture
-def bob(installation: Installation) -> User:
-    return installation.new_user(BOB, "Bob Manager", role="manager")
-
-
-@pytest.fixture
-def admin(installation: Installation) -> Visit:
-    """An Admin who isn't an operator."""
-    installation.new_user("cleo@example.com", "Cleo Admin")
-    return Visit.signed_in(installation.client(), "cleo@example.com")
 
 
 def link(installation: Installation) -> str:

@@ -13,11 +13,6 @@ BOB = "bob@example.com"
 
 
 @pytest.fixture
-def bob(installation: Installation) -> User:
-    return installation.new_user(BOB, "Bob Manager", role="manager")
-
-
-@pytest.fixture
 def manager(installation: Installation, bob: User) -> Visit:
     return Visit.signed_in(installation.client(), BOB)
 

@@ -35,6 +35,18 @@ ADA = "ada@northwind.example"
 NOBODY = "nobody@northwind.example"
 
 
+class Watched(PasswordHasher):
+    """A cheap hasher that records each verified hash and password."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.verified: list[tuple[Any, Any]] = []
+
+    def verify(self, hash: Any, password: Any) -> Any:
+        self.verified.append((hash, password))
+        return super().verify(hash, password)
+
+
 def refusal(registry: SmallRegistry, **changes: Any) -> GatepassError:
     with pytest.raises(GatepassError) as refused:
         registry.sign_in(**changes)
@@ -125,14 +137,7 @@ def test_every_refusal_does_the_same_work(
 ) -> None:
     """Timing discloses nothing: every attempt verifies one hash before it is refused, whether the
     account exists or not, is active or not, and admits the address or not."""
-    verified: list[str] = []
-
-    class Watched(PasswordHasher):
-        def verify(self, hash: Any, password: Any) -> Any:
-            verified.append(hash)
-            return super().verify(hash, password)
-
-    watched = Watched(time_cost=1, memory_cost=8, parallelism=1)
+    watched = Watched()
     registry.do(
         allowlist.replace, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
     )
@@ -143,11 +148,11 @@ def test_every_refusal_does_the_same_work(
         {"password": "wrong"},
         {},
     ):
-        before = len(verified)
+        before = len(watched.verified)
         assert isinstance(refusal(registry, **changes, hasher=watched), SignInFailed)
-        assert len(verified) == before + 1
+        assert len(watched.verified) == before + 1
     # The dummy hash has the same cost parameters.
-    parameters = {kept.split("$")[3] for kept in verified}
+    parameters = {kept.split("$")[3] for kept, _ in watched.verified}
     assert parameters == {"m=8,t=1,p=1"}
 
 
@@ -157,18 +162,12 @@ def test_a_fixed_text_is_hashed_in_place_of_an_overlong_password(
 ) -> None:
     """They take the same way, and time, as others: whether there is an account isn't told apart by
     what is cheaper than hashing, nor does anyone write failures that cost them nothing."""
-    hashed: list[bytes] = []
-
-    class Watched(PasswordHasher):
-        def verify(self, hash: Any, password: Any) -> Any:
-            hashed.append(password)
-            return super().verify(hash, password)
-
-    watched = Watched(time_cost=1, memory_cost=8, parallelism=1)
+    watched = Watched()
     for password in ("é" * 513, "x" * 1025, "\ud800", "x" * 100_000):
         assert isinstance(
             refusal(registry, email=email, password=password, hasher=watched), SignInFailed
         )
+    hashed = [password for _, password in watched.verified]
     assert len(hashed) == 4
     assert len(set(hashed)) == 1
     assert len(hashed[0]) < 100
