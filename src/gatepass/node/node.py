@@ -32,6 +32,7 @@ from gatepass.registry.tokens import usage as registry_usage
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.maintenance import Maintenance
@@ -109,6 +110,7 @@ class Node:
         self._lock: NodeLock | None = None
         self._stopped = threading.Event()
         self._tasks: list[PeriodicTask] = []
+        self._log_limit = LogLimit()
 
     def admit(self, credential: str | Reason, **sender: Unpack[Sender]) -> Decision:
         """Decide checks 1–8 of the rules for a caller of the control plane.
@@ -227,8 +229,10 @@ class Node:
             except Unavailable:
                 raise
             except Exception as error:
-                # A damaged spool must not block the others.
-                _log.warning("folding %s failed: %s", spool.name, type(error).__name__)
+                # A damaged spool must not block the others. It fails again every second.
+                kind = type(error).__name__
+                if self._log_limit.left_out(kind) is not None:
+                    _log.warning("folding %s failed: %s", spool.name, kind)
 
     def _fold(self, spool: Spool) -> None:
         with self.database.auxiliary_write(self.clock.now()) as write:

@@ -72,7 +72,8 @@ class ResetRequests:
             self._carry_out(list(taken.values()))
         except GatepassError as error:
             # Not retried: the users have their answer, and can ask again.
-            _log.warning("password reset requests failed: %s", error.reason)
+            if self._log_limit.left_out(error.reason) is not None:
+                _log.warning("password reset requests failed: %s", error.reason)
 
     def _carry_out(self, taken: list[_Request]) -> None:
         if not taken:

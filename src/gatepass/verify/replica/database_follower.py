@@ -27,6 +27,7 @@ from gatepass.core.errors import Unavailable
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode, open_own_file
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.replica.clock_agreement import ClockAgreement
 from gatepass.verify.replica.grant_copy import (
     ChangedRow,
@@ -131,6 +132,7 @@ class Follower:
         self._staleness_ms = staleness_ms
         self._clock_agreement = ClockAgreement(clock, file.shared)
         self._on_divergence = on_divergence
+        self._log_limit = LogLimit()
 
     def follow(self, feed: Feed, running: Callable[[], bool]) -> None:
         """Follow while *running* returns True. Retry during an outage; the lease isn't renewed."""
@@ -146,7 +148,9 @@ class Follower:
                         self.sync(connection, feed)
                         feed.wait(POLL_SECONDS)
             except Exception as error:
-                _log.warning("following is interrupted: %s", type(error).__name__)
+                kind = type(error).__name__
+                if self._log_limit.left_out(kind) is not None:
+                    _log.warning("following is interrupted: %s", kind)
                 _close(feed)
                 _sleep(_RETRY_SECONDS, running)
         _close(feed)
@@ -169,7 +173,8 @@ class Follower:
         full = ahead is None
         if ahead is None:
             self._file.shared.end_lease()
-            _log.warning("loading a full snapshot of the grants")
+            if self._log_limit.left_out("snapshot") is not None:
+                _log.warning("loading a full snapshot of the grants")
             ahead = feed.snapshot()
         there, rows = ahead
         if full or there != here:

@@ -39,6 +39,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.decider import Decider
 from gatepass.verify.first_copy import FIRST_COPY_SECONDS, has_copy
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Opening
 from gatepass.verify.replica.grant_copy import Position, open_copy
@@ -55,8 +56,6 @@ _LOCK_SECONDS = 0.25
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 #: Consecutive heartbeats that leave the copy stale before the follower reconnects.
 _MOST_LAPSES = 3
-#: An outage that lasts is logged again after this long.
-_LOG_AGAIN_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
 #: Changes arrive twenty times a second at most.
 _REACHED_PAUSE_SECONDS = 0.005
@@ -332,20 +331,20 @@ class _OutageLog:
 
     def __init__(self, server: FeedServer) -> None:
         self._server = server
-        self._logged = ""
-        self._logged_at = 0.0
+        self._log_limit = LogLimit()
+        self._logged = False
 
     def interrupted(self, error: Exception) -> None:
         """Log why following is interrupted, unless the same was just logged."""
         text = self._sentence(error)
-        if text != self._logged or time.monotonic() > self._logged_at + _LOG_AGAIN_SECONDS:
-            self._logged, self._logged_at = text, time.monotonic()
+        if self._log_limit.left_out(text) is not None:
+            self._logged = True
             _log.error("following %s is interrupted: %s", self._server.origin, text)
 
     def recovered(self) -> None:
-        """Log the end of an outage."""
+        """Log the end of an outage that was logged."""
         if self._logged:
-            self._logged = ""
+            self._logged = False
             _log.warning("following %s again", self._server.origin)
 
     def _sentence(self, error: Exception) -> str:
