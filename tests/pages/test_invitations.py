@@ -175,6 +175,22 @@ def test_another_companys_invitation_is_not_there(installation: Installation, ad
     assert [page.answer.status_code for page in pages] == [404] * 4
 
 
+def test_while_many_sign_in_the_form_behind_a_link_asks_to_try_again(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept, busy: None
+) -> None:
+    invite(ada)
+    accept = path_in_mail(installation, mail)
+    stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.reset_requests.handle()
+    reset = path_in_mail(installation, mail)
+    for path in (accept, reset):
+        page = stranger.send(path, {"name": "Nell", "password": PASSWORD})
+        assert (page.answer.status_code, page.answer.headers["retry-after"]) == (503, "5")
+        page.shows("Many people are signing in right now. Try again in a few seconds.")
+        assert PASSWORD not in page.html
+    assert stranger.send(accept, {"name": "Nell"}).form(accept).one("name") == "Nell"
+
+
 def test_a_good_link_from_where_the_account_is_not_reached(
     installation: Installation, ada: Visit, stranger: Visit, mail: Kept
 ) -> None:
