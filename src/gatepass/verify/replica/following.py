@@ -34,6 +34,7 @@ from gatepass.core.errors import GatepassError, Misconfigured, Unavailable
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.core.routes import Routes
 from gatepass.verify import forks
+from gatepass.verify.backoff import Backoff
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.decider import Decider
@@ -188,7 +189,7 @@ class Following:
         self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
         self._reporter = Reporter(self._server.report_connection(), file.use_directory)
         self._reporting: threading.Thread | None = None
-        self._pause = _SHORTEST_PAUSE_SECONDS
+        self._backoff = Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_following")
 
@@ -223,8 +224,8 @@ class Following:
                 # Another process may have a valid key, or reach the server.
                 self._release_lock()
             # Jittered, so that followers don't all reconnect at once after a server's outage.
-            self._closed.wait(self._pause * random.uniform(0.5, 1))  # noqa: S311 - not a secret
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+            jitter = random.uniform(0.5, 1)  # noqa: S311 - not a secret
+            self._closed.wait(self._backoff.pause() * jitter)
         self._closed.set()
         self._reporter.close()
         self._copy.close()
@@ -260,7 +261,7 @@ class Following:
                     _log.info("following %s (%s)", self._server.origin, frame.version)
                 if there is None:
                     continue
-                self._pause = _SHORTEST_PAUSE_SECONDS
+                self._backoff.reset()
                 self._report(node, there)
                 lapses = 0 if self._is_fresh() else lapses + 1
                 if lapses == _MOST_LAPSES:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from gatepass.core.errors import GatepassError
+from gatepass.verify.backoff import Backoff
 from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.replica.grant_copy import Position
 from gatepass.verify.replica.http_feed import FeedRefused, ReportConnection
@@ -63,7 +64,7 @@ class Reporter:
 
     def run(self) -> None:
         """Send reports until ``close``; back off while the server can't be reached."""
-        pause = REPORT_SECONDS
+        backoff = Backoff(2 * REPORT_SECONDS, _LONGEST_PAUSE_SECONDS)
         use_at = 0.0
         while not self._closed.is_set():
             self._woken.wait(REPORT_SECONDS)
@@ -72,12 +73,13 @@ class Reporter:
                 if time.monotonic() >= use_at:
                     self._send_use()
                     use_at = time.monotonic() + USE_SECONDS
+                backoff.reset()
                 pause = REPORT_SECONDS
             except (GatepassError, OSError, HTTPException, msgspec.DecodeError) as error:
                 why = error.message if isinstance(error, GatepassError) else type(error).__name__
                 if not self._closed.is_set() and self._log_limit.left_out(why) is not None:
                     _log.warning("the position and use counts can't be reported: %s", why)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                pause = backoff.pause()
             self._closed.wait(pause)
         self._connection.close()
 
