@@ -111,7 +111,7 @@ def _tried(lab: Lab, fault: _Fault, token: str, nodes: list[Node], watches: list
     for watch in watches:
         watch.asked[fault.name] = token
     time.sleep(0.3)
-    rest = nodes[0].rest()
+    rest = nodes[0].rest_client()
     if fault.first:
         fault.begin()
     status = rest.deactivate(token[:21])

@@ -54,7 +54,7 @@ def crowds(lab: Lab) -> Iterator[Result]:
         before = _Steady(node, texts, lab.number(10, 1))
         crowd = subprocess.Popen(
             # Clients are on other machines in production: give them the lowest priority here.
-            ["nice", "-n", "19", sys.executable, "-m", "faults.crowd"],
+            ["nice", "-n", "19", sys.executable, "-m", "faults.load_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -135,21 +135,21 @@ class _Steady:
     ) -> None:
         self.times: list[float] = []
         self.wrong: Counter[str] = Counter()
-        asking = node.asking()
+        client = node.decision_client()
         end = time.monotonic() + seconds
         number = 0
         while time.monotonic() < end or (also is not None and also.is_alive()):
             number += 1
             if number % 2:
                 # A new connection for every other request, as from a gateway that just started.
-                asking.close()
+                client.close()
             started = time.perf_counter()
-            reason = asking.reason(texts[number % len(texts)])
+            reason = client.reason(texts[number % len(texts)])
             self.times.append(time.perf_counter() - started)
             if reason != ALLOWED:
                 self.wrong[reason] += 1
             time.sleep(_PACE)
-        asking.close()
+        client.close()
 
     @property
     def p99(self) -> float:

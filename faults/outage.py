@@ -33,7 +33,7 @@ def outage(lab: Lab) -> Iterator[Result]:
         with installation.nodes(
             lab.number(2, 1), GATEPASS_MAX_STALENESS=str(_STALENESS), GATEPASS_WORKERS="1"
         ) as nodes:
-            if nodes[0].rest().deactivate(ended[:21]) != 200:
+            if nodes[0].rest_client().deactivate(ended[:21]) != 200:
                 raise RuntimeError("the deactivation failed")
             time.sleep(1.5)
             asked = {_LIVES: living, _ENDED: ended, _LATE: late}
