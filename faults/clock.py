@@ -22,10 +22,10 @@ _SHIFTING = Path(__file__).with_name("shifted_clock")
 @experiment(7, "clock", "One node's clock four hours off")
 def clock(lab: Lab) -> Iterator[Result]:
     """Two nodes on one PostgreSQL. A module that shifts `time.time` sets the wall clock of the
-    second one's processes four hours ahead while they run, and four hours back. Then that node is
-    restarted with a clock that is off, as a new node and as one with a stored time. Both nodes are
-    asked all the while about tokens that never expire, expire in two hours, expire during the
-    experiment, have expired, and are deactivated.
+    second one's processes four hours ahead while they run, and four hours back. Then that node
+    is restarted with a clock that is off, as a new node and as one with a stored time. Both
+    nodes are polled throughout about tokens that never expire, expire in two hours, expire
+    during the experiment, have expired, and are deactivated.
 
     Passes when each answer is right by the true time within 5 s, or 503; when no expired or
     deactivated token is ever allowed; and when the other node isn't affected.

@@ -25,10 +25,10 @@ _PACE = 0.005
 
 @experiment(8, "crowds", "Slow connections, and sign-ins at once")
 def crowds(lab: Lab) -> Iterator[Result]:
-    """One node with two main workers and one verify worker. A process opens 1,000 connections each
-    to the main port and to the verify port that send a byte every two seconds. Then 500 people
-    sign in at once with a password that takes Argon2id at full cost. Before and meanwhile the
-    verify port is asked at a steady pace, half of the time on new connections.
+    """One node with two main workers and one verify worker. A process opens 1,000 connections
+    each to the main port and to the verify port that send a byte every two seconds. Then 500
+    people sign in at once with a password that takes Argon2id at full cost. Before and during
+    that, the verify port is polled at a steady rate, half of the time on new connections.
 
     Passes when the p99 of an answer at the verify port is at most 4 times the p99 before, and
     no question is refused wrongly or stays without an answer.

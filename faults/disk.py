@@ -25,10 +25,10 @@ _UNDECIDED = ("stale", "unavailable")
 @experiment(6, "disk", "Disk full, and read-only")
 def disk(lab: Lab) -> Iterator[Result]:
     """Data directories on a small file system in memory, filled to the last byte. First under
-    SQLite, the registry itself, while clients ask for changes; then it is made read-only while the
-    node is down. Then under one of two nodes' copies, while clients create thousands of tokens
-    through the other node and deactivate one. All the while both nodes are asked about an active
-    token, one that was deactivated before, and that one.
+    SQLite, the registry itself, while clients ask for changes; then it is made read-only while
+    the node is down. Then under one of two nodes' copies, while clients create thousands of
+    tokens through the other node and deactivate one. Both nodes are polled throughout about an
+    active token, one that was deactivated before, and that one.
 
     Passes when on SQLite changes are refused with 503 while decisions go on, and a start with one
     clear line; when a copy that can't be written never says "allowed" later than MAX_STALENESS

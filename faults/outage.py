@@ -21,7 +21,7 @@ _REFUSED = "token_deactivated"
 @experiment(3, "outage", "PostgreSQL stopped for longer than MAX_STALENESS")
 def outage(lab: Lab) -> Iterator[Result]:
     """Two nodes with a MAX_STALENESS of 3 s. PostgreSQL is stopped for longer than that, and
-    comes back with a deactivation that no node has seen. All the while every node is asked about
+    comes back with a deactivation that no node has seen. Every node is polled throughout about
     an active token, one that was deactivated before, and that one.
 
     Passes when every answer is right until MAX_STALENESS after the last heartbeat, every answer
