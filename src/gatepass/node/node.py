@@ -17,6 +17,7 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.log_limit import LogLimit
 from gatepass.node.copying import Copying
 from gatepass.node.mailing import Mailing
 from gatepass.node.reporting import Reporting
@@ -32,7 +33,6 @@ from gatepass.registry.tokens import usage as registry_usage
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.maintenance import Maintenance

@@ -15,11 +15,11 @@ from threading import Lock
 from typing import NamedTuple
 
 from gatepass.core.errors import GatepassError
+from gatepass.log_limit import LogLimit
 from gatepass.registry.authentication import throttling
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.membership import password_resets
 from gatepass.registry.storage.database import Database
-from gatepass.verify.log_limit import LogLimit
 
 _MOST_WAITING = 1_000
 _MOST_SOURCES = 10_000

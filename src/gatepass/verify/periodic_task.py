@@ -4,8 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from gatepass.log_limit import LogLimit
 from gatepass.verify.backoff import Backoff
-from gatepass.verify.log_limit import LogLimit
 
 #: A task with a longer interval is retried at its interval.
 _LONGEST_PAUSE_S = 2.0

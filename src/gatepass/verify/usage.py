@@ -23,7 +23,7 @@ from gatepass.core.credentials import LOGIN_TOKEN
 from gatepass.core.decision import Decision
 from gatepass.core.networks import format_address
 from gatepass.core.reason import Reason
-from gatepass.verify.log_limit import LogLimit
+from gatepass.log_limit import LogLimit
 
 #: Tokens counted between two flushes; the uses of any further tokens count only as decisions.
 MOST_TOKENS = 200_000

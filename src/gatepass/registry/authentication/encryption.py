@@ -18,8 +18,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.log_limit import LogLimit
 from gatepass.registry.storage.fsync import fsync
-from gatepass.verify.log_limit import LogLimit
 
 FILE_NAME = "sealing-key"
 

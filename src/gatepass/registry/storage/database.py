@@ -26,6 +26,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Unavailable
+from gatepass.log_limit import LogLimit
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.storage.ended_log import Revocation
 from gatepass.registry.storage.engines import (
@@ -37,7 +38,6 @@ from gatepass.registry.storage.engines import (
     sqlite_path,
 )
 from gatepass.registry.storage.silent_server import without_response_timeout
-from gatepass.verify.log_limit import LogLimit
 
 T = TypeVar("T")
 

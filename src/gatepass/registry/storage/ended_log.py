@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from gatepass.core.errors import Misconfigured
+from gatepass.log_limit import LogLimit
 from gatepass.registry.storage.fsync import fsync
-from gatepass.verify.log_limit import LogLimit
 
 FILE_NAME = "ended.log"
 

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Protocol
 
 from gatepass.core.errors import Unavailable
+from gatepass.log_limit import LogLimit
 from gatepass.verify.backoff import Backoff
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode, open_own_file
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.replica.clock_agreement import ClockAgreement
 from gatepass.verify.replica.grant_copy import (
     ChangedRow,

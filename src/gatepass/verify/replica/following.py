@@ -33,6 +33,7 @@ from typing import TypeVar
 from gatepass.core.errors import GatepassError, Misconfigured, Unavailable
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.core.routes import Routes
+from gatepass.log_limit import LogLimit
 from gatepass.verify import forks
 from gatepass.verify.backoff import Backoff
 from gatepass.verify.catalogue import read_catalogue
@@ -40,7 +41,6 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.decider import Decider
 from gatepass.verify.first_copy import FIRST_COPY_SECONDS, has_copy
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Opening
 from gatepass.verify.replica.grant_copy import Position, open_copy

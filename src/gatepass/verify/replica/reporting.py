@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from gatepass.core.errors import GatepassError
+from gatepass.log_limit import LogLimit
 from gatepass.verify.backoff import Backoff
-from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.replica.grant_copy import Position
 from gatepass.verify.replica.http_feed import FeedRefused, ReportConnection
 from gatepass.verify.usage import Batch, Spool, spools

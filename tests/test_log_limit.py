@@ -10,8 +10,8 @@ import pytest
 import gatepass
 from gatepass.core.decision import Call, Decision
 from gatepass.core.reason import Reason
+from gatepass.log_limit import LogLimit
 from gatepass.registry.storage.ended_log import EndedLog, Revocation
-from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.usage import Usage, spools
 
 SOURCE = Path(gatepass.__file__).parent
