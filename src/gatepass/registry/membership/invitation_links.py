@@ -80,6 +80,12 @@ def look(reading: Reading, token: str, address: str | None) -> Offer:
     return record_of(Offer, row, company=row.company_id)
 
 
+def may_still_invite(reading: Reading, company: str, inviter: str, role: str) -> bool:
+    """Whether the role exists, and the inviter (a user's id) may still grant it."""
+    granted = published_rules(reading, company).roles.get(role)
+    return granted is not None and still_holds(reading, inviter, granted)
+
+
 def accept(
     database: Database,
     *,
@@ -159,13 +165,10 @@ def _refusal(reading: Reading, row: Row[Any]) -> BrokenLink | None:
 
 def _is_valid(reading: Reading, row: Row[Any]) -> bool:
     """Whether the invitation may be accepted: all conditions are checked now."""
-    rules = published_rules(reading, row.company_id)
-    granted = rules.roles.get(row.role)
     return (
         INVITATIONS.state(row, reading.now) == "pending"
-        and rules.active
-        and granted is not None
-        and still_holds(reading, row.invited_by, granted)
+        and published_rules(reading, row.company_id).active
+        and may_still_invite(reading, row.company_id, row.invited_by, row.role)
     )
 
 
