@@ -146,6 +146,7 @@ def test_two_factor_and_a_new_password(demo: Demo, browser: Browser) -> None:
         ("passwordpassword", "Must not be a common password"),
         ("my ada@acme.example", "Must not contain your e-mail address."),
         ("Summer2024!!!!!!!", "repeated or padded"),
+        ("1234-5678-9012 love", "Long enough."),
         (NEW, "Long enough."),
     ):
         field.fill(typed)

@@ -8,11 +8,12 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Unavailable
+from gatepass.node import copying
 from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings
-from gatepass.verify.replica.database_follower import NodeLock
+from gatepass.verify.replica.database_follower import Follower, NodeLock
 from tests.support.apps.installation import CATALOGUE
 from tests.support.waiting import until
 
@@ -49,8 +50,15 @@ def test_a_change_is_unconfirmed_while_the_follower_hangs(node: Node) -> None:
     assert stands(node, "Difference Engines")
 
 
-def test_a_removed_copy_is_rebuilt(node: Node) -> None:
-    """Until then the empty copy decides nothing."""
+def test_a_removed_copy_is_rebuilt(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then the empty copy decides nothing. The follower stays, with its limits."""
+    begun: list[Follower] = []
+
+    def follower(*arguments: Any) -> Follower:
+        begun.append(Follower(*arguments))
+        return begun[-1]
+
+    monkeypatch.setattr(copying, "Follower", follower)
     node.start()
     until(lambda: node.verifier.not_ready() is None)
     change(node, "Analytical Engines")
@@ -73,6 +81,7 @@ def test_a_removed_copy_is_rebuilt(node: Node) -> None:
     kept.close()
     change(node, "Difference Engines")
     assert node.file.count("company_rules") == 2
+    assert len(begun) == 1
 
 
 class Task:

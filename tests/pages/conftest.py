@@ -2,7 +2,9 @@
 
 import pytest
 
+from gatepass.core.errors import Busy
 from gatepass.registry.directory.users import User
+from gatepass.web.hashing_pool import HashingQueue
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Visit
 
@@ -37,3 +39,13 @@ def admin(installation: Installation) -> Visit:
 def bob(installation: Installation) -> User:
     """A Manager of the same company, who isn't signed in."""
     return installation.new_user("bob@example.com", "Bob Manager", role="manager")
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch, ada: Visit) -> None:
+    """Ada is signed in; from now on the hashing queue is full."""
+
+    def full(*_: object) -> None:
+        raise Busy
+
+    monkeypatch.setattr(HashingQueue, "submit", full)

@@ -146,6 +146,19 @@ class Unavailable(GatepassError):
     reason = "unavailable"
 
 
+class Busy(Unavailable):
+    """Too many passwords wait to be hashed.
+
+    Attributes:
+        retry_after: in whole seconds.
+    """
+
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__("Many people are signing in right now. Try again in a few seconds.")
+
+
 class NotConfirmed(GatepassError):
     """The change is committed, but this node's copy doesn't include it yet.
 

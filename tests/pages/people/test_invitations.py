@@ -131,6 +131,26 @@ def test_resending_and_deactivating(
     assert not any(form.action.endswith("/resend") for form in ada.get(BACK).forms)
 
 
+def test_an_invitation_whose_inviter_lost_the_right_says_so(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    grace = installation.new_user("grace@example.com", "Grace Hopper", role="manager")
+    visit = Visit.signed_in(installation.client(), "grace@example.com")
+    invite(visit)
+    link = path_in_mail(installation, mail)
+    ada.get(BACK).shows("Grace Hopper", "Accepted by the mail server")
+    path = f"/company/users/{grace.id}/role"
+    demoted = ada.send(path, ada.get(path).form(path).filled(role="customer-service", do="save"))
+    assert demoted.answer.status_code == 303
+    assert stranger.get(link).answer.status_code == 410
+    page = ada.get(BACK)
+    page.shows("Link broken", "may no longer give this role. Resend it.")
+    resend = next(form.action for form in page.forms if form.action.endswith("/resend"))
+    ada.send(resend, {})
+    assert "Link broken" not in ada.get(BACK).text
+    assert stranger.get(path_in_mail(installation, mail)).answer.status_code == 200
+
+
 def test_errors_are_shown_at_their_fields_and_input_is_kept(ada: Visit) -> None:
     for email, role, status, problem in (
         ("nobody", "reporting", 422, "Must be an e-mail address such as"),
@@ -171,6 +191,22 @@ def test_another_companys_invitation_is_404(installation: Installation, ada: Vis
     assert "No invitations" in carl.get(BACK).text
     pages = (carl.send(take, {}), carl.send(resend, {}), carl.get(end), carl.send(end, {}))
     assert [page.answer.status_code for page in pages] == [404] * 4
+
+
+def test_while_many_sign_in_the_form_behind_a_link_asks_to_try_again(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept, busy: None
+) -> None:
+    invite(ada)
+    accept = path_in_mail(installation, mail)
+    stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.reset_requests.handle()
+    reset = path_in_mail(installation, mail)
+    for path in (accept, reset):
+        page = stranger.send(path, {"name": "Nell", "password": PASSWORD})
+        assert (page.answer.status_code, page.answer.headers["retry-after"]) == (503, "5")
+        page.shows("Many people are signing in right now. Try again in a few seconds.")
+        assert PASSWORD not in page.html
+    assert stranger.send(accept, {"name": "Nell"}).form(accept).one("name") == "Nell"
 
 
 def test_a_valid_link_is_refused_outside_the_allowlist(

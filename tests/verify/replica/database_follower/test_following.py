@@ -14,14 +14,15 @@ from gatepass.verify.replica import database_follower as follower_module
 from gatepass.verify.replica.grant_copy import open_copy
 from gatepass.verify.verifier import Verifier
 from tests.support.feed.followed_copy import FollowedCopy
-from tests.support.feed.scripted_primary import Outage, ScriptedPrimary
+from tests.support.feed.scripted_primary import Outage, ScriptedPrimary, SyncedCopy
 from tests.support.grants.grant_fixtures import Samples, reason
 from tests.support.waiting import until
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
+    for name in ("_RETRY_SECONDS", "_LONGEST_RETRY_SECONDS"):
+        monkeypatch.setattr(follower_module, name, 0.05)
 
 
 def followed(primary: ScriptedPrimary, directory: Path) -> FollowedCopy:
@@ -30,6 +31,7 @@ def followed(primary: ScriptedPrimary, directory: Path) -> FollowedCopy:
     return FollowedCopy(directory / "grants.db", primary, 1_000)
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 def test_a_copy_that_lost_a_side_file_is_rebuilt(
     samples: Samples, primary: ScriptedPrimary, tmp_path: Path, end: str
@@ -50,6 +52,7 @@ def test_a_copy_that_lost_a_side_file_is_rebuilt(
             until(ended)
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_a_change_is_followed_in_the_background(
     samples: Samples, primary: ScriptedPrimary, tmp_path: Path
 ) -> None:
@@ -62,6 +65,7 @@ def test_a_change_is_followed_in_the_background(
     assert primary.asked[-1] == "close"
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("fault", ["heartbeat", "changes", "wait", "close"])
 def test_the_follower_retries_during_an_outage(
     samples: Samples, primary: ScriptedPrimary, tmp_path: Path, fault: str
@@ -78,6 +82,27 @@ def test_the_follower_retries_during_an_outage(
         following.until_decided(samples.texts["good"], "token_deactivated")
 
 
+def test_a_lasting_outage_is_retried_with_growing_pauses_and_logged_once(
+    copy: SyncedCopy,
+    primary: ScriptedPrimary,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each attempt may cost the primary a full snapshot."""
+    pauses: list[float] = []
+    monkeypatch.setattr(follower_module, "_sleep", lambda seconds, _: pauses.append(seconds))
+    primary.faults.add("snapshot")
+    copy.follower.follow(primary, lambda: len(pauses) < 5)
+    assert pauses == [0.5, 1.0, 2.0, 2.0, 2.0]
+    # Begun again, as after the copy's file was replaced.
+    copy.follower.follow(primary, lambda: len(pauses) < 9)
+    assert [record.getMessage() for record in caplog.records] == [
+        "loading a full snapshot of the grants",
+        "following is interrupted: Outage",
+    ]
+
+
+@pytest.mark.usefixtures("quick_retries")
 def test_opening_the_copy_is_retried(
     samples: Samples, primary: ScriptedPrimary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +121,7 @@ def test_opening_the_copy_is_retried(
     assert len(opened) == 4
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_a_broken_connection_to_the_copy_is_replaced(
     samples: Samples, primary: ScriptedPrimary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +139,7 @@ def test_a_broken_connection_to_the_copy_is_replaced(
         following.until_decided(samples.texts["good"], "token_deactivated")
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_no_secret_is_logged_by_an_outage(
     samples: Samples, primary: ScriptedPrimary, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

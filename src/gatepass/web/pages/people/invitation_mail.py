@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gatepass.core.display_text import isolated
 from gatepass.mail.delivery import PostKind
 from gatepass.registry.membership.invitations import Invitation
 
@@ -54,6 +55,13 @@ def mail_state(invitation: Invitation, post: PostKind, now: int) -> MailState | 
     if mail.trouble:
         return MailState("Not sent yet", detail=mail.trouble, again_at=again)
     return MailState("Queued" if mail.state == "waiting" else "Sending")
+
+
+def broken_link(invitation: Invitation, post: PostKind) -> MailState:
+    """The state of a pending invitation whose inviter may no longer grant its role."""
+    remedy = "Copy a new link." if post == "log" else "Resend it."
+    inviter = isolated(invitation.invited_by.name)
+    return MailState("Link broken", detail=f"{inviter} may no longer give this role. {remedy}")
 
 
 def said_after(done: str, post: PostKind) -> str:
