@@ -66,7 +66,7 @@ def test_a_token_from_sign_in_to_deactivation(demo: Demo, person: Page) -> None:
     page = person
     fill_in(page, "Walked by a browser")
     assert "The token is shown only once" in main_text(page)
-    page.get_by_label("Filter permissions").fill("one charge")
+    page.get_by_label("Filter permissions").fill("a charge")
     expect(permission(page, "customers:get")).to_be_hidden()
     permission(page, "charges:get").check()
     page.get_by_label("Filter permissions").fill("")
