@@ -118,7 +118,7 @@ class SignInFailed(GatepassError):
     reason = "sign_in_failed"
 
     def __init__(self) -> None:
-        super().__init__("That e-mail address and password don't open this account.")
+        super().__init__("Incorrect e-mail address, password or two-factor code.")
 
 
 class TooManyAttempts(GatepassError):

@@ -116,7 +116,7 @@ def test_an_invalid_row_is_refused(address: str, bits: str) -> None:
     with pytest.raises(InvalidInput):
         wrong.chosen(NOW)
     assert list(wrong.errors) == ["networks.1"]
-    assert wrong.summary(NOW).missing == "One address above is not valid yet."
+    assert wrong.summary(NOW).missing == "1 address isn't valid."
 
 
 def test_domains_apply_to_ui_tokens_only_and_are_kept() -> None:

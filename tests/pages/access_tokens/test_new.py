@@ -238,7 +238,7 @@ def test_users_without_the_permission_get_an_explanation(rita: Visit) -> None:
     for page in (rita.get(PATH), rita.send(PATH, {"do": "create"})):
         assert page.answer.status_code == 403
         assert "access-tokens:create" in page.text
-        assert "which your role, Reporting, doesn't include" in page.text
+        assert "Your role, Reporting, doesn't include access-tokens:create." in page.text
         assert "Ask an administrator of Analytical Engines for a role that does." in page.text
 
 

@@ -173,7 +173,7 @@ def test_users_without_the_permission_get_an_explanation(installation: Installat
     for path in ("/audit-log", "/audit-log?person=ada&token=x", "/audit-log/export?format=csv"):
         page = carl.get(path)
         assert page.answer.status_code == 403
-        assert "It requires audit:get" in page.text
+        assert "Your role, Customer Service, doesn't include audit:get" in page.text
     assert "/audit-log" not in carl.get("/").links.values()
 
 

@@ -119,7 +119,7 @@ def test_resending_and_deactivating(
     invite(ada)
     old = path_in_mail(installation, mail)
     resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
-    assert "The mail is queued" in ada.send(resend, {}, follow=True).text
+    assert "The e-mail is queued" in ada.send(resend, {}, follow=True).text
     assert stranger.get(old).answer.status_code == 410
     new = path_in_mail(installation, mail)
     assert stranger.get(new).answer.status_code == 200
@@ -155,7 +155,7 @@ def test_errors_are_shown_at_their_fields_and_input_is_kept(ada: Visit) -> None:
     for email, role, status, problem in (
         ("nobody", "reporting", 422, "Must be an e-mail address such as"),
         (NEW, "", 422, "Must be the id of a role."),
-        ("ADA@example.com", "reporting", 409, "ADA@example.com has an account already."),
+        ("ADA@example.com", "reporting", 409, "ADA@example.com already has an account."),
     ):
         page = invite(ada, email, role)
         assert page.answer.status_code == status
@@ -379,7 +379,7 @@ def test_the_state_of_the_mail_is_shown(
     assert "Queued" in ada.get(BACK).text
     installation.node.mailing.send_due()
     page = ada.get(BACK)
-    state = page.html.partition('data-name="Mail">')[2].partition("</td>")[0]
+    state = page.html.partition('data-name="E-mail">')[2].partition("</td>")[0]
     assert f">{words}<" in state.replace("<div>", ">")
     assert trouble in page.text
     (log,) = {"The mail server accepted the mail" in ada.get("/audit-log").text}
@@ -390,7 +390,7 @@ def test_in_a_demo_the_mail_is_on_the_demos_page(installation: Installation, ada
     post = Kept()
     post.kind = "page"
     installation.node.mailing.post = post
-    assert "The mail appears on the demo's mail page" in ada.get("/company/users/invite").text
+    assert "The e-mail appears on the demo's mail page" in ada.get("/company/users/invite").text
     done = ada.get(invite(ada).answer.headers["location"])
     assert "appears on the demo's mail page" in done.text
     installation.node.mailing.send_due()
@@ -405,7 +405,7 @@ def test_without_a_mail_server_the_reset_link_is_logged(
     installation: Installation, stranger: Visit, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The page is the same for every address, and says that nothing is sent."""
-    assert "No mail is sent" in stranger.get("/password-resets").text
+    assert "No e-mail is sent" in stranger.get("/password-resets").text
     asked, unknown = (
         stranger.send("/password-resets", {"email": f"{name}@example.com"})
         for name in ("Ada", "Eve")

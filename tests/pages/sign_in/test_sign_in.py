@@ -36,7 +36,7 @@ def test_the_cookie_is_http_only(stranger: Visit) -> None:
 def test_every_failure_shows_the_same_text(stranger: Visit, email: str, password: str) -> None:
     page = stranger.send("/sign-in", {"email": email, "password": password, "next": "/v1/docs"})
     assert page.answer.status_code == 401
-    assert "That e-mail address and password don't open this account." in page.text
+    assert "Incorrect e-mail address, password or two-factor code." in page.text
     assert "set-cookie" not in page.answer.headers
     assert page.form("/sign-in").one("next") == "/v1/docs"
     assert page.form("/sign-in").one("email") == email

@@ -107,7 +107,7 @@ def _problem(password: str, email: str, company_name: str, second_factor: bool) 
     if _bytes(password) is None:
         return f"Must have at most {LONGEST_BYTES} bytes of UTF-8 text."
     if is_common(password):
-        return "Must not be a common password, nor one repeated or padded with digits and signs."
+        return "Must not be a common password, even repeated or padded with digits and symbols."
     lower = folded(password)
     if email and folded(email) in lower:
         return "Must not contain your e-mail address."

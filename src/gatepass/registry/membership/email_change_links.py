@@ -136,7 +136,7 @@ def change_at_once(write: Write, actor: Actor, user_id: str, email: str) -> User
     email_changes.require_other(user, email)
     holder = by_email(write, email)
     if holder is not None and holder.id != user.id:
-        raise Conflict(f"{email} has an account already.", reason="email_taken")
+        raise Conflict(f"{email} already has an account.", reason="email_taken")
     invitations.require_free(write, user.company, email, user=user.id)
     return _change(write, actor, user, email_changes.insert(write, actor, user, email))
 

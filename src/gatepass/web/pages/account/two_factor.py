@@ -24,7 +24,7 @@ from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.widgets.qr import Picture, qr_code
 
-_DONE = {"disabled": "Two-factor is off."}
+_DONE = {"disabled": "Two-factor authentication is off."}
 _SECRET_GROUP = 4
 
 router = page_router()

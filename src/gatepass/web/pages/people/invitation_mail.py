@@ -78,5 +78,5 @@ def said_after(done: str, post: PostKind) -> str:
     if post == "log":
         return f"{what} No mail server is configured: copy the link and send it yourself."
     if post == "page":
-        return f"{what} The mail appears on the demo's mail page."
-    return f"{what} The mail is queued; the list shows when the mail server has accepted it."
+        return f"{what} The e-mail appears on the demo's mail page."
+    return f"{what} The e-mail is queued; the list shows when the mail server has accepted it."

@@ -28,7 +28,7 @@ function show(words, typed, lacking) {
 function lacks(field, words) {
   const typed = folded(field.value), { email = "", company = "" } = field.dataset;
   const length = [...field.value].length, missing = Number(field.dataset.shortest ?? 15) - length;
-  if (isCommon(typed, words)) return "Must not be a common password, or one repeated or padded.";
+  if (isCommon(typed, words)) return "Must not be a common password, even repeated or padded.";
   if (email && typed.includes(folded(email))) return "Must not contain your e-mail address.";
   for (const [part, name] of [[email.slice(0, email.lastIndexOf("@")), "the first part of your e-mail address"], [company, "the company's name"]])
     if ([...part].length >= SHORTEST_PART && typed.includes(folded(part))) return `Must not contain ${name}.`;
