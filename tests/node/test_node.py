@@ -1,4 +1,4 @@
-"""A node on PostgreSQL: what it does about its copy of the grants."""
+"""A node on PostgreSQL: its copy of the grants."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def node(tmp_path: Path, postgresql_url: str) -> Iterator[Node]:
-    """One that isn't started yet."""
+    """A node that isn't started."""
     settings = Settings(data_dir=tmp_path / "data", database_url=postgresql_url)
     node = open_node(settings, parse_catalogue(CATALOGUE))
     yield node
@@ -38,20 +38,20 @@ def stands(node: Node, name: str) -> bool:
         return companies.by_name(reading, name) is not None
 
 
-def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node) -> None:
-    """The process that follows hangs: it holds the lock and makes no progress."""
+def test_a_change_is_unconfirmed_while_the_follower_hangs(node: Node) -> None:
+    """The process that follows holds the lock and makes no progress."""
     stuck = NodeLock(node.file.lock_path)
     assert stuck.acquire()
     assert not change(node, "Analytical Engines")
     stuck.close()
-    # Where nothing follows nothing decides: the command line on a machine that serves no one.
+    # Without a follower nothing decides, as for a command on a machine that serves nothing.
     assert change(node, "Difference Engines")
     assert stands(node, "Analytical Engines")
     assert stands(node, "Difference Engines")
 
 
-def test_a_copy_that_was_removed_is_built_anew(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And until it is, nothing is decided by the empty one. The follower stays, with its limits."""
+def test_a_removed_copy_is_rebuilt(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then the empty copy decides nothing. The follower stays, with its limits."""
     begun: list[Follower] = []
 
     def follower(*arguments: Any) -> Follower:
@@ -64,7 +64,7 @@ def test_a_copy_that_was_removed_is_built_anew(node: Node, monkeypatch: pytest.M
     change(node, "Analytical Engines")
     before, rules = node.file.path.stat().st_ino, node.file.count("company_rules")
     assert rules == 1
-    # A file of that number must not be made again.
+    # The new file must not get the old inode number.
     kept = node.file.path.open("rb")
     for beside in ("", "-wal", "-shm"):
         node.file.path.with_name(node.file.path.name + beside).unlink()
@@ -85,7 +85,7 @@ def test_a_copy_that_was_removed_is_built_anew(node: Node, monkeypatch: pytest.M
 
 
 class Task:
-    """A task of a node that notes how it is stopped."""
+    """A node's task that records how it is stopped."""
 
     def __init__(self, calls: list[tuple[str, bool]], name: str) -> None:
         self.calls, self.name = calls, name
@@ -94,8 +94,8 @@ class Task:
         self.calls.append((self.name, wait_s > 0))
 
 
-def test_all_tasks_are_told_to_stop_before_one_is_waited_for(node: Node) -> None:
-    """A task that waits for a blocked database must not delay the others' end."""
+def test_all_tasks_are_stopped_before_any_is_awaited(node: Node) -> None:
+    """A task that waits for a blocked database must not delay the others."""
     calls: list[tuple[str, bool]] = []
     tasks: Any = [Task(calls, "first"), Task(calls, "second")]
     node._tasks += tasks

@@ -1,7 +1,6 @@
-"""Other e-mail addresses, and operators' accounts, as a person without scripts meets them."""
+"""E-mail address changes and operators' accounts on pages without scripts."""
 
 import httpx
-import pytest
 from sqlalchemy import select
 
 from gatepass.registry.directory.users import User
@@ -15,22 +14,8 @@ BOB = "bob@example.com"
 OWN = "/account/email"
 
 
-@pytest.fixture
-def bob(installation: Installation) -> User:
-    return installation.new_user(BOB, "Bob Manager", role="manager")
-
-
-@pytest.fixture
-def admin(installation: Installation) -> Visit:
-    """An Admin who is no operator."""
-    installation.new_user("cleo@example.com", "Cleo Admin")
-    visit = Visit(installation.client())
-    visit.sign_in("cleo@example.com")
-    return visit
-
-
 def link(installation: Installation) -> str:
-    """The path in the mail to the latest new address, as it goes out."""
+    """The path in the latest mail to a new address, sent now."""
     now = installation.node.clock.now()
     with installation.node.database.auxiliary_write(now) as write:
         latest = select(email_changes.c.id).order_by(email_changes.c.created_at.desc()).limit(1)
@@ -67,7 +52,7 @@ def test_ones_own(installation: Installation, ada: Visit, stranger: Visit) -> No
     assert "was replaced by a newer one, or is older than a day" in broken.text
 
 
-def test_what_is_wrong_stands_beside_its_field(installation: Installation, ada: Visit) -> None:
+def test_errors_are_shown_at_their_fields(installation: Installation, ada: Visit) -> None:
     page = ask_own(ada, "nonsense")
     assert page.answer.status_code == 422
     assert "Must be an e-mail address" in page.text
@@ -91,7 +76,9 @@ def test_what_is_wrong_stands_beside_its_field(installation: Installation, ada: 
     assert int(page.answer.headers["retry-after"]) > 0
 
 
-def test_it_can_be_cancelled(installation: Installation, ada: Visit, stranger: Visit) -> None:
+def test_a_pending_change_can_be_cancelled(
+    installation: Installation, ada: Visit, stranger: Visit
+) -> None:
     ask_own(ada)
     path = link(installation)
     page = ada.send("/account/email/cancel", {}, follow=True)
@@ -112,17 +99,14 @@ def test_a_colleagues(installation: Installation, ada: Visit, bob: User, strange
     page = ada.get(path)
     assert f"{NEW} isn't confirmed yet" in page.text
     assert f"{path}/cancel" in [form.action for form in page.forms]
-    theirs = Visit(installation.client())
-    theirs.sign_in(BOB)
+    theirs = Visit.signed_in(installation.client(), BOB)
     assert "Ada Lovelace asked to change your address" in theirs.get("/account").text
     assert "requested by Ada Lovelace" in stranger.get(link(installation)).text
     page = ada.send(f"{path}/cancel", {}, follow=True)
     assert "Change cancelled" in page.text
 
 
-def test_a_form_that_was_opened_before_somebody_else_changed_it(
-    installation: Installation, ada: Visit, bob: User
-) -> None:
+def test_an_outdated_form_is_a_conflict(installation: Installation, ada: Visit, bob: User) -> None:
     path = f"/company/users/{bob.id}/email"
     form = ada.get(path).form(path)
     installation.signed_in().patch(f"/v1/users/{bob.id}", json={"role": "reporting"})
@@ -134,9 +118,7 @@ def test_a_form_that_was_opened_before_somebody_else_changed_it(
     assert page.answer.status_code == 303
 
 
-def test_the_present_address_is_told_whatever_becomes_of_it(
-    installation: Installation, ada: Visit
-) -> None:
+def test_the_current_address_is_notified(installation: Installation, ada: Visit) -> None:
     ask_own(ada)
     ada.send("/account/email/cancel", {})
     with installation.node.database.read(installation.node.clock.now()) as reading:
@@ -147,7 +129,7 @@ def test_the_present_address_is_told_whatever_becomes_of_it(
     }
 
 
-def test_an_operators_account_is_not_offered_to_who_is_none(
+def test_changing_an_operators_account_is_offered_to_operators_only(
     installation: Installation, admin: Visit, ada: Visit
 ) -> None:
     page = admin.get("/company/users")
@@ -159,7 +141,7 @@ def test_an_operators_account_is_not_offered_to_who_is_none(
         for refused in (admin.get(path), admin.send(path, {"role": "reporting", "do": "save"})):
             assert refused.answer.status_code == 403, path
             refused.shows("operator_required", "Ada Lovelace is an operator")
-            # To be an operator wouldn't help where not even operators may.
+            # The explanation doesn't name operators where they may not either.
             assert ("make you an operator" in refused.text) == (what != "email")
             assert ("gatepass user email" in refused.text) == (what == "email")
     sign_ins = admin.get("/authentications?user=all")
@@ -178,9 +160,7 @@ def test_an_operators_account_is_not_offered_to_who_is_none(
     assert "Only operators" not in page.text
 
 
-def test_the_last_operator_is_told_before_they_leave(
-    installation: Installation, ada: Visit, admin: Visit
-) -> None:
+def test_the_last_operator_is_warned(installation: Installation, ada: Visit, admin: Visit) -> None:
     path = f"/company/users/{installation.ada.id}/deactivate"
     page = ada.get(path)
     page.shows("Ada Lovelace can't be deactivated", "gatepass user operator")
@@ -190,7 +170,7 @@ def test_the_last_operator_is_told_before_they_leave(
     assert "last operator" in refused.text
 
 
-def test_a_link_to_an_address_that_another_company_has(
+def test_a_link_to_another_companys_address_is_broken(
     installation: Installation, ada: Visit, stranger: Visit
 ) -> None:
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
@@ -202,7 +182,7 @@ def test_a_link_to_an_address_that_another_company_has(
     assert "Contoso" not in broken.html
 
 
-def test_from_where_the_account_cannot_be_reached(installation: Installation, ada: Visit) -> None:
+def test_a_link_is_refused_outside_the_allowlist(installation: Installation, ada: Visit) -> None:
     ask_own(ada)
     path = link(installation)
     entries = [{"network": "127.0.0.0/8", "note": ""}]
@@ -215,7 +195,7 @@ def test_from_where_the_account_cannot_be_reached(installation: Installation, ad
     assert Visit(installation.client()).send(path, {}).answer.status_code == 303
 
 
-def test_without_a_mail_server_it_is_said_where_the_link_is(
+def test_without_a_mail_server_the_page_says_where_the_link_is(
     installation: Installation, ada: Visit, bob: User
 ) -> None:
     path = f"/company/users/{bob.id}/email"

@@ -165,6 +165,7 @@ def test_pages_are_consistent_under_concurrent_changes(registry: SmallRegistry, 
     assert find(registry, ada, limit=8).next is None
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_tokens_are_searched(registry: SmallRegistry, ada: Actor) -> None:
     registry.token(ada, label="Settlement", networks=["203.0.113.0/24", "198.51.100.0/24"])
     with registry.write() as change:

@@ -12,11 +12,13 @@ from gatepass.core.networks import parse_network
 from gatepass.node.node import Node, open_node
 from gatepass.settings import Settings
 from tests.support.apps.installation import CATALOGUE, Installation, Open
+from tests.support.weak_hashing import weaken
 
 
 @pytest.fixture
-def open_installation(tmp_path: Path) -> Iterator[Open]:
+def open_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens installations with given settings."""
+    weaken(monkeypatch)
     opened: list[Node] = []
 
     def open_(database_url: str, **settings: Any) -> Installation:

@@ -16,6 +16,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.grant_file import UPSERT, GrantFile, ddl
 from gatepass.verify.verifier import Verifier
+from tests.support.waiting import until
 
 Record = Grant | Holder | CompanyRules
 
@@ -188,6 +189,11 @@ def reason(verifier: Verifier, text: str) -> str:
         return verifier.check(text, permission="charges:get").reason
     except Unavailable as error:
         return error.reason
+
+
+def until_decided(verifier: Verifier, text: str, expected: str) -> None:
+    """Wait until the decision about *text* has that reason."""
+    until(lambda: reason(verifier, text) == expected, lambda: reason(verifier, text))
 
 
 def networks(*texts: str) -> Networks:

@@ -28,7 +28,7 @@ Headers = Sequence[tuple[str, str | bytes]]
 
 
 class Worker:
-    """One worker process.
+    """One worker process; a context manager that stops it.
 
     Args:
         role: ``main`` or ``verify``.
@@ -83,6 +83,12 @@ class Worker:
         if said != b"r":
             raise AssertionError(f"no {role} worker: {self.stop()}")
         wait_for_port(self.port, settings.host)
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> str:
         """Close its standard input, as the death of its supervisor does; what it logged."""

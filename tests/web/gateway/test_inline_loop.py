@@ -27,7 +27,7 @@ def handed_over(handler: Coroutine[Any, Any, None]) -> tuple[int, int]:
 
 
 def test_a_decision_runs_inline_on_the_receiving_thread() -> None:
-    """No hand-over, and nothing is left for the loop to do."""
+    """Nothing is left for the loop to do."""
     seen = []
 
     async def decide() -> None:
@@ -38,7 +38,7 @@ def test_a_decision_runs_inline_on_the_receiving_thread() -> None:
 
 
 def test_a_handler_that_waits_continues_on_the_loop() -> None:
-    """A body is awaited on the loop's thread, where awaiting works, and what follows runs there."""
+    """Awaiting a body works only on the loop's thread."""
     seen = []
 
     async def read() -> None:
@@ -51,7 +51,6 @@ def test_a_handler_that_waits_continues_on_the_loop() -> None:
 
 
 def test_handlers_run_on_any_other_loop() -> None:
-    """The handler doesn't depend on the loop it runs on."""
 
     async def read() -> str:
         await switch_to_loop()
