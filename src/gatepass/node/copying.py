@@ -21,7 +21,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.database_follower import Follower, NodeLock
-from gatepass.verify.replica.grant_copy import open_copy
+from gatepass.verify.replica.grant_copy import make_copy
 
 #: How long a request waits for this node's copy to reach the change it made.
 CONFIRM_SECONDS = 2.0
@@ -43,18 +43,18 @@ class Copying:
         """Create an empty copy if there is none: readers open it read-only.
 
         Raises:
-            OSError, sqlite3.Error: the copy can't be created.
+            OSError, Misconfigured: the copy can't be created.
         """
         if not self._file.path.exists():
             # An empty copy gets no lease: a token that it lacks may be valid.
             self._file.shared.end_lease()
-        open_copy(self._file.path).close()
+        make_copy(self._file.path)
 
     def follow(self, database: Database, running: Callable[[], bool]) -> None:
         """Follow while *running* returns True and the copy's file is in place.
 
         Raises:
-            OSError, sqlite3.Error: the copy can't be created.
+            OSError, Misconfigured: the copy can't be created.
         """
 
         def note_divergence(copy: Position, there: Position) -> None:
