@@ -51,6 +51,17 @@ def test_a_change_that_this_node_does_not_hear_of_stands_unconfirmed(node: Node)
     assert stands(node, "Difference Engines")
 
 
+def test_a_process_that_serves_confirms_nothing_while_the_lock_is_free(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that followed has just died; this one still decides by the copy it left."""
+    monkeypatch.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
+    monkeypatch.setattr(node, "_take_duties", lambda: None)
+    node.start()
+    assert not change(node, "Analytical Engines")
+    assert stands(node, "Analytical Engines")
+
+
 def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
     """And until it is, nothing is decided by the empty one."""
     node.start()

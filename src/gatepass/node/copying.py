@@ -32,12 +32,16 @@ class Copying:
 
     Args:
         clock: of this process.
+
+    Attributes:
+        serving: whether this process decides by the copy; the command line doesn't.
     """
 
     def __init__(self, settings: Settings, file: GrantFile, clock: Clock) -> None:
         self._settings = settings
         self._file = file
         self._clock = clock
+        self.serving = False
 
     def make(self) -> None:
         """Create an empty copy if there is none: readers open it read-only.
@@ -79,8 +83,9 @@ class Copying:
         deadline = time.monotonic() + CONFIRM_SECONDS
         while self._file.shared.revision < revision:
             if time.monotonic() > deadline:
-                # The command line on a machine without a running node: no process decides here.
-                return _is_unlocked(self._file.lock_path)
+                # The command line on a machine without a running node: no process decides here. A
+                # process that serves does, also while no other holds the lock.
+                return not self.serving and _is_unlocked(self._file.lock_path)
             time.sleep(0.002)
         return True
 
