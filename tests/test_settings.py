@@ -265,6 +265,10 @@ BAD: dict[str, list[str]] = {
         f"smtp://u:{SECRET}%00@h:25",
         f"smtp://u:{SECRET}%0D%0A@h:25",
         f"smtp://u:{SECRET}\udcff@h:25",
+        # A server refuses either half alone.
+        f"smtp://:{SECRET}@h:25",
+        "smtp://u@h:25",
+        "smtps://u:@h",
     ],
     "LOGIN_LIFETIME": ["3153600001", *WHOLE],
     "INVITATION_LIFETIME": ["3153600001", *WHOLE],
@@ -285,6 +289,24 @@ def test_a_bad_value_stops_the_start_with_one_line_that_names_it(name: str, text
     assert message.isprintable()
     assert SECRET not in message
     assert SECRET not in str(refused.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("environ", "in_vain"),
+    [
+        ({}, []),
+        ({"VERIFY_WORKERS": "2"}, [("GATEPASS_VERIFY_WORKERS", "GATEPASS_VERIFY_PORT")]),
+        ({"VERIFY_WORKERS": "2", "VERIFY_PORT": "8788"}, []),
+        ({"VERIFY_WORKERS": "", "VERIFY_PORT": ""}, []),
+        ({"MAIL_FROM": "keys@example.com"}, [("GATEPASS_MAIL_FROM", "GATEPASS_SMTP_URL")]),
+        ({"MAIL_FROM": "keys@example.com", "SMTP_URL": "smtp://relay"}, []),
+    ],
+)
+def test_a_setting_in_vain_is_named(
+    environ: dict[str, str], in_vain: list[tuple[str, str]]
+) -> None:
+    named = {PREFIX + name: value for name, value in environ.items()}
+    assert list(Settings.without_effect(named)) == in_vain
 
 
 @pytest.mark.parametrize("path", ["/data?mode=ro", "/a%20b", "/p%41q", "/ä b#c"])

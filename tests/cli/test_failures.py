@@ -225,8 +225,11 @@ def test_serve_says_which_port_is_taken(installed: Any, monkeypatch: pytest.Monk
         taken.listen()
         port = str(taken.getsockname()[1])
         monkeypatch.setenv("GATEPASS_PORT", port)
+        monkeypatch.setenv("GATEPASS_VERIFY_WORKERS", "1")
         said = run("serve")
     assert said.returncode == 1
+    in_vain = b"GATEPASS_VERIFY_WORKERS has no effect without GATEPASS_VERIFY_PORT"
+    assert said.stderr.count(in_vain) == 1
     last = said.stderr.decode().splitlines()[-1]
     assert last.startswith("gatepass: GATEPASS_PORT")
     assert port in last

@@ -62,7 +62,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         patch.setattr(passwords.hash, "__kwdefaults__", {"hasher": weak})
         node = open_node(settings, parse_catalogue(text))
         create_schema(node.database)
-        credentials = acme.furnish(node)
+        credentials = acme.create_company(node)
         SampleStore(directory / FILE_NAME).fill(node.clock.now())
         page_token = acme.new_page_token(node, PORT)
         yield Demo(node, credentials, page_token, create_app(node, page_token))

@@ -97,7 +97,7 @@ def test_a_role_is_created_and_assigned(person: Page) -> None:
     page.get_by_role("link", name="Create a role").click()
     page.get_by_label("Name", exact=True).fill("Night shift")
     page.get_by_role("checkbox", name="All of charges").check()
-    expect(page.get_by_label("See one charge")).to_be_disabled()
+    expect(page.get_by_label("View a charge")).to_be_disabled()
     expect(page.locator("#sentence")).to_contain_text("can do everything with charges.")
     page.get_by_role("checkbox", name="Everything in Acme Payments").check()
     expect(page.locator("[data-tally]")).to_have_text("Everything selected")

@@ -2,6 +2,8 @@
 
 import pytest
 
+from gatepass.core.errors import Busy
+from gatepass.web.hashing_pool import HashingQueue
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Visit
 
@@ -27,3 +29,13 @@ def rita(installation: Installation) -> Visit:
     visit = Visit(installation.client())
     visit.sign_in("rita@example.com")
     return visit
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch, ada: Visit) -> None:
+    """Ada is signed in; from now on too many people wait for their passwords to be hashed."""
+
+    def full(*_: object) -> None:
+        raise Busy
+
+    monkeypatch.setattr(HashingQueue, "submit", full)

@@ -56,13 +56,13 @@ def init(
         actor = Actor.command_line()
         with node.database.write(node.clock.now()) as change:
             first = not companies.any_exist(change)
-            made = _without_administrator(change, company) or companies.create(
+            record = _without_administrator(change, company) or companies.create(
                 change, actor, catalogue=node.catalogue, name=company
             )
             user = users.create(
                 change,
                 actor,
-                company=made.id,
+                company=record.id,
                 email=email,
                 name=name,
                 role="admin",
@@ -72,9 +72,9 @@ def init(
     warn_unconfirmed(change)
     if json:
         administrator = {"id": user.id, "email": user.email, "operator": user.operator}
-        print_json({"company": {"id": made.id, "name": made.name}, "user": administrator})
+        print_json({"company": {"id": record.id, "name": record.name}, "user": administrator})
         return
-    typer.echo(f"{printable(made.name)} is set up. {user.email} is its administrator.", err=True)
+    typer.echo(f"{printable(record.name)} is set up. {user.email} is its administrator.", err=True)
     typer.echo("Next: gatepass serve", err=True)
 
 

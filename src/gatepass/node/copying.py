@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from gatepass.core.errors import Misconfigured
@@ -42,6 +43,8 @@ class Copying:
         self._file = file
         self._clock = clock
         self.serving = False
+        # Kept from one copy to the next, so that what it has logged isn't logged again at once.
+        self._follower: Follower | None = None
 
     def make(self) -> None:
         """Create an empty copy if there is none: readers open it read-only.
@@ -61,19 +64,24 @@ class Copying:
             OSError, Misconfigured: the copy can't be created.
         """
 
-        def note_divergence(copy: Position, there: Position) -> None:
-            registration = registration_of(self._settings)
-            node = Subject("node", registration.id, registration.name)
-            with database.auxiliary_write(self._clock.now()) as write:
-                history.report_divergence(write, node, copy, there)
-
         self.make()
         known = inode(os.stat(self._file.path))
-        staleness_ms = self._settings.max_staleness * 1000
-        follower = Follower(self._file, self._clock, staleness_ms, note_divergence)
+        if self._follower is None:
+            self._follower = Follower(
+                self._file,
+                self._clock,
+                self._settings.max_staleness * 1000,
+                partial(self._note_divergence, database),
+            )
         # A copy in place of one that was removed or replaced is another node's, with another id.
         feed = DatabaseFeed(self._settings.database_url, registration_of(self._settings))
-        follower.follow(feed, lambda: running() and in_place(self._file.path, known))
+        self._follower.follow(feed, lambda: running() and in_place(self._file.path, known))
+
+    def _note_divergence(self, database: Database, copy: Position, there: Position) -> None:
+        registration = registration_of(self._settings)
+        node = Subject("node", registration.id, registration.name)
+        with database.auxiliary_write(self._clock.now()) as write:
+            history.report_divergence(write, node, copy, there)
 
     def confirm(self, revision: int) -> bool:
         """Wait until this node's copy has reached *revision*; False after two seconds.

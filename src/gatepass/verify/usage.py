@@ -23,6 +23,7 @@ from gatepass.core.credentials import LOGIN_TOKEN
 from gatepass.core.decision import Decision
 from gatepass.core.networks import format_address
 from gatepass.core.reason import Reason
+from gatepass.log_limit import LogLimit
 
 #: Tokens counted between two flushes; the uses of any further tokens count only as decisions.
 MOST_TOKENS = 200_000
@@ -41,6 +42,8 @@ _Use = tuple[int, int, bytes | None, str | None]
 _ALLOWED = Reason.allowed
 
 _log = logging.getLogger("gatepass.usage")
+# A spool that can't be folded is read again every second.
+_damage_log_limit = LogLimit()
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,6 +72,7 @@ class Usage:
         self._decisions: dict[str, int] = {}
         self._descriptor: int | None = None
         self._pid = 0
+        self._log_limit = LogLimit()
 
     def note(self, decision: Decision, now: int) -> None:
         """Count one decision made at *now* (Unix ms). Concurrent threads may lose a count, never
@@ -120,7 +124,8 @@ class Usage:
         try:
             self._append(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         except OSError as error:
-            _log.warning("use counts can't be spooled now: %s", error.strerror)
+            if self._log_limit.left_out(error.errno) is not None:
+                _log.warning("use counts can't be spooled now: %s", error.strerror)
             for token, counted in tokens.items():
                 later = self._tokens.get(token)
                 self._tokens[token] = (
@@ -224,7 +229,8 @@ class Spool(msgspec.Struct, frozen=True):
             try:
                 yield msgspec.json.decode(line, type=Batch)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                _log.warning("skipping a damaged line of %s", self.name)
+                if _damage_log_limit.left_out("line") is not None:
+                    _log.warning("skipping a damaged line of %s", self.name)
 
     def remove(self) -> None:
         """Delete the file. Call it only once the spool is finished and folded."""

@@ -33,7 +33,9 @@ from typing import TypeVar
 from gatepass.core.errors import GatepassError, Misconfigured, Unavailable
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.core.routes import Routes
+from gatepass.log_limit import LogLimit
 from gatepass.verify import forks
+from gatepass.verify.backoff import Backoff
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.decider import Decider
@@ -55,8 +57,6 @@ _LOCK_SECONDS = 0.25
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 #: Consecutive heartbeats that leave the copy stale before the follower reconnects.
 _MOST_LAPSES = 3
-#: An outage that lasts is logged again after this long.
-_LOG_AGAIN_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
 #: Changes arrive twenty times a second at most.
 _REACHED_PAUSE_SECONDS = 0.005
@@ -189,7 +189,7 @@ class Following:
         self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
         self._reporter = Reporter(self._server.report_connection(), file.use_directory)
         self._reporting: threading.Thread | None = None
-        self._pause = _SHORTEST_PAUSE_SECONDS
+        self._backoff = Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_following")
 
@@ -224,8 +224,8 @@ class Following:
                 # Another process may have a valid key, or reach the server.
                 self._release_lock()
             # Jittered, so that followers don't all reconnect at once after a server's outage.
-            self._closed.wait(self._pause * random.uniform(0.5, 1))  # noqa: S311 - not a secret
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+            jitter = random.uniform(0.5, 1)  # noqa: S311 - not a secret
+            self._closed.wait(self._backoff.pause() * jitter)
         self._closed.set()
         self._reporter.close()
         self._copy.close()
@@ -261,7 +261,7 @@ class Following:
                     _log.info("following %s (%s)", self._server.origin, frame.version)
                 if there is None:
                     continue
-                self._pause = _SHORTEST_PAUSE_SECONDS
+                self._backoff.reset()
                 self._report(node, there)
                 lapses = 0 if self._is_fresh() else lapses + 1
                 if lapses == _MOST_LAPSES:
@@ -332,20 +332,20 @@ class _OutageLog:
 
     def __init__(self, server: FeedServer) -> None:
         self._server = server
-        self._logged = ""
-        self._logged_at = 0.0
+        self._log_limit = LogLimit()
+        self._logged = False
 
     def interrupted(self, error: Exception) -> None:
         """Log why following is interrupted, unless the same was just logged."""
         text = self._sentence(error)
-        if text != self._logged or time.monotonic() > self._logged_at + _LOG_AGAIN_SECONDS:
-            self._logged, self._logged_at = text, time.monotonic()
+        if self._log_limit.left_out(text) is not None:
+            self._logged = True
             _log.error("following %s is interrupted: %s", self._server.origin, text)
 
     def recovered(self) -> None:
-        """Log the end of an outage."""
+        """Log the end of an outage that was logged."""
         if self._logged:
-            self._logged = ""
+            self._logged = False
             _log.warning("following %s again", self._server.origin)
 
     def _sentence(self, error: Exception) -> str:

@@ -311,7 +311,7 @@ def _not_permitted(problem: Problem, visitor: Visitor | None) -> Explained:
         problem.reason,
         "Your role doesn't allow this",
         problem.detail,
-        f"It requires {needed}, which your role, {isolated(visitor.role_name)}, doesn't include.",
+        f"Your role, {isolated(visitor.role_name)}, doesn't include {needed}.",
         f"Ask an administrator of {isolated(visitor.company_name)} for a role that does.",
     )
 

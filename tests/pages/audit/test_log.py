@@ -174,7 +174,7 @@ def test_who_may_not_read_it_is_told_so(installation: Installation) -> None:
     for path in ("/audit-log", "/audit-log?person=ada&token=x", "/audit-log/export?format=csv"):
         page = carl.get(path)
         assert page.answer.status_code == 403
-        assert "It requires audit:get" in page.text
+        assert "Your role, Customer Service, doesn't include audit:get" in page.text
     assert "/audit-log" not in carl.get("/").links.values()
 
 

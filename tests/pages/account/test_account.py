@@ -39,7 +39,7 @@ def set_up(installation: Installation, visit: Visit) -> tuple[Phone, list[str]]:
     phone = Phone(installation, secret[1].replace(" ", ""))
     fields = page.form(TWO_FACTOR).filled(code=phone.code(), current_password=PASSWORD, do="enable")
     shown = visit.send(TWO_FACTOR, fields)
-    assert "Two-factor is on" in shown.text
+    assert "Two-factor authentication is on" in shown.text
     return phone, codes_of(shown)
 
 
@@ -151,7 +151,7 @@ def test_two_factor_from_setting_up_to_turning_off(
     assert not set(codes_of(fresh)) & set(recovery)
     assert attempt(recovery[2]) == 401
     off = {"current_password": PASSWORD, "code": codes_of(fresh)[0], "do": "disable"}
-    assert "Two-factor is off." in ada.send(TWO_FACTOR, off, follow=True).text
+    assert "Two-factor authentication is off." in ada.send(TWO_FACTOR, off, follow=True).text
     assert attempt("") == 303
 
 
@@ -197,7 +197,7 @@ def test_an_administrator_requires_it_of_everyone(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     path = "/company/second-factor"
-    assert "set up two-factor for yourself first" in ada.get("/company").text
+    assert "set up two-factor authentication for yourself first" in ada.get("/company").text
     etag = ada.get("/company").form(path).one("etag")
     refused = ada.send(path, {"etag": etag, "do": "require"})
     assert refused.answer.status_code == 409

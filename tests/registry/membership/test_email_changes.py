@@ -432,6 +432,23 @@ def test_changes_that_can_no_longer_be_confirmed_are_cancelled(
         broken(registry, token)
 
 
+def test_a_change_is_pending_only_while_its_requester_may_make_it(
+    registry: SmallRegistry, bob: User
+) -> None:
+    """As its link: a requester who gets the role back makes both valid again."""
+    grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
+    made = request(registry, registry.signed_in(grace), bob.id)
+    demote(registry, grace)
+    assert waiting(registry, bob.id) is None
+    registry.do(user_roles.change_role, Actor.command_line(), grace.id, role="manager")
+    assert waiting(registry, bob.id) == made
+    demote(registry, grace)
+    # What nobody sees as pending is ended all the same.
+    end(registry, grace)
+    (event,) = registry.events(subject=bob.id, action="user.email_change_cancelled")
+    assert event.after == {"email": NEW}
+
+
 def test_an_operators_own_pending_change_stays(registry: SmallRegistry, ada: Actor) -> None:
     made = request_own(registry, ada)
     for operator in (True, False):

@@ -572,7 +572,8 @@ def test_the_follower_retries_during_an_outage(
     samples: Samples, primary: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """Whatever fails, the follower closes its connections and retries, even if closing fails."""
-    monkeypatch.setattr(follower_module, "_RETRY_SECONDS", 0.05)
+    for name in ("_RETRY_SECONDS", "_LONGEST_RETRY_SECONDS"):
+        monkeypatch.setattr(follower_module, name, 0.05)
     with Following(tmp_path / "grants.db", primary) as following:
         following.until(samples.texts["good"], "allowed")
         primary.faults |= {fault, "heartbeat"}
@@ -582,6 +583,23 @@ def test_the_follower_retries_during_an_outage(
         primary.commit(samples.changed("good", deactivated=True))
         primary.faults.clear()
         following.until(samples.texts["good"], "token_deactivated")
+
+
+def test_an_outage_that_lasts_is_retried_more_seldom_and_logged_once(
+    copy: Copy, primary: Primary, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each attempt may cost the primary a full snapshot."""
+    pauses: list[float] = []
+    monkeypatch.setattr(follower_module, "_sleep", lambda seconds, _: pauses.append(seconds))
+    primary.faults.add("snapshot")
+    copy.follower.follow(primary, lambda: len(pauses) < 5)
+    assert pauses == [0.5, 1.0, 2.0, 2.0, 2.0]
+    # Begun again, as after the copy's file was replaced.
+    copy.follower.follow(primary, lambda: len(pauses) < 9)
+    assert [record.getMessage() for record in caplog.records] == [
+        "loading a full snapshot of the grants",
+        "following is interrupted: Outage",
+    ]
 
 
 def test_opening_the_copy_is_retried(

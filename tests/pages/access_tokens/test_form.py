@@ -114,7 +114,7 @@ def test_a_row_that_cant_be_read_is_never_no_restriction(address: str, bits: str
     with pytest.raises(InvalidInput):
         wrong.chosen(NOW)
     assert list(wrong.errors) == ["networks.1"]
-    assert wrong.summary(NOW).missing == "One address above is not valid yet."
+    assert wrong.summary(NOW).missing == "1 address isn't valid."
 
 
 def test_domains_count_for_ui_only_and_are_kept_meanwhile() -> None:

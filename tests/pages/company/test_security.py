@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_told_beside_its_row(ada: Visit) -> None:
         value["id"]: value for tag, value in page.elements if value.get("class") == "problem"
     }
     assert set(problems) == {f"network-{at}-problem" for at in (0, 2, 3)}
-    assert page.text.count("3 addresses aren't valid yet.") == 2
+    assert page.text.count("3 addresses aren't valid.") == 2
     assert page.form(PATH).all("network_note") == ["Nowhere", "This machine", "", "x"]
     page = save(ada, ("", "", ""), ("127.0.0.1", "", "x" * 101))
     assert page.answer.status_code == 422
@@ -91,7 +91,7 @@ def test_before_saving_it_names_whom_the_list_would_shut_out(
     part = press(ada, page, "reach", **rows(HERE, ("198.51.100.1", "", "")))
     assert "No one active in the last 30 days would be locked out" in part.text
     assert "<html" not in part.html
-    assert "1 address isn't valid yet." in press(ada, page, "reach", **rows(("x", "", ""))).text
+    assert "1 address isn't valid." in press(ada, page, "reach", **rows(("x", "", ""))).text
     assert kept(ada) == [("", "", "")]
 
 

@@ -36,7 +36,7 @@ def test_whatever_is_wrong_the_form_says_one_thing(
 ) -> None:
     page = stranger.send("/sign-in", {"email": email, "password": password, "next": "/v1/docs"})
     assert page.answer.status_code == 401
-    assert "That e-mail address and password don't open this account." in page.text
+    assert "Incorrect e-mail address, password or two-factor code." in page.text
     assert "set-cookie" not in page.answer.headers
     assert page.form("/sign-in").one("next") == "/v1/docs"
     assert page.form("/sign-in").one("email") == email
@@ -173,3 +173,34 @@ def test_what_is_no_form_is_no_form(ada: Visit) -> None:
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
     assert bad.status_code == 400
+
+
+def test_while_many_sign_in_the_form_asks_to_try_again(
+    stranger: Visit, ada: Visit, busy: None
+) -> None:
+    typed = {"email": "ada@example.com", "password": PASSWORD, "next": "/audit-log"}
+    page = stranger.send("/sign-in", typed)
+    assert page.answer.status_code == 503
+    assert page.answer.headers["retry-after"] == "5"
+    page.shows("Many people are signing in right now. Try again in a few seconds.")
+    form = page.form("/sign-in")
+    assert (form.one("email"), form.one("next")) == ("ada@example.com", "/audit-log")
+    assert PASSWORD not in page.html
+
+
+@pytest.mark.parametrize(
+    ("path", "typed"),
+    [
+        ("/account/password", {"current_password": PASSWORD, "password": "a wholly new phrase"}),
+        ("/account/email", {"current_password": PASSWORD, "email": "lovelace@example.com"}),
+        ("/account/two-factor", {"current_password": PASSWORD, "code": "123456", "do": "enable"}),
+    ],
+)
+def test_every_form_with_a_password_asks_to_try_again(
+    ada: Visit, busy: None, path: str, typed: dict[str, str]
+) -> None:
+    page = ada.send(path, typed)
+    assert page.answer.status_code == 503
+    assert page.answer.headers["retry-after"] == "5"
+    page.shows("Many people are signing in right now. Try again in a few seconds.")
+    assert page.form(path).one("current_password") == ""

@@ -59,12 +59,12 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         database.close()
         return
     cluster: Cluster = request.getfixturevalue("postgresql")
-    database = Database(cluster.create("test_moving"))
+    database = Database(cluster.create("import_target"))
     if request.param != "postgresql":
-        cluster.set_unusual_defaults("test_moving")
+        cluster.set_unusual_defaults("import_target")
     yield database
     database.close()
-    cluster.drop("test_moving")
+    cluster.drop("import_target")
 
 
 def export(database: Database, path: Path, progress: Progress = QUIET) -> Path:
@@ -443,7 +443,7 @@ def test_a_killed_import_leaves_no_partial_contents(
     killed("export", url, tmp_path / "x")
     assert not (tmp_path / "x").exists()
     export(registry.database, tmp_path / "x")
-    where = f"sqlite:///{empty.path}" if empty.path else url.rpartition("/")[0] + "/test_moving"
+    where = f"sqlite:///{empty.path}" if empty.path else url.rpartition("/")[0] + "/import_target"
     killed("import", where, tmp_path / "x")
     assert schema_state(empty) == "empty"
     registry.token(registry.signed)

@@ -39,7 +39,7 @@ def test_a_role_is_shown_as_a_grid(ada: Visit, desk: str) -> None:
     assert "People with this role can read charges; do everything with refunds." in page.text
     assert "Charges yes no" in page.text, "get is held, create is not"
     assert "Refunds all, now and later yes" in page.text
-    assert "0 people have this role." in page.text
+    assert "No one has this role." in page.text
     assert "Ada Lovelace created the role Desk" in page.text
     built_in = ada.get("/company/roles/admin")
     assert "Built in" in built_in.text

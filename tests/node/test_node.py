@@ -9,11 +9,12 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.node import copying
 from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings
-from gatepass.verify.replica.database_follower import NodeLock
+from gatepass.verify.replica.database_follower import Follower, NodeLock
 from gatepass.verify.replica.grant_copy import open_copy
 from tests.support.apps.installation import CATALOGUE
 from tests.support.waiting import until
@@ -62,8 +63,15 @@ def test_a_process_that_serves_confirms_nothing_while_the_lock_is_free(
     assert stands(node, "Analytical Engines")
 
 
-def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
-    """And until it is, nothing is decided by the empty one."""
+def test_a_copy_that_was_removed_is_built_anew(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And until it is, nothing is decided by the empty one. The follower stays, with its limits."""
+    begun: list[Follower] = []
+
+    def follower(*arguments: Any) -> Follower:
+        begun.append(Follower(*arguments))
+        return begun[-1]
+
+    monkeypatch.setattr(copying, "Follower", follower)
     node.start()
     until(lambda: node.verifier.not_ready() is None)
     change(node, "Analytical Engines")
@@ -86,6 +94,7 @@ def test_a_copy_that_was_removed_is_built_anew(node: Node) -> None:
     kept.close()
     change(node, "Difference Engines")
     assert node.file.count("company_rules") == 2
+    assert len(begun) == 1
 
 
 class Task:

@@ -243,7 +243,7 @@ def test_who_may_not_create_is_told_why_and_whom_to_ask(rita: Visit) -> None:
     for page in (rita.get(PATH), rita.send(PATH, {"do": "create"})):
         assert page.answer.status_code == 403
         assert "access-tokens:create" in page.text
-        assert "which your role, Reporting, doesn't include" in page.text
+        assert "Your role, Reporting, doesn't include access-tokens:create." in page.text
         assert "Ask an administrator of Analytical Engines for a role that does." in page.text
 
 

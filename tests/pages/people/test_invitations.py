@@ -119,7 +119,7 @@ def test_resending_and_deactivating(
     invite(ada)
     old = path_in_mail(installation, mail)
     resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
-    assert "The mail is queued" in ada.send(resend, {}, follow=True).text
+    assert "The e-mail is queued" in ada.send(resend, {}, follow=True).text
     assert stranger.get(old).answer.status_code == 410
     new = path_in_mail(installation, mail)
     assert stranger.get(new).answer.status_code == 200
@@ -131,11 +131,32 @@ def test_resending_and_deactivating(
     assert not any(form.action.endswith("/resend") for form in ada.get(BACK).forms)
 
 
+def test_an_invitation_whose_inviter_lost_the_right_says_so(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    grace = installation.new_user("grace@example.com", "Grace Hopper", role="manager")
+    visit = Visit(installation.client())
+    visit.sign_in("grace@example.com")
+    invite(visit)
+    link = path_in_mail(installation, mail)
+    ada.get(BACK).shows("Grace Hopper", "Accepted by the mail server")
+    path = f"/company/users/{grace.id}/role"
+    demoted = ada.send(path, ada.get(path).form(path).filled(role="customer-service", do="save"))
+    assert demoted.answer.status_code == 303
+    assert stranger.get(link).answer.status_code == 410
+    page = ada.get(BACK)
+    page.shows("Link broken", "may no longer give this role. Resend it.")
+    resend = next(form.action for form in page.forms if form.action.endswith("/resend"))
+    ada.send(resend, {})
+    assert "Link broken" not in ada.get(BACK).text
+    assert stranger.get(path_in_mail(installation, mail)).answer.status_code == 200
+
+
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(ada: Visit) -> None:
     for email, role, status, problem in (
         ("nobody", "reporting", 422, "Must be an e-mail address such as"),
         (NEW, "", 422, "Must be the id of a role."),
-        ("ADA@example.com", "reporting", 409, "ADA@example.com has an account already."),
+        ("ADA@example.com", "reporting", 409, "ADA@example.com already has an account."),
     ):
         page = invite(ada, email, role)
         assert page.answer.status_code == status
@@ -173,6 +194,22 @@ def test_another_companys_invitation_is_not_there(installation: Installation, ad
     assert "No invitations" in carl.get(BACK).text
     pages = (carl.send(take, {}), carl.send(resend, {}), carl.get(end), carl.send(end, {}))
     assert [page.answer.status_code for page in pages] == [404] * 4
+
+
+def test_while_many_sign_in_the_form_behind_a_link_asks_to_try_again(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept, busy: None
+) -> None:
+    invite(ada)
+    accept = path_in_mail(installation, mail)
+    stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.reset_requests.handle()
+    reset = path_in_mail(installation, mail)
+    for path in (accept, reset):
+        page = stranger.send(path, {"name": "Nell", "password": PASSWORD})
+        assert (page.answer.status_code, page.answer.headers["retry-after"]) == (503, "5")
+        page.shows("Many people are signing in right now. Try again in a few seconds.")
+        assert PASSWORD not in page.html
+    assert stranger.send(accept, {"name": "Nell"}).form(accept).one("name") == "Nell"
 
 
 def test_a_good_link_from_where_the_account_is_not_reached(
@@ -343,7 +380,7 @@ def test_what_became_of_the_mail(
     assert "Queued" in ada.get(BACK).text
     installation.node.mailing.send_due()
     page = ada.get(BACK)
-    state = page.html.partition('data-name="Mail">')[2].partition("</td>")[0]
+    state = page.html.partition('data-name="E-mail">')[2].partition("</td>")[0]
     assert f">{words}<" in state.replace("<div>", ">")
     assert trouble in page.text
     (log,) = {"The mail server accepted the mail" in ada.get("/audit-log").text}
@@ -354,7 +391,7 @@ def test_on_a_demo_it_is_on_the_demos_page(installation: Installation, ada: Visi
     post = Kept()
     post.kind = "page"
     installation.node.mailing.post = post
-    assert "The mail appears on the demo's mail page" in ada.get("/company/users/invite").text
+    assert "The e-mail appears on the demo's mail page" in ada.get("/company/users/invite").text
     done = ada.get(invite(ada).answer.headers["location"])
     assert "appears on the demo's mail page" in done.text
     installation.node.mailing.send_due()
@@ -369,7 +406,7 @@ def test_a_forgotten_password_without_a_mail_server(
     installation: Installation, stranger: Visit, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The page says the same of every address, and that nothing is sent."""
-    assert "No mail is sent" in stranger.get("/password-resets").text
+    assert "No e-mail is sent" in stranger.get("/password-resets").text
     asked, unknown = (
         stranger.send("/password-resets", {"email": f"{name}@example.com"})
         for name in ("Ada", "Eve")

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from gatepass.core.grants import Holder
+from gatepass.log_limit import LogLimit
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
 from gatepass.node.mailing import Mailing
@@ -18,7 +19,6 @@ from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
-from gatepass.verify.log_limit import LogLimit
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
 from tests.support.mail.mailbox import Mailbox
