@@ -88,7 +88,6 @@ def test_an_unexpected_error_is_500(
     """It is logged without secrets."""
     endpoints = Endpoints(samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     asking = way(endpoints)
-    assert both(samples, asking)[0].status == 204
 
     def faulty(*_: object, **__: object) -> object:
         raise ZeroDivisionError("a fault")
