@@ -1,4 +1,4 @@
-"""A process that applies changes to a copy at a given rate while it is told to.
+"""A process that applies changes to a copy at a given rate while enabled.
 
 It commits as often as a feed sends changes that follow one another.
 """

@@ -37,7 +37,7 @@ def svg(figures: Sequence[Figure]) -> str:
     rows = "\n".join(_row(figure, _TOP + _ROW * at) for at, figure in enumerate(figures))
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">
-<title>Measured ratios against what is promised</title>
+<title>Measured and promised ratios</title>
 <style>
 {_STYLE}
 </style>

@@ -13,7 +13,7 @@ class Figure:
         name: short name for the drawing.
         what: one line for the table.
         ratios: one per round.
-        bar: what is promised.
+        bar: the promised value.
         at_most: whether the bar is an upper bound, not a lower one.
         detail: the absolute numbers, and how they were measured.
         unit: of a rate; empty for a ratio.

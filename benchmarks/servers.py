@@ -63,11 +63,10 @@ def gatepass_worker(
             "GATEPASS_DATA_DIR": str(population.path.parent),
         }
     )
-    worker = Worker(role, settings, catalogue=CATALOGUE_TEXT, application=APPLICATION, port=port)
-    try:
+    with Worker(
+        role, settings, catalogue=CATALOGUE_TEXT, application=APPLICATION, port=port
+    ) as worker:
         yield Server(worker.port, worker.process.pid, worker.seconds_to_ready)
-    finally:
-        worker.stop()
 
 
 @contextmanager

@@ -52,11 +52,11 @@ class Watch:
         return self.answers
 
     def _run(self) -> None:
-        asking = self.node.asking()
+        client = self.node.decision_client()
         while not self._stopped.wait(_PAUSE):
             for about, text in list(self.asked.items()):
                 asked = boot_ns()
-                reason = asking.reason(text)
+                reason = client.reason(text)
                 self.answers.append(Answer(self.node.name, about, asked, boot_ns(), reason))
 
 

@@ -22,10 +22,10 @@ _SHIFTING = Path(__file__).with_name("shifted_clock")
 @experiment(7, "clock", "One node's clock four hours off")
 def clock(lab: Lab) -> Iterator[Result]:
     """Two nodes on one PostgreSQL. A module that shifts `time.time` sets the wall clock of the
-    second one's processes four hours ahead while they run, and four hours back. Then that node is
-    restarted with a clock that is off, as a new node and as one with a stored time. Both nodes are
-    asked all the while about tokens that never expire, expire in two hours, expire during the
-    experiment, have expired, and are deactivated.
+    second one's processes four hours ahead while they run, and four hours back. Then that node
+    is restarted with a clock that is off, as a new node and as one with a stored time. Both
+    nodes are polled throughout about tokens that never expire, expire in two hours, expire
+    during the experiment, have expired, and are deactivated.
 
     Passes when each answer is right by the true time within 5 s, or 503; when no expired or
     deactivated token is ever allowed; and when the other node isn't affected.
@@ -36,7 +36,7 @@ def clock(lab: Lab) -> Iterator[Result]:
             lab.say(f"clock: four hours {name}")
             yield from _set_while_running(lab, installation, name, hours)
             if not lab.short:
-                yield _started_off(installation, name, hours)
+                yield _wrong_from_start(installation, name, hours)
 
 
 def _set_while_running(
@@ -55,7 +55,7 @@ def _set_while_running(
         }
         texts = {about: installation.tokens(1, expires_at=at)[0] for about, at in expires.items()}
         texts |= {_LIVES: installation.tokens(1)[0], _ENDED: installation.tokens(1)[0]}
-        if nodes[0].rest().deactivate(texts[_ENDED][:21]) != 200:
+        if nodes[0].rest_client().deactivate(texts[_ENDED][:21]) != 200:
             raise RuntimeError("the deactivation failed")
         time.sleep(2.0)
         watches = [Watch(node, texts) for node in nodes]
@@ -100,7 +100,7 @@ def _right(answer: Answer, ends: dict[str, int]) -> bool:
     return answer.reason in (ALLOWED, _EXPIRED)
 
 
-def _started_off(installation: Installation, name: str, shift: int) -> Result:
+def _wrong_from_start(installation: Installation, name: str, shift: int) -> Result:
     """A node whose clock is wrong from its start decides nothing, with or without a stored time."""
     shifted = _Shifted(installation.directory / f"{name}-from-the-start.clock")
     shifted.by(shift)
@@ -119,9 +119,9 @@ def _started_off(installation: Installation, name: str, shift: int) -> Result:
         )
         node.start()
         deadline = time.monotonic() + 6
-        asking = node.asking()
+        client = node.decision_client()
         while time.monotonic() < deadline:
-            reason = asking.reason(living)
+            reason = client.reason(living)
             said[f"{which}: {reason}"] = said.get(f"{which}: {reason}", 0) + 1
             time.sleep(0.05)
         node.stop()

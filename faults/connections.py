@@ -41,10 +41,11 @@ class _Fault:
 def connections(lab: Lab) -> Iterator[Result]:
     """Three nodes with a MAX_STALENESS of 3 s: one reaches PostgreSQL directly, one through a
     proxy, one through pgbouncer in transaction mode, where NOTIFY never arrives. One fault
-    follows the other, each with a deactivation through the first node: no fault; the server ends
-    the followers' connections; the proxy closes its connections; the proxy holds everything back
-    for longer than MAX_STALENESS; the proxy forgets its connections without closing them;
-    PostgreSQL is frozen (SIGSTOP) right after the 200. All nodes are asked all the while.
+    follows the other, each with a deactivation through the first node: no fault; the server
+    ends the followers' connections; the proxy closes its connections; the proxy holds
+    everything back for longer than MAX_STALENESS; the proxy forgets its connections without
+    closing them; PostgreSQL is frozen (SIGSTOP) right after the 200. All nodes are polled
+    throughout.
 
     Passes when no node says "allowed" later than promised after the 200: 1 s where it can still
     reach PostgreSQL, else MAX_STALENESS; when an active token is never refused (503 `stale`
@@ -111,7 +112,7 @@ def _tried(lab: Lab, fault: _Fault, token: str, nodes: list[Node], watches: list
     for watch in watches:
         watch.asked[fault.name] = token
     time.sleep(0.3)
-    rest = nodes[0].rest()
+    rest = nodes[0].rest_client()
     if fault.first:
         fault.begin()
     status = rest.deactivate(token[:21])

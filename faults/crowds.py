@@ -25,10 +25,10 @@ _PACE = 0.005
 
 @experiment(8, "crowds", "Slow connections, and sign-ins at once")
 def crowds(lab: Lab) -> Iterator[Result]:
-    """One node with two main workers and one verify worker. A process opens 1,000 connections each
-    to the main port and to the verify port that send a byte every two seconds. Then 500 people
-    sign in at once with a password that takes Argon2id at full cost. Before and meanwhile the
-    verify port is asked at a steady pace, half of the time on new connections.
+    """One node with two main workers and one verify worker. A process opens 1,000 connections
+    each to the main port and to the verify port that send a byte every two seconds. Then 500
+    people sign in at once with a password that takes Argon2id at full cost. Before and during
+    that, the verify port is polled at a steady rate, half of the time on new connections.
 
     Passes when the p99 of an answer at the verify port is at most 4 times the p99 before, and
     no question is refused wrongly or stays without an answer.
@@ -54,7 +54,7 @@ def crowds(lab: Lab) -> Iterator[Result]:
         before = _Steady(node, texts, lab.number(10, 1))
         crowd = subprocess.Popen(
             # Clients are on other machines in production: give them the lowest priority here.
-            ["nice", "-n", "19", sys.executable, "-m", "faults.crowd"],
+            ["nice", "-n", "19", sys.executable, "-m", "faults.load_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -135,21 +135,21 @@ class _Steady:
     ) -> None:
         self.times: list[float] = []
         self.wrong: Counter[str] = Counter()
-        asking = node.asking()
+        client = node.decision_client()
         end = time.monotonic() + seconds
         number = 0
         while time.monotonic() < end or (also is not None and also.is_alive()):
             number += 1
             if number % 2:
                 # A new connection for every other request, as from a gateway that just started.
-                asking.close()
+                client.close()
             started = time.perf_counter()
-            reason = asking.reason(texts[number % len(texts)])
+            reason = client.reason(texts[number % len(texts)])
             self.times.append(time.perf_counter() - started)
             if reason != ALLOWED:
                 self.wrong[reason] += 1
             time.sleep(_PACE)
-        asking.close()
+        client.close()
 
     @property
     def p99(self) -> float:

@@ -196,7 +196,11 @@ class _Oracle:
         watchers: list[Watcher],
         stop: threading.Event,
     ) -> None:
-        rest, asking, main = node.rest(), node.asking(), node.asking(main=True)
+        rest, client, main = (
+            node.rest_client(),
+            node.decision_client(),
+            node.decision_client(main=True),
+        )
         while not stop.is_set():
             try:
                 text = waiting.get_nowait()
@@ -211,7 +215,7 @@ class _Oracle:
                 self.refused_requests[status] += 1
                 continue
             ended.answered = boot_ns()
-            self.same_node[asking.reason(text)] += 1
+            self.same_node[client.reason(text)] += 1
             if len(self.ended) % 10 == 0:
                 reason = main.reason(text)
                 if reason != REFUSED:
@@ -219,17 +223,17 @@ class _Oracle:
 
     def _change(self, node: Node, stop: threading.Event) -> None:
         """Create tokens and remove permissions; the same node applies both at once."""
-        rest, asking = node.rest(), node.asking()
+        rest, client = node.rest_client(), node.decision_client()
         while not stop.wait(0.3):
             made = rest.create("created meanwhile", permissions=["charges:get", "charges:create"])
             if made is None:
                 self.wrong["a token that couldn't be created"] += 1
                 continue
-            reason = asking.reason(made["token"])
+            reason = client.reason(made["token"])
             if reason != ALLOWED:
                 self.wrong[f"a token just created: {reason}"] += 1
             if rest.permit(made["id"], "charges:create") == 200:
-                reason = asking.reason(made["token"])
+                reason = client.reason(made["token"])
                 if reason != "permission_missing":
                     self.wrong[f"a permission just removed: {reason}"] += 1
             self.changes += 2

@@ -25,10 +25,10 @@ _UNDECIDED = ("stale", "unavailable")
 @experiment(6, "disk", "Disk full, and read-only")
 def disk(lab: Lab) -> Iterator[Result]:
     """Data directories on a small file system in memory, filled to the last byte. First under
-    SQLite, the registry itself, while clients ask for changes; then it is made read-only while the
-    node is down. Then under one of two nodes' copies, while clients create thousands of tokens
-    through the other node and deactivate one. All the while both nodes are asked about an active
-    token, one that was deactivated before, and that one.
+    SQLite, the registry itself, while clients ask for changes; then it is made read-only while
+    the node is down. Then under one of two nodes' copies, while clients create thousands of
+    tokens through the other node and deactivate one. Both nodes are polled throughout about an
+    active token, one that was deactivated before, and that one.
 
     Passes when on SQLite changes are refused with 503 while decisions go on, and a start with one
     clear line; when a copy that can't be written never says "allowed" later than MAX_STALENESS
@@ -55,7 +55,7 @@ def _under_sqlite(lab: Lab) -> Iterator[Result]:
         with installation.nodes(1, GATEPASS_WORKERS="1") as (node,):
             lab.say("disk: full under SQLite")
             living, ended, late = installation.tokens(3)
-            rest = node.rest()
+            rest = node.rest_client()
             assert rest.deactivate(ended[:21]) == 200
             with _watching(node, living, ended, late) as watch:
                 filling = _fill(directory)
@@ -95,7 +95,7 @@ def _started_read_only(node: Node, directory: Path) -> Iterator[Result]:
     node.start()
     assert node.process is not None
     code = node.process.wait(30)
-    said = node.log.read_text().splitlines()[-1]
+    last_line = node.log.read_text().splitlines()[-1]
     _remount(directory, "rw")
     node.start()
     node.wait_ready()
@@ -103,8 +103,8 @@ def _started_read_only(node: Node, directory: Path) -> Iterator[Result]:
         "SQLite, read-only: the start fails with one line",
         f"exit {code}",
         "exit 1",
-        code == 1 and said.startswith("gatepass: "),
-        f"“{said.replace(str(directory), '…')}”; it starts once that is fixed",
+        code == 1 and last_line.startswith("gatepass: "),
+        f"“{last_line.replace(str(directory), '…')}”; it starts once that is fixed",
     )
 
 
@@ -117,7 +117,7 @@ def _under_a_copy(lab: Lab) -> Iterator[Result]:
         with installation.nodes(2, own, **settings) as nodes:
             lab.say("disk: full under a copy")
             living, ended, late = installation.tokens(3)
-            rest = nodes[0].rest()
+            rest = nodes[0].rest_client()
             assert rest.deactivate(ended[:21]) == 200
             time.sleep(1.5)
             with _watching(nodes[1], living, ended, late) as watch:
@@ -127,7 +127,7 @@ def _under_a_copy(lab: Lab) -> Iterator[Result]:
                 assert rest.deactivate(late[:21]) == 200
                 ended_late = boot_ns()
                 time.sleep(_STALENESS + 4)
-                said_last = watch.answers[-1].reason
+                last_reason = watch.answers[-1].reason
                 filling.unlink()
                 took = _until(lambda: nodes[1].ready(nodes[1].verify_port))
                 time.sleep(1.5)
@@ -142,7 +142,7 @@ def _under_a_copy(lab: Lab) -> Iterator[Result]:
             f"{allowed * 1000:.0f} ms",
             f"≤ {_STALENESS} s",
             allowed <= _STALENESS,
-            f"its last answer was {said_last}",
+            f"its last answer was {last_reason}",
         )
         yield Finding(
             "a copy, full: wrong decisions",
@@ -203,10 +203,10 @@ def _fill(directory: Path) -> Path:
     return path
 
 
-def _until(so: Callable[[], bool]) -> float:
-    """Seconds until *so* returns true; -1 after 30 s."""
+def _until(condition: Callable[[], bool]) -> float:
+    """Seconds until *condition* returns true; -1 after 30 s."""
     started = time.monotonic()
-    while not so():
+    while not condition():
         if time.monotonic() > started + _RECOVERY_SECONDS:
             return -1.0
         time.sleep(0.05)

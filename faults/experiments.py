@@ -16,7 +16,7 @@ class Finding:
     Attributes:
         what: one line for the table.
         measured: words, or a number with its unit.
-        bar: what is promised; empty if the number is only reported.
+        bar: the promised value; empty if the number is only reported.
         met: whether the promise was met; None if the number is only reported.
         detail: more about it, for the notes.
     """

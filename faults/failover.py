@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from faults.asking import Rest
+from faults.clients import RestClient
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, everything, now
 from faults.kill import registry_rows
@@ -57,7 +57,7 @@ def _failed_over(
         for text in texts:
             waiting.put(text)
         clients = [
-            threading.Thread(target=_deactivate, args=(node.rest(), waiting, done))
+            threading.Thread(target=_deactivate, args=(node.rest_client(), waiting, done))
             for node in nodes
             for _ in range(2)
         ]
@@ -82,14 +82,14 @@ def _failed_over(
         time.sleep(1.5)
         status = {
             token["id"]: token["status"]
-            for token in everything(nodes[0].rest(), "/v1/access-tokens")
+            for token in everything(nodes[0].rest_client(), "/v1/access-tokens")
         }
         lost = [text for text in before if status[text[:21]] != "deactivated"]
-        odd = [
+        wrong = [
             (node.name, reason)
-            for node, asking in [(node, node.asking()) for node in nodes]
+            for node, client in [(node, node.decision_client()) for node in nodes]
             for text in texts
-            if (reason := asking.reason(text))
+            if (reason := client.reason(text))
             != (REFUSED if status[text[:21]] == "deactivated" else ALLOWED)
         ]
         reported = _reported(installation)
@@ -125,10 +125,10 @@ def _failed_over(
     )
     yield Finding(
         f"{kind}: copies equal to the registry; answers that contradict it",
-        f"{len(same)} of {len(nodes)}, {len(odd)} answers",
+        f"{len(same)} of {len(nodes)}, {len(wrong)} answers",
         "all, 0",
-        len(same) == len(nodes) and not odd,
-        ", ".join(sorted({f"{name} {reason}" for name, reason in odd})),
+        len(same) == len(nodes) and not wrong,
+        ", ".join(sorted({f"{name} {reason}" for name, reason in wrong})),
     )
 
 
@@ -138,7 +138,7 @@ class _Done:
     acknowledged: dict[str, float] = field(default_factory=dict)
 
 
-def _deactivate(rest: Rest, waiting: "queue.SimpleQueue[str]", done: _Done) -> None:
+def _deactivate(rest: RestClient, waiting: "queue.SimpleQueue[str]", done: _Done) -> None:
     deadline = time.monotonic() + _LONGEST_SECONDS
     while time.monotonic() < deadline:
         try:

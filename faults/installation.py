@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import insert, select
 
-from faults.asking import Asking, Rest
+from faults.clients import DecisionClient, RestClient
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, make
 from gatepass.registry.actor import Actor
@@ -243,13 +243,13 @@ class Node(ServedNode):
             found += fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port
         return found
 
-    def asking(self, *, main: bool = False) -> Asking:
+    def decision_client(self, *, main: bool = False) -> DecisionClient:
         """A connection to its verify port, or its main port, for decisions."""
-        return Asking(self.port if main else self.verify_port, self.installation.key)
+        return DecisionClient(self.port if main else self.verify_port, self.installation.key)
 
-    def rest(self) -> Rest:
+    def rest_client(self) -> RestClient:
         """A signed-in connection to its REST API."""
-        return Rest(self.port, self.installation.login)
+        return RestClient(self.port, self.installation.login)
 
     def follower_asked_ns(self, shared: SharedMap) -> int:
         """When its follower last polled the primary, by the boot clock; 0 without a lease."""
@@ -262,7 +262,7 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def everything(rest: Rest, path: str) -> list[dict[str, Any]]:
+def everything(rest: RestClient, path: str) -> list[dict[str, Any]]:
     """All items of a list of the REST API, fetched page by page."""
     items: list[dict[str, Any]] = []
     cursor = ""

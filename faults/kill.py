@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.answers import boot_ns
-from faults.asking import NOTHING
+from faults.clients import NOTHING
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node, everything
 from faults.watching import ALLOWED, REFUSED
@@ -79,7 +79,7 @@ def _on(lab: Lab, installation: Installation, nodes: int) -> Iterator[Result]:
         # Wait until every copy has the last acknowledged change.
         time.sleep(1.0)
         answered = [_answers(node, acknowledged) for node in running]
-        rest = running[0].rest()
+        rest = running[0].rest_client()
         listed = everything(rest, "/v1/access-tokens")
         events = everything(rest, "/v1/audit-events")
     yield from _recoveries(engine, killers)
@@ -101,7 +101,7 @@ class _Acknowledged:
 
 
 def _change(node: Node, acknowledged: _Acknowledged, stop: threading.Event, number: int) -> None:
-    rest = node.rest()
+    rest = node.rest_client()
     count = 0
     while not stop.wait(_PAUSE):
         count += 1
@@ -120,7 +120,7 @@ def _change(node: Node, acknowledged: _Acknowledged, stop: threading.Event, numb
 
 def _ask(node: Node, acknowledged: _Acknowledged, stop: threading.Event, number: int) -> None:
     """Poll tokens whose state every copy must have."""
-    asking = node.asking()
+    client = node.decision_client()
     chosen = random.Random(number)
     while not stop.wait(_PAUSE / 5):
         asked = boot_ns()
@@ -130,7 +130,7 @@ def _ask(node: Node, acknowledged: _Acknowledged, stop: threading.Event, number:
         token = chosen.choice(ids)
         maker, content, made = acknowledged.made[token]
         ender, ended = acknowledged.ended.get(token, ("", 0))
-        reason = asking.reason(content)
+        reason = client.reason(content)
         acknowledged.answers += 1
         if ended and (ender == node.name or asked > ended + _LATE_NS):
             if reason == ALLOWED:
@@ -264,9 +264,9 @@ def _recoveries(engine: str, killers: list[_Killer]) -> Iterator[Result]:
 
 
 def _answers(node: Node, acknowledged: _Acknowledged) -> dict[str, str]:
-    asking = node.asking()
+    client = node.decision_client()
     return {
-        token: asking.reason(content) for token, (_, content, _) in list(acknowledged.made.items())
+        token: client.reason(content) for token, (_, content, _) in list(acknowledged.made.items())
     }
 
 
@@ -296,13 +296,13 @@ def _judged(
     # A change that wasn't acknowledged took effect entirely or not at all.
     expected = Counter(status.keys())
     expected_ends = Counter(token for token, state in status.items() if state == "deactivated")
-    odd = len((created - expected) + (expected - created))
-    odd += len((ends - expected_ends) + (expected_ends - ends))
+    unmatched = len((created - expected) + (expected - created))
+    unmatched += len((ends - expected_ends) + (expected_ends - ends))
     yield Finding(
         f"{engine}: changes without exactly one audit event",
-        f"{odd} of {len(status) + len(expected_ends):,}",
+        f"{unmatched} of {len(status) + len(expected_ends):,}",
         "0",
-        not odd,
+        not unmatched,
     )
     wrong = acknowledged.wrong.copy()
     for answers in answered:

@@ -21,7 +21,7 @@ _REFUSED = "token_deactivated"
 @experiment(3, "outage", "PostgreSQL stopped for longer than MAX_STALENESS")
 def outage(lab: Lab) -> Iterator[Result]:
     """Two nodes with a MAX_STALENESS of 3 s. PostgreSQL is stopped for longer than that, and
-    comes back with a deactivation that no node has seen. All the while every node is asked about
+    comes back with a deactivation that no node has seen. Every node is polled throughout about
     an active token, one that was deactivated before, and that one.
 
     Passes when every answer is right until MAX_STALENESS after the last heartbeat, every answer
@@ -33,7 +33,7 @@ def outage(lab: Lab) -> Iterator[Result]:
         with installation.nodes(
             lab.number(2, 1), GATEPASS_MAX_STALENESS=str(_STALENESS), GATEPASS_WORKERS="1"
         ) as nodes:
-            if nodes[0].rest().deactivate(ended[:21]) != 200:
+            if nodes[0].rest_client().deactivate(ended[:21]) != 200:
                 raise RuntimeError("the deactivation failed")
             time.sleep(1.5)
             asked = {_LIVES: living, _ENDED: ended, _LATE: late}

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faults.asking import NOTHING, Asking
+from faults.clients import NOTHING, DecisionClient
 
 ALLOWED, REFUSED = "allowed", "token_deactivated"
 #: Seconds between two polls, so that the verifier also has time for other requests.
@@ -166,7 +166,7 @@ class _Watching:
 
 def _reason_of(chosen: dict[str, Any]) -> Callable[[str], str]:
     if "port" in chosen:
-        return Asking(chosen["port"], chosen["key"]).reason
+        return DecisionClient(chosen["port"], chosen["key"]).reason
     from gatepass.core.errors import Unavailable
     from gatepass.verify.verifier import Verifier
 

@@ -1,5 +1,6 @@
-"""Which variables are settings: misspelt ones are told, Kubernetes's are not, secrets may lie in
-files."""
+"""Environment variables: unknown ones are reported, Kubernetes's are ignored, secrets may be in
+files.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ def warnings(**environ: str) -> list[str]:
 
 
 def of_service(name: str, ports: list[tuple[str, int, str]], ip: str) -> Iterator[tuple[str, str]]:
-    """What Kubernetes puts into every container of the namespace for one Service."""
+    """The variables that Kubernetes sets in every container for one Service."""
     upper = name.upper().replace("-", "_")
     yield f"{upper}_SERVICE_HOST", ip
     yield f"{upper}_SERVICE_PORT", str(ports[0][1])
@@ -44,8 +45,8 @@ def of_service(name: str, ports: list[tuple[str, int, str]], ip: str) -> Iterato
 @pytest.mark.parametrize(
     "ports", [[("", 8787, "TCP")], PORTS, [("dns-tcp", 53, "UDP"), ("dns-udp", 53, "SCTP")]]
 )
-def test_the_services_of_a_cluster_are_no_settings(ports: list[tuple[str, int, str]]) -> None:
-    """A Service named like us neither stops the start nor is warned of, nor sets anything."""
+def test_variables_of_kubernetes_services_are_ignored(ports: list[tuple[str, int, str]]) -> None:
+    """A Service with our name causes no error, no warning and no setting."""
     environ = {"GATEPASS_DATA_DIR": "/data"}
     plain = Settings.read(environ)
     for name in ("gatepass", "gatepass-verify", "gatepass-database", "gatepass-2"):
@@ -56,8 +57,8 @@ def test_the_services_of_a_cluster_are_no_settings(ports: list[tuple[str, int, s
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "udp", "sctp"])
-def test_an_address_of_a_service_is_no_port(scheme: str) -> None:
-    """Any …PORT, the ones that nobody knows yet among them."""
+def test_a_services_address_in_a_port_variable_is_ignored(scheme: str) -> None:
+    """In any variable that ends in PORT."""
     address = f"{scheme}://10.0.0.1:80"
     environ = {f"GATEPASS_{name}": address for name in ("PORT", "VERIFY_PORT", "X_Y_PORT")}
     settings = Settings.read(environ)
@@ -67,7 +68,7 @@ def test_an_address_of_a_service_is_no_port(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["http://10.0.0.1:80", "tcp:10.0.0.1", "TCP://10.0.0.1:80", "tcp"])
-def test_anything_else_that_is_no_port_stops_the_start(text: str) -> None:
+def test_other_invalid_ports_stop_the_start(text: str) -> None:
     with pytest.raises(Misconfigured, match=r"^GATEPASS_PORT: "):
         Settings.read({"GATEPASS_PORT": text})
 
@@ -85,23 +86,23 @@ def test_anything_else_that_is_no_port_stops_the_start(text: str) -> None:
         ("GATEPASS_WORKER", "GATEPASS_WORKERS"),
         ("GATEPASS_CATALOG", "GATEPASS_CATALOGUE"),
         ("GATEPASS_port", "GATEPASS_PORT"),
-        # Not Kubernetes's, by one character each.
+        # Each differs from Kubernetes's by one character.
         ("GATEPASS_SERVICE_PORTS", None),
         ("GATEPASS_PORT_80_HTTP", None),
         ("GATEPASS_PORT_HTTP_TCP", None),
         ("GATEPASS_PORT_80_TCPX", None),
         ("GATEPASS_SERVICE_HOSTS", None),
-        # Nothing near: still told, and never an error.
+        # Nothing similar: reported without a suggestion.
         ("GATEPASS_", None),
         ("GATEPASS_" + "Q" * 100_000, None),
         ("GATEPASS_\x1b[31m\n", None),
         ("GATEPASS_\udcff", None),
     ],
 )
-def test_a_variable_that_is_no_setting_is_told_with_the_nearest(
+def test_an_unknown_variable_is_reported_with_the_nearest_setting(
     name: str, nearest: str | None
 ) -> None:
-    """One line each, by name alone: its value may be a secret."""
+    """One line each, without the value, which may be a secret."""
     [line] = warnings(**{name: SECRET, "GATEPASS_PORT": "80", "PATH": "/bin"})
     assert SECRET not in line
     assert line.isprintable()
@@ -111,22 +112,22 @@ def test_a_variable_that_is_no_setting_is_told_with_the_nearest(
         assert line == f"there is no setting {name}: the nearest is {nearest}"
 
 
-def test_what_is_set_and_what_is_not_ours_is_not_told() -> None:
+def test_known_settings_and_unrelated_variables_are_not_reported() -> None:
     known = {f"GATEPASS_{name}": "x" for name in Settings.names()}
     files = {f"GATEPASS_{name}_FILE": "x" for name in ("DATABASE_URL", "SMTP_URL")}
     assert warnings(**known, **files, PORT="1", gatepass_prot="2", GATEPASS="3") == []
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text()))
-def test_whatever_stands_in_the_environment_is_a_line_or_nothing(environ: dict[str, str]) -> None:
+def test_any_environment_is_reported_in_lines(environ: dict[str, str]) -> None:
     for line in warnings(**{"GATEPASS_" + name: text for name, text in environ.items()}):
         assert line.isprintable()
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 @pytest.mark.parametrize(("name", "text"), [("DATABASE_URL", DATABASE), ("SMTP_URL", SMTP)])
-def test_a_secret_may_lie_in_a_file(tmp_path: Path, name: str, text: str, end: str) -> None:
-    """As Docker and Kubernetes mount them. One newline at its end is no part of it."""
+def test_a_secret_may_be_in_a_file(tmp_path: Path, name: str, text: str, end: str) -> None:
+    """As Docker and Kubernetes mount them; one final newline is removed."""
     file = tmp_path / "secret"
     file.write_bytes((text + end).encode())
     by_file = Settings.read({f"GATEPASS_{name}_FILE": str(file), "GATEPASS_DATA_DIR": "/data"})
@@ -152,8 +153,8 @@ BAD_FILES = {
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "SMTP_URL"])
 @pytest.mark.parametrize("what", BAD_FILES)
-def test_a_file_that_cant_be_used_stops_the_start(tmp_path: Path, name: str, what: str) -> None:
-    """With one line that names the setting, and nothing of what is in the file."""
+def test_an_unusable_file_stops_the_start(tmp_path: Path, name: str, what: str) -> None:
+    """One line names the setting, without the file's content."""
     file = tmp_path / "secret"
     content = BAD_FILES[what]
     if content is not None:
@@ -164,8 +165,8 @@ def test_a_file_that_cant_be_used_stops_the_start(tmp_path: Path, name: str, wha
 
 
 @pytest.mark.parametrize("path", [DATABASE, "/", "/proc/self/mem", "a\0b", "/dev/null"])
-def test_what_is_no_file_is_not_repeated(path: str) -> None:
-    """Somebody puts the secret itself where the file's name belongs."""
+def test_a_path_that_is_not_a_file_is_not_printed(path: str) -> None:
+    """It may be the secret itself."""
     message = refused({"GATEPASS_DATABASE_URL_FILE": path}, "GATEPASS_DATABASE_URL_FILE: ")
     assert SECRET not in message
     assert path == "/" or path not in message
@@ -173,7 +174,7 @@ def test_what_is_no_file_is_not_repeated(path: str) -> None:
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "SMTP_URL"])
 def test_a_setting_and_its_file_together_stop_the_start(tmp_path: Path, name: str) -> None:
-    """Nobody can tell which is meant. One that is empty isn't set."""
+    """An empty one counts as unset."""
     file = tmp_path / "secret"
     text = {"DATABASE_URL": DATABASE, "SMTP_URL": SMTP}[name]
     file.write_text(text)
@@ -187,7 +188,7 @@ def test_a_setting_and_its_file_together_stop_the_start(tmp_path: Path, name: st
 
 
 def test_other_settings_have_no_file(tmp_path: Path) -> None:
-    """The variable is told as one that is no setting."""
+    """The variable is reported as unknown."""
     assert warnings(GATEPASS_PORT_FILE="/x") == [
         "there is no setting GATEPASS_PORT_FILE: the nearest is GATEPASS_PORT"
     ]

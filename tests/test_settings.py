@@ -1,4 +1,4 @@
-"""Settings are read once, strictly, and say by name what is wrong with them."""
+"""Settings: parsed once and strictly; errors name the setting."""
 
 import os
 from pathlib import Path
@@ -47,7 +47,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def test_every_setting_has_its_default() -> None:
-    """As the documentation's table says; and there is none beside these."""
+    """As in the table of docs/reference/settings.md, which is complete."""
     settings = read()
     assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
     assert set(Settings.__dataclass_fields__) == set(DEFAULTS)
@@ -55,12 +55,12 @@ def test_every_setting_has_its_default() -> None:
 
 @pytest.mark.parametrize("name", [name.upper() for name in DEFAULTS if name != "data_dir"])
 def test_an_empty_value_is_the_default(name: str) -> None:
-    """``GATEPASS_X=`` is how shells and unit files say "not set"."""
+    """Shells and unit files write ``GATEPASS_X=`` for "not set"."""
     assert read(**{name: ""}) == read()
 
 
-def test_other_variables_are_not_ours() -> None:
-    """Neither without the prefix nor in lower case."""
+def test_other_variables_are_ignored() -> None:
+    """Without the prefix, or in lower case."""
     environ = {"GATEPASS_DATA_DIR": "/data", "PORT": "1", "gatepass_port": "2", "GATEPASS": "3"}
     assert Settings.read(environ) == read()
 
@@ -72,7 +72,7 @@ def test_the_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> 
     assert Settings.read().port == 4711
 
 
-def test_without_a_data_directory_it_is_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_data_directory_is_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's, named after the product."""
     monkeypatch.setenv("XDG_DATA_HOME", "/home/someone/.data")
     settings = Settings.read({})
@@ -131,8 +131,8 @@ GOOD: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "text", "value"), GOOD)
-def test_a_good_value_is_read(name: str, text: str, value: Any) -> None:
-    """Alone, and nothing else changes with it but what lies in the data directory."""
+def test_a_valid_value_is_read(name: str, text: str, value: Any) -> None:
+    """It changes nothing else, except for files in the data directory."""
     settings = read(**{name: text})
     assert getattr(settings, name.lower()) == value
     if name != "DATA_DIR":
@@ -161,7 +161,7 @@ BAD: dict[str, list[str]] = {
         f"postgresql://u:{SECRET}@h/db\n",
         f"postgresql://u:{SECRET}@h/\udcff",
         f'"postgresql://u:{SECRET}@h/db"',
-        # By a slash that isn't escaped, the host would be "u".
+        # With an unescaped slash the host would be "u".
         f"postgresql://u:12/{SECRET}@h/db",
         'sqlite:///x.db"',
         "sqlite:///x.db ",
@@ -255,16 +255,20 @@ BAD: dict[str, list[str]] = {
         f"smtp://u:{SECRET}\n@h:25",
         f"smtp://u:{SECRET} @h:25",
         f'"smtp://u:{SECRET}@h:25"',
-        # By a character that isn't escaped, the host would be "u", and its port 12.
+        # With an unescaped character the host would be "u", and its port 12.
         f"smtp://u:12#{SECRET}@h:25",
         f"smtp://u:12?{SECRET}@h:25",
         f"smtp://u:12/{SECRET}@h:25",
         f"smtp://u:{SECRET}@h:25/path",
-        # No UTF-8, and so no password that could be typed anywhere; and characters that end it.
+        # Invalid UTF-8, and characters that end a password.
         f"smtp://u:{SECRET}%E4@h:25",
         f"smtp://u:{SECRET}%00@h:25",
         f"smtp://u:{SECRET}%0D%0A@h:25",
         f"smtp://u:{SECRET}\udcff@h:25",
+        # A server refuses either half alone.
+        f"smtp://:{SECRET}@h:25",
+        "smtp://u@h:25",
+        "smtps://u:@h",
     ],
     "LOGIN_LIFETIME": ["3153600001", *WHOLE],
     "INVITATION_LIFETIME": ["3153600001", *WHOLE],
@@ -275,8 +279,8 @@ BAD: dict[str, list[str]] = {
 @pytest.mark.parametrize(
     ("name", "text"), [(name, text) for name, texts in BAD.items() for text in texts]
 )
-def test_a_bad_value_stops_the_start_with_one_line_that_names_it(name: str, text: str) -> None:
-    """And never repeats a password, whatever is wrong around it."""
+def test_an_invalid_value_stops_the_start_with_one_line(name: str, text: str) -> None:
+    """It names the setting, and never a password."""
     with pytest.raises(Misconfigured) as refused:
         read(**{name: text})
     message = refused.value.message
@@ -287,15 +291,33 @@ def test_a_bad_value_stops_the_start_with_one_line_that_names_it(name: str, text
     assert SECRET not in str(refused.value.__cause__)
 
 
+@pytest.mark.parametrize(
+    ("environ", "in_vain"),
+    [
+        ({}, []),
+        ({"VERIFY_WORKERS": "2"}, [("GATEPASS_VERIFY_WORKERS", "GATEPASS_VERIFY_PORT")]),
+        ({"VERIFY_WORKERS": "2", "VERIFY_PORT": "8788"}, []),
+        ({"VERIFY_WORKERS": "", "VERIFY_PORT": ""}, []),
+        ({"MAIL_FROM": "keys@example.com"}, [("GATEPASS_MAIL_FROM", "GATEPASS_SMTP_URL")]),
+        ({"MAIL_FROM": "keys@example.com", "SMTP_URL": "smtp://relay"}, []),
+    ],
+)
+def test_a_setting_in_vain_is_named(
+    environ: dict[str, str], in_vain: list[tuple[str, str]]
+) -> None:
+    named = {PREFIX + name: value for name, value in environ.items()}
+    assert list(Settings.without_effect(named)) == in_vain
+
+
 @pytest.mark.parametrize("path", ["/data?mode=ro", "/a%20b", "/p%41q", "/ä b#c"])
-def test_a_data_directory_is_the_one_that_was_named(path: str) -> None:
-    """Database and grant file, and what lies beside it, are in one place, whatever its name."""
+def test_any_name_of_a_data_directory_is_used_unchanged(path: str) -> None:
+    """Database, grant file and the files beside them are in one place."""
     settings = read(DATA_DIR=path)
     assert settings.grant_path == Path(path, "gatepass.db")
     assert Database(settings.database_url).path == settings.grant_path
 
 
-def test_bytes_that_are_no_text_are_no_directory() -> None:
+def test_a_directory_that_is_not_text_is_refused() -> None:
     with pytest.raises(
         Misconfigured, match="GATEPASS_DATA_DIR: must be a path of printable characters"
     ):
@@ -303,7 +325,7 @@ def test_bytes_that_are_no_text_are_no_directory() -> None:
 
 
 @pytest.mark.parametrize("port", ["notaport", "54 32", "٥", "123456"])
-def test_a_port_of_postgresql_is_a_number(port: str) -> None:
+def test_a_port_of_postgresql_must_be_a_number(port: str) -> None:
     for hosts in (f"h:{port}", f"u:p@h:{port}", f"a:1,b:{port}", f"[::1]:{port},b"):
         with pytest.raises(Misconfigured, match="DATABASE_URL: a port must be a whole number"):
             read(DATABASE_URL=f"postgresql://{hosts}/x?connect_timeout=1")
@@ -312,7 +334,7 @@ def test_a_port_of_postgresql_is_a_number(port: str) -> None:
 
 
 def test_passwords_stay_out_of_the_repr() -> None:
-    """What is printed, logged or shown by a debugger names neither of them."""
+    """So neither logs nor debuggers show them."""
     settings = read(
         DATABASE_URL=f"postgresql://u:{SECRET}@h/db", SMTP_URL=f"smtp://u:{SECRET}@h:25"
     )
@@ -321,10 +343,10 @@ def test_passwords_stay_out_of_the_repr() -> None:
 
 
 @pytest.mark.parametrize("where", ["one", "other"])
-def test_a_relative_database_lies_in_the_data_directory(
+def test_a_relative_database_is_in_the_data_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """Wherever it is started from: ``init`` and ``serve`` mean the same file."""
+    """Wherever ``init`` and ``serve`` are started."""
     (tmp_path / where).mkdir()
     monkeypatch.chdir(tmp_path / where)
     settings = read(DATABASE_URL="sqlite:///sub/x.db", DATA_DIR=str(tmp_path))
@@ -335,12 +357,12 @@ def test_a_relative_database_lies_in_the_data_directory(
 def test_a_relative_data_directory_is_made_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once, by the first process that reads it: the workers get the absolute path."""
+    """By the first process that reads it, so that workers get the absolute path."""
     monkeypatch.chdir(tmp_path)
     assert read(DATA_DIR="data").data_dir == tmp_path / "data"
 
 
-def test_home_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unit files and containers don't expand it."""
     monkeypatch.setenv("HOME", "/home/someone")
     assert read(DATA_DIR="~/data").data_dir == Path("/home/someone/data")
@@ -351,7 +373,7 @@ def test_home_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
         read(DATA_DIR="~nobodyhere/data")
 
 
-def test_what_follows_from_settings() -> None:
+def test_derived_settings() -> None:
     """Https, the engine, the grant file."""
     assert read(PUBLIC_URL="https://a.example").is_https
     assert not read(PUBLIC_URL="http://a.example").is_https
@@ -372,10 +394,8 @@ def test_what_follows_from_settings() -> None:
         ({"HOST": "0.0.0.0", "PUBLIC_URL": "https://gate.example.com"}, True),
     ],
 )
-def test_a_public_url_that_nobody_chose_fits_where_it_listens_or_not(
-    environ: dict[str, str], fits: bool
-) -> None:
-    """Where it doesn't, links in mail lead nowhere: ``serve`` says so."""
+def test_a_default_public_url_is_reachable_or_reported(environ: dict[str, str], fits: bool) -> None:
+    """If it isn't, links in mail lead nowhere, and ``serve`` warns."""
     assert read(**environ).public_url_fits is fits
 
 
@@ -388,15 +408,15 @@ def test_a_public_url_that_nobody_chose_fits_where_it_listens_or_not(
         },
     )
 )
-def test_settings_read_back_from_their_environment(environ: dict[str, str]) -> None:
-    """How worker processes get them: nothing is lost, and no default comes back in."""
+def test_settings_round_trip_through_the_environment(environ: dict[str, str]) -> None:
+    """Workers get them that way; no default replaces a value."""
     settings = read(**environ)
     assert Settings.read(settings.to_environ()) == settings
 
 
 @given(st.sampled_from(sorted(BAD)), st.text(min_size=1))
-def test_any_text_is_read_or_refused_by_name(name: str, text: str) -> None:
-    """Nothing else is ever raised, and what was read can be read back."""
+def test_any_text_is_read_or_refused_with_the_settings_name(name: str, text: str) -> None:
+    """Values that were read can be read back."""
     message = None
     try:
         settings = read(**{name: text})
@@ -416,7 +436,7 @@ def test_any_text_is_read_or_refused_by_name(name: str, text: str) -> None:
         ("http://[::1]:8787", "gatepass@[IPv6:::1]"),
     ],
 )
-def test_mail_comes_from_our_own_host_unless_told_otherwise(public_url: str, address: str) -> None:
+def test_mail_comes_from_the_public_host_by_default(public_url: str, address: str) -> None:
     assert read(PUBLIC_URL=public_url).sender == ("Gatepass", address)
     told = read(PUBLIC_URL=public_url, MAIL_FROM="Keys <keys@example.com>")
     assert told.sender == ("Keys", "keys@example.com")

@@ -7,7 +7,7 @@ the start with one line that names it.
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from email.utils import parseaddr
 from functools import partial
@@ -22,6 +22,8 @@ from gatepass.environment import PREFIX, QUOTES
 
 DEFAULT_PORT = 8787
 DEFAULT_PUBLIC_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
+#: Settings that only have an effect together with another one.
+_ONLY_WITH = {"VERIFY_WORKERS": "VERIFY_PORT", "MAIL_FROM": "SMTP_URL"}
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
 # A host outside ASCII is written with its A-labels (xn--…), as browsers compare origins.
 _ORIGIN = re.compile(
@@ -94,6 +96,19 @@ class Settings:
     def names(cls) -> tuple[str, ...]:
         """The names of all settings, without the prefix."""
         return tuple(one.name.upper() for one in fields(cls))
+
+    @staticmethod
+    def without_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """The variables that are set in vain, each with the one that is missing beside it.
+
+        Raises:
+            Misconfigured: as ``read`` says.
+        """
+        for name, needed in _ONLY_WITH.items():
+            variable, text = environment.find(environ, name)
+            missing, other = environment.find(environ, needed)
+            if text is not None and other is None:
+                yield variable, missing
 
     def with_(self, **changes: Any) -> Self:
         """A copy with *changes*."""
@@ -276,6 +291,8 @@ def _smtp_url(text: str) -> str:
     if not good or re.search(r"[\s\x00-\x1f\x7f]", text) or not user.isprintable():
         # The library's own message isn't repeated either: it quotes the password.
         raise ValueError("must be a URL such as smtp://user:password@host:587")
+    if bool(parts.username) != bool(parts.password):
+        raise ValueError("must have both a user and a password, or neither")
     return text
 
 

@@ -1,4 +1,4 @@
-"""``gatepass allowlist`` while a list is on trial."""
+"""``gatepass allowlist`` during a trial."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 OFFICE = Entry("203.0.113.0/24", "Office")
 
 
-def test_a_trial_is_shown_with_what_follows_it_and_cleared_with_it(
+def test_a_trial_is_shown_with_the_previous_list_and_cleared(
     installed: Callable[..., Any],
 ) -> None:
     start_trial()

@@ -1,4 +1,4 @@
-"""``gatepass demo`` as a person starts it: what it prints works, and it leaves nothing behind."""
+"""``gatepass demo``: what it prints works, and nothing is left behind."""
 
 import json
 import os
@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "gatepass.cli", "demo"]
 
 
 class Started:
-    """A demo that was started with *arguments*; its throwaway directory lies in *temporary*."""
+    """A demo started with *arguments*; its throwaway directory is in *temporary*."""
 
     def __init__(
         self, temporary: Path, *arguments: str, wait: bool = True, **settings: str
@@ -59,10 +59,10 @@ def sign_in(facts: dict[str, Any], password: str) -> int:
     return httpx.post(f"{facts['address']}/v1/authentications", json=said).status_code
 
 
-def test_what_it_prints_works_and_is_thrown_away(tmp_path: Path) -> None:
-    # A real installation's settings around it must not be touched.
+def test_printed_credentials_work_and_the_demo_is_deleted(tmp_path: Path) -> None:
+    # A real installation's settings must be ignored.
     real = {"GATEPASS_DATABASE_URL": "postgresql://real", "GATEPASS_DATA_DIR": "/proc/real"}
-    # Nor does Kubernetes's word for another Service.
+    # So must Kubernetes's variable for a Service.
     real |= {"GATEPASS_PORT": "tcp://10.96.0.17:8787", "GATEPASS_VERIFY_PORT": "tcp://10.96.0.1:1"}
     demo = Started(tmp_path, "--port", "0", "--json", GATEPASS_WORKERS="2", **real)
     facts = demo.facts
@@ -77,7 +77,7 @@ def test_what_it_prints_works_and_is_thrown_away(tmp_path: Path) -> None:
         json={"token": facts["access_token"], "method": "GET", "path": "/demo/v1/charges"},
     )
     assert asked.json()["allowed"] is True
-    # Two workers, one store: what one of them made, every later answer shows.
+    # Two workers share one store.
     made = [
         httpx.post(
             f"{facts['address']}/demo/v1/charges",
@@ -96,7 +96,7 @@ def test_what_it_prints_works_and_is_thrown_away(tmp_path: Path) -> None:
     assert demo.errors.read_text() == ""
 
 
-def test_a_kept_one_is_served_again(tmp_path: Path) -> None:
+def test_a_kept_demo_is_served_again(tmp_path: Path) -> None:
     kept = str(tmp_path / "kept")
     first = Started(tmp_path, "--port", "0", "--json", "--data-dir", kept)
     assert first.stop() == 0
@@ -116,7 +116,7 @@ def test_a_kept_one_is_served_again(tmp_path: Path) -> None:
         assert again.stop() == 0
 
 
-def test_for_people_it_prints_lines_to_copy_from(tmp_path: Path) -> None:
+def test_on_a_terminal_it_prints_lines_to_copy(tmp_path: Path) -> None:
     demo = Started(tmp_path, "--port", "0", wait=False)
     try:
         printed = ""
@@ -140,7 +140,7 @@ def test_for_people_it_prints_lines_to_copy_from(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("gatepass-demo-*"))
 
 
-def test_a_taken_port_is_said_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_before_anything_is_created(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -155,7 +155,7 @@ def test_a_taken_port_is_said_before_anything_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["an installation", "rubbish"])
-def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, content: str) -> None:
+def test_an_unrelated_directory_is_refused(tmp_path: Path, content: str) -> None:
     data = tmp_path / "data"
     if content == "rubbish":
         data.mkdir()
@@ -175,7 +175,7 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, content: st
     assert (data / "gatepass.db").read_bytes() == before
 
 
-def test_stopping_it_while_it_is_being_made_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_interrupting_its_creation_leaves_nothing_behind(tmp_path: Path) -> None:
     demo = Started(tmp_path, "--port", "0", wait=False)
     until(lambda: list(tmp_path.glob("gatepass-demo-*/gatepass.db")))
     assert demo.stop() in (0, 1)

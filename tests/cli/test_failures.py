@@ -1,4 +1,4 @@
-"""Whatever goes wrong: one clear line on stderr, exit code 1, and never a traceback."""
+"""Failures: one line on standard error, exit code 1, and never a traceback."""
 
 import fcntl
 import json
@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "-m", "gatepass.cli"]
 
 
 def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
-    """The command as a process of its own."""
+    """Run the command in its own process."""
     options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60, **options}
     return subprocess.run([*COMMAND, *arguments], **options)
 
@@ -36,8 +36,8 @@ def one_line(said: Any) -> str:
     return line
 
 
-def test_a_clock_that_is_behind_stops_the_server_and_no_command(installed: Any) -> None:
-    """The remedy is a start with --accept-clock, and then the command line has work to do."""
+def test_a_clock_that_is_behind_stops_only_serve(installed: Any) -> None:
+    """The remedy is a start with --accept-clock, and the command line must work meanwhile."""
     with opened() as node:
         node.file.shared.record_time(node.clock.now() + 86_400_000)
     assert "--accept-clock" in one_line(installed("serve"))
@@ -53,7 +53,9 @@ def test_a_clock_that_is_behind_stops_the_server_and_no_command(installed: Any) 
 
 
 @pytest.mark.parametrize("file", ["text", "random"])
-def test_a_database_that_is_none(installed: Any, tmp_path: Path, file: str) -> None:
+def test_a_file_that_is_not_a_database_is_refused(
+    installed: Any, tmp_path: Path, file: str
+) -> None:
     content = b"dear diary\n" * 500 if file == "text" else os.urandom(5_000)
     (tmp_path / "data" / "gatepass.db").write_bytes(content)
     for arguments in (("token", "list"), ("serve",), ("migrate",)):
@@ -62,7 +64,7 @@ def test_a_database_that_is_none(installed: Any, tmp_path: Path, file: str) -> N
         assert "file is not a database" in one_line(said)
 
 
-def test_a_database_that_is_somebody_elses_program_s(installed: Any, tmp_path: Path) -> None:
+def test_another_programs_database_is_refused(installed: Any, tmp_path: Path) -> None:
     path = tmp_path / "data" / "gatepass.db"
     path.unlink()
     with closing(sqlite3.connect(path)) as other:
@@ -79,7 +81,7 @@ def test_a_database_that_is_somebody_elses_program_s(installed: Any, tmp_path: P
     ("version", "what_to_do"),
     [("9999", "newer than this version of Gatepass"), ("0000", "run gatepass migrate")],
 )
-def test_another_schema_stops_everything_but_what_mends_it(
+def test_another_schema_version_stops_every_command_but_migrate(
     installed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, what_to_do: str
 ) -> None:
     monkeypatch.setattr("gatepass.registry.storage.schema.VERSIONS", ("0000", "0001"))
@@ -93,8 +95,8 @@ def test_another_schema_stops_everything_but_what_mends_it(
         assert what_to_do in one_line(said)
 
 
-def test_files_of_another_user_are_left_alone(installed: Any, tmp_path: Path) -> None:
-    """A root shell that made files the service can't write would stop it."""
+def test_another_users_files_are_refused(installed: Any, tmp_path: Path) -> None:
+    """Files created by a root shell would stop the service."""
     if os.geteuid() != 0:
         pytest.fail("this test needs root, to give a file away")
     path = tmp_path / "data" / "gatepass.db"
@@ -105,7 +107,9 @@ def test_files_of_another_user_are_left_alone(installed: Any, tmp_path: Path) ->
         assert "belongs to another user" in one_line(said)
 
 
-def test_a_directory_that_cannot_be_made(gatepass: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_created_is_reported(
+    gatepass: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GATEPASS_DATA_DIR", "/proc/nowhere")
     said = gatepass(
         *("init", "--company", "B", "--email", "b@b.example", "--password-stdin"),
@@ -115,7 +119,7 @@ def test_a_directory_that_cannot_be_made(gatepass: Any, monkeypatch: pytest.Monk
     assert "/proc/nowhere" in one_line(said)
 
 
-def test_a_fault_of_ours_is_one_line_without_what_was_typed(
+def test_an_unexpected_error_is_one_line_without_the_input(
     gatepass: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(**_: object) -> None:
@@ -131,7 +135,7 @@ def test_a_fault_of_ours_is_one_line_without_what_was_typed(
     )
 
 
-def test_an_interrupt_is_no_traceback(gatepass: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_prints_no_traceback(gatepass: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -144,7 +148,7 @@ def test_an_interrupt_is_no_traceback(gatepass: Any, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.processes
-def test_a_reader_that_has_seen_enough(installed: Any) -> None:
+def test_a_closed_pipe_ends_the_output_quietly(installed: Any) -> None:
     read, write = os.pipe()
     os.close(read)
     said = run("verifier", "list", stdout=write, stderr=subprocess.PIPE, capture_output=False)
@@ -153,7 +157,7 @@ def test_a_reader_that_has_seen_enough(installed: Any) -> None:
 
 
 @pytest.mark.processes
-def test_a_full_disk_under_the_output(installed: Any) -> None:
+def test_output_to_a_full_disk_is_reported(installed: Any) -> None:
     with open("/dev/full", "wb") as full:
         said = run(
             "verifier", "list", "--json", stdout=full, stderr=subprocess.PIPE, capture_output=False
@@ -173,7 +177,9 @@ def test_a_full_disk_under_the_output(installed: Any) -> None:
         ("init --company B --email b@b.example --password-stdin <&-", 1),
     ],
 )
-def test_closed_standard_streams(installed: Any, command: str, code: int) -> None:
+def test_closed_standard_streams_cause_no_traceback(
+    installed: Any, command: str, code: int
+) -> None:
     line = f'"{sys.executable}" -m gatepass.cli {command}'
     said = subprocess.run(["setsid", "-w", "sh", "-c", line], capture_output=True, timeout=60)
     assert said.returncode == code
@@ -183,13 +189,14 @@ def test_closed_standard_streams(installed: Any, command: str, code: int) -> Non
         assert said.stderr == b""
 
 
-def test_the_password_is_asked_for_twice_without_echo(installed: Any) -> None:
+@pytest.mark.processes
+def test_the_password_is_prompted_twice_without_echo(installed: Any) -> None:
     assert _typed("correct horse battery staple", "correct house battery staple") == 1
     assert _typed("correct house battery staple", "correct house battery staple") == 0
 
 
 def _typed(first: str, second: str) -> int:
-    """Type two answers at a terminal; the exit code. Nothing typed may be echoed."""
+    """Type two answers at a terminal, which must not echo them; the exit code."""
     child, terminal = pty.fork()
     if child == 0:
         os.execv(
@@ -217,7 +224,7 @@ def _typed(first: str, second: str) -> int:
 
 
 @pytest.mark.processes
-def test_serve_says_which_port_is_taken(installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_names_the_taken_port(installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     with socket.socket() as taken:
@@ -225,23 +232,26 @@ def test_serve_says_which_port_is_taken(installed: Any, monkeypatch: pytest.Monk
         taken.listen()
         port = str(taken.getsockname()[1])
         monkeypatch.setenv("GATEPASS_PORT", port)
+        monkeypatch.setenv("GATEPASS_VERIFY_WORKERS", "1")
         said = run("serve")
     assert said.returncode == 1
+    in_vain = b"GATEPASS_VERIFY_WORKERS has no effect without GATEPASS_VERIFY_PORT"
+    assert said.stderr.count(in_vain) == 1
     last = said.stderr.decode().splitlines()[-1]
     assert last.startswith("gatepass: GATEPASS_PORT")
     assert port in last
 
 
 @pytest.mark.processes
-def test_ctrl_c_while_a_command_waits(installed: Any) -> None:
+def test_ctrl_c_ends_a_waiting_command(installed: Any) -> None:
     process = subprocess.Popen(
         [*COMMAND, "init", "--company", "B", "--email", "b@b.example", "--password-stdin"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # What a shell starts in the background ignores it, and so would its children.
+        # Background processes of a shell ignore SIGINT, and so would their children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    # Once it has taken the beginning, it waits for the rest.
+    # After reading the beginning, it waits for the rest.
     assert process.stdin is not None
     process.stdin.write(b"correct horse")
     process.stdin.flush()
@@ -252,17 +262,16 @@ def test_ctrl_c_while_a_command_waits(installed: Any) -> None:
 
 
 def _unread(pipe: IO[bytes]) -> int:
-    """How many bytes nobody has read yet."""
+    """The number of unread bytes."""
     return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @pytest.mark.processes
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
-def test_a_terminal_that_cant_show_a_name_breaks_nothing_off(
+def test_names_are_escaped_where_the_terminal_cannot_show_them(
     installed: Any, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
-    """As cron's, or one of an older encoding: what it can't show is spelt out, and JSON says it in
-    ASCII."""
+    """Cron and older encodings: unsupported characters are escaped, and JSON is ASCII."""
     label = "Złoty 🜲 é"
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     made = run("verifier", "create", "--label", label)

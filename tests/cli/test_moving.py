@@ -1,4 +1,4 @@
-"""What exporting, importing and restoring do besides what they say."""
+"""Effects of export, import and restore besides their output."""
 
 import gc
 import json
@@ -28,10 +28,8 @@ from tests.support.apps.installation import PASSWORD
 Gatepass = Callable[..., Any]
 
 
-def test_whoever_decided_by_the_former_state_starts_anew(
-    installed: Gatepass, tmp_path: Path
-) -> None:
-    """Caches and leases are void, and the clock must not fall behind the backup."""
+def test_caches_and_leases_are_void_after_a_restore(installed: Gatepass, tmp_path: Path) -> None:
+    """The clock must not fall behind the backup either."""
     installed("export", str(tmp_path / "backup"))
     with opened() as node:
         shared, clock = node.file.shared, Clock()
@@ -51,7 +49,7 @@ def test_whoever_decided_by_the_former_state_starts_anew(
 @pytest.mark.parametrize(
     ("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
-def test_a_signal_ends_it_and_leaves_nothing_behind(
+def test_a_signal_leaves_nothing_behind(
     installed: Gatepass,
     tmp_path: Path,
     number: signal.Signals,
@@ -71,7 +69,7 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(
     assert caplog.records == []
 
 
-def test_what_ends_on_the_command_line_is_in_the_log(installed: Gatepass) -> None:
+def test_revocations_of_commands_are_in_ended_log(installed: Gatepass) -> None:
     key = json.loads(installed("verifier", "create", "--label", "x", "--json").out)["id"]
     installed("verifier", "deactivate", key)
     with opened() as node:
@@ -94,9 +92,7 @@ def test_as_json(installed: Gatepass, tmp_path: Path, monkeypatch: pytest.Monkey
     assert imported["tables"] == exported["tables"]
 
 
-def test_the_encryption_key_is_asked_for_if_it_is_needed(
-    installed: Gatepass, tmp_path: Path
-) -> None:
+def test_a_needed_encryption_key_is_named(installed: Gatepass, tmp_path: Path) -> None:
     backup = str(tmp_path / "backup")
     with opened() as node:
         node.encryption_key.create()
@@ -116,7 +112,7 @@ def test_the_encryption_key_is_asked_for_if_it_is_needed(
 
 
 @pytest.mark.processes
-def test_on_a_terminal_it_shows_how_far_it_is(installed: Gatepass, tmp_path: Path) -> None:
+def test_on_a_terminal_progress_is_shown(installed: Gatepass, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-m", "gatepass.cli", "export", str(tmp_path / "backup")],
@@ -135,10 +131,8 @@ def test_on_a_terminal_it_shows_how_far_it_is(installed: Gatepass, tmp_path: Pat
         assert word in said
 
 
-def test_a_company_that_nobody_can_administer_any_more_gets_an_administrator(
-    installed: Gatepass, tmp_path: Path
-) -> None:
-    """The backup's administrator has left, and the later one isn't in the backup."""
+def test_a_company_without_an_administrator_gets_one(installed: Gatepass, tmp_path: Path) -> None:
+    """The backup's administrator has left; the later one isn't in the backup."""
     backup = str(tmp_path / "backup")
     init = ("init", "--company", "ACME", "--email", "eve@acme.example", "--password-stdin")
     installed("export", backup)

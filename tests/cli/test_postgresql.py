@@ -1,4 +1,4 @@
-"""The command line on a PostgreSQL database that was set up otherwise than it must be."""
+"""Commands on PostgreSQL databases with unusable settings."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ INIT = ("init", "--company", "Zażółć", "--email", "ada@acme.example", "--pas
 
 @pytest.fixture
 def created(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Creates a database that the commands are then told to use; its URL."""
+    """Creates a database for the commands; its URL."""
     made: list[str] = []
 
     def create(options: str = "") -> str:
@@ -39,15 +39,14 @@ def refused(said: Said) -> str:
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-def test_a_database_that_isnt_utf_8_is_filled_by_no_command(
+def test_a_database_that_is_not_utf_8_is_refused(
     created: Callable[..., str],
     gatepass: Gatepass,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     encoding: str,
 ) -> None:
-    """One line says what it must be, and how to create one. What an earlier version put into one
-    can still be exported, to go elsewhere."""
+    """One line names the remedy. An installation of an earlier version can still be exported."""
     options = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
     export = str(tmp_path / "export")
     url = created(options)
@@ -68,13 +67,13 @@ def test_a_database_that_isnt_utf_8_is_filled_by_no_command(
     assert gatepass("import", export).code == 0
 
 
-def test_a_role_that_may_create_nothing_is_told_so(
+def test_a_role_without_create_privilege_is_reported(
     postgresql: Cluster,
     created: Callable[..., str],
     gatepass: Gatepass,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Since PostgreSQL 15 the schema "public" is its owner's alone."""
+    """Since PostgreSQL 15 only its owner can create tables in the schema "public"."""
     url = created()
     postgresql.execute("CREATE ROLE nobody_much LOGIN")
     try:
@@ -82,7 +81,7 @@ def test_a_role_that_may_create_nothing_is_told_so(
         monkeypatch.setenv("GATEPASS_DATABASE_URL", theirs)
         line = refused(gatepass(*INIT, stdin=PASSWORD))
         assert "permission denied for schema public" in line
-        # Where it may look, but not write.
+        # A role that can read but not write.
         monkeypatch.setenv("GATEPASS_DATABASE_URL", url)
         assert gatepass(*INIT, stdin=PASSWORD).code == 0
         monkeypatch.setenv("GATEPASS_DATABASE_URL", theirs)
@@ -105,7 +104,7 @@ def test_a_role_that_may_create_nothing_is_told_so(
         "keepalives=x",
     ],
 )
-def test_a_parameter_of_the_url_that_cant_be_read_is_told_in_one_line(
+def test_an_invalid_parameter_of_the_url_is_one_line(
     created: Callable[..., str],
     gatepass: Gatepass,
     monkeypatch: pytest.MonkeyPatch,
@@ -119,7 +118,7 @@ def test_a_parameter_of_the_url_that_cant_be_read_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("setting", ["search_path=", "search_path=nowhere", "statement_timeout=1"])
-def test_what_the_server_refuses_is_told_in_one_line(
+def test_a_refused_connection_is_one_line(
     created: Callable[..., str], gatepass: Gatepass, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     option = f"-c {setting}".replace(" ", "%20").replace("=", "%3D")

@@ -1,4 +1,4 @@
-"""``gatepass token``: on the server, without the dashboard."""
+"""``gatepass token``."""
 
 import json
 import sys
@@ -19,12 +19,12 @@ NIGHTLY = "Nightly [bold]settlement[/bold]"
 
 @pytest.fixture
 def token(installed: Any) -> str:
-    """The text of a token that Ada made."""
+    """The text of Ada's token."""
     return make(NIGHTLY, networks=["203.0.113.0/24"])
 
 
 def make(*labels: str, **fields: Any) -> str:
-    """Make a token of each label, all in one moment; the last one's text."""
+    """Create a token with each label at the same time; the last one's text."""
     text = ""
     with opened() as node, node.database.write(node.clock.now()) as change:
         ada = users.by_email(change, "ada@acme.example")
@@ -69,8 +69,8 @@ def test_every_field_is_shown(installed: Any) -> None:
     assert [word for word in shown_words(fields) if word not in shown] == []
 
 
-def test_no_label_reorders_the_terminal(installed: Any, token: str) -> None:
-    """Older releases took labels with bidirectional controls; in JSON they stay, escaped."""
+def test_labels_cannot_reorder_the_terminal(installed: Any, token: str) -> None:
+    """Older releases accepted bidirectional controls; JSON has them escaped."""
     id, label = token[:21], "x\u202eyl\u2066thgiN\x9b31m"
     with opened() as node, node.database.write(node.clock.now()) as change:
         change.session.execute(update(tables.access_tokens).values(label=label))
@@ -93,7 +93,7 @@ def test_json_is_what_the_rest_api_sends(installed: Any, token: str) -> None:
     assert json.loads(installed("token", "list", "--json").out) == {"items": [record], "next": None}
 
 
-def test_deactivating_counts_at_once_and_is_repeatable(installed: Any, token: str) -> None:
+def test_deactivation_is_immediate_and_idempotent(installed: Any, token: str) -> None:
     id = token[:21]
     assert allowed(token)
     said = installed("token", "deactivate", id)
@@ -107,8 +107,8 @@ def test_deactivating_counts_at_once_and_is_repeatable(installed: Any, token: st
     assert again["deactivated_at"]
 
 
-def test_lists_are_whole_unless_a_limit_is_set(installed: Any, token: str) -> None:
-    """What is searched with grep must all be there: pages end with the list alone."""
+def test_lists_are_complete_without_a_limit(installed: Any, token: str) -> None:
+    """Otherwise ``grep`` would miss tokens on later pages."""
     make(*(f"number {number}" for number in range(205)))
     make("the latest")
     items = json.loads(installed("token", "list", "--json").out)["items"]
@@ -118,7 +118,8 @@ def test_lists_are_whole_unless_a_limit_is_set(installed: Any, token: str) -> No
         json.loads(installed("token", "list", "--limit", "2", "--json").out)["items"] == items[:2]
     )
     assert installed("token", "list").out.count("\n") == 208, "a row is a line, however long"
-    assert installed("token", "list", "--limit", "0").code == 2
+    for wrong in ("0", "-1", "99999999999999999999"):
+        assert installed("token", "list", "--limit", wrong).code == 2, wrong
 
 
 def test_search_and_status_narrow_the_list(installed: Any, token: str) -> None:
@@ -139,16 +140,16 @@ def test_search_and_status_narrow_the_list(installed: Any, token: str) -> None:
 
 @pytest.mark.parametrize("id", ["gpat_0000000000000000", "", "x" * 10_000, "gpat_\udcff", "'; --"])
 @pytest.mark.parametrize("command", ["show", "deactivate"])
-def test_what_is_no_token_is_refused_in_one_line(installed: Any, command: str, id: str) -> None:
+def test_an_unknown_token_is_one_line(installed: Any, command: str, id: str) -> None:
     said = installed("token", command, id)
     assert (said.code, said.out) == (1, "")
     assert said.err == "gatepass: There is no such access token.\n"
 
 
-def test_a_label_cannot_play_with_the_terminal(
+def test_labels_cannot_control_the_terminal(
     installed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Labels come from people who can't reach this terminal otherwise."""
+    """Any user can choose a label."""
     from gatepass.cli.output import print_facts, print_table
 
     print_table(("Label",), [("\x1b]0;owned\x07",)])

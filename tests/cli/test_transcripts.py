@@ -1,4 +1,4 @@
-"""What people type, and what they see: each file of ``transcripts/`` is a session.
+"""Sessions at a terminal: each file of ``transcripts/`` is one.
 
 ======================  ===========================================================
 ``$ gatepass …``        a command; ``$ NAME=value`` sets the environment from there on
@@ -12,23 +12,21 @@
 ======================  ===========================================================
 """
 
-import io
 import re
 import shlex
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from gatepass.cli import main
+from tests.cli.conftest import Gatepass
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 
 
 @dataclass
 class Step:
-    """One command of a transcript, and what is expected of it."""
+    """A command of a transcript with its expected output."""
 
     line: int
     command: str
@@ -59,12 +57,10 @@ def steps(text: str) -> list[Step]:
 
 
 class Session:
-    """Runs the steps one after the other, in this process."""
+    """Runs the steps in order, in this process."""
 
-    def __init__(
-        self, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        self._capture = capture
+    def __init__(self, gatepass: Gatepass, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._gatepass = gatepass
         self._monkeypatch = monkeypatch
         self._names: dict[str, str] = {}
 
@@ -75,16 +71,11 @@ class Session:
             return
         arguments = shlex.split(self._filled(step.command))
         assert arguments[0] == "gatepass"
-        self._monkeypatch.setattr(sys, "argv", arguments)
-        stdin = io.TextIOWrapper(io.BytesIO(step.stdin.encode()), "utf-8")
-        self._monkeypatch.setattr(sys, "stdin", stdin)
-        code = main()
-        out, err = self._capture.readouterr()
-        told = f"line {step.line}: {step.command}\n--- stdout\n{out}\n--- stderr\n{err}"
-        assert "Traceback" not in err, told
-        assert code == step.code, told
-        self._match(step.stdout, out, told)
-        self._match(step.stderr, err, told)
+        said = self._gatepass(*arguments[1:], stdin=step.stdin)
+        told = f"line {step.line}: {step.command}\n{said.out}\n--- stderr\n{said.err}"
+        assert said.code == step.code, told
+        self._match(step.stdout, said.out, told)
+        self._match(step.stderr, said.err, told)
 
     def _match(self, expected: list[str], said: str, told: str) -> None:
         lines = [line for line in said.splitlines() if line.strip()]
@@ -112,15 +103,9 @@ class Session:
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
-def test_a_session_goes_as_written(
-    path: Path,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_session_matches_its_transcript(
+    gatepass: Gatepass, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CATALOGUE", "DATABASE_URL", "PORT", "VERIFY_PORT"):
-        monkeypatch.delenv(f"GATEPASS_{name}", raising=False)
-    monkeypatch.setenv("GATEPASS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good.yaml").write_text(
         'permissions:\n  charges:get: {title: "See one", routes: ["GET /v1/charges/{id}"]}\n'
@@ -129,6 +114,6 @@ def test_a_session_goes_as_written(
         'permissions:\n  Charges: {}\n  charges:get: {routes: ["get /x"], colour: red}\n'
     )
     (tmp_path / "latin1.yaml").write_bytes(b"permissions: {} # caf\xe9\n")
-    session = Session(capfd, monkeypatch)
+    session = Session(gatepass, monkeypatch)
     for step in steps(path.read_text("utf-8")):
         session.run(step)

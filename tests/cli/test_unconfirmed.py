@@ -1,4 +1,4 @@
-"""Commands on a machine whose node has not caught up with what they changed (PostgreSQL)."""
+"""Commands on a node whose copy lags behind their changes (PostgreSQL)."""
 
 import json
 from collections.abc import Iterator
@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 
 from gatepass.verify.replica.database_follower import NodeLock
-from tests.cli.conftest import PASSWORD, Gatepass
+from tests.cli.conftest import INIT, PASSWORD, Gatepass
 
 WARNING = "gatepass: warning: the change was made, but this node's copy doesn't include it yet\n"
-INIT = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
 
 
 @pytest.fixture
 def lagging(
     gatepass: Gatepass, postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Gatepass]:
-    """``gatepass`` beside a process that holds the node's lock and doesn't move on."""
+    """``gatepass`` beside a process that holds the node's lock without following."""
     monkeypatch.setenv("GATEPASS_DATABASE_URL", postgresql_url)
     monkeypatch.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
     (tmp_path / "data").mkdir(mode=0o700)
@@ -27,8 +26,8 @@ def lagging(
     stuck.close()
 
 
-def test_what_was_made_is_printed_with_a_warning(lagging: Gatepass) -> None:
-    """A key's text exists nowhere else, so its creator gets it."""
+def test_unconfirmed_records_are_printed_with_a_warning(lagging: Gatepass) -> None:
+    """A key's text exists nowhere else, so its creator must get it."""
     said = lagging(*INIT, stdin=PASSWORD)
     assert (said.code, WARNING in said.err) == (0, True)
     said = lagging("verifier", "create", "--label", "gateway")
@@ -43,7 +42,7 @@ def test_what_was_made_is_printed_with_a_warning(lagging: Gatepass) -> None:
     assert (said.code, WARNING in said.err) == (0, True)
 
 
-def test_without_a_running_node_there_is_nothing_to_warn_of(
+def test_without_a_running_node_there_is_no_warning(
     gatepass: Gatepass, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEPASS_DATABASE_URL", postgresql_url)

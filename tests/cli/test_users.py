@@ -1,4 +1,4 @@
-"""``gatepass user``: the last administrator's way back."""
+"""``gatepass user``: the way back for locked-out users."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def enrol() -> None:
         totp.enable(change, ada.id, totp.new_secret(), 0, node.encryption_key)
 
 
-def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any]) -> None:
+def test_a_lost_second_factor_is_disabled(installed: Callable[..., Any]) -> None:
     enrol()
     said = installed("user", "second-factor-off", "ADA@acme.example")
     assert (said.code, said.out) == (0, "")
@@ -47,14 +47,14 @@ def test_a_lost_second_factor_is_turned_off_at_once(installed: Callable[..., Any
 
 @pytest.mark.parametrize("command", ["second-factor-off", "reset-link"])
 @pytest.mark.parametrize("email", ["nobody@acme.example", "", "a\udcff@acme.example", "'; --"])
-def test_nobody_is_told_in_one_line(
+def test_an_unknown_user_is_one_line(
     installed: Callable[..., Any], command: str, email: str
 ) -> None:
     said = installed("user", command, email)
     assert (said.code, said.out, said.err) == (1, "", "gatepass: There is no such user.\n")
 
 
-def test_somebody_locked_out_is_let_in_at_once(installed: Callable[..., Any]) -> None:
+def test_a_locked_out_user_is_unlocked(installed: Callable[..., Any]) -> None:
     with opened() as node, node.database.auxiliary_write(node.clock.now()) as write:
         attempt = throttling.begin(write, ADA, "192.0.2.1")
         while throttling.count_failure(write, attempt):
@@ -73,12 +73,12 @@ def test_somebody_locked_out_is_let_in_at_once(installed: Callable[..., Any]) ->
 
 
 @pytest.mark.parametrize("email", ["nobody@acme.example", "", "a\udcff@acme.example", "'; --"])
-def test_nobody_is_unlocked(installed: Callable[..., Any], email: str) -> None:
+def test_unlocking_an_unknown_user_fails(installed: Callable[..., Any], email: str) -> None:
     said = installed("user", "unlock", email)
     assert (said.code, said.out, said.err) == (1, "", "gatepass: There is no such user.\n")
 
 
-def test_a_link_that_is_handed_over_sets_a_new_password(installed: Callable[..., Any]) -> None:
+def test_a_printed_link_sets_a_new_password(installed: Callable[..., Any]) -> None:
     said = installed("user", "reset-link", "ADA@acme.example")
     assert said.code == 0
     assert said.err == f"Give it only to {ADA} (ada, Acme): it works once, within an hour.\n"

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.demo import acme
@@ -17,9 +16,9 @@ from gatepass.demo.acme import Credentials
 from gatepass.demo.app import create_app
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.node.node import Node, open_node
-from gatepass.registry.authentication import passwords
 from gatepass.registry.storage.schema import create_schema
 from gatepass.settings import Settings
+from tests.support.weak_hashing import weaken
 
 PORT = 8787
 PAGE = f"http://localhost:{PORT}"
@@ -57,12 +56,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     settings = Settings.read({"GATEPASS_DATA_DIR": str(directory), "GATEPASS_PORT": str(PORT)})
     text = files("gatepass.demo").joinpath("catalogue.yaml").read_text("utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        # As safe as tests need, and quick.
-        weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-        patch.setattr(passwords.hash, "__kwdefaults__", {"hasher": weak})
+        weaken(patch)
         node = open_node(settings, parse_catalogue(text))
         create_schema(node.database)
-        credentials = acme.furnish(node)
+        credentials = acme.create_company(node)
         SampleStore(directory / FILE_NAME).fill(node.clock.now())
         page_token = acme.new_page_token(node, PORT)
         yield Demo(node, credentials, page_token, create_app(node, page_token))

@@ -66,7 +66,7 @@ def test_a_token_from_sign_in_to_deactivation(demo: Demo, person: Page) -> None:
     page = person
     fill_in(page, "Walked by a browser")
     assert "The token is shown only once" in main_text(page)
-    page.get_by_label("Filter permissions").fill("one charge")
+    page.get_by_label("Filter permissions").fill("a charge")
     expect(permission(page, "customers:get")).to_be_hidden()
     permission(page, "charges:get").check()
     page.get_by_label("Filter permissions").fill("")
@@ -355,3 +355,20 @@ def test_signing_out_ends_access(demo: Demo, person: Page) -> None:
     expect(page.get_by_text("You are signed out.")).to_be_visible()
     page.goto("/access-tokens")
     expect(page).to_have_url(re.compile("/sign-in"))
+
+
+def test_the_list_fits_every_width(person: Page) -> None:
+    """Also with a long label and IPv6 networks."""
+    fill_in(person, "Reconciliation of card settlements with the statements of all subsidiaries")
+    permission(person, "charges:search").check()
+    person.get_by_role("button", name="Add an address").click()
+    person.get_by_role("textbox", name="IP address").fill("2001:db8:85a3:8d3::/64")
+    person.get_by_role("button", name="Create", exact=True).click()
+    person.goto("/access-tokens?status=any")
+    name = person.get_by_role("link", name="Reconciliation")
+    for width in (320, 390, 768, 940, 941, 1024, 1100, 1179, 1180, 1280):
+        person.set_viewport_size({"width": width, "height": 900})
+        beyond = person.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert (width, beyond <= 0) == (width, True)
+        # Narrower columns break words in two.
+        assert name.evaluate("each => each.closest('td').clientWidth") >= 140, width

@@ -48,7 +48,7 @@ def test_from_an_invitation_to_a_sign_in_and_a_forgotten_password(
     open_mail(nell, "Ada Lovelace invited you", NEW)
     first = nell.url
     row.get_by_role("button", name=f"Resend the invitation to {NEW}").click()
-    expect(ada.get_by_role("status")).to_contain_text("The mail appears on")
+    expect(ada.get_by_role("status")).to_contain_text("The e-mail appears on")
     nell.reload()
     expect(nell.get_by_role("heading")).to_have_text("This invitation link is broken")
     while nell.url == first:

@@ -128,7 +128,7 @@ def test_pasted_lines_become_rows(demo: Demo, person: Page) -> None:
     assert values(page, "Note") == ["Here", "Office", "", "", ""]
     drawn = page.locator("[data-row] [data-diagram]")
     expect(drawn.nth(3).locator("p")).to_have_text("192.0.2.0 – 192.0.2.255 · 256 addresses")
-    expect(page.locator("#reach")).to_contain_text("1 address isn't valid yet.")
+    expect(page.locator("#reach")).to_contain_text("1 address isn't valid.")
     page.get_by_role("button", name="Remove this address").last.click()
     expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
     everyone_can_use(page)

@@ -1,5 +1,6 @@
 """What is particular to Django: settings, decorators, classes of views, paths as it reads them."""
 
+import sys
 import threading
 import types
 from typing import Any
@@ -41,6 +42,14 @@ async def view_later(request: Any, **_: Any) -> HttpResponse:
 
 
 # --- views ----------------------------------------------------------------------------------------
+
+
+def importable(monkeypatch: pytest.MonkeyPatch, middleware: Any) -> str:
+    """The dotted name by which Django's settings find *middleware*."""
+    module = types.ModuleType("middleware_of_a_test")
+    module.__dict__["found"] = middleware
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return f"{module.__name__}.found"
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -173,12 +182,10 @@ def test_an_answer_that_no_view_gave_is_refused(
 
         return middleware
 
-    module = types.ModuleType("answering_middleware")
-    module.__dict__["answering"] = answering
-    monkeypatch.setitem(__import__("sys").modules, "answering_middleware", module)
+    ours = importable(monkeypatch, answering)
     seen = path("seen", requires("charges:get")(view))
     for asynchronous in (False, True):
-        stack = [*MIDDLEWARE, "answering_middleware.answering"]
+        stack = [*MIDDLEWARE, ours]
         with django_site(gatepass, seen, middleware=stack, asynchronous=asynchronous) as call:
             assert call("GET", "/static", lines).outcome == "route_unknown"
             assert call("GET", "/static").outcome == "token_missing"
@@ -210,9 +217,7 @@ def test_a_method_or_path_that_is_overridden_behind_the_guard_is_decided_again(
 
         return middleware
 
-    module = types.ModuleType("overriding_middleware")
-    module.__dict__["overriding"] = overriding
-    monkeypatch.setitem(__import__("sys").modules, "overriding_middleware", module)
+    ours = importable(monkeypatch, overriding)
 
     def charge(request: Any, id: str) -> HttpResponse:
         done.append(request.method)
@@ -235,7 +240,7 @@ def test_a_method_or_path_that_is_overridden_behind_the_guard_is_decided_again(
         permissions = {"GET /charges/{id}": "charges:get", "POST /charges/{id}": "payouts:create"}
         settings = {**gatepass, "PERMISSIONS": permissions, "EXEMPT": ["GET /health/{id}"]}
         patterns = [path("charges/<id>", charge), path("health/<id>", charge)]
-    stack = [*MIDDLEWARE, "overriding_middleware.overriding"]
+    stack = [*MIDDLEWARE, ours]
     lines = [("x-access-token", grants.token(permissions=frozenset({"charges:get"})))]
     with django_site(settings, *patterns, middleware=stack, asynchronous=asynchronous) as call:
         assert call("GET", "/charges/1", lines).body == b"seen"

@@ -1,4 +1,4 @@
-"""From the registry's outgoing mail to a real SMTP server, on both engines."""
+"""Delivery of the registry's outgoing mail to a real SMTP server, on both engines."""
 
 import threading
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from gatepass.core.grants import Holder
+from gatepass.log_limit import LogLimit
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
 from gatepass.node.mailing import Mailing
@@ -18,7 +19,6 @@ from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
 from gatepass.settings import Settings
-from gatepass.verify.log_limit import LogLimit
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
 from tests.support.mail.mailbox import Mailbox
@@ -83,7 +83,7 @@ def test_an_invitation_arrives_with_a_link_that_opens(
     assert len(mailbox.messages) == 1
 
 
-def test_a_server_that_is_away_is_tried_again_ever_more_seldom_until_it_is_back(
+def test_an_unreachable_server_is_retried_with_growing_pauses(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     port = free_port()
@@ -150,13 +150,13 @@ def test_a_permanent_refusal_is_given_up_and_reported(
     registry.now += HOUR
     ours.send_due()
     assert mailbox.tried == 1
-    # A person can still have it sent again.
+    # A user can still resend it.
     registry.do(invitations.resend, ada, seen(registry, ada).id, lifetime_ms=LIFETIME)
     ours.send_due()
     assert seen(registry, ada).delivered_at == registry.now
 
 
-def test_a_connection_lost_after_the_text_is_not_sent_again_by_itself(
+def test_mail_is_not_retried_after_a_connection_lost_behind_its_text(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     ours = mailing(registry, mailbox.port)
@@ -175,7 +175,7 @@ def test_a_connection_lost_after_the_text_is_not_sent_again_by_itself(
     assert len(mailbox.messages) == 1
 
 
-def test_the_link_of_a_mail_whose_fate_is_unknown_is_good(
+def test_the_link_of_a_mail_with_an_unknown_outcome_is_valid(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
     mailbox.cut_at_data = True
@@ -226,7 +226,7 @@ def test_exactly_one_of_two_claims_of_a_mail_succeeds(registry: SmallRegistry, a
     with registry.database.auxiliary_write(registry.now) as write:
         assert outbox.claim(write) is not None
         second.start()
-        # It has read what the first is about to change, and waits.
+        # It waits for the first transaction's row lock.
         second.join(0.3)
         assert seconds == []
     second.join()
@@ -259,7 +259,7 @@ def test_exactly_one_of_many_concurrent_senders_sends(
 
 
 class Meanwhile:
-    """A post during whose conversation something happens, right before the text."""
+    """A post that calls *happens* right before the text is sent."""
 
     kind: PostKind = "server"
     name = "meanwhile"
@@ -275,7 +275,7 @@ class Meanwhile:
 
 
 @pytest.mark.parametrize("what", ["deactivated", "replaced", "inviter gone"])
-def test_mail_that_was_revoked_meanwhile_is_not_sent(
+def test_mail_revoked_during_the_conversation_is_not_sent(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox, what: str
 ) -> None:
     made = invite(registry, ada)
@@ -300,9 +300,11 @@ def test_mail_that_was_revoked_meanwhile_is_not_sent(
     assert len(mailbox.messages) == (1 if what == "replaced" else 0)
 
 
-def test_one_who_hangs_after_taking_a_mail_gets_it_once_and_the_others_too(
-    registry: SmallRegistry, ada: Actor
+def test_a_server_that_hangs_after_accepting_a_mail_gets_it_once_and_the_others_too(
+    registry: SmallRegistry, ada: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gatepass.mail.conversation._LEAVE_S", 0.1)
+
     def script(talk: Talk) -> None:
         talk.say(GREETING)
         talk.answer(OK, OK, OK, b"354 go on\r\n")
@@ -322,7 +324,7 @@ def test_one_who_hangs_after_taking_a_mail_gets_it_once_and_the_others_too(
     assert all(one.delivered_at is not None for one in page.items)
 
 
-def test_a_mail_that_a_server_is_stuck_on_does_not_stop_the_others(
+def test_a_mail_that_times_out_does_not_block_the_others(
     registry: SmallRegistry, ada: Actor
 ) -> None:
     def script(talk: Talk) -> None:
@@ -400,16 +402,16 @@ def test_without_a_server_nothing_is_delivered(
     assert [event.action for event in registry.events(registry.northwind)][-1] == (
         "invitation.created"
     )
-    # For the operator: the mail itself, whose link opens.
+    # The log has the mail for the operator, with a valid link.
     (logged,) = caplog.records
     assert logged.levelname == "WARNING"
     assert opens(registry, logged.getMessage().partition("/invitations/")[2].split()[0])
 
 
-def test_a_link_that_somebody_took_ends_the_mail(
+def test_taking_the_link_cancels_the_mail(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox
 ) -> None:
-    """Whether it waits, or is just being handed over."""
+    """Whether it is queued or being handed over."""
     made = invite(registry, ada)
     tokens: list[str] = []
 
@@ -431,7 +433,7 @@ def test_a_link_that_somebody_took_ends_the_mail(
     assert seen(registry, ada).delivery_trouble == outbox.IN_PERSON
 
 
-def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(
+def test_no_link_is_stored_or_logged(
     registry: SmallRegistry, ada: Actor, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     invite(registry, ada)
@@ -447,9 +449,7 @@ def test_nothing_that_is_stored_is_a_link_and_nothing_else_either(
     assert not any(secret in said for secret in secrets for said in ours)
 
 
-def test_a_password_reset_arrives_for_those_it_is_for(
-    registry: SmallRegistry, mailbox: Mailbox
-) -> None:
+def test_a_password_reset_is_mailed_to_the_user(registry: SmallRegistry, mailbox: Mailbox) -> None:
     assert registry.auxiliary(password_resets.request, "ADA@northwind.example", "198.51.100.7")
     mailing(registry, mailbox.port).send_due()
     assert mailbox.recipients == ["ada@northwind.example"]
@@ -457,7 +457,7 @@ def test_a_password_reset_arrives_for_those_it_is_for(
 
 
 def end_user(change: Change, user: str) -> None:
-    """As ``users.deactivate`` leaves it, for what mail has to know of it."""
+    """Deactivate the user's row and grants, as ``offboarding.deactivate`` does."""
     holder = published_holder(change, user)
     assert holder is not None
     change.session.execute(

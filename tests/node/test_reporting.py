@@ -1,4 +1,4 @@
-"""A node among those who decide: it is known, keeps up, and receipts complete by themselves."""
+"""A node registers, reports its position, and completes receipts."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def node(database_url: str, tmp_path: Path) -> Iterator[Node]:
-    """A node that is up, on each engine in turn."""
+    """A started node on each engine in turn."""
     settings = Settings(data_dir=tmp_path / "data", database_url=database_url, port=8790)
     node = open_node(settings, parse_catalogue(CATALOGUE))
     node.start()
@@ -31,7 +31,7 @@ def node(database_url: str, tmp_path: Path) -> Iterator[Node]:
     node.stop()
 
 
-def test_a_node_that_serves_is_known_and_keeps_up(node: Node) -> None:
+def test_a_started_node_is_registered_and_reports_its_position(node: Node) -> None:
     (row,) = until(lambda: rows(node.database, "nodes"))
     assert row["id"] == identity(node.settings.grant_path)
     assert (row["kind"], row["address"], row["key_id"]) == ("node", "127.0.0.1:8790", None)
@@ -41,7 +41,7 @@ def test_a_node_that_serves_is_known_and_keeps_up(node: Node) -> None:
     until(lambda: rows(node.database, "nodes")[0]["revision"] >= revision)
 
 
-def test_a_receipt_is_completed_by_itself(node: Node) -> None:
+def test_a_node_completes_receipts(node: Node) -> None:
     until(lambda: rows(node.database, "nodes"))
     installation = Installation(node)
     ada = installation.signed_in()
@@ -60,37 +60,37 @@ def test_a_receipt_is_completed_by_itself(node: Node) -> None:
     assert (event.after["verifiers"], event.after["confirmed"]) == (1, 1)
 
 
-def test_an_address_that_stands_for_every_one_is_told_by_the_public_one(node: Node) -> None:
+def test_a_node_that_listens_on_all_addresses_reports_its_public_one(node: Node) -> None:
     everywhere = replace(node.settings, host="0.0.0.0", public_url="https://gatepass.example.com")
     assert registration_of(everywhere).address == "gatepass.example.com"
     v6 = replace(node.settings, host="::1")
     assert registration_of(v6).address == "[::1]:8790"
 
 
-def test_one_that_is_forgotten_is_met_again(node: Node) -> None:
+def test_a_node_that_was_deleted_registers_again(node: Node) -> None:
     until(lambda: rows(node.database, "nodes"))
     with node.database.auxiliary_write(node.clock.now()) as write:
         write.session.execute(delete(tables.nodes))
-    # It finds out when it reports the next time.
+    # The next report finds it missing.
     with node.database.write(node.clock.now()):
         pass
     assert until(lambda: rows(node.database, "nodes"))
 
 
-def test_an_unreachable_database_is_tried_again_quietly(
+def test_an_unreachable_database_is_retried_and_logged_once(
     node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Others' rows go on being read; here the duty itself is what fails."""
-    rounds = 0
+    """Reading works; only reporting fails."""
+    runs = 0
 
     def fail() -> None:
-        nonlocal rounds
-        rounds += 1
+        nonlocal runs
+        runs += 1
         raise ConnectionError
 
     monkeypatch.setattr(node.reporting, "report_and_complete", fail)
-    monkeypatch.setattr(node.reporting, "_every", 0.01)
-    until(lambda: rounds > 3)
+    monkeypatch.setattr("gatepass.node.reporting._INTERVAL_SECONDS", 0.01)
+    until(lambda: runs > 3)
     said = [each for each in caplog.records if "reporting" in each.getMessage()]
     assert len(said) == 1
     assert "ConnectionError" in said[0].getMessage()

@@ -1,4 +1,4 @@
-"""Password resets that strangers ask for: at whose cost, and what they learn."""
+"""Password reset requests: their limits, and what they disclose."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def count(registry: SmallRegistry, table: str) -> int:
 
 
 class Watched:
-    """A registry's database that tells what is done with it."""
+    """A registry's database that records which transactions are opened."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class Watched:
         return found
 
 
-def test_a_request_is_carried_out_later(
+def test_a_request_is_handled_later(
     registry: SmallRegistry, requests: ResetRequests, woken: list[str]
 ) -> None:
     with nothing_changes(registry):
@@ -61,8 +61,8 @@ def test_a_request_is_carried_out_later(
         requests.handle()
 
 
-def test_taking_one_looks_at_nothing(registry: SmallRegistry) -> None:
-    """The answer, and the next one, take no longer where there is an account."""
+def test_accepting_a_request_reads_nothing(registry: SmallRegistry) -> None:
+    """Its duration must not disclose whether the account exists."""
     watched = Watched(registry.database)
     requests = ResetRequests(watched, lambda: registry.now, lambda: None)  # type: ignore[arg-type]
     for email in (ADA, NOBODY):
@@ -70,8 +70,10 @@ def test_taking_one_looks_at_nothing(registry: SmallRegistry) -> None:
     assert watched.used == []
 
 
-def test_what_no_account_asks_for_writes_nothing(registry: SmallRegistry, woken: list[str]) -> None:
-    """Not even a transaction that could write is begun: those wait for each other."""
+def test_requests_for_unknown_addresses_write_nothing(
+    registry: SmallRegistry, woken: list[str]
+) -> None:
+    """Not even a write transaction is begun, since those wait for each other."""
     watched = Watched(registry.database)
     requests = ResetRequests(
         watched,  # type: ignore[arg-type]
@@ -87,7 +89,7 @@ def test_what_no_account_asks_for_writes_nothing(registry: SmallRegistry, woken:
     assert (watched.used, woken) == (["read"], [])
 
 
-def test_asking_again_and_again_costs_three_mails_an_hour(
+def test_an_account_gets_at_most_three_mails_an_hour(
     registry: SmallRegistry, requests: ResetRequests
 ) -> None:
     for round_ in range(10):
@@ -102,7 +104,7 @@ def test_asking_again_and_again_costs_three_mails_an_hour(
     assert count(registry, "password_resets") == 4
 
 
-def test_one_source_is_taken_a_hundred_in_fifteen_minutes(
+def test_requests_of_one_address_are_limited(
     registry: SmallRegistry, requests: ResetRequests, caplog: pytest.LogCaptureFixture
 ) -> None:
     for n in range(MOST_PER_ADDRESS + 50):
@@ -122,7 +124,7 @@ def test_one_source_is_taken_a_hundred_in_fifteen_minutes(
     assert count(registry, "password_resets") == 2
 
 
-def test_in_all_a_bounded_number_waits(
+def test_the_number_of_pending_requests_is_bounded(
     registry: SmallRegistry,
     requests: ResetRequests,
     monkeypatch: pytest.MonkeyPatch,
@@ -143,7 +145,7 @@ def test_in_all_a_bounded_number_waits(
     assert count(registry, "password_resets") == 1
 
 
-def test_an_outage_ends_nothing(
+def test_requests_are_handled_again_after_an_outage(
     registry: SmallRegistry, requests: ResetRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(now: int) -> Any:

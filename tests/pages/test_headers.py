@@ -1,4 +1,4 @@
-"""Every page: what its headers promise, and nothing inline that they forbid."""
+"""Headers of every page, and no inline script, style or handler."""
 
 import re
 
@@ -9,9 +9,9 @@ from tests.support.apps.all_routes import page_routes
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
 
-#: What is no page: files to keep, and files to have.
+#: Routes that aren't pages: static files and downloads.
 NO_PAGES = {"/favicon.ico", "/static/{version}/{name}", "/audit-log/export"}
-#: A link with a secret in its address is told to nobody, not even to us.
+#: Pages with a secret in their path send no Referer at all.
 LINKS = ("/invitations/nobody", "/password-resets/nobody", "/email-changes/nobody")
 PATHS = (
     *(path for method, path in page_routes() if method == "GET" and path not in NO_PAGES),
@@ -27,12 +27,12 @@ def page(request: pytest.FixtureRequest, installation: Installation, ada: Visit)
     path: str = request.param
     if path.startswith("/access-tokens/{id}"):
         path = path.replace("{id}", installation.access_token("charges:get")[:21])
-    # Of the others the page that says there is none: it promises the same.
+    # Of the others the 404 page, whose headers are the same.
     path = re.sub("{.*?}", "nobody", path)
     return ada.get(path, headers={"Accept": "text/html"})
 
 
-def nothing_is_kept_guessed_framed_or_told(page: Page) -> None:
+def has_the_security_headers(page: Page) -> None:
     headers = page.answer.headers
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
@@ -45,7 +45,7 @@ def nothing_is_kept_guessed_framed_or_told(page: Page) -> None:
     assert "unsafe" not in headers["content-security-policy"]
 
 
-def no_script_style_or_handler_is_inline(page: Page) -> None:
+def has_nothing_inline(page: Page) -> None:
     for tag, attributes in page.elements:
         assert tag != "style"
         assert tag != "script" or attributes["src"].startswith("/static/")
@@ -60,18 +60,18 @@ def ids_are_there_once(page: Page) -> None:
 
 
 RULES = [
-    nothing_is_kept_guessed_framed_or_told,
-    no_script_style_or_handler_is_inline,
+    has_the_security_headers,
+    has_nothing_inline,
     ids_are_there_once,
 ]
 
 
-def test_a_page_keeps_each_rule(page: Page) -> None:
+def test_every_page_has_the_headers_and_nothing_inline(page: Page) -> None:
     for rule in RULES:
         rule(page)
 
 
-def test_static_files_are_kept_for_good_under_an_address_of_their_content(stranger: Visit) -> None:
+def test_static_files_are_cached_forever_by_content_hash(stranger: Visit) -> None:
     for name in _FILES:
         answer = stranger.client.get(static(name))
         assert answer.status_code == 200
@@ -82,18 +82,18 @@ def test_static_files_are_kept_for_good_under_an_address_of_their_content(strang
 
 
 @pytest.mark.parametrize("name", ["..%2f__init__.py", "%2e%2e/templating.py", "nothing.css", ""])
-def test_only_the_files_there_are(stranger: Visit, name: str) -> None:
+def test_unknown_static_files_are_404(stranger: Visit, name: str) -> None:
     assert stranger.get(f"/static/x/{name}").answer.status_code == 404
 
 
 def test_scripts_stay_small() -> None:
     sizes = {name: len(text) for name, text in _FILES.items() if name.endswith(".js")}
     assert max(sizes.values()) < 15_000
-    # What every page of someone who is signed in fetches.
+    # The scripts of every signed-in page.
     assert sum(sizes[name] for name in ("gatepass.js", "times.js", "session.js")) < 8_000
 
 
-#: A script, and the attribute of what it works on.
+#: A script, and the attribute of the elements it needs.
 SCRIPTS = {
     "token_form.js": "data-token-form",
     "allowlist.js": "data-allowlist-form",
@@ -108,22 +108,21 @@ SCRIPTS = {
 }
 
 
-def test_a_page_names_the_scripts_that_it_needs_and_no_others(page: Page) -> None:
-    """So that all of them have run when the browser calls the page loaded: what a person, or a
-    test, does from then on is seen by them."""
+def test_a_page_includes_exactly_the_scripts_it_needs(page: Page) -> None:
+    """All of them have run by the load event, so users and tests can't act before."""
     for script, attribute in SCRIPTS.items():
         assert (static(script) in page.html) == (f" {attribute}" in page.html), script
 
 
-def test_the_favicon_is_ours(stranger: Visit) -> None:
+def test_there_is_a_favicon(stranger: Visit) -> None:
     assert (
         stranger.get("/favicon.ico", follow=True).answer.headers["content-type"] == "image/svg+xml"
     )
 
 
-def test_another_site_can_post_nothing(installation: Installation, ada: Visit) -> None:
+def test_posts_of_another_site_are_refused(installation: Installation, ada: Visit) -> None:
     token = installation.access_token("charges:get")[:21]
-    # A holder of a link's secret may use it from anywhere: there is no cookie to misuse.
+    # A link's secret may be used from any site: it isn't a cookie.
     forms = [path for method, path in page_routes() if method == "POST" and "{token}" not in path]
     assert "/sign-out" in forms
     for path in forms:

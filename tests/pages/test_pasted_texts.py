@@ -1,4 +1,4 @@
-"""What people paste is never cut: a browser would do so without a word."""
+"""Pasted text is never truncated by the browser."""
 
 from importlib.resources import files
 
@@ -11,9 +11,9 @@ from tests.support.browser.page_reader import Visit
 TEMPLATES = files(pages) / "templates"
 
 
-def test_no_field_has_a_length_that_a_browser_cuts_at() -> None:
-    """A password cut at 256 characters is another password than the one that was pasted, and a cut
-    search finds more than was asked for. The server says what is too long."""
+def test_no_field_has_a_maxlength() -> None:
+    """Truncating would change a password, and widen a search. The server reports text that is too
+    long."""
     for path in (
         *TEMPLATES.iterdir(),
         *(each for one in TEMPLATES.iterdir() if one.is_dir() for each in one.iterdir()),
@@ -31,7 +31,7 @@ def test_no_field_has_a_length_that_a_browser_cuts_at() -> None:
         ("/account", "name", "/account"),
     ],
 )
-def test_a_name_that_is_too_long_is_refused_whole(
+def test_a_name_that_is_too_long_is_refused(
     ada: Visit, path: str, field: str, form_path: str
 ) -> None:
     page = ada.get(path)
@@ -44,11 +44,10 @@ def test_a_name_that_is_too_long_is_refused_whole(
     assert answer.form(form.action).one(field) == "x" * 101
 
 
-def test_a_long_password_is_the_same_for_every_form(installation: Installation) -> None:
-    """At the first 256 characters of it nothing opens."""
+def test_every_form_takes_a_long_password_completely(installation: Installation) -> None:
+    """Its first 256 characters alone don't sign in."""
     text = ("correct horse battery staple " * 20)[:256]
-    visit = Visit(installation.client())
-    visit.sign_in()
+    visit = Visit.signed_in(installation.client())
     form = visit.get("/account/password").form("/account/password")
     for password, status in ((text + "x", 422), (text, 303)):
         fields = form.filled(current_password=PASSWORD, password=password, do="change")

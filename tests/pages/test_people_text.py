@@ -1,7 +1,6 @@
-"""Other people's text on every page there is: isolated, and never invisible.
+"""Users' text on every page: isolated from its sentence, and never invisible.
 
-Names as older releases took them are written into the database; then every page that the
-application has is opened, and each place where such a name stands is looked at.
+Hostile names of older releases are written to the database, and every page is searched for them.
 """
 
 import re
@@ -18,16 +17,16 @@ from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.browser.page_reader import Page, Visit
 
 MARK = "אבג"
-#: Overrides the direction and closes the isolate that it may stand in.
+#: Overrides the direction, and closes the isolate around it.
 HOSTILE = f"\u202e{MARK}\u2069!"
-#: What a person typed into a form's own field stands there as it was typed.
+#: Form fields show a user's own input unchanged.
 _KEPT = ("value",)
 _controls = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _isolated = re.compile("\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069")
 
 
 class Reader(HTMLParser):
-    """Finds hostile text that reaches beyond itself."""
+    """Finds hostile text outside of an isolate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +63,7 @@ class Reader(HTMLParser):
             self.wrong.append(f"{where}: {text.strip()!a}")
 
 
-def test_no_page_lets_a_name_reach_beyond_itself(installation: Installation, ada: Visit) -> None:
+def test_every_page_isolates_names(installation: Installation, ada: Visit) -> None:
     ids = one_of_everything(installation, HOSTILE)
     wrong, seen = {}, 0
     for path in every_page(ids, search=HOSTILE):
@@ -85,8 +84,8 @@ def read(page: Page) -> Reader:
     return reader
 
 
-def test_nor_does_a_page_behind_a_link_from_a_mail(installation: Installation) -> None:
-    """Good ones and broken ones; a broken one names the contact."""
+def test_every_page_behind_a_link_isolates_names(installation: Installation) -> None:
+    """Valid and broken links; the page of a broken one names the contact."""
     ada = installation.signed_in()
     body = {"email": "new@example.com", "role": "reporting"}
     invited = ada.post("/v1/invitations", json=body).json()["id"]
@@ -121,7 +120,7 @@ def test_nor_does_a_page_behind_a_link_from_a_mail(installation: Installation) -
     assert read(anybody.get(links[0])).seen == 2
 
 
-def test_nor_does_the_name_of_a_role_that_one_may_not_give(installation: Installation) -> None:
+def test_names_of_roles_that_cannot_be_granted_are_isolated(installation: Installation) -> None:
     role = {"name": "Till", "permissions": ["company:modify"]}
     assert installation.signed_in().post("/v1/roles", json=role).status_code == 201
     installation.new_user("mia@example.com", "Mia", role="manager")
@@ -134,7 +133,7 @@ def test_nor_does_the_name_of_a_role_that_one_may_not_give(installation: Install
 
 
 @pytest.mark.parametrize("name", ["\u3164", "\u200b", " "], ids=ascii)
-def test_what_has_an_invisible_name_can_still_be_clicked(
+def test_a_record_with_an_invisible_name_has_a_visible_link(
     installation: Installation, ada: Visit, name: str
 ) -> None:
     ids = one_of_everything(installation, name)
@@ -154,7 +153,7 @@ def test_what_has_an_invisible_name_can_still_be_clicked(
         assert not blank, (path, blank)
 
 
-def test_what_is_in_use_and_has_no_label_is_ended_by_its_id(
+def test_a_token_in_use_without_a_visible_label_is_deactivated_by_its_id(
     installation: Installation, ada: Visit
 ) -> None:
     ids = one_of_everything(installation, HOSTILE)

@@ -1,10 +1,8 @@
-"""The words on pages: those of the field, and none that only operators know."""
+"""Words on pages: terms of the field, and operators' terms on operators' pages only."""
 
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-
-import pytest
 
 from gatepass.web.pages.reference import styleguide
 from tests.support.apps.every_page import every_page, one_of_everything
@@ -12,19 +10,19 @@ from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete, register
 
-#: What only people who run the installation need to know of.
+#: Terms for operators only.
 OPERATORS_WORDS = r"verifiers?|grant(?:s|ed|ing)?|revisions?|leases?"
-#: What nobody says.
+#: Words that need decoding.
 NOBODYS_WORDS = r"whoever|whom|anew|vouch\w*|let go of|shuts? out|met|meets?|tells|stands?"
 _words = re.compile(rf"\b(?:{OPERATORS_WORDS}|{NOBODYS_WORDS})\b", re.IGNORECASE)
-#: Attributes that people read or hear.
+#: Attributes that are shown or read aloud.
 _READ = ("title", "aria-label", "placeholder", "alt")
-#: The reference names fields and credentials as the API does.
+#: The API reference uses the API's names.
 _REFERENCE = "/v1/docs"
 
 
 class _Reader(HTMLParser):
-    """Every sentence of a page, attributes included."""
+    """Collects every sentence of a page, attributes included."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,23 +42,14 @@ class _Reader(HTMLParser):
 
 
 def wrong_words(html: str) -> list[str]:
-    """The sentences of *html* with a word that doesn't belong there."""
+    """The sentences of *html* with a forbidden word."""
     reader = _Reader()
     reader.feed(html)
     return sorted({sentence for sentence in reader.said if _words.search(sentence)})
 
 
-@pytest.fixture
-def administrator(installation: Installation) -> Visit:
-    """An Admin who is no operator."""
-    installation.new_user("mia@example.com", "Mia Manager")
-    visit = Visit(installation.client())
-    visit.sign_in("mia@example.com")
-    return visit
-
-
-def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[str, Page]]:
-    """Every page that opens for an administrator, and each state of a receipt."""
+def pages(installation: Installation, admin: Visit) -> Iterator[tuple[str, Page]]:
+    """Every page that an administrator can open, and each state of a receipt."""
     node = installation.node
     register(node.database, node.clock.now(), "node_a", "node_b")
     ids = one_of_everything(installation, "Settlement")
@@ -68,11 +57,11 @@ def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[st
     acknowledge(node.database, node.clock.now(), "node_a")
     for path in every_page(ids):
         if path != _REFERENCE:
-            yield path, administrator.get(path)
+            yield path, admin.get(path)
     for ago in (2 * STALENESS, 0):
         complete(node.database, node.clock.now() - ago)
     for path in (ended, "/audit-log", "/no/such/page"):
-        yield path, administrator.get(path)
+        yield path, admin.get(path)
     forms = {
         "/access-tokens/new": {"do": "create"},
         "/company/security": {"do": "trial", "network_address": "203.0.113.7"},
@@ -84,14 +73,14 @@ def pages(installation: Installation, administrator: Visit) -> Iterator[tuple[st
         "/account/two-factor": {"do": "enable"},
     }
     for path, fields in forms.items():
-        yield f"POST {path}", administrator.send(path, fields)
+        yield f"POST {path}", admin.send(path, fields)
 
 
-def test_an_administrator_reads_no_word_of_the_installation(
-    installation: Installation, administrator: Visit
+def test_administrators_pages_have_no_operators_terms(
+    installation: Installation, admin: Visit
 ) -> None:
     wrong, opened = {}, 0
-    for path, page in pages(installation, administrator):
+    for path, page in pages(installation, admin):
         assert page.answer.status_code < 500, path
         opened += page.answer.status_code == 200
         if found := wrong_words(page.html):
@@ -100,7 +89,7 @@ def test_an_administrator_reads_no_word_of_the_installation(
     assert opened > 30
 
 
-def test_nor_does_someone_who_is_signed_out(stranger: Visit) -> None:
+def test_signed_out_pages_have_no_operators_terms(stranger: Visit) -> None:
     for path in (
         "/sign-in",
         "/sign-in?left=1",
@@ -115,8 +104,8 @@ def test_nor_does_someone_who_is_signed_out(stranger: Visit) -> None:
     assert wrong_words(sent.html) == []
 
 
-def test_nor_does_any_state_of_a_component_hold_one(installation: Installation) -> None:
-    """The style guide has them all; its nodes are for operators."""
+def test_no_component_has_operators_terms(installation: Installation) -> None:
+    """The style guide shows every state; its section on nodes is for operators."""
     html = bytes(styleguide.show_styleguide(installation.node).body).decode()
     before, _, rest = html.partition('<section class="specimen" aria-labelledby="sg-nodes">')
     assert rest, "the section of nodes has moved"

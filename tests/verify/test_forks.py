@@ -62,6 +62,7 @@ def test_a_child_whose_parent_ended_reads_what_is_committed_later(path: Path) ->
         writing.close()
 
 
+@pytest.mark.slow
 def test_threads_read_on_while_others_fork(path: Path) -> None:
     """Each has its own connection, which a fork closes and the thread opens again."""
     file = GrantFile(path)

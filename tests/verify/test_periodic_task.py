@@ -45,6 +45,24 @@ def test_a_run_that_fails_is_logged_once_and_repeated(caplog: pytest.LogCaptureF
     assert [each.getMessage() for each in caplog.records] == ["testing failed: ConnectionError"]
 
 
+def test_the_pauses_after_failures_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = task(lambda: failures.pop()(), interval_s=0.25)
+    failures: list[Callable[[], object]] = []
+    pauses: list[float] = []
+
+    def fail() -> None:
+        raise ConnectionError
+
+    def stopped_during(pause_s: float) -> bool:
+        pauses.append(pause_s)
+        return not failures
+
+    monkeypatch.setattr(ours, "_stopped_during", stopped_during)
+    failures.extend([fail, lambda: None, *[fail] * 5])
+    ours._run()
+    assert pauses == [0.0, 0.25, 0.5, 1.0, 2.0, 2.0, 0.25, 0.25]
+
+
 def test_each_kind_of_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     runs = threading.Semaphore(0)
     errors: list[Exception] = [ConnectionError(), TimeoutError(), ConnectionError()]

@@ -115,6 +115,7 @@ def test_a_child_that_forks_and_dies_leaves_the_parent_deciding(samples: Samples
     assert samples.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_writer_killed_anywhere_leaves_no_old_decision(samples: Samples) -> None:
     """kill -9 in the midst of committing, over and over: what is decided a moment later is what
     the file holds, and the file can be written."""

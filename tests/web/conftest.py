@@ -1,4 +1,4 @@
-"""Installations on SQLite, or on both engines in turn."""
+"""Fixtures: clients, feeds, and an installation that a file's tests share."""
 
 import secrets
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from tests.support.feed.asgi_feed import Feed, Loop, OpenFeed
 
 
 @pytest.fixture
-def time_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The node's time is moved by hand, and a database server's isn't: both have to bear it."""
+def tolerant_of_clock_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a test move the node's clock although a database server's stays."""
     monkeypatch.setattr("gatepass.verify.clock.TOLERANCE_MS", 10**12)
     monkeypatch.setattr("gatepass.node.node.TOLERANCE_MS", 10**12)
 
@@ -53,7 +53,7 @@ def open_feed(loop: Loop, any_installation: Installation) -> OpenFeed:
 def postgresql_installation(
     postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """One that a file's tests share."""
+    """An installation on PostgreSQL that the tests of a file share."""
     directory = tmp_path_factory.mktemp("installation")
     url = postgresql.create(f"installation_{secrets.token_hex(8)}")
     database = Database(url)

@@ -1,4 +1,4 @@
-"""Connections that Granian would hold open for ever."""
+"""Disconnecting clients that Granian would keep connected forever."""
 
 import errno
 import select
@@ -20,7 +20,7 @@ def accepted(listener: socket.socket) -> tuple[socket.socket, socket.socket]:
 
 
 def test_a_client_that_does_not_read_is_disconnected() -> None:
-    """By the system, however much unsent data there is."""
+    """The system disconnects it, regardless of unsent data."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         set_unread_timeout(listener.getsockname()[1], 1)
         server, client = accepted(listener)
@@ -35,7 +35,7 @@ def test_a_client_that_does_not_read_is_disconnected() -> None:
             assert server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ETIMEDOUT
 
 
-def test_other_ports_are_left_alone() -> None:
+def test_connections_of_other_ports_stay_open() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as mine,
         socket.create_server(("127.0.0.1", 0)) as other,

@@ -1,4 +1,4 @@
-"""When the dashboard's cookie counts, and when a request is made for someone else."""
+"""The dashboard's login cookie: when it authenticates, and cross-site requests."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -60,13 +60,13 @@ def call(installation: Installation, method: str, *headers: tuple[str, str]) -> 
         ("POST", [JSON, ("Content-Type", "text/plain")], 401),
     ],
 )
-def test_the_cookie_counts_for_json_and_for_our_own_site_alone(
+def test_the_cookie_authenticates_same_site_json_only(
     installation: Installation, method: str, headers: list[tuple[str, str]], status: int
 ) -> None:
     assert call(installation, method, *headers) == status
 
 
-def test_a_header_beats_the_cookie(installation: Installation) -> None:
+def test_a_credential_header_takes_precedence_over_the_cookie(installation: Installation) -> None:
     good = f"gatepass={installation.sign_in()}"
     client = installation.client()
     wrong = client.get("/v1/me", headers={"Cookie": good, "x-access-token": "nonsense"})
@@ -75,13 +75,13 @@ def test_a_header_beats_the_cookie(installation: Installation) -> None:
     assert basic.status_code == 200
 
 
-def test_an_access_token_in_the_cookie_is_nothing(installation: Installation) -> None:
+def test_an_access_token_in_the_cookie_is_ignored(installation: Installation) -> None:
     token = installation.access_token("charges:get")
     answer = installation.client().get("/v1/me", headers={"Cookie": f"gatepass={token}"})
     assert answer.json()["reason"] == "token_missing"
 
 
-def test_the_cookie_is_never_read_where_gateways_ask(installation: Installation) -> None:
+def test_verifier_endpoints_ignore_the_cookie(installation: Installation) -> None:
     cookie = {"Cookie": f"gatepass={installation.sign_in()}"}
     headers = {**cookie, "X-Original-URI": "/v1/charges", "X-Original-Method": "POST"}
     answer = installation.client().get("/authz/nginx", headers=headers)
@@ -92,7 +92,7 @@ def test_the_cookie_is_never_read_where_gateways_ask(installation: Installation)
 
 @dataclass
 class Sent:
-    """A request as the functions see it."""
+    """A request as the cookie functions receive it."""
 
     headers: list[tuple[str, str]] = field(default_factory=list)
     public_url: str = "http://127.0.0.1:8787"
@@ -110,7 +110,7 @@ def settings(tmp_path: object) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("headers", "believed"),
+    ("headers", "accepted"),
     [
         ([], True),
         ([("Sec-Fetch-Site", "same-origin")], True),
@@ -125,10 +125,10 @@ def settings(tmp_path: object) -> Settings:
         ([("Origin", "")], False),
     ],
 )
-def test_pages_believe_only_what_comes_from_our_own_origin(
-    settings: Settings, headers: list[tuple[str, str]], believed: bool
+def test_forms_are_accepted_from_the_same_origin_only(
+    settings: Settings, headers: list[tuple[str, str]], accepted: bool
 ) -> None:
-    assert same_site(Sent(headers).request(settings)) is believed
+    assert same_site(Sent(headers).request(settings)) is accepted
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_pages_believe_only_what_comes_from_our_own_origin(
         ("http://[::1]:8787", "http://[::1]:8787"),
     ],
 )
-def test_our_own_origin_is_the_public_urls_as_a_browser_writes_it(
+def test_the_same_origin_is_the_public_url_as_browsers_serialize_it(
     settings: Settings, public_url: str, origin: str
 ) -> None:
     settings = settings.with_(public_url=public_url)
@@ -151,7 +151,7 @@ def test_our_own_origin_is_the_public_urls_as_a_browser_writes_it(
     assert not same_site(Sent([("Origin", origin + "0")]).request(settings))
 
 
-def test_on_https_the_cookie_is_locked_to_this_host(settings: Settings) -> None:
+def test_on_https_the_cookie_has_the_host_prefix(settings: Settings) -> None:
     settings = settings.with_(public_url="https://gatepass.example.com")
     response = Response()
     set_login_cookie(response, settings, "gplt_x", 1_800_000_000_999)
@@ -161,7 +161,7 @@ def test_on_https_the_cookie_is_locked_to_this_host(settings: Settings) -> None:
     )
 
 
-def test_on_http_it_is_still_kept_from_scripts_and_other_sites(settings: Settings) -> None:
+def test_on_http_the_cookie_is_http_only_and_same_site(settings: Settings) -> None:
     response = Response()
     set_login_cookie(response, settings, "gplt_x", 1_800_000_000_000)
     made = response.headers["set-cookie"]
@@ -192,7 +192,7 @@ def test_on_http_it_is_still_kept_from_scripts_and_other_sites(settings: Setting
         (["GATEPASS=gplt_a"], None),
     ],
 )
-def test_a_planted_second_cookie_makes_none_count(
+def test_differing_cookies_are_all_ignored(
     settings: Settings, cookies: list[str], found: str | None
 ) -> None:
     sent = Sent([("Cookie", line) for line in cookies])

@@ -1,4 +1,4 @@
-"""With what a request to ``/v1`` shows who it is, and how a refusal is put."""
+"""Credentials of requests to ``/v1``, and the challenges of refusals."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from gatepass.registry.network_policy import allowlist_entries
 from gatepass.web.app import create_app
 from gatepass.web.caller import Authenticated
 from tests.support.apps.installation import Installation
+from tests.support.apps.problems import reasons
 
 Headers = list[tuple[str, str | bytes]]
 
@@ -29,7 +30,7 @@ def text(installation: Installation) -> str:
     return installation.sign_in()
 
 
-def test_either_header_will_do_and_both_if_they_agree(
+def test_one_credential_is_accepted_in_either_or_both_headers(
     installation: Installation, text: str
 ) -> None:
     bearer, other = ("Authorization", f"Bearer {text}"), ("x-access-token", text)
@@ -46,7 +47,7 @@ def test_either_header_will_do_and_both_if_they_agree(
         assert outcome(installation, headers) == "allowed", headers
 
 
-def test_two_that_differ_are_none(installation: Installation, text: str) -> None:
+def test_two_different_credentials_are_refused(installation: Installation, text: str) -> None:
     another = installation.sign_in()
     for headers in (
         [("Authorization", f"Bearer {text}"), ("x-access-token", another)],
@@ -73,14 +74,13 @@ def test_two_that_differ_are_none(installation: Installation, text: str) -> None
         ([("x-access-token", "gplt_" + "0" * 54)], "token_invalid"),
     ],
 )
-def test_what_is_no_credential_is_told_from_what_is_a_wrong_one(
+def test_a_missing_credential_is_distinguished_from_an_invalid_one(
     installation: Installation, headers: Headers, reason: str
 ) -> None:
-    answer = ask(installation, headers)
-    assert (answer.status_code, answer.json()["reason"]) == (401, reason)
+    assert reasons(ask(installation, headers)) == (401, reason)
 
 
-def test_nothing_is_read_from_the_url(installation: Installation, text: str) -> None:
+def test_credentials_in_the_url_are_ignored(installation: Installation, text: str) -> None:
     answer = installation.client().get(
         "/v1/me", params={"access_token": text, "token": text, "x-access-token": text}
     )
@@ -103,12 +103,12 @@ def test_every_401_challenges_and_names_an_error_only_if_a_token_was_sent(
     assert failed.headers["www-authenticate"] == 'Bearer realm="gatepass"'
 
 
-def test_of_403s_only_a_missing_permission_challenges(installation: Installation) -> None:
+def test_a_403_has_a_challenge_only_for_a_missing_permission(installation: Installation) -> None:
     installation.new_user("bob@example.com", role="reporting")
     refused = installation.signed_in("bob@example.com").post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["audit:get"]}
     )
-    assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
+    assert reasons(refused) == (403, "permission_missing")
     assert refused.headers["www-authenticate"] == (
         'Bearer realm="gatepass", error="insufficient_scope", scope="access-tokens:create"'
     )
@@ -116,25 +116,25 @@ def test_of_403s_only_a_missing_permission_challenges(installation: Installation
     refused = installation.client(token).post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["charges:get"]}
     )
-    assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
+    assert reasons(refused) == (403, "signed_in_user_required")
     assert "www-authenticate" not in refused.headers
 
 
-def test_a_verifier_key_is_no_credential_here(installation: Installation) -> None:
+def test_a_verifier_key_is_refused(installation: Installation) -> None:
     key = installation.verifier_key()
     assert outcome(installation, [("x-access-token", key)]) == "token_invalid"
 
 
-def test_a_token_of_a_listed_network_is_refused_from_elsewhere(installation: Installation) -> None:
+def test_a_token_with_networks_is_refused_from_other_addresses(installation: Installation) -> None:
     token = installation.access_token("charges:get", networks=["203.0.113.0/24"])
     inside = installation.client(token).get("/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.json()["address"] == "203.0.113.9"
     outside = installation.client(token).get("/v1/me")
-    assert (outside.status_code, outside.json()["reason"]) == (403, "address_not_allowed")
+    assert reasons(outside) == (403, "address_not_allowed")
     assert "www-authenticate" not in outside.headers
 
 
-def test_what_an_untrusted_peer_says_of_itself_counts_for_nothing(
+def test_forwarding_headers_of_untrusted_peers_are_ignored(
     installation: Installation,
 ) -> None:
     text = installation.sign_in()
@@ -150,15 +150,15 @@ def test_an_unreadable_forwarding_header_is_refused_everywhere(
 ) -> None:
     header = ("x-forwarded-for", garbage)
     refused = ask(installation, [("x-access-token", text), header])
-    assert (refused.status_code, refused.json()["reason"]) == (403, "address_not_allowed")
+    assert reasons(refused) == (403, "address_not_allowed")
     raw = [(b"x-forwarded-for", garbage.encode() if isinstance(garbage, str) else garbage)]
     refused = installation.client().post(
         "/v1/authentications", json={"email": "ada@example.com", "password": "x"}, headers=raw
     )
-    assert (refused.status_code, refused.json()["reason"]) == (403, "address_not_allowed")
+    assert reasons(refused) == (403, "address_not_allowed")
 
 
-def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_401(
+def test_outside_the_allowlist_a_valid_credential_gets_403_and_an_invalid_one_401(
     any_installation: Installation,
 ) -> None:
     text = any_installation.sign_in()
@@ -176,13 +176,13 @@ def test_from_outside_the_companys_list_a_good_credential_is_403_and_a_bad_one_4
         assert "www-authenticate" not in refused.headers
     assert any_installation.client("gplt_nonsense").get("/v1/me").status_code == 401
     twice = any_installation.client().get("/v1/access-tokens?limit=1&limit=1")
-    assert (twice.status_code, twice.json()["reason"]) == (401, "token_missing")
+    assert reasons(twice) == (401, "token_missing")
     assert any_installation.client().get("/v1/openapi.json").status_code == 200
     inside = any_installation.client(text).get("/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
     assert inside.status_code == 200
 
 
-def test_a_ui_token_is_good_on_its_domain_alone(installation: Installation) -> None:
+def test_a_ui_token_is_accepted_from_its_domains_only(installation: Installation) -> None:
     token = installation.access_token("charges:get", kind="ui", domains=["shop.example.com"])
     client = installation.client(token)
     for headers, reason in (
@@ -198,8 +198,8 @@ def test_a_ui_token_is_good_on_its_domain_alone(installation: Installation) -> N
     assert twice.json()["reason"] == "origin_not_allowed"
 
 
-def test_an_operators_token_is_no_operator(installation: Installation) -> None:
-    """Looking after the installation is nothing that was put into a token."""
+def test_an_operators_token_has_no_operator_rights(installation: Installation) -> None:
+    """Operator rights belong to users, never to tokens."""
     asked = APIRouter()
 
     @asked.get("/asked")
@@ -216,10 +216,10 @@ def test_an_operators_token_is_no_operator(installation: Installation) -> None:
         assert answer.json() is expected
 
 
-def test_a_credential_that_ends_while_its_change_waits_is_not_carried_out(
+def test_a_credential_revoked_before_its_write_begins_writes_nothing(
     installation: Installation, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Admitted, then ended by another request before the change got its turn."""
+    """Another request deactivates it after admission."""
     database = installation.node.database
     changing = database.write
 
@@ -232,5 +232,5 @@ def test_a_credential_that_ends_while_its_change_waits_is_not_carried_out(
     refused = installation.client(text).post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["charges:get"]}
     )
-    assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
+    assert reasons(refused) == (401, "token_deactivated")
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]

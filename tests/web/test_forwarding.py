@@ -1,4 +1,4 @@
-"""A forwarding header that isn't believed, or can't be read: who is told what."""
+"""Forwarding headers that are unreadable or come from an untrusted peer."""
 
 import httpx
 import pytest
@@ -9,13 +9,13 @@ SIGN_IN = {"email": "ada@example.com", "password": PASSWORD}
 
 
 @pytest.mark.parametrize("forwarded", ["unknown", "", "203.0.113.9, ,127.0.0.1", "[2001:db8::1]"])
-def test_an_unreadable_one_is_named(
+def test_an_unreadable_header_is_named(
     installation: Installation,
     ada: httpx.Client,
     forwarded: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The proxy is at fault, and neither the company's list nor the token's networks."""
+    """The proxy is at fault, neither the company's allowlist nor the token's networks."""
     headers = {"X-Forwarded-For": forwarded}
     for answer in (
         ada.get("/v1/me", headers=headers),
@@ -30,18 +30,18 @@ def test_an_unreadable_one_is_named(
     assert "'127.0.0.1'" in line
 
 
-def test_a_port_in_it_is_read(ada: httpx.Client) -> None:
-    """As Azure's gateway sends it."""
+def test_a_forwarded_address_may_have_a_port(ada: httpx.Client) -> None:
+    """Azure's gateway sends it with its port."""
     answer = ada.get("/v1/me", headers={"X-Forwarded-For": "203.0.113.9:51008"})
     assert answer.json()["address"] == "203.0.113.9"
     answer = ada.get("/v1/me", headers={"X-Forwarded-For": "[2001:db8::7]:51008, 127.0.0.1:4711"})
     assert answer.json()["address"] == "2001:db8::7"
 
 
-def test_one_that_isnt_believed_is_logged_and_shown(
+def test_an_untrusted_header_is_logged_and_shown(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where people look at which address they are, and once a minute in the log."""
+    """On the page that shows the visitor's address, and once a minute in the log."""
     ada = installation.signed_in(peer="203.0.113.80")
     assert "GATEPASS_TRUSTED_PROXIES" not in ada.get("/company/security").text
     assert not caplog.messages

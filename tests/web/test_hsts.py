@@ -13,7 +13,7 @@ NAME = "strict-transport-security"
 
 
 def answers(installation: Installation, public_url: str) -> Iterator[httpx.Response]:
-    """Pages, the API, files, refusals and faults, as answered at that address."""
+    """Pages, API, files, refusals and errors with *public_url* as the setting."""
     installation.node.settings = installation.node.settings.with_(public_url=public_url)
     installation.app = create_app(installation.node)
     client = installation.client()
@@ -36,10 +36,10 @@ def answers(installation: Installation, public_url: str) -> Iterator[httpx.Respo
 @pytest.mark.parametrize(
     "public_url", ["https://gate.example.com", "https://gate.example.com:8443", "https://192.0.2.7"]
 )
-def test_every_answer_promises_https_where_that_is_the_address(
+def test_every_answer_has_the_header_with_an_https_url(
     installation: Installation, public_url: str
 ) -> None:
-    """For a year, and for this host alone."""
+    """For a year, without subdomains."""
     found = {answer.status_code for answer in answers(installation, public_url)}
     assert {200, 201, 303, 401, 403, 404, 413} <= found
     for answer in answers(installation, public_url):
@@ -55,9 +55,10 @@ def test_every_answer_promises_https_where_that_is_the_address(
         "https://gatepass.localhost",
     ],
 )
-def test_no_answer_does_elsewhere(installation: Installation, public_url: str) -> None:
-    """Not over http, whatever a proxy says; nor for localhost, where a browser would refuse what
-    others serve there."""
+def test_no_answer_has_the_header_with_http_or_localhost(
+    installation: Installation, public_url: str
+) -> None:
+    """Whatever a proxy says; on localhost a browser would apply it to other services too."""
     for answer in answers(installation, public_url):
         assert NAME not in answer.headers
     client = installation.client()

@@ -32,8 +32,8 @@ FORM = b"application/x-www-form-urlencoded"
 
 
 @pytest.fixture
-def counting() -> TestClient:
-    """An application that says how long the body was."""
+def length_of_bodies() -> TestClient:
+    """An application that answers with the body's length."""
     app = FastAPI()
 
     @app.post("/length")
@@ -51,15 +51,15 @@ def trickle(length: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("body", [lambda n: b"x" * n, trickle], ids=["announced", "trickling"])
 def test_a_body_of_one_mebibyte_is_read_and_one_byte_more_is_refused(
-    counting: TestClient, body: Any
+    length_of_bodies: TestClient, body: Any
 ) -> None:
-    assert counting.post("/length", content=body(MOST_BODY_BYTES)).json() == MOST_BODY_BYTES
-    refused = counting.post("/length", content=body(MOST_BODY_BYTES + 1))
+    assert length_of_bodies.post("/length", content=body(MOST_BODY_BYTES)).json() == MOST_BODY_BYTES
+    refused = length_of_bodies.post("/length", content=body(MOST_BODY_BYTES + 1))
     assert refused.status_code == 413
 
 
-def test_an_unauthenticated_sender_may_send_little(installation: Installation) -> None:
-    """4 KiB to sign in, 16 KiB elsewhere; with a credential a mebibyte."""
+def test_unauthenticated_bodies_have_low_limits(installation: Installation) -> None:
+    """4 KiB to sign in, 16 KiB elsewhere; a mebibyte with a credential."""
 
     def post(client: TestClient, path: str, length: int, media_type: str) -> int:
         body = b'{"email": "' + b"x" * (length - 11)
@@ -87,7 +87,7 @@ def test_an_unauthenticated_sender_may_send_little(installation: Installation) -
 
 
 def test_a_form_of_an_expired_sign_in_may_be_large(installation: Installation) -> None:
-    """What was typed is shown again after signing in (``resuming``)."""
+    """Its input is shown again after signing in."""
     login = installation.sign_in()
     installation.client(login).post("/v1/sign-out")
     dashboard = installation.client()
@@ -95,12 +95,12 @@ def test_a_form_of_an_expired_sign_in_may_be_large(installation: Installation) -
     shown = dashboard.post("/company/roles/new", data={"name": "x" * 100_000})
     assert shown.status_code == 401
     assert "your input is kept" in shown.text
-    # The sign-in form carries it along.
+    # The sign-in form carries the input.
     assert dashboard.post("/sign-in", data={"typed.name": "x" * 100_000}).status_code == 401
 
 
 class Arriving:
-    """A request whose body arrives piece by piece."""
+    """A request whose body arrives in pieces."""
 
     def __init__(self, pieces: list[bytes], *headers: tuple[bytes, bytes]) -> None:
         self.pieces = pieces
@@ -195,7 +195,7 @@ def test_sign_ins_have_a_budget_of_their_own() -> None:
     assert arrive((page, SIGN_IN_BODY_BYTES), (page, 1_250)) == [408, 408]
 
 
-def test_behind_a_proxy_the_share_is_the_clients() -> None:
+def test_behind_a_proxy_each_client_has_its_share() -> None:
     def arrive(*addresses: str) -> list[int]:
         bodies = Bodies(most_held=16_000, seconds=0.2)
         requests = [("/", 500, each) for each in addresses]
@@ -245,7 +245,7 @@ def test_a_trickling_body_is_refused_with_a_problem_document(installation: Insta
 
 
 @pytest.mark.parametrize("path", ["/v1/authentications", "/v1/sign-out", "/sign-in"])
-def test_a_body_that_breaks_off_is_the_clients_fault(
+def test_an_incomplete_body_is_400_and_not_logged(
     installation: Installation, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     login = installation.sign_in()
@@ -275,7 +275,7 @@ def test_a_body_that_breaks_off_is_the_clients_fault(
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "1.5", "", "１"])
-def test_a_length_that_is_no_number_is_refused(installation: Installation, length: str) -> None:
+def test_an_invalid_content_length_is_refused(installation: Installation, length: str) -> None:
     refused = installation.client().post(
         "/v1/authentications", content=b"{}", headers=[(b"Content-Length", length.encode())]
     )
@@ -292,7 +292,7 @@ def test_head_is_get_without_the_body(installation: Installation, path: str) -> 
 
 
 def test_head_sends_no_body() -> None:
-    """Straight to the application: the clients at hand drop such a body by themselves."""
+    """Called without a client, since clients drop such a body."""
     app = FastAPI()
 
     @app.get("/")
@@ -314,14 +314,14 @@ def test_head_sends_no_body() -> None:
     assert b"".join(message["body"] for message in bodies) == b""
 
 
-def test_answers_are_neither_stored_nor_sniffed(installation: Installation) -> None:
+def test_answers_forbid_caching_and_sniffing(installation: Installation) -> None:
     for path in ("/v1/openapi.json", "/v1/me", "/v1/nothing", "/metrics"):
         headers = installation.client().get(path).headers
         assert headers["cache-control"] == "no-store", path
         assert headers["x-content-type-options"] == "nosniff", path
 
 
-def test_no_answer_opens_the_api_to_other_sites(installation: Installation) -> None:
+def test_no_answer_has_cors_headers(installation: Installation) -> None:
     for method in ("GET", "OPTIONS"):
         answer = installation.client().request(
             method,
@@ -331,7 +331,7 @@ def test_no_answer_opens_the_api_to_other_sites(installation: Installation) -> N
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_an_unexpected_error_is_a_500_without_details_and_a_log_without_secrets(
+def test_an_unexpected_error_is_500_and_leaks_nothing(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = APIRouter()
@@ -353,7 +353,7 @@ def test_an_unexpected_error_is_a_500_without_details_and_a_log_without_secrets(
     assert "break_" in caplog.text
 
 
-def test_an_incomplete_answer_is_not_taken_for_a_complete_one() -> None:
+def test_a_stream_that_fails_aborts_the_connection() -> None:
     app = FastAPI()
 
     @app.get("/stream")

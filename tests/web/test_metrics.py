@@ -1,4 +1,4 @@
-"""``/metrics``: for a trusted peer that speaks for itself."""
+"""``/metrics``: for trusted peers, and never through a proxy."""
 
 import msgspec
 import pytest
@@ -7,10 +7,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gatepass.web.openapi import VERSION
 from tests.support.apps.installation import Installation
+from tests.support.apps.problems import reasons
 from tests.support.database.small_registry import HOUR
 from tests.support.grants.fake_verifiers import acknowledge, complete, register, rows
 
-# Every metric of docs/nodes.md, and what Prometheus expects of every process: type and labels.
+# Every metric of docs/reference/metrics.md: type and labels.
 FAMILIES = {
     "gatepass_decisions": ("counter", {"reason"}),
     "gatepass_revision": ("gauge", set()),
@@ -28,7 +29,7 @@ FAMILIES = {
 
 
 def scrape(installation: Installation) -> dict[str, Metric]:
-    """The metric families as Prometheus's own parser reads them, by name."""
+    """The metric families by name, as Prometheus's own parser reads them."""
     answer = installation.client().get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -39,7 +40,7 @@ def scrape(installation: Installation) -> dict[str, Metric]:
 
 
 def value(installation: Installation, metric: str, **labels: str) -> float:
-    """The value of the one sample of that name and those labels."""
+    """The value of the only sample with that name and those labels."""
     [found] = [
         sample.value
         for family in scrape(installation).values()
@@ -93,14 +94,14 @@ def test_no_metric_lives_in_the_global_registry(installation: Installation) -> N
     assert not [family.name for family in REGISTRY.collect() if family.name.startswith("gatepass_")]
 
 
-def test_a_spool_that_cant_be_folded_keeps_no_other_from_it(any_installation: Installation) -> None:
+def test_an_unreadable_spool_blocks_no_other(any_installation: Installation) -> None:
     node = any_installation.node
     directory = node.file.use_directory
     directory.mkdir(exist_ok=True)
-    # A moment that no column holds.
-    unheard_of = {"tokens": {"gpat_0000000000000000": (1, 2**63, None, "")}, "decisions": {}}
+    # A time beyond the column's range.
+    out_of_range = {"tokens": {"gpat_0000000000000000": (1, 2**63, None, "")}, "decisions": {}}
     good = {"tokens": {}, "decisions": {"token_expired": 7}}
-    for name, batch in (("0-bad", unheard_of), ("1-good", good)):
+    for name, batch in (("0-bad", out_of_range), ("1-good", good)):
         line = msgspec.json.encode(batch) + b"\n"
         (directory / f"{name}.spool").write_bytes(line)
     node.fold()
@@ -126,20 +127,17 @@ def test_a_spool_that_cant_be_folded_keeps_no_other_from_it(any_installation: In
         {"X-Envoy-External-Address": "127.0.0.1"},
     ],
 )
-def test_what_a_proxy_passed_on_finds_nothing(
-    installation: Installation, headers: dict[str, str]
-) -> None:
-    answer = installation.client().get("/metrics", headers=headers)
-    assert (answer.status_code, answer.json()["reason"]) == (404, "not_found")
+def test_a_forwarded_request_is_404(installation: Installation, headers: dict[str, str]) -> None:
+    assert reasons(installation.client().get("/metrics", headers=headers)) == (404, "not_found")
 
 
-def test_nor_does_anyone_from_elsewhere(installation: Installation) -> None:
+def test_a_request_from_an_untrusted_peer_is_404(installation: Installation) -> None:
     assert installation.client(peer="198.51.100.7").get("/metrics").status_code == 404
     assert installation.client(peer="nonsense").get("/metrics").status_code == 404
     assert installation.client(peer="::ffff:127.0.0.1").get("/metrics").status_code == 200
 
 
-def test_nodes_and_embedded_verifiers_each_have_their_figures(
+def test_each_node_and_embedded_verifier_has_its_gauges(
     installation: Installation,
 ) -> None:
     node = installation.node
@@ -153,7 +151,7 @@ def test_nodes_and_embedded_verifiers_each_have_their_figures(
     good = {"id": "node_good", "kind": "embedded", "name": "node_good.internal"}
     assert value(installation, "gatepass_node_revision", **good) == revision
     assert 0 <= value(installation, "gatepass_node_vouched_seconds", **good) < 15
-    # The control character is gone; quotes, backslashes and braces are read as they are.
+    # The control character is replaced; quotes, backslashes and braces survive.
     odd = value(installation, "gatepass_node_vouched_seconds", name='a "quoted" \\?{name}')
     assert odd >= 15
     known = {

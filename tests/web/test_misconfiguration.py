@@ -28,7 +28,7 @@ def test_each_fault_is_logged_once_a_minute_and_counted(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("fault", list(Fault))
-def test_what_a_stranger_sent_is_quoted_and_cut(
+def test_untrusted_values_are_quoted_and_truncated(
     fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     forged = "a\nWARNING forged\x1b[2J{0}%s\u202e" + "x" * 100_000

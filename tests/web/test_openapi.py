@@ -1,4 +1,4 @@
-"""``/v1/openapi.json`` says what is there."""
+"""``/v1/openapi.json`` describes every operation."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ OPERATIONS = {
     "GET /health/ready",
 }
 
-#: Answered before the framework, to verifier keys.
+#: Served without the framework, for verifier keys.
 VERIFIERS = {
     "POST /v1/verify",
     "GET /v1/feed",
@@ -91,7 +91,7 @@ def operations(document: Any) -> dict[str, Any]:
     }
 
 
-def test_every_operation_is_described_with_what_it_takes_and_how_it_is_refused(
+def test_every_operation_has_its_body_and_its_problems(
     document: Any,
 ) -> None:
     found = operations(document)
@@ -113,7 +113,7 @@ def test_every_operation_is_described_with_what_it_takes_and_how_it_is_refused(
         assert ("415" in operation["responses"]) is bool(taken and name not in VERIFIERS), name
 
 
-def test_who_may_call_what(document: Any) -> None:
+def test_every_operation_names_its_security_schemes(document: Any) -> None:
     found = operations(document)
     for name, operation in found.items():
         schemes = {scheme for one in operation["security"] for scheme in one}
@@ -126,7 +126,7 @@ def test_who_may_call_what(document: Any) -> None:
     assert document["components"]["securitySchemes"]["dashboard"]["name"] == "gatepass"
 
 
-def test_every_reference_leads_somewhere_and_nothing_of_the_frameworks_is_left(
+def test_every_reference_resolves_and_no_framework_schema_is_left(
     document: Any,
 ) -> None:
     def references(value: Any) -> list[str]:
@@ -146,7 +146,7 @@ def test_every_reference_leads_somewhere_and_nothing_of_the_frameworks_is_left(
     assert "HTTPValidationError" not in str(document)
 
 
-def test_times_and_limits_are_described_as_they_are_sent(document: Any) -> None:
+def test_schemas_have_formats_and_limits(document: Any) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["AccessToken"]["properties"]["created_at"]["format"] == "date-time"
     created = operations(document)["POST /v1/access-tokens"]
@@ -157,12 +157,12 @@ def test_times_and_limits_are_described_as_they_are_sent(document: Any) -> None:
     assert taken["properties"]["networks"]["maxItems"] == 500
 
 
-def test_the_cookies_name_is_the_one_in_use() -> None:
+def test_the_cookie_scheme_has_the_cookies_name() -> None:
     document = openapi_document(router, "__Host-gatepass")
     assert document["components"]["securitySchemes"]["dashboard"]["name"] == "__Host-gatepass"
 
 
-def test_each_creation_says_how_it_tells_that_this_node_lags(installation: Installation) -> None:
+def test_every_201_has_the_confirmation_header(installation: Installation) -> None:
     paths = openapi_document(router, "gatepass")["paths"]
     created = [
         operation["responses"]["201"]

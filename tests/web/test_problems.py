@@ -1,4 +1,4 @@
-"""Problem documents: one form for every refusal, error and stray request."""
+"""Problem documents: one format for refusals, errors and unknown paths."""
 
 import httpx
 import pytest
@@ -56,11 +56,11 @@ def test_a_document_has_the_members_of_rfc_9457_and_ours() -> None:
     }
 
 
-def test_what_cant_be_written_in_utf_8_is_no_reason_to_crash() -> None:
+def test_unpaired_surrogates_are_replaced() -> None:
     assert b"?" in Problem(422, "invalid", "x", errors=[("\ud800", "x")]).body()
 
 
-def test_when_to_try_again_is_told_unless_that_would_do_it_twice() -> None:
+def test_retry_after_is_absent_if_the_change_may_be_committed() -> None:
     def retry(error: GatepassError) -> str | None:
         return dict(problem_of_error(error).headers()).get("retry-after")
 
@@ -95,12 +95,12 @@ def test_every_status_has_a_reason() -> None:
     "path",
     [
         *("/v1", "/v1/", "/v1/nope", "/v1/me/", "/v1//me", "/v1/access-tokens/", "/nope", "/V1/me"),
-        # A proxy in front may deny an address by its plain spelling: no other one answers.
+        # A proxy may deny a path by its plain spelling, so no other spelling answers.
         *("/v1/%6de", "/v1/m%65", "/%76%31/me", "/v1%2Fme", "/v1/acce%73s-tokens", "/v1/%2e/me"),
         *("/metric%73", "/%6detrics", "/v1%2ffeed", "/v1/fee%64", "/v1/openapi%2Ejson"),
     ],
 )
-def test_an_unknown_address_is_a_404_document(installation: Installation, path: str) -> None:
+def test_an_unknown_path_is_a_404_document(installation: Installation, path: str) -> None:
     answer = installation.client().get(path)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
@@ -123,7 +123,7 @@ def test_an_unknown_address_is_a_404_document(installation: Installation, path: 
         ("POST", "/metrics", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_told_all_that_are_right(
+def test_a_wrong_method_is_405_with_the_allowed_ones(
     installation: Installation, method: str, path: str, allow: str
 ) -> None:
     answer = installation.client().request(method, path)
@@ -134,7 +134,7 @@ def test_a_wrong_method_is_told_all_that_are_right(
         assert answer.json()["reason"] == "method_not_allowed"
 
 
-def test_someone_at_a_browser_who_went_astray_gets_a_page(installation: Installation) -> None:
+def test_a_browser_gets_a_404_page(installation: Installation) -> None:
     browser = {"Accept": "text/html,application/xhtml+xml"}
     page = installation.client().get("/nope", headers=browser)
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
@@ -143,7 +143,7 @@ def test_someone_at_a_browser_who_went_astray_gets_a_page(installation: Installa
     assert program.headers["content-type"] == "application/problem+json"
 
 
-def test_an_outage_is_503_and_says_when_to_try_again(
+def test_an_outage_is_503_with_retry_after(
     installation: Installation, ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 

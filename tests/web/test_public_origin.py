@@ -1,5 +1,6 @@
-"""A dashboard that is open at another origin than GATEPASS_PUBLIC_URL explains its refusals to
-users and operators; another site is refused without an explanation."""
+"""A dashboard opened at another origin than GATEPASS_PUBLIC_URL explains its refusals to
+users and operators; other sites are refused without an explanation.
+"""
 
 import logging
 from typing import Any
@@ -27,11 +28,11 @@ def elsewhere(public_url: str, *headers: tuple[str, str]) -> bool | None:
 @pytest.mark.parametrize(
     ("public_url", "origin", "host", "more", "found"),
     [
-        # Where it should be.
+        # At the public URL.
         (UNSET, UNSET, "127.0.0.1:8787", {}, NOTHING),
         (SECURE, SECURE, "gate.example.com", {}, NOTHING),
         (SECURE, SECURE, "upstream:8787", {}, NOTHING),
-        # By its name, where the setting was forgotten or names another.
+        # By another name: the setting is missing or wrong.
         (UNSET, "http://gate.internal:8787", "gate.internal:8787", {}, OURS),
         (UNSET, "http://192.0.2.7:8787", "192.0.2.7:8787", {}, OURS),
         (UNSET, "http://[2001:db8::7]:8787", "[2001:db8::7]:8787", {}, OURS),
@@ -40,19 +41,19 @@ def elsewhere(public_url: str, *headers: tuple[str, str]) -> bool | None:
         (SECURE, "http://gate.example.com", "gate.example.com", {}, OURS),
         (PUBLIC, "http://gate:8787", "gate:8787", {}, OURS),
         (PUBLIC, "http://gate", "upstream", {"X-Forwarded-Host": "gate"}, OURS),
-        # Allowed by what the browser says; the setting is wrong all the same.
+        # The browser calls it same-origin; the setting is wrong anyway.
         (UNSET, SECURE, "127.0.0.1:8787", {"Sec-Fetch-Site": "same-origin"}, OURS),
-        # A proxy that sends a Host of its own.
+        # A proxy that replaces Host.
         (UNSET, "http://gate.internal", "127.0.0.1:8787", {}, UNSURE),
         (SECURE, "http://gate.internal", "upstream:8787", {}, UNSURE),
-        # Another site's page sends to the address that ours is open at.
+        # A form of another site.
         (PUBLIC, EVIL, "gate.internal:8787", {}, NOTHING),
         (SECURE, EVIL, "gate.example.com", {}, NOTHING),
         (PUBLIC, "http://gate.internal:9000", "gate.internal:8787", {}, NOTHING),
         (UNSET, EVIL, "127.0.0.1:8787", {"Sec-Fetch-Site": "cross-site"}, NOTHING),
         (UNSET, EVIL, "evil.example", {"Sec-Fetch-Site": "cross-site"}, NOTHING),
         (UNSET, EVIL, "evil.example", {"Sec-Fetch-Site": "same-site"}, NOTHING),
-        # No origin that could be shown.
+        # Origins that must not be shown.
         (UNSET, "null", "null", {}, NOTHING),
         (UNSET, "", "", {}, NOTHING),
         (UNSET, "http://a b", "a b", {}, NOTHING),
@@ -64,13 +65,13 @@ def elsewhere(public_url: str, *headers: tuple[str, str]) -> bool | None:
         (UNSET, "http://g\xe4te", "g\xe4te", {}, NOTHING),
     ],
 )
-def test_the_origin_of_a_request(
+def test_a_request_from_another_origin_is_classified(
     public_url: str, origin: str, host: str, more: dict[str, str], found: bool | None
 ) -> None:
     assert elsewhere(public_url, ("Origin", origin), ("Host", host), *more.items()) is found
 
 
-def test_repeated_headers_are_not_trusted() -> None:
+def test_repeated_headers_are_ignored() -> None:
     host = ("Host", "gate:8787")
     one, other = ("Origin", "http://gate:8787"), ("Origin", EVIL)
     assert elsewhere(UNSET, one, host)
@@ -90,7 +91,7 @@ def sent(installation: Installation, origin: str, host: str, path: str = "/sign-
 def test_the_page_names_the_setting_and_the_log_has_one_line(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The owner signs in at the server's name, and GATEPASS_PUBLIC_URL was forgotten."""
+    """The owner signs in at the server's name; GATEPASS_PUBLIC_URL isn't set."""
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             page = sent(installation, "http://gate.internal:8787", "gate.internal:8787")
@@ -106,12 +107,11 @@ def test_the_page_names_the_setting_and_the_log_has_one_line(
     assert UNSET in line
 
 
-def test_behind_a_proxy_with_a_host_of_its_own_the_setting_is_named_too(
+def test_behind_a_proxy_that_replaces_host_the_page_shows_no_origin(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As nginx does unless it is told otherwise. It might be an attack on the address on loopback,
-    by a browser that is too old to say so: where it came from isn't shown, so no page can be made
-    that advertises an address."""
+    """nginx replaces it by default. An attack on the loopback address from an old browser looks the
+    same, so the page must not show the attacker's origin."""
     with caplog.at_level(logging.WARNING):
         page = sent(installation, "http://gate.internal", "127.0.0.1:8787")
     assert page.status_code == 403
@@ -123,7 +123,7 @@ def test_behind_a_proxy_with_a_host_of_its_own_the_setting_is_named_too(
 
 
 def at(installation: Installation, public_url: str) -> Installation:
-    """The installation, set up for that address."""
+    """The installation with *public_url* as the setting."""
     installation.node.settings = installation.node.settings.with_(public_url=public_url)
     installation.app = create_app(installation.node)
     return installation
@@ -133,8 +133,7 @@ def at(installation: Installation, public_url: str) -> Installation:
 def test_another_site_is_refused_without_an_explanation(
     installation: Installation, caplog: pytest.LogCaptureFixture, public_url: str
 ) -> None:
-    """By a form that it sends to our address: neither the page nor the log speaks of a setting, or
-    shows the address that the attacker chose."""
+    """Neither the page nor the log names a setting or the attacker's origin."""
     at(installation, public_url)
     with caplog.at_level(logging.WARNING):
         page = sent(installation, EVIL, public_url.partition("://")[2])
@@ -145,9 +144,9 @@ def test_another_site_is_refused_without_an_explanation(
     assert caplog.messages == []
 
 
-def test_origin_and_host_that_agree_admit_nothing(installation: Installation) -> None:
-    """However well Origin and Host agree (a name of the attacker's that leads here: DNS rebinding),
-    nothing is done. The page tells an address that everybody who gets mail from here knows."""
+def test_a_matching_origin_and_host_is_still_refused(installation: Installation) -> None:
+    """An attacker's name may lead here (DNS rebinding). The page shows only the public URL, which
+    everyone who gets mail knows."""
     for host in ("evil.example", "evil.example:8787"):
         page = sent(installation, f"http://{host}", host)
         assert page.status_code == 403
@@ -155,10 +154,10 @@ def test_origin_and_host_that_agree_admit_nothing(installation: Installation) ->
         assert f"http://{host}," in page.text
 
 
-def test_what_works_at_another_address_is_logged(
+def test_a_successful_sign_in_at_another_origin_is_logged(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Behind TLS a browser says that the form is our own, and it is: but mail leads elsewhere."""
+    """Behind TLS the browser calls it same-origin, but links in mail lead elsewhere."""
     headers = {"Origin": SECURE, "Sec-Fetch-Site": "same-origin"}
     form = {"email": "ada@example.com", "password": PASSWORD}
     with caplog.at_level(logging.WARNING):
@@ -167,7 +166,7 @@ def test_what_works_at_another_address_is_logged(
                 "/sign-in", data=form, headers=headers, follow_redirects=False
             )
             assert answer.status_code == 303
-        # Through a tunnel, somebody looks at it by the way.
+        # A tunnel on loopback isn't logged.
         tunnel = headers | {"Origin": "http://localhost:9000"}
         installation.client().post("/sign-in", data=form, headers=tunnel, follow_redirects=False)
     [line] = caplog.messages
@@ -184,10 +183,10 @@ def test_what_works_at_another_address_is_logged(
         (UNSET, "127.0.0.1:8787", None),
     ],
 )
-def test_the_api_says_why_a_cookie_doesnt_count(
+def test_the_api_explains_why_a_cookie_is_ignored(
     installation: Installation, origin: str, host: str, told: bool | None
 ) -> None:
-    """In `detail`; status and reason are as ever. Without a cookie there is nothing to say."""
+    """Only in ``detail``, and only if there is a cookie."""
     cookie = {"Cookie": f"gatepass={installation.sign_in()}"}
     client = installation.client()
     headers = {"Origin": origin, "Host": host}

@@ -1,7 +1,6 @@
-"""Tenants are walls: whatever belongs to another company is 404, on every route and page there is.
+"""Tenant isolation: records of another company are 404 on every route and page.
 
-The routes come from the application itself. One that takes an id of a kind that nobody taught this
-test fails it.
+The routes come from the application. A route with an unknown kind of id fails this test.
 """
 
 from collections.abc import Callable
@@ -17,23 +16,23 @@ from gatepass.verify.grant_file import TABLES
 from tests.support.apps.all_routes import operations, page_routes, queries, routes
 from tests.support.apps.installation import Installation
 
-#: In the name of everything that the other company has.
+#: Part of every name in the other company.
 WORD = "Zebedee"
-#: Paths whose parameters are no ids: files, and links whose secret is all there is to know.
+#: Paths whose parameters aren't ids: files, and links with a secret.
 NO_IDS = {
     *("/static/{version}/{name}", "/invitations/{token}", "/password-resets/{token}"),
     "/email-changes/{token}",
 }
-#: The installation's own: 403 for every user who is no operator.
+#: Records of the installation: 403 unless the user is an operator.
 OPERATORS = "verifier-keys"
-#: A body that would be accepted if the record were one's own.
+#: Bodies that are valid for a record of the caller's own company.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/access-tokens/{id}"): {"label": "Taken over"},
     ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
     ("POST", "/v1/users/{id}/email"): {"email": "taken.over@example.com"},
     ("PATCH", "/v1/roles/{id}"): {"name": "Taken over"},
 }
-#: Fields of bodies that hold ids; all others are known not to.
+#: Fields of bodies that hold ids.
 ID_FIELDS = {"role"}
 OTHER_FIELDS = frozenset(
     (
@@ -45,7 +44,7 @@ OTHER_FIELDS = frozenset(
 
 
 class Tenant:
-    """A company with one of everything, and its administrator, who is no operator."""
+    """A company with one record of each kind, and its administrator, who isn't an operator."""
 
     def __init__(self, installation: Installation, name: str) -> None:
         self.installation = installation
@@ -96,7 +95,7 @@ def other(installation: Installation) -> Tenant:
 
 
 def everything(installation: Installation) -> dict[str, list[str]]:
-    """All that is stored, the audit log included."""
+    """All stored rows, the audit log included."""
     with installation.node.database.read(0) as reading:
         stored = {
             name: sorted(map(repr, reading.session.execute(select(table)).all()))
@@ -115,7 +114,7 @@ def with_parameters() -> list[tuple[str, str]]:
 
 
 def resource(path: str) -> str:
-    """What kind of thing the id in *path* names."""
+    """The kind of record that the id in *path* names."""
     before, _, after = path.partition("/{id}")
     assert "{" not in before + after, f"teach this test what {path} takes"
     kind = before.rpartition("/")[2]
@@ -135,7 +134,7 @@ def call(client: httpx.Client, method: str, path: str, id_: str, template: str) 
     return client.request(method, where, content="", headers=headers, follow_redirects=False)
 
 
-def test_every_id_of_another_company_is_nobodys(
+def test_every_id_of_another_company_is_404(
     installation: Installation, walker: Tenant, other: Tenant
 ) -> None:
     whole = ["access-tokens:*", "audit:*", "company:*", "invitations:*", "roles:*", "users:*"]
@@ -155,7 +154,7 @@ def test_every_id_of_another_company_is_nobodys(
         assert answer.status_code == wanted[0], (method, path, answer.text)
         if path.startswith("/v1/"):
             assert answer.json()["reason"] == wanted[1]
-            # A token is told no more than its maker, nor may it do more.
+            # An access token learns and may do no more than its creator.
             refused = call(
                 installation.client(made.json()["token"]), method, path, other.ids[kind], path
             )
@@ -165,10 +164,10 @@ def test_every_id_of_another_company_is_nobodys(
         assert everything(installation) == before, (method, path)
 
 
-def test_the_same_walk_among_ones_own_finds_everything(
+def test_every_id_of_the_callers_company_is_found(
     installation: Installation, walker: Tenant
 ) -> None:
-    """Or a wrong body would have been refused before anybody looked whose record it is."""
+    """Otherwise an invalid body could be refused before the record is looked up."""
     for method, path in with_parameters():
         kind = resource(path)
         if kind == OPERATORS:
@@ -178,14 +177,14 @@ def test_the_same_walk_among_ones_own_finds_everything(
         if path.startswith("/v1/"):
             assert answer.status_code != 422, (method, path, answer.text)
         if kind == "roles" and walker.client.get(f"/v1/roles/{walker.ids[kind]}").is_error:
-            # It was deleted; the next wants one, too.
+            # The route deleted it; the next one needs another.
             walker.ids[kind] = MAKERS[kind](walker)
 
 
-def test_no_question_tells_of_another_company(
+def test_no_query_discloses_another_company(
     installation: Installation, walker: Tenant, other: Tenant
 ) -> None:
-    """Every parameter of every query, with every foreign id and with the other company's names."""
+    """Each query parameter, with each foreign id and name."""
     before = everything(installation)
     asked = 0
     foreign = [*other.ids.values(), other.company.id, WORD]
@@ -208,7 +207,7 @@ def test_no_question_tells_of_another_company(
     assert walker.client.get("/v1/authentications", params=foreign_user).status_code == 404
 
 
-def test_no_body_names_anything_of_another_company(
+def test_ids_of_another_company_are_refused_in_bodies(
     installation: Installation, walker: Tenant, other: Tenant
 ) -> None:
     for method, path, operation in operations():
@@ -228,7 +227,7 @@ def test_no_body_names_anything_of_another_company(
             assert answer.status_code in (404, 422), (method, path, answer.text)
             assert WORD not in answer.text
             assert everything(installation) == before
-            # Their own is taken.
+            # An id of the caller's company is accepted.
             accepted = walker.client.request(
                 method, where, json={**body, name: walker.ids[f"{name}s"]}
             )

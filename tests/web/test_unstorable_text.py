@@ -1,5 +1,6 @@
-"""NUL, which PostgreSQL can't store, and halves of surrogate pairs, which no encoding can: wherever
-they are sent, they are refused or simply not found. Never an error of ours."""
+"""NUL, which PostgreSQL can't store, and unpaired surrogates, which UTF-8 can't encode: never
+a server error, wherever they are sent.
+"""
 
 import json
 import re
@@ -58,7 +59,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 
 
 class Surface:
-    """An installation on PostgreSQL, with something of each kind in it."""
+    """An installation on PostgreSQL with one record of each kind."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
@@ -79,7 +80,7 @@ class Surface:
         }
 
     def path(self, template: str) -> str:
-        """*template* with ids of things that are there."""
+        """*template* with ids of existing records."""
         kind = re.findall(r"([a-z-]+)/\{", template)
         return re.sub(r"\{\w+\}", self.ids.get(kind[-1] if kind else "", "x"), template)
 
@@ -90,7 +91,7 @@ def surface(postgresql_installation: Installation) -> Surface:
 
 
 def spoilt(value: Any, bad: str) -> Iterator[Any]:
-    """*value* with each of its texts in turn, and each of its names, replaced by *bad*."""
+    """*value* with each string, then with each name, replaced by *bad*."""
     if isinstance(value, str):
         yield bad
     elif isinstance(value, list):
@@ -108,8 +109,8 @@ def fine(answer: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
-def test_in_a_body(surface: Surface, method: str, path: str) -> None:
-    """422 with the field named, or the answer to something that isn't there."""
+def test_bodies_cause_no_server_error(surface: Surface, method: str, path: str) -> None:
+    """422 with the field's name, or the answer for an unknown record."""
     key = surface.installation.verifier_key()
     client = surface.installation.client(key) if path == "/v1/verify" else surface.client
     for bad in (NUL, HALF):
@@ -121,7 +122,7 @@ def test_in_a_body(surface: Surface, method: str, path: str) -> None:
                 headers={"Content-Type": "application/json"},
             )
             fine(answer)
-            # A decision is made about any text; a sign-in doesn't say what was wrong.
+            # /v1/verify decides about any text; a sign-in doesn't say what was wrong.
             assert answer.status_code >= 400 or path == "/v1/verify", body
 
 
@@ -137,7 +138,7 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
-def test_in_an_operations_parameters(
+def test_parameters_of_operations_cause_no_server_error(
     surface: Surface, method: str, path: str, operation: dict[str, Any]
 ) -> None:
     for parameter in operation["parameters"]:
@@ -159,20 +160,20 @@ READ = [path for method, path in page_routes() if method == "GET" and "static" n
 
 
 @pytest.mark.parametrize("path", READ)
-def test_in_a_pages_address(surface: Surface, path: str) -> None:
+def test_paths_and_queries_of_pages_cause_no_server_error(surface: Surface, path: str) -> None:
     names = {name for route in routes() if route.path == path for name in queries(route)}
     for bad in IN_URL:
         if "{" in path:
             fine(surface.client.get(re.sub(r"\{\w+\}", bad, path), follow_redirects=False))
-        # `q` and `next` are read by hand where they are.
+        # Pages read `q` and `next` without declaring them.
         for name in names | {"q", "next", "cursor", "replaces", "user"}:
             where = f"{surface.path(path)}?{name}={bad}"
             fine(surface.client.get(where, follow_redirects=False))
 
 
 @pytest.mark.parametrize("path", [*READ, "/sign-in (signed out)", "/password-resets (signed out)"])
-def test_in_every_field_of_every_form(surface: Surface, path: str) -> None:
-    """Whatever is in the page's forms, hidden fields and buttons among it."""
+def test_fields_of_forms_cause_no_server_error(surface: Surface, path: str) -> None:
+    """Hidden fields and buttons included."""
     client = surface.client
     if "signed out" in path:
         path, client = path.partition(" ")[0], surface.installation.client()
@@ -197,8 +198,8 @@ def test_in_every_field_of_every_form(surface: Surface, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["user-agent", "origin", "referer", "x-forwarded-for", "cookie"])
-def test_in_a_header_that_is_kept(surface: Surface, name: str) -> None:
-    """Bytes that are no text are replaced, or garbage; a NUL never gets past the HTTP parser."""
+def test_stored_headers_cause_no_server_error(surface: Surface, name: str) -> None:
+    """Invalid bytes are replaced; the HTTP parser refuses NUL."""
     said = {"email": "ada@example.com", "password": PASSWORD}
     for bad in (b"\xed\xa0\x80", b"\xff\xfe", "é".encode(), b"a\tb"):
         fine(

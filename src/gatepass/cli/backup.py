@@ -41,7 +41,7 @@ def export(file: File, json: AsJson = False) -> None:
         found = export_import.export(node.database, file, now=now, progress=progress)
         key_needed, key = key_is_needed(node), node.encryption_key.path
     if json:
-        print_json({"file": str(file), "at": format_time(now), "tables": as_told(found)})
+        print_json({"file": str(file), "at": format_time(now), "tables": as_json(found)})
         return
     typer.echo(f"Exported to {file}, and verified: {counted(found)}.", err=True)
     if key_needed:
@@ -66,7 +66,7 @@ def import_(file: File, json: AsJson = False) -> None:
             at = read.at
         key_fitting, key = key_fits(node), node.encryption_key.path
     if json:
-        print_json({"file": str(file), "at": format_time(at), "tables": as_told(found)})
+        print_json({"file": str(file), "at": format_time(at), "tables": as_json(found)})
         return
     typer.echo(f"Imported the export of {when(at)}, and verified: {counted(found)}.", err=True)
     if not key_fitting:
@@ -79,11 +79,11 @@ def progress_bars() -> Iterator[Progress]:
     console = Console(stderr=True)
     with _interruptions() as interruptions:
         if not console.is_terminal:
-            yield _Shown(interruptions, None)
+            yield _ProgressBars(interruptions, None)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
         with Bars(*columns, TimeElapsedColumn(), console=console) as bars:
-            yield _Shown(interruptions, bars)
+            yield _ProgressBars(interruptions, bars)
 
 
 @contextmanager
@@ -93,24 +93,24 @@ def _interruptions() -> Iterator[list[int]]:
     Raised inside a library, KeyboardInterrupt could be swallowed or reported as another error, and
     SIGTERM would leave half-written files.
     """
-    came: list[int] = []
+    signals: list[int] = []
 
-    def note(number: int, frame: object) -> None:
-        came.append(number)
+    def collect(number: int, frame: object) -> None:
+        signals.append(number)
         signal.signal(number, former[number])
 
     former: dict[int, Any] = {
-        number: signal.signal(number, note)
+        number: signal.signal(number, collect)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
-        yield came
+        yield signals
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
-class _Shown(Progress):
+class _ProgressBars(Progress):
     def __init__(self, interruptions: list[int], bars: Bars | None) -> None:
         self._interruptions = interruptions
         self._bars = bars
@@ -130,7 +130,7 @@ class _Shown(Progress):
             self._bars.advance(self._task, rows)
 
 
-def as_told(found: Mapping[str, Content]) -> dict[str, Any]:
+def as_json(found: Mapping[str, Content]) -> dict[str, Any]:
     """The contents as JSON."""
     return {
         table: {"rows": content.rows, "digest": content.digest}

@@ -15,6 +15,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.companies import Company
+from gatepass.registry.input.emails import read_email
+from gatepass.registry.input.text import read_label
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.schema import create_schema, require_utf8, schema_state
 
@@ -39,6 +41,8 @@ def init(
     """Create a company and its administrator, and the schema in an empty database."""
     with opened(schemas=("empty", "current")) as node:
         require_utf8(node.database)
+        name = name or email.partition("@")[0]
+        _check(company, email, name)
         password = _read(sys.stdin) if password_stdin else _ask()
         passwords.check_rules(password, email=email, company_name=company)
         password_hash = passwords.hash(password)
@@ -52,15 +56,15 @@ def init(
         actor = Actor.command_line()
         with node.database.write(node.clock.now()) as change:
             first = not companies.any_exist(change)
-            made = _without_administrator(change, company) or companies.create(
+            record = _without_administrator(change, company) or companies.create(
                 change, actor, catalogue=node.catalogue, name=company
             )
             user = users.create(
                 change,
                 actor,
-                company=made.id,
+                company=record.id,
                 email=email,
-                name=name or email.partition("@")[0],
+                name=name,
                 role="admin",
                 password_hash=password_hash,
                 operator=first or operator,
@@ -68,10 +72,17 @@ def init(
     warn_unconfirmed(change)
     if json:
         administrator = {"id": user.id, "email": user.email, "operator": user.operator}
-        print_json({"company": {"id": made.id, "name": made.name}, "user": administrator})
+        print_json({"company": {"id": record.id, "name": record.name}, "user": administrator})
         return
-    typer.echo(f"{printable(made.name)} is set up. {user.email} is its administrator.", err=True)
+    typer.echo(f"{printable(record.name)} is set up. {user.email} is its administrator.", err=True)
     typer.echo("Next: gatepass serve", err=True)
+
+
+def _check(company: str, email: str, name: str) -> None:
+    """Check what was typed, by its option, before anyone is asked for a password."""
+    read_label("company", company)
+    read_email("email", email)
+    read_label("name", name)
 
 
 def _without_administrator(reading: Reading, name: str) -> Company | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gatepass.cli.backup import File, as_told, counted, key_fits, progress_bars, remind_of_key
+from gatepass.cli.backup import File, as_json, counted, key_fits, progress_bars, remind_of_key
 from gatepass.cli.installation import opened
 from gatepass.cli.output import AsJson, print_json, when
 from gatepass.cli.tree import app
@@ -96,8 +96,8 @@ def _installation() -> Iterator[Node]:
             finally:
                 lock.close()
     except Unavailable as error:
-        said = getattr(error.__cause__, "orig", None)
-        if getattr(said, "sqlite_errorcode", None) not in (
+        cause = getattr(error.__cause__, "orig", None)
+        if getattr(cause, "sqlite_errorcode", None) not in (
             sqlite3.SQLITE_CORRUPT,
             sqlite3.SQLITE_NOTADB,
         ):
@@ -130,8 +130,10 @@ def _sentences(file: Path, backup: ExportFile, restored: Restored) -> Iterator[s
 
 
 def _sentence(what: str, numbers: Mapping[str, int]) -> str:
-    told = [f"{number:,} {_NAMES[kind][number != 1]}" for kind, number in numbers.items() if number]
-    return f"{what}: {', '.join(told) or 'nothing'}."
+    counts = [
+        f"{number:,} {_NAMES[kind][number != 1]}" for kind, number in numbers.items() if number
+    ]
+    return f"{what}: {', '.join(counts) or 'nothing'}."
 
 
 def _print_json(file: Path, backup: ExportFile, restored: Restored) -> None:
@@ -141,7 +143,7 @@ def _print_json(file: Path, backup: ExportFile, restored: Restored) -> None:
             "at": format_time(backup.at),
             "version": backup.version,
             "revision": restored.revision,
-            "tables": as_told(restored.found),
+            "tables": as_json(restored.found),
             "kept_ended": restored.revoked_again,
             "gone": restored.gone,
             "ended": restored.revoked,

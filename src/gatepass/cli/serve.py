@@ -1,6 +1,7 @@
 """``gatepass serve``: runs the server."""
 
 import logging
+import os
 from typing import Annotated
 
 import typer
@@ -27,14 +28,15 @@ def serve(
     from gatepass.web.server.supervisor import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log = logging.getLogger("gatepass")
     settings = Settings.read()
+    for variable, missing in Settings.without_effect(os.environ):
+        log.warning("%s has no effect without %s", variable, missing)
     text = catalogue_text(settings)
     with opened(settings, accept_clock=accept_clock) as node:
         require_utf8(node.database)
         follow_catalogue(node.database, node.catalogue, node.clock.now())
         clock = node.clock
-
-    log = logging.getLogger("gatepass")
 
     def ready() -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

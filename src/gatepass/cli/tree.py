@@ -95,9 +95,9 @@ def _one_line(error: GatepassError) -> str:
         text = "; ".join(f"{field}: {message}" for field, message in error.errors)
     elif isinstance(error, Unavailable):
         # The driver's message helps the operator.
-        said = getattr(error.__cause__, "orig", None)
+        cause = getattr(error.__cause__, "orig", None)
         # Without the SQL statement, which the driver appends to the server's message.
-        said = getattr(getattr(said, "diag", None), "message_primary", None) or said
-        text += f" ({said})" if said else ""
+        cause = getattr(getattr(cause, "diag", None), "message_primary", None) or cause
+        text += f" ({cause})" if cause else ""
     # Isolates around other people's names are for pages: a terminal may show them.
     return " ".join(text.replace(ISOLATE, "").replace(END_ISOLATE, "").split())

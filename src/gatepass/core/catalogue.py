@@ -33,16 +33,16 @@ CONTROL_PLANE = tuple(
     for name, title in (
         ("access-tokens:create", "Create access tokens"),
         ("access-tokens:search", "List the company's access tokens"),
-        ("access-tokens:get", "See one access token"),
+        ("access-tokens:get", "View an access token"),
         ("access-tokens:modify", "Change access tokens"),
         ("access-tokens:deactivate", "Deactivate access tokens"),
-        ("company:get", "See the company's settings and allowlist"),
+        ("company:get", "View the company's settings and allowlist"),
         ("company:modify", "Change the company's settings and allowlist"),
-        ("users:get", "See users"),
+        ("users:get", "View users"),
         ("users:manage", "Invite, change and deactivate users"),
-        ("roles:get", "See roles"),
+        ("roles:get", "View roles"),
         ("roles:manage", "Create, change and delete roles"),
-        ("audit:get", "See who did what, when and from where"),
+        ("audit:get", "View the audit log"),
     )
 )
 

@@ -118,7 +118,7 @@ class SignInFailed(GatepassError):
     reason = "sign_in_failed"
 
     def __init__(self) -> None:
-        super().__init__("That e-mail address and password don't open this account.")
+        super().__init__("Incorrect e-mail address, password or two-factor code.")
 
 
 class TooManyAttempts(GatepassError):
@@ -144,6 +144,19 @@ class Unavailable(GatepassError):
     """
 
     reason = "unavailable"
+
+
+class Busy(Unavailable):
+    """Too many passwords wait to be hashed.
+
+    Attributes:
+        retry_after: in whole seconds.
+    """
+
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__("Many people are signing in right now. Try again in a few seconds.")
 
 
 class NotConfirmed(GatepassError):

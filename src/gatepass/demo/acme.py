@@ -1,6 +1,6 @@
-"""The demo's made-up company: users, and tokens with three months of history for the dashboard.
+"""The demo's fictitious company: users, and tokens with three months of history.
 
-The events are written in chronological order.
+Its events are written in chronological order.
 """
 
 import random
@@ -29,7 +29,7 @@ PAGE_TOKEN_LABEL = "Demo page"  # noqa: S105 - a label, not a secret
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
-# Without letters and digits that people confuse when they type them.
+# Excludes characters that look alike.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _FOR_CHECKOUT = "checkouts:create"
 
@@ -44,10 +44,10 @@ class Credentials:
     access_token: str = field(repr=False)
 
 
-def furnish(node: Node) -> Credentials:
+def create_company(node: Node) -> Credentials:
     """Create the company with three months of history in an empty registry."""
     password = "-".join("".join(map(secrets.choice, [_ALPHABET] * 4)) for _ in range(4))
-    return _Story(node).tell(password)
+    return _History(node).create(password)
 
 
 def new_page_token(node: Node, port: int) -> str:
@@ -75,31 +75,32 @@ def new_page_token(node: Node, port: int) -> str:
 
 
 def owner(reading: Reading) -> User:
-    """Ada, even if her e-mail address has changed; or, if she was deactivated, the administrator
-    who is left."""
-    those, theirs = tables.users.c, tables.companies.c
-    first = (
-        select(those.id)
-        .join(tables.companies, theirs.id == those.company_id)
-        .where(those.role == ADMIN.id, those.deactivated_at.is_(None))
-        .order_by(theirs.created_at, those.created_at, those.id)
+    """The longest-serving active administrator: Ada, unless she was deactivated."""
+    user, company = tables.users.c, tables.companies.c
+    oldest = (
+        select(user.id)
+        .join(tables.companies, company.id == user.company_id)
+        .where(user.role == ADMIN.id, user.deactivated_at.is_(None))
+        .order_by(company.created_at, user.created_at, user.id)
         .limit(1)
     )
-    return users.get(reading, reading.session.scalars(first).one())
+    return users.get(reading, reading.session.scalars(oldest).one())
 
 
-class _Story:
+class _History:
+    """Writes the history of a company that is three months old."""
+
     def __init__(self, node: Node) -> None:
         self._node = node
         self._now = node.clock.now()
         # Not for security: it only varies the usage from day to day.
-        self._chance = random.Random(4417)  # noqa: S311
+        self._random = random.Random(4417)  # noqa: S311
         self._company = ""
         self._uses: list[Batch] = []
 
-    def tell(self, password: str) -> Credentials:
-        ada = self._found(password)
-        warehouse = self._make(
+    def create(self, password: str) -> Credentials:
+        ada = self._create_company(password)
+        warehouse = self._create_token(
             ada,
             days_ago=92,
             label="Old warehouse sync",
@@ -108,10 +109,10 @@ class _Story:
             networks=["192.0.2.7/32"],
             expires_at=self._now - 3 * DAY,
         )
-        self._use(warehouse, "192.0.2.7", "charges:search", a_day=40, until=3 * DAY + HOUR)
-        grace = self._hire("Grace Hopper", "grace@acme.example", "manager", days_ago=80)
-        self._hire("Tomás Silva", "tomas@acme.example", "customer-service", days_ago=61)
-        shop = self._make(
+        self._record_uses(warehouse, "192.0.2.7", "charges:search", a_day=40, until=3 * DAY + HOUR)
+        grace = self._add_user("Grace Hopper", "grace@acme.example", "manager", days_ago=80)
+        self._add_user("Tomás Silva", "tomas@acme.example", "customer-service", days_ago=61)
+        shop = self._create_token(
             grace,
             days_ago=70,
             label="Checkout on shop.acme.example",
@@ -119,17 +120,17 @@ class _Story:
             permissions=[_FOR_CHECKOUT, "checkouts:get"],
             domains=["shop.acme.example", "*.shop.acme.example"],
         )
-        self._use(shop, "198.51.100.23", _FOR_CHECKOUT, a_day=420, until=2 * 60_000)
-        jonas = self._hire("Jonas Weber", "jonas@acme.example", "manager", days_ago=58)
-        quarterly = self._make(
+        self._record_uses(shop, "198.51.100.23", _FOR_CHECKOUT, a_day=420, until=2 * 60_000)
+        jonas = self._add_user("Jonas Weber", "jonas@acme.example", "manager", days_ago=58)
+        quarterly = self._create_token(
             jonas,
             days_ago=50,
             label="Quarterly export",
             kind="api",
             permissions=["charges:search", "refunds:search"],
         )
-        self._use(quarterly, "192.0.2.40", "charges:search", a_day=3, until=16 * DAY)
-        contractor = self._make(
+        self._record_uses(quarterly, "192.0.2.40", "charges:search", a_day=3, until=16 * DAY)
+        contractor = self._create_token(
             ada,
             days_ago=45,
             label="Contractor: customer migration",
@@ -137,9 +138,9 @@ class _Story:
             permissions=["customers:*"],
             networks=["198.51.100.0/28"],
         )
-        self._use(contractor, "198.51.100.4", "customers:create", a_day=90, until=21 * DAY)
-        self._end(grace, contractor, days_ago=21)
-        settlement = self._make(
+        self._record_uses(contractor, "198.51.100.4", "customers:create", a_day=90, until=21 * DAY)
+        self._deactivate(grace, contractor, days_ago=21)
+        settlement = self._create_token(
             ada,
             days_ago=34,
             label="Nightly settlement",
@@ -148,8 +149,8 @@ class _Story:
             networks=["203.0.113.0/24", "2001:db8:40::/48"],
             expires_at=self._now + 5 * DAY + 2 * HOUR,
         )
-        self._use(settlement, "203.0.113.77", "payouts:search", a_day=24, until=3 * HOUR)
-        bookkeeping = self._role(
+        self._record_uses(settlement, "203.0.113.77", "payouts:search", a_day=24, until=3 * HOUR)
+        bookkeeping = self._create_role(
             ada,
             days_ago=33,
             name="Bookkeeping",
@@ -162,9 +163,9 @@ class _Story:
                 "access-tokens:search",
             ],
         )
-        self._hire("Bea Lindqvist", "bea@acme.example", bookkeeping, days_ago=32)
-        self._hire("Inês Duarte", "ines@acme.example", "reporting", days_ago=30)
-        desk = self._make(
+        self._add_user("Bea Lindqvist", "bea@acme.example", bookkeeping, days_ago=32)
+        self._add_user("Inês Duarte", "ines@acme.example", "reporting", days_ago=30)
+        desk = self._create_token(
             grace,
             days_ago=20,
             label="Refund desk",
@@ -172,11 +173,11 @@ class _Story:
             permissions=["charges:get", "charges:refund", "charges:search", "refunds:get"],
             networks=["203.0.113.64/26"],
         )
-        self._use(desk, "203.0.113.91", "charges:refund", a_day=11, until=26 * HOUR)
-        self._hire("Priya Raman", "priya@acme.example", "manager", days_ago=14)
+        self._record_uses(desk, "203.0.113.91", "charges:refund", a_day=11, until=26 * HOUR)
+        self._add_user("Priya Raman", "priya@acme.example", "manager", days_ago=14)
         with self._node.database.write(self._now - 12 * DAY) as change:
             offboarding.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
-        self._make(
+        self._create_token(
             grace,
             days_ago=2,
             label="Webhook relay (staging)",
@@ -185,24 +186,24 @@ class _Story:
             expires_at=self._now + 200 * DAY,
         )
         with self._node.database.write(self._now) as change:
-            key = verifier_keys.create(change, Actor.command_line(), label="The demo's own")[1]
-        access_token = self._make_now(ada)
-        self._count()
+            key = verifier_keys.create(change, Actor.command_line(), label="Demo")[1]
+        access_token = self._create_curl_token(ada)
+        self._fold_uses()
         return Credentials(OWNER_EMAIL, password, key, access_token)
 
-    def _found(self, password: str) -> User:
+    def _create_company(self, password: str) -> User:
         node, at = self._node, self._now - 96 * DAY
         passwords.check_rules(password, email=OWNER_EMAIL, company_name=COMPANY)
         with node.database.write(at) as change:
             actor = Actor.command_line()
             company = companies.create(change, actor, catalogue=node.catalogue, name=COMPANY)
         self._company = company.id
-        return self._hire("Ada Lovelace", OWNER_EMAIL, "admin", days_ago=96, password=password)
+        return self._add_user("Ada Lovelace", OWNER_EMAIL, "admin", days_ago=96, password=password)
 
-    def _hire(
+    def _add_user(
         self, name: str, email: str, role: str, *, days_ago: int, password: str | None = None
     ) -> User:
-        # Nobody knows a colleague's password: they are there to be seen, not to sign in.
+        # Only the owner signs in: the other users' random passwords are discarded.
         password_hash = passwords.hash(password or secrets.token_urlsafe(32))
         with self._node.database.write(self._now - days_ago * DAY) as change:
             return users.create(
@@ -216,20 +217,22 @@ class _Story:
                 operator=password is not None,
             )
 
-    def _role(self, maker: User, *, days_ago: int, name: str, permissions: list[str]) -> str:
-        """The id of a role of the company's own."""
+    def _create_role(
+        self, creator: User, *, days_ago: int, name: str, permissions: list[str]
+    ) -> str:
+        """Create a custom role; its id."""
         with self._node.database.write(self._now - days_ago * DAY) as change:
             return roles.create(
                 change,
-                users.on_behalf_of(change, maker.id),
+                users.on_behalf_of(change, creator.id),
                 catalogue=self._node.catalogue,
                 name=name,
                 permissions=permissions,
             ).id
 
-    def _make(
+    def _create_token(
         self,
-        maker: User,
+        creator: User,
         *,
         days_ago: int,
         label: str,
@@ -239,11 +242,11 @@ class _Story:
         domains: list[str] | None = None,
         expires_at: int | None = None,
     ) -> AccessToken:
-        at = self._now - days_ago * DAY + self._chance.randrange(8 * HOUR)
+        at = self._now - days_ago * DAY + self._random.randrange(8 * HOUR)
         with self._node.database.write(at) as change:
             return access_tokens.create(
                 change,
-                users.on_behalf_of(change, maker.id),
+                users.on_behalf_of(change, creator.id),
                 catalogue=self._node.catalogue,
                 label=label,
                 kind=kind,
@@ -253,37 +256,37 @@ class _Story:
                 expires_at=expires_at,
             )[0]
 
-    def _make_now(self, maker: User) -> str:
-        """The token of the ``curl`` line."""
+    def _create_curl_token(self, creator: User) -> str:
+        """Create the token of the ``curl`` line; its text."""
         with self._node.database.write(self._now) as change:
             return access_tokens.create(
                 change,
-                users.on_behalf_of(change, maker.id),
+                users.on_behalf_of(change, creator.id),
                 catalogue=self._node.catalogue,
                 label="Try it",
                 kind="api",
                 permissions=["charges:*", "customers:get", "customers:search"],
             )[1]
 
-    def _end(self, who: User, token: AccessToken, *, days_ago: int) -> None:
+    def _deactivate(self, actor: User, token: AccessToken, *, days_ago: int) -> None:
         with self._node.database.write(self._now - days_ago * DAY) as change:
-            access_tokens.deactivate(change, users.on_behalf_of(change, who.id), token.id)
+            access_tokens.deactivate(change, users.on_behalf_of(change, actor.id), token.id)
 
-    def _use(
+    def _record_uses(
         self, token: AccessToken, address: str, permission: str, *, a_day: int, until: int
     ) -> None:
-        """Use *token* about *a_day* times each day since it was made, last *until* ms ago."""
+        """Record about *a_day* uses each day since *token* was created, the last *until* ms ago."""
         last = self._now - until
         first = max(token.created_at, self._now - 90 * DAY)
         for at in range(last, first, -DAY):
             weekend = (at // DAY) % 7 in (2, 3)  # the epoch began on a Thursday
-            count = round(a_day * self._chance.uniform(0.6, 1.3) * (0.4 if weekend else 1))
+            count = round(a_day * self._random.uniform(0.6, 1.3) * (0.4 if weekend else 1))
             if count:
                 self._uses.append(
                     Batch({token.id: (count, at, address, permission)}, {"allowed": count})
                 )
 
-    def _count(self) -> None:
+    def _fold_uses(self) -> None:
         refused = {"permission_missing": 31, "address_not_allowed": 12, "token_expired": 64}
         with self._node.database.auxiliary_write(self._now) as write:
             usage.fold(write, "demo", 0, 1, [*self._uses, Batch({}, refused)])

@@ -25,7 +25,7 @@ def create_app(node: Node, page_token: str = "") -> ASGIApp:
     Args:
         page_token: the text of the demo page's access token, which is stored nowhere.
     """
-    mail = mail_page.Mail(node.settings.data_dir / mail_page.DIRECTORY)
+    mail = mail_page.MailDirectory(node.settings.data_dir / mail_page.DIRECTORY)
     node.mailing.post = mail
     # Before the demo page, whose files lie under /demo too.
     routers = [

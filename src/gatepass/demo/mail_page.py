@@ -22,7 +22,7 @@ _MOST_SHOWN = 100
 
 
 @dataclass(frozen=True)
-class Arrived:
+class StoredMail:
     """A mail as the page shows it. ``at`` is Unix ms; ``link`` is the link in its text."""
 
     name: str
@@ -33,8 +33,8 @@ class Arrived:
     link: str
 
 
-class Mail:
-    """A way to deliver mail: into a directory, where every worker finds it."""
+class MailDirectory:
+    """Delivers mail into a directory that all workers share."""
 
     kind: PostKind = "page"
     name = "the demo's mail page"
@@ -55,27 +55,27 @@ class Mail:
         path.rename(path.with_suffix(".eml"))
         return Outcome("delivered")
 
-    def arrived(self) -> list[Arrived]:
+    def stored(self) -> list[StoredMail]:
         """The stored mails, newest first."""
         files = [(file.stat().st_mtime_ns, file) for file in self._directory.glob("*.eml")]
         newest = sorted(files, reverse=True)[:_MOST_SHOWN]
         return [_read(file, at // 1_000_000) for at, file in newest]
 
 
-def router(mail: Mail) -> APIRouter:
+def router(mail: MailDirectory) -> APIRouter:
     """The page's routes."""
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
     @router.get("/demo/mail")
     def show_all(node: CurrentNode) -> Response:
-        return _page(node, "mail.html", mails=mail.arrived())
+        return _page(node, "mail.html", mails=mail.stored())
 
     @router.get("/demo/mail/{name}")
     def show_one(node: CurrentNode, name: str) -> Response:
-        found = next((one for one in mail.arrived() if one.name == name), None)
-        if found is None:
-            raise HTTPException(404)
-        return _page(node, "one_mail.html", mail=found)
+        for stored in mail.stored():
+            if stored.name == name:
+                return _page(node, "one_mail.html", mail=stored)
+        raise HTTPException(404)
 
     return router
 
@@ -85,10 +85,10 @@ def _page(node: CurrentNode, template: str, **context: object) -> Response:
     return security_headers(HTMLResponse(text))
 
 
-def _read(file: Path, at: int) -> Arrived:
+def _read(file: Path, at: int) -> StoredMail:
     message = message_from_bytes(file.read_bytes(), policy=policy.default)
     assert isinstance(message, EmailMessage)
     part = message.get_body(("plain",))
     text = "" if part is None else "\n".join(part.get_content().splitlines())
     link = next((line for line in text.split("\n") if line.startswith("http")), "")
-    return Arrived(file.stem, at, str(message["To"]), str(message["Subject"]), text, link)
+    return StoredMail(file.stem, at, str(message["To"]), str(message["Subject"]), text, link)

@@ -44,12 +44,12 @@ _KEPT_SETTINGS = frozenset(
 
 
 def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> int:
-    """Serve the demo until told to stop.
+    """Serve the demo until it is stopped.
 
     Args:
         port: 0 for any free one; None for GATEPASS_PORT.
         as_json: print the credentials as one line of JSON.
-        data_dir: kept, to be served again; None for a temporary one that is removed at the end.
+        data_dir: kept for later runs; None for a temporary one that is removed at the end.
 
     Returns:
         The exit code.
@@ -62,13 +62,13 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
     # A closed terminal stops the demo as cleanly as Ctrl-C does.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    port = _free_port(Settings.read(_kept()).port if port is None else port)
+    port = _free_port(Settings.read(_kept_environ()).port if port is None else port)
     with _directory(data_dir) as directory:
         settings = _settings(port, directory)
         text = files("gatepass.demo").joinpath("catalogue.yaml").read_text("utf-8")
         node = open_node(settings, parse_catalogue(text))
         try:
-            credentials = _make_unless_made(node)
+            credentials = _create_if_absent(node)
             page_token = acme.new_page_token(node, port)
             with node.database.read(node.clock.now()) as reading:
                 email = acme.owner(reading).email
@@ -93,14 +93,14 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
         )
 
 
-def _make_unless_made(node: Node) -> Credentials | None:
+def _create_if_absent(node: Node) -> Credentials | None:
     """Create the installation; None if an earlier run did."""
     directory = node.settings.data_dir
     samples = directory / FILE_NAME
     state = schema_state(node.database)
     if state == "empty":
         create_schema(node.database)
-        credentials = acme.furnish(node)
+        credentials = acme.create_company(node)
         # Created last, so that its presence marks a complete installation.
         SampleStore(samples).fill(node.clock.now())
         return credentials
@@ -116,7 +116,7 @@ def _make_unless_made(node: Node) -> Credentials | None:
     return None
 
 
-def _kept() -> dict[str, str]:
+def _kept_environ() -> dict[str, str]:
     names = {PREFIX + name for name in _KEPT_SETTINGS}
     return {name: text for name, text in os.environ.items() if name in names}
 
@@ -124,7 +124,7 @@ def _kept() -> dict[str, str]:
 def _settings(port: int, directory: Path) -> Settings:
     return Settings.read(
         {
-            **_kept(),
+            **_kept_environ(),
             f"{PREFIX}DATA_DIR": str(directory),
             f"{PREFIX}HOST": HOST,
             f"{PREFIX}PORT": str(port),

@@ -27,7 +27,7 @@ Text = Annotated[str, msgspec.Meta(max_length=200)]
 Handler = Callable[[Request, bytes], Record | list[Record]]
 
 _Body = TypeVar("_Body")
-_WORDS = {
+_TITLES = {
     400: ("Bad Request", "broken_json"),
     404: ("Not Found", "not_found"),
     405: ("Method Not Allowed", "method_not_allowed"),
@@ -209,7 +209,7 @@ def _now() -> int:
 
 def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    title, reason = _WORDS[error.status_code]
+    title, reason = _TITLES[error.status_code]
     document = {
         "type": "about:blank",
         "title": title,

@@ -1,4 +1,4 @@
-"""The sample API's data: a few dozen made-up payment records in a small SQLite file.
+"""The sample API's data: a few dozen fictitious payment records in a small SQLite file.
 
 The file is in the demo's data directory and shared by all worker processes. It has nothing to do
 with Gatepass's own database.
@@ -133,18 +133,18 @@ class SampleStore:
             )
 
     def fill(self, now: int) -> None:
-        """Insert the made-up records, the latest of them a few minutes before *now*."""
+        """Insert the fictitious records, the latest of them a few minutes before *now*."""
         # Not for security: the same data every time, so that docs can refer to it.
         chance = random.Random(8787)  # noqa: S311
 
-        def made(resource: str, age: int, fields: dict[str, object]) -> str:
+        def insert(resource: str, age: int, fields: dict[str, object]) -> str:
             id = f"{PREFIXES[resource]}_{chance.randbytes(6).hex()}"
             _insert(connection, resource, Record(id, now - age, fields))
             return id
 
         with self._changing() as connection:
             people = [
-                made("customers", (90 - 9 * n) * DAY, {"name": name, "email": email})
+                insert("customers", (90 - 9 * n) * DAY, {"name": name, "email": email})
                 for n, (name, email) in enumerate(_PEOPLE)
             ]
             for n in range(24):
@@ -159,12 +159,12 @@ class SampleStore:
                     "customer": chance.choice(people),
                 }
                 age = 4 * MINUTE + n * chance.randrange(5 * 60, 11 * 60) * MINUTE
-                id = made("charges", age, charge)
+                id = insert("charges", age, charge)
                 if charge["status"] == "refunded":
                     refund = {"charge": id, "amount": amount, "currency": "AUD"}
-                    made("refunds", age // 2, refund)
+                    insert("refunds", age // 2, refund)
             for week in range(4):
-                made(
+                insert(
                     "payouts",
                     (2 + 7 * week) * DAY,
                     {
@@ -174,7 +174,7 @@ class SampleStore:
                         "bank_account": "···· 4417",
                     },
                 )
-            made(
+            insert(
                 "webhooks",
                 60 * DAY,
                 {"url": "https://hooks.example.com/acme", "events": ["charge.succeeded"]},

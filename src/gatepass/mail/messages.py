@@ -67,7 +67,7 @@ def invitation(
         after=[
             f"The link works once, until {exactly(expires_at)}. After that, {inviter} can send you "
             "a new one.",
-            "If you didn't expect this, ignore this mail: no account is created unless someone "
+            "If you didn't expect this, ignore this e-mail: no account is created unless someone "
             "opens the link and chooses a password.",
         ],
     )
@@ -93,7 +93,7 @@ def invitation_to_taken_address(
         after=[
             f"If you close the other account before {exactly(expires_at)}, this link will open the "
             "invitation. Until then, it is reported as broken.",
-            "If you didn't expect this, ignore this mail.",
+            "If you didn't expect this, ignore this e-mail.",
         ],
     )
 
@@ -129,7 +129,7 @@ def email_change(
         after=[
             f"The link works once, until {exactly(expires_at)}. Until you confirm, your old "
             "address stays in use.",
-            "If you don't recognise this request, ignore this mail: nothing changes.",
+            "If you don't recognise this request, ignore this e-mail: nothing changes.",
         ],
     )
 
@@ -154,7 +154,7 @@ def email_change_to_taken_address(
         after=[
             f"If you close the other account before {exactly(expires_at)}, this link will confirm "
             "the address. Until then, it is reported as broken.",
-            "If you don't recognise this request, ignore this mail: nothing changes.",
+            "If you don't recognise this request, ignore this e-mail: nothing changes.",
         ],
     )
 
@@ -183,7 +183,7 @@ def email_change_requested(
         before=[
             f"Hello {name},",
             f"{who} asked to change the e-mail address of your account at {company} from {address} "
-            f"to {new}. The address changes once the link in the mail to the new address is "
+            f"to {new}. The address changes once the link in the e-mail to the new address is "
             "confirmed.",
             f"If you expected this, you don't need to do anything. Otherwise, {otherwise} cancels "
             "the change and ends every sign-in. Then tell an administrator.",
@@ -213,7 +213,7 @@ def email_changed(
     how = (
         "on the server"
         if by_command_line
-        else "confirmed by the link in the mail to the new address"
+        else "confirmed by the link in the e-mail to the new address"
     )
     return _message(
         envelope,
@@ -251,7 +251,7 @@ def password_reset(
         after=[
             f"The link works once, until {exactly(expires_at)}. Setting a new password signs "
             "you out everywhere.",
-            "If you didn't request this, ignore this mail: your password doesn't change.",
+            "If you didn't request this, ignore this e-mail: your password doesn't change.",
         ],
     )
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from gatepass.core.errors import Misconfigured
@@ -21,7 +22,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.database_follower import Follower, NodeLock
-from gatepass.verify.replica.grant_copy import open_copy
+from gatepass.verify.replica.grant_copy import make_copy
 
 #: How long a request waits for this node's copy to reach the change it made.
 CONFIRM_SECONDS = 2.0
@@ -32,44 +33,55 @@ class Copying:
 
     Args:
         clock: of this process.
+
+    Attributes:
+        serving: whether this process decides by the copy; the command line doesn't.
     """
 
     def __init__(self, settings: Settings, file: GrantFile, clock: Clock) -> None:
         self._settings = settings
         self._file = file
         self._clock = clock
+        self.serving = False
+        # Kept from one copy to the next, so that what it has logged isn't logged again at once.
+        self._follower: Follower | None = None
 
     def make(self) -> None:
         """Create an empty copy if there is none: readers open it read-only.
 
         Raises:
-            OSError, sqlite3.Error: the copy can't be created.
+            OSError, Misconfigured: the copy can't be created.
         """
         if not self._file.path.exists():
             # An empty copy gets no lease: a token that it lacks may be valid.
             self._file.shared.end_lease()
-        open_copy(self._file.path).close()
+        make_copy(self._file.path)
 
     def follow(self, database: Database, running: Callable[[], bool]) -> None:
         """Follow while *running* returns True and the copy's file is in place.
 
         Raises:
-            OSError, sqlite3.Error: the copy can't be created.
+            OSError, Misconfigured: the copy can't be created.
         """
-
-        def note_divergence(copy: Position, there: Position) -> None:
-            registration = registration_of(self._settings)
-            node = Subject("node", registration.id, registration.name)
-            with database.auxiliary_write(self._clock.now()) as write:
-                history.report_divergence(write, node, copy, there)
 
         self.make()
         known = inode(os.stat(self._file.path))
-        staleness_ms = self._settings.max_staleness * 1000
-        follower = Follower(self._file, self._clock, staleness_ms, note_divergence)
+        if self._follower is None:
+            self._follower = Follower(
+                self._file,
+                self._clock,
+                self._settings.max_staleness * 1000,
+                partial(self._note_divergence, database),
+            )
         # A copy in place of one that was removed or replaced is another node's, with another id.
         feed = DatabaseFeed(self._settings.database_url, registration_of(self._settings))
-        follower.follow(feed, lambda: running() and in_place(self._file.path, known))
+        self._follower.follow(feed, lambda: running() and in_place(self._file.path, known))
+
+    def _note_divergence(self, database: Database, copy: Position, there: Position) -> None:
+        registration = registration_of(self._settings)
+        node = Subject("node", registration.id, registration.name)
+        with database.auxiliary_write(self._clock.now()) as write:
+            history.report_divergence(write, node, copy, there)
 
     def confirm(self, revision: int) -> bool:
         """Wait until this node's copy has reached *revision*; False after two seconds.
@@ -79,8 +91,9 @@ class Copying:
         deadline = time.monotonic() + CONFIRM_SECONDS
         while self._file.shared.revision < revision:
             if time.monotonic() > deadline:
-                # The command line on a machine without a running node: no process decides here.
-                return _is_unlocked(self._file.lock_path)
+                # The command line on a machine without a running node: no process decides here. A
+                # process that serves does, also while no other holds the lock.
+                return not self.serving and _is_unlocked(self._file.lock_path)
             time.sleep(0.002)
         return True
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Any
 
+from gatepass.log_limit import LogLimit
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
@@ -25,7 +26,6 @@ from gatepass.registry.membership import (
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Write
 from gatepass.settings import Settings
-from gatepass.verify.log_limit import LogLimit
 from gatepass.verify.periodic_task import PeriodicTask
 
 #: Mail that another process has enqueued is found after this long.

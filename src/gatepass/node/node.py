@@ -17,6 +17,7 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import parse
 from gatepass.core.decision import Call, Decision, Reason, admit
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.log_limit import LogLimit
 from gatepass.node.copying import Copying
 from gatepass.node.mailing import Mailing
 from gatepass.node.reporting import Reporting
@@ -111,6 +112,7 @@ class Node:
         self._lock: NodeLock | None = None
         self._stopped = threading.Event()
         self._tasks: list[PeriodicTask] = []
+        self._log_limit = LogLimit()
 
     def admit(self, credential: str | Reason, **sender: Unpack[Sender]) -> Decision:
         """Decide checks 1–8 of the rules for a caller of the control plane.
@@ -128,6 +130,7 @@ class Node:
 
     def start(self) -> None:
         """Start the background tasks, and the node's duties once this process has the lock."""
+        self._copying.serving = True
         self._maintenance.start()
         self._start(
             "revocation_log", self.ended_log.append, failure="writing the revocation log failed"
@@ -235,8 +238,10 @@ class Node:
             except Unavailable:
                 raise
             except Exception as error:
-                # A damaged spool must not block the others.
-                _log.warning("folding %s failed: %s", spool.name, type(error).__name__)
+                # A damaged spool must not block the others. It fails again every second.
+                kind = type(error).__name__
+                if self._log_limit.left_out(kind) is not None:
+                    _log.warning("folding %s failed: %s", spool.name, kind)
 
     def _fold(self, spool: Spool) -> None:
         with self.database.auxiliary_write(self.clock.now()) as write:

@@ -15,11 +15,11 @@ from threading import Lock
 from typing import NamedTuple
 
 from gatepass.core.errors import GatepassError
+from gatepass.log_limit import LogLimit
 from gatepass.registry.authentication import throttling
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.membership import password_resets
 from gatepass.registry.storage.database import Database
-from gatepass.verify.log_limit import LogLimit
 
 _MOST_WAITING = 1_000
 _MOST_SOURCES = 10_000
@@ -72,7 +72,8 @@ class ResetRequests:
             self._carry_out(list(taken.values()))
         except GatepassError as error:
             # Not retried: the users have their answer, and can ask again.
-            _log.warning("password reset requests failed: %s", error.reason)
+            if self._log_limit.left_out(error.reason) is not None:
+                _log.warning("password reset requests failed: %s", error.reason)
 
     def _carry_out(self, taken: list[_Request]) -> None:
         if not taken:

@@ -4,14 +4,18 @@ import logging
 import threading
 from collections.abc import Callable
 
-from gatepass.verify.log_limit import LogLimit
+from gatepass.log_limit import LogLimit
+from gatepass.verify.backoff import Backoff
+
+#: A task with a longer interval is retried at its interval.
+_LONGEST_PAUSE_S = 2.0
 
 
 class PeriodicTask:
     """Runs *work* in a daemon thread until it is stopped. Runs never overlap.
 
-    A run that raises is logged, at most once a minute for each type of exception. The next run
-    comes as planned.
+    A run that raises is logged, at most once a minute for each type of exception. The pauses
+    before its repetitions double, from *interval_s* up to two seconds.
 
     Args:
         name: of the thread, without ``gatepass_``.
@@ -39,6 +43,7 @@ class PeriodicTask:
         self._log = log
         self._failure = failure
         self._log_limit = LogLimit()
+        self._backoff = Backoff(interval_s, max(interval_s, _LONGEST_PAUSE_S))
         self._stopped = False
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"gatepass_{name}")
@@ -64,11 +69,14 @@ class PeriodicTask:
     def _run(self) -> None:
         pause_s = self._first_s
         while not self._stopped_during(pause_s):
-            pause_s = self._interval_s
             try:
                 self._work()
             except Exception as error:
                 self._log_failure(error)
+                pause_s = self._backoff.pause()
+            else:
+                self._backoff.reset()
+                pause_s = self._interval_s
 
     def _stopped_during(self, pause_s: float) -> bool:
         self._woken.wait(pause_s)

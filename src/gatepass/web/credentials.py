@@ -35,7 +35,7 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
     Raises:
         SignInFailed, TooManyAttempts: as ``registry.authentication.sign_in`` says.
         Forbidden: ``address_not_allowed``; the client address can't be determined.
-        Unavailable: too many are signing in already.
+        Busy: too many are signing in already.
     """
     node, address = node_of(request), address_text_of(request)
     attempt = await _read(node, throttling.begin, email, address)
@@ -63,7 +63,7 @@ async def accept_invitation(
 
     Raises:
         BrokenLink, InvalidInput, Forbidden: as ``invitation_links.accept`` says.
-        Unavailable: too many are waiting already.
+        Busy: too many are waiting already.
     """
     accept = partial(invitation_links.accept, name=name, password=password)
     return await _follow(request, token, invitation_links.look, accept)
@@ -77,7 +77,7 @@ async def reset_password(request: Request, token: str, password: str) -> bool:
 
     Raises:
         BrokenLink, InvalidInput, Forbidden: as ``password_resets.complete`` says.
-        Unavailable: too many are waiting already.
+        Busy: too many are waiting already.
     """
     complete = partial(password_resets.complete, password=password)
     return await _follow(request, token, password_resets.look, complete)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TypeVar
 
-from gatepass.core.errors import Unavailable
+from gatepass.core.errors import Busy
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication.throttling import Attempt, source_of
 
@@ -29,7 +29,6 @@ _THREADS = 3
 _MOST_WAITING = 50
 _LONGEST_WAIT_S = 20.0
 _UNKNOWN_TURN = 4
-_BUSY = "Too many people are signing in at once. Try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class _Lane:
         """Add a job; returns it and the job that was dropped for it.
 
         Raises:
-            Unavailable: the lane is full, and no source or account has more jobs than this one's.
+            Busy: the lane is full, and no source or account has more jobs than this one's.
         """
         rounds = [
             job.round
@@ -96,7 +95,7 @@ class _Lane:
             # Among several in the last round, the latest.
             dropped = max(reversed(self._jobs), key=lambda one: one.round, default=None)
             if dropped is None or dropped.round <= job.round:
-                raise Unavailable(_BUSY)
+                raise Busy
             self._jobs.remove(dropped)
         self._jobs.append(job)
         return job, dropped
@@ -131,7 +130,7 @@ class HashingQueue:
         """Queue *work*. A job whose future is cancelled before its turn never runs.
 
         Raises:
-            Unavailable: too many jobs are waiting; the future raises it if the job is dropped.
+            Busy: too many jobs are waiting; the future raises it if the job is dropped.
         """
         with self._lock:
             lane = self._first if place.first else self._unknown
@@ -142,7 +141,7 @@ class HashingQueue:
         if begins:
             self._pool.submit(self._run)
         if dropped is not None and dropped.future.set_running_or_notify_cancel():
-            dropped.future.set_exception(Unavailable(_BUSY))
+            dropped.future.set_exception(Busy())
         return job.future
 
     def _run(self) -> None:
@@ -176,7 +175,7 @@ async def hashing(place: Place, work: Callable[[], T]) -> T:
     """Run *work*, which hashes or checks a password, in its turn.
 
     Raises:
-        Unavailable: too many jobs are waiting, or the turn didn't come within 20 s.
+        Busy: too many jobs are waiting, or the turn didn't come within 20 s.
     """
     future = _queue.submit(place, work)
     waited = asyncio.wrap_future(future)
@@ -184,7 +183,7 @@ async def hashing(place: Place, work: Callable[[], T]) -> T:
         done, _ = await asyncio.wait((waited,), timeout=_LONGEST_WAIT_S)
         # A job that has started can't be cancelled, so its result is awaited and returned.
         if not done and future.cancel():
-            raise Unavailable(_BUSY)
+            raise Busy
         return await waited
     finally:
         # The client is gone: a job that hasn't started needn't run.

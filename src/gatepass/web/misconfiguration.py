@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-from gatepass.verify.log_limit import LogLimit
+from gatepass.log_limit import LogLimit
 
 _LONGEST_QUOTE: Final = 100
 

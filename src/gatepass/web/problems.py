@@ -12,6 +12,7 @@ from typing import Any
 from gatepass.core.decision import Decision
 from gatepass.core.errors import (
     BrokenLink,
+    Busy,
     Conflict,
     Forbidden,
     GatepassError,
@@ -174,7 +175,7 @@ def problem_of_error(error: GatepassError) -> Problem:
 
 
 def _retry_after(error: GatepassError) -> tuple[tuple[str, str], ...]:
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, TooManyAttempts | Busy):
         return (("retry-after", str(error.retry_after)),)
     # A change that may have been committed must not be retried blindly.
     if isinstance(error, Unavailable) and error.reason != "outcome_unknown":

@@ -1,3 +1,5 @@
+"""The form of a token: reading input, errors by row, and changes to send."""
+
 from dataclasses import replace
 
 import pytest
@@ -41,7 +43,7 @@ def network(address: str, bits: str = "") -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("index", ["9" * 5_000, "٣", "-1", "", "7"])
-def test_a_button_for_a_row_that_isnt_there_does_nothing(index: str) -> None:
+def test_a_button_of_an_unknown_row_does_nothing(index: str) -> None:
     pressed = form(*network("10.0.0.0", "8"), *network("10.1.0.0"), ("domain", "a.example"))
     pressed.press(f"remove_network_{index}", None)
     pressed.press(f"remove_domain_{index}", None)
@@ -49,25 +51,25 @@ def test_a_button_for_a_row_that_isnt_there_does_nothing(index: str) -> None:
     assert len(pressed.domains) == 1
 
 
-def test_a_replacement_of_what_lasts_to_the_end_of_time_lasts_no_longer() -> None:
+def test_a_replacement_expires_no_later_than_the_latest_time() -> None:
     long = replace(TOKEN, expires_at=LATEST_EXPIRY)
     form = TokenForm.replacing(long, NOW + DAY)
     assert (form.expire, form.expires_on) == ("at", "9999-12-31T23:59")
 
 
-def test_blank_rows_say_nothing() -> None:
+def test_blank_rows_are_ignored() -> None:
     chosen = form(*network("", ""), *network(" 203.0.113.77 ", " 24 "), *network("")).chosen(NOW)
     assert chosen.networks == ("203.0.113.0/24",)
 
 
-def test_bits_that_lost_their_address_are_never_no_restriction() -> None:
+def test_bits_without_an_address_are_refused() -> None:
     wrong = form(("network_bits", "24"))
     with pytest.raises(InvalidInput):
         wrong.chosen(NOW)
     assert list(wrong.errors) == ["networks.0"]
 
 
-def test_bits_may_stand_in_either_field_but_not_in_both() -> None:
+def test_bits_may_be_in_either_field_but_not_in_both() -> None:
     assert form(*network("10.0.0.0/8")).chosen(NOW).networks == ("10.0.0.0/8",)
     twice = form(*network("10.0.0.0/8", "16"))
     with pytest.raises(InvalidInput):
@@ -75,7 +77,7 @@ def test_bits_may_stand_in_either_field_but_not_in_both() -> None:
     assert "only once" in (twice.error("networks.0") or "")
 
 
-def test_networks_are_read_in_the_notations_that_people_have() -> None:
+def test_common_notations_of_networks_are_parsed() -> None:
     typed = form(
         *network("203.0.113.0 - 203.0.113.255"),
         *network("198.51.100.0", "255.255.255.0"),
@@ -87,7 +89,7 @@ def test_networks_are_read_in_the_notations_that_people_have() -> None:
     )
 
 
-def test_several_networks_on_one_line_are_shown_before_they_count() -> None:
+def test_several_networks_in_one_row_must_be_confirmed() -> None:
     """Two addresses without a word between them may be a range."""
     typed = form(*network("203.0.113.0 203.0.113.255"), *network("10.0.0.0", "8"))
     assert typed.networks == [("203.0.113.0", ""), ("203.0.113.255", ""), ("10.0.0.0", "8")]
@@ -101,7 +103,7 @@ def test_several_networks_on_one_line_are_shown_before_they_count() -> None:
 @pytest.mark.parametrize(
     "address", ["203.0.113.0 Office", "203.0.113.0 - 203.0.113.9", "10.0.0.0 8"]
 )
-def test_what_is_more_than_a_network_is_refused(address: str) -> None:
+def test_a_row_that_is_not_a_single_network_is_refused(address: str) -> None:
     wrong = form(*network(address))
     with pytest.raises(InvalidInput):
         wrong.chosen(NOW)
@@ -109,15 +111,15 @@ def test_what_is_more_than_a_network_is_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize(("address", "bits"), [("", "24"), ("10.0.0.1", "0"), ("x", "")])
-def test_a_row_that_cant_be_read_is_never_no_restriction(address: str, bits: str) -> None:
+def test_an_invalid_row_is_refused(address: str, bits: str) -> None:
     wrong = form(*network("10.0.0.0", "8"), *network(address, bits))
     with pytest.raises(InvalidInput):
         wrong.chosen(NOW)
     assert list(wrong.errors) == ["networks.1"]
-    assert wrong.summary(NOW).missing == "One address above is not valid yet."
+    assert wrong.summary(NOW).missing == "1 address isn't valid."
 
 
-def test_domains_count_for_ui_only_and_are_kept_meanwhile() -> None:
+def test_domains_apply_to_ui_tokens_only_and_are_kept() -> None:
     for_api = form(("domain", "https://typed"), kind="api")
     assert for_api.chosen(NOW).domains == ()
     assert for_api.domains == ["https://typed"]
@@ -125,7 +127,7 @@ def test_domains_count_for_ui_only_and_are_kept_meanwhile() -> None:
     assert for_ui.chosen(NOW).domains == ("shop.example.com",)
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_every_error_is_reported_at_once() -> None:
     wrong = TokenForm.read(
         Fields([("kind", "ui"), ("domain", "-"), ("expire", "at"), ("expires_on", "?")])
     )
@@ -134,12 +136,12 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert set(wrong.errors) == {"label", "permissions", "domains.0", "expires_at"}
 
 
-def test_a_wildcard_takes_the_single_ones_in() -> None:
+def test_a_wildcard_replaces_the_permissions_it_covers() -> None:
     chosen = form(("permissions", "charges:*"), ("permissions", "refunds:get")).chosen(NOW)
     assert chosen.permissions == ("charges:*", "refunds:get")
 
 
-def test_the_sentence_waits_for_what_is_missing() -> None:
+def test_the_summary_names_what_is_missing() -> None:
     assert "label" in TokenForm().summary(NOW).missing
     assert TokenForm(label="x").summary(NOW).missing == "Choose at least one permission."
     unnamed = TokenForm(permissions=["charges:get"]).summary(NOW)
@@ -147,13 +149,13 @@ def test_the_sentence_waits_for_what_is_missing() -> None:
     assert unnamed.permissions == ("charges:get",)
 
 
-def test_summing_up_shows_no_errors_that_were_not_there() -> None:
+def test_a_summary_adds_no_errors() -> None:
     unfinished = TokenForm()
     unfinished.summary(NOW)
     assert unfinished.errors == {}
 
 
-def test_the_rows_buttons() -> None:
+def test_buttons_add_and_remove_rows() -> None:
     pressed = form(*network("10.0.0.1"), *network("10.0.0.2"), ("domain", "a.example"))
     pressed.press("remove_network_0", None)
     pressed.press("add_network", None)
@@ -167,20 +169,20 @@ def test_the_rows_buttons() -> None:
     assert len(pressed.networks) == 3
 
 
-def test_registry_errors_stand_beside_the_rows_they_came_from() -> None:
+def test_registry_errors_are_assigned_to_their_rows() -> None:
     rows = form(*network(""), *network("10.0.0.1"), *network("10.0.0.2"))
     rows.accept_errors([("networks.1", "Not this one."), ("form_id", "Lost."), ("label", "No.")])
     assert rows.errors == {"networks.2": "Not this one.", "": "Lost.", "label": "No."}
 
 
-def test_an_edited_token_left_alone_changes_nothing() -> None:
+def test_an_unedited_form_changes_nothing() -> None:
     spaced = replace(TOKEN, label=f" {TOKEN.label} ")
     assert changes(spaced, TokenForm.of(TOKEN).chosen(NOW)) == {}
     untouched = TokenForm.of(TOKEN)
     assert changes(TOKEN, untouched.chosen(NOW)) == {}
 
 
-def test_only_what_was_changed_is_sent() -> None:
+def test_only_edited_fields_are_sent() -> None:
     edited = TokenForm.of(TOKEN)
     edited.label = "Settlement 2"
     edited.networks.pop()
@@ -192,7 +194,7 @@ def test_only_what_was_changed_is_sent() -> None:
     }
 
 
-def test_a_replacement_lasts_as_long_as_the_first_was_meant_to() -> None:
+def test_a_replacement_has_the_lifetime_of_the_original() -> None:
     assert TokenForm.replacing(TOKEN, NOW + 90 * DAY).expire == "30d"
     odd = TokenForm.replacing(
         AccessToken(

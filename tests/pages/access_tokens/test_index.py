@@ -1,3 +1,5 @@
+"""The list of access tokens."""
+
 import pytest
 
 from tests.support.apps.installation import Installation
@@ -11,7 +13,7 @@ def labels(page: Page) -> list[str]:
     return [text for text in found if text not in ("Open", "Edit", "Deactivate Permanently…")]
 
 
-def test_an_empty_list_says_what_would_be_there(ada: Visit, rita: Visit) -> None:
+def test_an_empty_list_explains_itself(ada: Visit, rita: Visit) -> None:
     page = ada.get("/access-tokens")
     assert "No access tokens yet" in page.text
     assert page.links["Create New"] == "/access-tokens/new"
@@ -21,7 +23,7 @@ def test_an_empty_list_says_what_would_be_there(ada: Visit, rita: Visit) -> None
     assert "Your role, Reporting, can't create access tokens." in others.text
 
 
-def test_a_row_tells_what_matters(installation: Installation, ada: Visit) -> None:
+def test_a_row_shows_the_token(installation: Installation, ada: Visit) -> None:
     installation.access_token(
         "charges:create",
         "charges:get",
@@ -55,7 +57,7 @@ def test_search_by_label_and_id(installation: Installation, ada: Visit) -> None:
     assert "<b>" not in nothing.html
 
 
-def test_ended_ones_stay_findable(installation: Installation, ada: Visit) -> None:
+def test_deactivated_tokens_can_be_found(installation: Installation, ada: Visit) -> None:
     ended = installation.access_token("charges:get", label="Old one")[:21]
     installation.access_token("charges:get", label="New one")
     ada.send(f"/access-tokens/{ended}/deactivate", {})
@@ -65,7 +67,7 @@ def test_ended_ones_stay_findable(installation: Installation, ada: Visit) -> Non
     assert labels(ada.get("/access-tokens?kind=ui&status=any")) == []
 
 
-def test_nothing_active_is_not_nothing_at_all(installation: Installation, ada: Visit) -> None:
+def test_a_list_without_active_tokens_says_so(installation: Installation, ada: Visit) -> None:
     ended = installation.access_token("charges:get")[:21]
     ada.send(f"/access-tokens/{ended}/deactivate", {})
     page = ada.get("/access-tokens")
@@ -73,7 +75,7 @@ def test_nothing_active_is_not_nothing_at_all(installation: Installation, ada: V
     assert page.links["Show all tokens"] == "/access-tokens?status=any"
 
 
-def test_pages_go_on_where_the_one_before_ended(installation: Installation, ada: Visit) -> None:
+def test_pages_continue_without_gaps(installation: Installation, ada: Visit) -> None:
     maker = installation.signed_in()
     for number in range(52):
         new = {"label": f"token {number}", "kind": "api", "permissions": ["charges:get"]}
@@ -89,7 +91,7 @@ def test_pages_go_on_where_the_one_before_ended(installation: Installation, ada:
 
 
 @pytest.mark.parametrize("query", ["cursor=nonsense", "cursor=W10", "cursor=%00"])
-def test_a_page_that_was_never_there(ada: Visit, query: str) -> None:
+def test_an_invalid_cursor_gets_an_error_page(ada: Visit, query: str) -> None:
     page = ada.get(f"/access-tokens?{query}")
     assert page.answer.status_code == 422
     assert "no longer exists" in page.text
@@ -98,11 +100,11 @@ def test_a_page_that_was_never_there(ada: Visit, query: str) -> None:
 @pytest.mark.parametrize(
     "query", ["q=%00", "q=" + "x" * 5000, "status=nonsense", "kind=nonsense", "q=%ff", "q=a&q=b"]
 )
-def test_odd_questions_get_a_page(ada: Visit, query: str) -> None:
+def test_invalid_queries_get_a_page(ada: Visit, query: str) -> None:
     assert ada.get(f"/access-tokens?{query}").answer.status_code == 200
 
 
-def test_a_label_is_only_ever_text(installation: Installation, ada: Visit) -> None:
+def test_labels_are_escaped(installation: Installation, ada: Visit) -> None:
     token = installation.access_token("charges:get", label=NASTY)[:21]
     for path in (
         "/access-tokens",
@@ -121,7 +123,7 @@ def test_a_label_is_only_ever_text(installation: Installation, ada: Visit) -> No
         ).replace("&#34;", '"').replace("&#39;", "'")
 
 
-def test_another_companys_tokens_are_not_there(installation: Installation, ada: Visit) -> None:
+def test_another_companys_tokens_are_not_listed(installation: Installation, ada: Visit) -> None:
     other = installation.new_company("Difference Engines")
     installation.new_user("eve@example.com", "Eve", company=other)
     theirs = installation.access_token("charges:get", maker="eve@example.com", label="theirs")[:21]

@@ -1,3 +1,5 @@
+"""Creating a token."""
+
 import re
 
 import pytest
@@ -26,7 +28,9 @@ def create(visit: Visit, **changes: str | list[str]) -> Page:
     return visit.send(PATH, form.filled(**given))
 
 
-def test_made_with_the_form_it_opens_what_it_says(installation: Installation, ada: Visit) -> None:
+def test_a_token_created_with_the_form_has_its_permissions(
+    installation: Installation, ada: Visit
+) -> None:
     page = create(
         ada,
         permissions=["charges:*", "refunds:get"],
@@ -49,35 +53,31 @@ def test_made_with_the_form_it_opens_what_it_says(installation: Installation, ad
     )
 
 
-def test_the_page_says_beforehand_that_it_is_shown_once(ada: Visit) -> None:
+def test_the_form_says_that_the_text_is_shown_once(ada: Visit) -> None:
     assert "The token is shown only once" in ada.get(PATH).text
 
 
-def test_only_what_one_holds_is_offered(installation: Installation, ada: Visit) -> None:
+def test_only_permissions_of_the_user_are_offered(installation: Installation, ada: Visit) -> None:
     offered = ada.get(PATH).form(PATH).offered["permissions"]
     assert {"charges:*", "charges:create", "refunds:*", "access-tokens:create"} <= set(offered)
     assert "*" not in offered
     installation.new_user("max@example.com", "Max", role="manager")
-    max_ = Visit(installation.client())
-    max_.sign_in("max@example.com")
+    max_ = Visit.signed_in(installation.client(), "max@example.com")
     offered = max_.get(PATH).form(PATH).offered["permissions"]
     assert {"charges:create", "users:manage"} <= set(offered)
     assert not {"charges:*", "roles:manage", "company:modify", "roles:*"} & set(offered)
 
 
-def test_asking_for_more_than_one_holds_keeps_what_was_typed(
-    installation: Installation, ada: Visit
-) -> None:
+def test_a_refused_permission_keeps_the_input(installation: Installation, ada: Visit) -> None:
     installation.new_user("max@example.com", "Max", role="manager")
-    max_ = Visit(installation.client())
-    max_.sign_in("max@example.com")
+    max_ = Visit.signed_in(installation.client(), "max@example.com")
     page = create(max_, permissions=["roles:manage"], label="Too much")
     assert page.answer.status_code == 403
     assert "You can't add roles:manage" in page.text
     assert page.form(PATH).one("label") == "Too much"
 
 
-def test_wrong_fields_are_told_in_place_and_nothing_typed_is_lost(ada: Visit) -> None:
+def test_errors_are_shown_at_their_fields_and_input_is_kept(ada: Visit) -> None:
     page = create(
         ada,
         label="",
@@ -124,20 +124,18 @@ def test_wrong_fields_are_told_in_place_and_nothing_typed_is_lost(ada: Visit) ->
         {"kind": "ui", "domain": [f"d{n}.example.com" for n in range(101)]},
     ],
 )
-def test_what_no_browser_would_send_is_a_page_too(
+def test_requests_that_no_browser_sends_get_a_page(
     ada: Visit, changes: dict[str, str | list[str]]
 ) -> None:
     page = create(ada, **changes)
     assert page.answer.status_code in (422, 200)
     assert (page.answer.status_code == 200) == bool(changes.get("network_address")), (
         page.text
-    )  # five hundred and one times the same network is one network
+    )  # 501 times the same network is one network
     assert ada.get(PATH).answer.status_code == 200
 
 
-def test_a_form_makes_one_token_however_often_it_is_sent(
-    installation: Installation, ada: Visit
-) -> None:
+def test_a_form_sent_twice_creates_one_token(installation: Installation, ada: Visit) -> None:
     fields = ada.get(PATH).form(PATH).filled(label="Once", permissions=["charges:get"], do="create")
     first = ada.send(PATH, fields)
     text = text_of(first)
@@ -153,7 +151,7 @@ def test_a_form_makes_one_token_however_often_it_is_sent(
 
 
 @pytest.mark.parametrize("form_id", ["", "short", "x" * 23, "../../etc/passwd-------", "a b" * 8])
-def test_a_form_without_its_number_makes_none(ada: Visit, form_id: str) -> None:
+def test_a_form_without_its_id_creates_nothing(ada: Visit, form_id: str) -> None:
     page = create(ada, form_id=form_id, label="Kept")
     assert page.answer.status_code == 422
     assert page.form(PATH).one("label") == "Kept"
@@ -161,11 +159,11 @@ def test_a_form_without_its_number_makes_none(ada: Visit, form_id: str) -> None:
     assert "0 tokens" in ada.get("/access-tokens").text
 
 
-def test_form_numbers_differ(ada: Visit) -> None:
+def test_form_ids_are_unique(ada: Visit) -> None:
     assert len({ada.get(PATH).form(PATH).one("form_id") for _ in range(20)}) == 20
 
 
-def test_rows_come_and_go_without_scripts(ada: Visit) -> None:
+def test_rows_are_added_and_removed_without_scripts(ada: Visit) -> None:
     form = ada.get(PATH).form(PATH)
     assert form.all("network_address") == []
     number = form.one("form_id")
@@ -183,21 +181,19 @@ def test_rows_come_and_go_without_scripts(ada: Visit) -> None:
     assert "0 tokens" in ada.get("/access-tokens").text
 
 
-def test_the_sentence_alone_for_scripts(ada: Visit) -> None:
+def test_scripts_can_fetch_the_summary_alone(ada: Visit) -> None:
     form = ada.get(PATH).form(PATH)
     part = ada.send(PATH, form.filled(do="sentence", permissions=["charges:create"], expire="1h"))
     assert part.text.startswith("It can create charges. It works from anywhere until ")
     assert "<html" not in part.html
 
 
-def test_enter_creates_and_does_not_remove_a_row(ada: Visit) -> None:
+def test_the_enter_key_creates_the_token(ada: Visit) -> None:
     form = ada.get(PATH).form(PATH)
     assert form.buttons[0] == ("do", "create")
 
 
-def test_a_replacement_begins_with_the_same_settings(
-    installation: Installation, ada: Visit
-) -> None:
+def test_a_replacement_has_the_originals_settings(installation: Installation, ada: Visit) -> None:
     old = installation.access_token(
         "charges:get",
         kind="ui",
@@ -218,7 +214,7 @@ def test_a_replacement_begins_with_the_same_settings(
     assert text_of(made)[:21] != old
 
 
-def test_snippets_are_ready_made(ada: Visit) -> None:
+def test_snippets_have_the_token(ada: Visit) -> None:
     page = create(ada, kind="ui", domain=["*.shop.example"])
     text = text_of(page)
     assert f"export GATEPASS_TOKEN='{text}'" in page.text
@@ -230,24 +226,23 @@ def test_snippets_are_ready_made(ada: Visit) -> None:
     assert "curl http://127.0.0.1:8787/v1/access-tokens" in own.text
 
 
-def test_snippets_call_the_api_where_it_is(installation: Installation) -> None:
+def test_snippets_have_the_apis_url(installation: Installation) -> None:
     demo = Installation.__new__(Installation)
     demo.node = installation.node
     demo.app = create_app(installation.node, beside=["/v1/charges"])
-    visit = Visit(demo.client())
-    visit.sign_in()
+    visit = Visit.signed_in(demo.client())
     assert "curl http://127.0.0.1:8787/v1/charges/id" in create(visit).text
 
 
-def test_who_may_not_create_is_told_why_and_whom_to_ask(rita: Visit) -> None:
+def test_users_without_the_permission_get_an_explanation(rita: Visit) -> None:
     for page in (rita.get(PATH), rita.send(PATH, {"do": "create"})):
         assert page.answer.status_code == 403
         assert "access-tokens:create" in page.text
-        assert "which your role, Reporting, doesn't include" in page.text
+        assert "Your role, Reporting, doesn't include access-tokens:create." in page.text
         assert "Ask an administrator of Analytical Engines for a role that does." in page.text
 
 
-def test_an_access_token_makes_no_others(installation: Installation) -> None:
+def test_an_access_token_cannot_create_tokens(installation: Installation) -> None:
     text = installation.access_token("access-tokens:create", "access-tokens:search")
     visit = Visit(installation.client(text))
     assert visit.get("/access-tokens").answer.status_code == 200

@@ -1,4 +1,4 @@
-"""One token's page, editing it, and ending it."""
+"""A token's page: showing, editing and deactivating it."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def path(text: str) -> str:
 
 
 def use(node: Node, token: str, ago_ms: int, permission: str = "charges:get") -> None:
-    """As if calls had come in: spooled and folded."""
+    """Spool and fold calls with the token."""
     at = node.clock.now() - ago_ms
     directory = node.file.use_directory
     directory.mkdir(exist_ok=True)
@@ -40,7 +40,7 @@ def use(node: Node, token: str, ago_ms: int, permission: str = "charges:get") ->
     node.fold()
 
 
-def test_it_says_in_a_sentence_what_the_token_can_do(ada: Visit, path: str) -> None:
+def test_a_sentence_summarizes_the_token(ada: Visit, path: str) -> None:
     page = ada.get(path)
     assert page.answer.status_code == 200
     page.shows(
@@ -87,7 +87,7 @@ def test_every_field_is_shown_edited_and_copied_to_a_replacement(
     assert stored(id) == sent(FIRST), "all that was typed replaces what the other one saved"
 
 
-def test_its_use_is_shown(installation: Installation, ada: Visit, text: str, path: str) -> None:
+def test_use_is_shown(installation: Installation, ada: Visit, text: str, path: str) -> None:
     use(installation.node, text, 2 * 60_000 + 5_000)
     page = ada.get(path)
     page.shows("7 calls in total", "2 min ago", "203.0.113.9", "charges:get")
@@ -96,7 +96,9 @@ def test_its_use_is_shown(installation: Installation, ada: Visit, text: str, pat
     assert "2 min ago" in ada.get("/access-tokens").text
 
 
-def test_what_its_makers_role_lost_is_struck_out(installation: Installation, ada: Visit) -> None:
+def test_permissions_that_the_creators_role_lost_are_struck_out(
+    installation: Installation, ada: Visit
+) -> None:
     installation.new_user("max@example.com", "Max Manager", role="manager")
     text = installation.access_token(
         "charges:get", "refunds:get", "users:get", maker="max@example.com"
@@ -121,7 +123,7 @@ def lose_permissions(installation: Installation, email: str) -> None:
         publish(change, Holder(user.id, user.company, True, "customer-service"))
 
 
-def test_it_can_be_edited_and_counts_at_once(
+def test_edits_take_effect_at_once(
     installation: Installation, ada: Visit, text: str, path: str
 ) -> None:
     form = ada.get(f"{path}/edit").form(f"{path}/edit")
@@ -146,9 +148,7 @@ def test_it_can_be_edited_and_counts_at_once(
     assert installation.verify(text, permission="charges:get", address="10.1.1.1")["allowed"]
 
 
-def test_an_expiry_left_alone_stays_to_the_millisecond(
-    installation: Installation, ada: Visit
-) -> None:
+def test_an_unedited_expiry_keeps_its_milliseconds(installation: Installation, ada: Visit) -> None:
     text = installation.access_token("charges:get", expires_at="2030-01-02T03:04:05.678Z")
     path = f"/access-tokens/{text[:21]}/edit"
     form = ada.get(path).form(path)
@@ -159,7 +159,7 @@ def test_an_expiry_left_alone_stays_to_the_millisecond(
     assert record["expires_at"] == "2030-01-02T03:04:05.678Z"
 
 
-def test_changed_meanwhile_shows_both_and_loses_nothing(
+def test_a_conflict_shows_both_versions_and_keeps_the_input(
     installation: Installation, ada: Visit, path: str
 ) -> None:
     edit = f"{path}/edit"
@@ -190,14 +190,14 @@ def test_changed_meanwhile_shows_both_and_loses_nothing(
 
 
 @pytest.mark.parametrize("tag", ["", "nonsense", '"', '"*"'])
-def test_without_the_right_version_nothing_is_saved(ada: Visit, path: str, tag: str) -> None:
+def test_a_form_without_the_current_version_is_refused(ada: Visit, path: str, tag: str) -> None:
     edit = f"{path}/edit"
     form = ada.get(edit).form(edit)
     assert ada.send(edit, form.filled(label="x", etag=tag, do="save")).answer.status_code == 409
     assert "Settlement" in ada.get(path).text
 
 
-def test_wrong_changes_are_told_in_place(ada: Visit, path: str) -> None:
+def test_errors_are_shown_at_their_fields(ada: Visit, path: str) -> None:
     edit = f"{path}/edit"
     form = ada.get(edit).form(edit)
     page = ada.send(edit, form.filled(label="", network_address="x", network_bits="", do="save"))
@@ -207,7 +207,7 @@ def test_wrong_changes_are_told_in_place(ada: Visit, path: str) -> None:
     assert row.all("network_address") == ["203.0.113.0", ""]
 
 
-def test_a_conflict_with_something_wrong_typed_besides(
+def test_a_conflict_may_have_invalid_input_besides(
     installation: Installation, ada: Visit, path: str
 ) -> None:
     edit = f"{path}/edit"
@@ -217,7 +217,7 @@ def test_a_conflict_with_something_wrong_typed_besides(
     assert page.answer.status_code == 422
 
 
-def test_ended_tokens_stay_as_they_are(ada: Visit, path: str) -> None:
+def test_deactivated_tokens_cannot_be_edited(ada: Visit, path: str) -> None:
     ada.send(f"{path}/deactivate", {})
     page = ada.get(f"{path}/edit")
     assert page.answer.status_code == 409
@@ -225,17 +225,16 @@ def test_ended_tokens_stay_as_they_are(ada: Visit, path: str) -> None:
     assert ada.send(f"{path}/edit", {"do": "save"}).answer.status_code == 409
 
 
-def test_who_holds_less_than_the_token_cant_change_it(installation: Installation) -> None:
+def test_users_with_fewer_permissions_cannot_edit_the_token(installation: Installation) -> None:
     text = installation.access_token("charges:get", "roles:manage")
     installation.new_user("max@example.com", "Max", role="manager")
-    max_ = Visit(installation.client())
-    max_.sign_in("max@example.com")
+    max_ = Visit.signed_in(installation.client(), "max@example.com")
     page = max_.get(f"/access-tokens/{text[:21]}/edit")
     assert page.answer.status_code == 403
     assert "roles:manage" in page.text
 
 
-def test_ending_it_says_what_that_means_and_is_believed_at_once(
+def test_deactivation_is_explained_and_immediate(
     installation: Installation, ada: Visit, text: str, path: str
 ) -> None:
     ask = {"permission": "charges:get", "address": "203.0.113.9"}
@@ -250,7 +249,7 @@ def test_ending_it_says_what_that_means_and_is_believed_at_once(
     assert "Deactivate Permanently…" not in done.links
 
 
-def test_while_it_is_in_use_the_label_is_typed(
+def test_deactivating_a_token_in_use_needs_its_label(
     installation: Installation, ada: Visit, text: str, path: str
 ) -> None:
     use(installation.node, text, 10 * 60_000)
@@ -265,7 +264,7 @@ def test_while_it_is_in_use_the_label_is_typed(
     assert "Deactivated permanently" in ada.get(path).text
 
 
-def test_an_hour_later_it_needs_no_typing(
+def test_an_hour_after_its_use_the_label_is_not_needed(
     installation: Installation, ada: Visit, text: str, path: str
 ) -> None:
     use(installation.node, text, 61 * 60_000)
@@ -273,13 +272,14 @@ def test_an_hour_later_it_needs_no_typing(
     assert ada.send(f"{path}/deactivate", {}).answer.status_code == 303
 
 
-def test_ones_own_may_be_ended_without_the_permission(installation: Installation) -> None:
+def test_users_deactivate_their_own_tokens_without_the_permission(
+    installation: Installation,
+) -> None:
     carl = installation.new_user("carl@example.com", "Carl", role="manager")
     own = installation.access_token("charges:get", maker="carl@example.com")
     others = installation.access_token("charges:get")
     lose_permissions(installation, carl.email)
-    visit = Visit(installation.client())
-    visit.sign_in("carl@example.com")
+    visit = Visit.signed_in(installation.client(), "carl@example.com")
     assert visit.send(f"/access-tokens/{own[:21]}/deactivate", {}).answer.status_code == 303
     for page in (
         visit.get(f"/access-tokens/{others[:21]}/deactivate"),
@@ -290,7 +290,7 @@ def test_ones_own_may_be_ended_without_the_permission(installation: Installation
     assert "Deactivate Permanently…" not in visit.get(f"/access-tokens/{others[:21]}").links
 
 
-def test_an_expired_one_says_so(installation: Installation, ada: Visit) -> None:
+def test_an_expired_token_says_so(installation: Installation, ada: Visit) -> None:
     soon = installation.node.clock.now() + 400
     text = installation.access_token("charges:get", expires_at=format_time(soon))
     installation.node.clock.offset_ns += 1_000_000_000
@@ -301,7 +301,7 @@ def test_an_expired_one_says_so(installation: Installation, ada: Visit) -> None:
 
 
 @pytest.mark.parametrize("token", ["gpat_nobody0000000000", "x", "%00", "%2e%2e", "ü"])
-def test_what_is_not_there_is_a_page(ada: Visit, token: str) -> None:
+def test_an_unknown_token_gets_a_page(ada: Visit, token: str) -> None:
     page: Page = ada.get(f"/access-tokens/{token}", headers={"Accept": "text/html"})
     assert page.answer.status_code == 404
     assert "Page not found" in page.text

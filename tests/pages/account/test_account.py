@@ -1,4 +1,4 @@
-"""My account: name, password, two-factor, as a person without scripts meets them."""
+"""My account without scripts: name, password, two-factor."""
 
 import re
 
@@ -16,11 +16,8 @@ TWO_FACTOR = "/account/two-factor"
 
 
 class Phone:
-    """An authenticator app. Each code it shows is a later one than the last it showed.
-
-    Its first is the present one: it is good for another 30 seconds at the least, and the second,
-    of the next step, is good already.
-    """
+    """An authenticator app; each code is a later one. The first is the current step's, which is
+    valid for at least another 30 seconds."""
 
     def __init__(self, installation: Installation, secret: str) -> None:
         self._clock = installation.node.clock
@@ -39,7 +36,7 @@ def set_up(installation: Installation, visit: Visit) -> tuple[Phone, list[str]]:
     phone = Phone(installation, secret[1].replace(" ", ""))
     fields = page.form(TWO_FACTOR).filled(code=phone.code(), current_password=PASSWORD, do="enable")
     shown = visit.send(TWO_FACTOR, fields)
-    assert "Two-factor is on" in shown.text
+    assert "Two-factor authentication is on" in shown.text
     return phone, codes_of(shown)
 
 
@@ -47,7 +44,7 @@ def codes_of(page: Page) -> list[str]:
     return re.findall(r"\b(?:[a-z2-9]{4}-){3}[a-z2-9]{4}\b", page.html)
 
 
-def test_the_profile_says_who_one_is(ada: Visit) -> None:
+def test_the_profile_shows_the_user(ada: Visit) -> None:
     page = ada.get("/account")
     assert page.answer.status_code == 200
     page.shows("ada@example.com", "Admin", "Analytical Engines", "Last sign-in", "Off")
@@ -57,7 +54,7 @@ def test_the_profile_says_who_one_is(ada: Visit) -> None:
     again = ada.get("/account?done=saved")
     assert "Name saved." in again.text
     assert again.form("/account").one("name") == "Augusta"
-    # The first page's form is of a name that isn't hers any more.
+    # The first page's form has an outdated name.
     second = ada.send("/account", page.form("/account").filled(name="Countess", do="save"))
     assert second.answer.status_code == 409
     assert "Someone else changed this while you were editing" in second.text
@@ -66,7 +63,7 @@ def test_the_profile_says_who_one_is(ada: Visit) -> None:
     assert ada.get("/account").form("/account").one("name") == "Countess"
 
 
-def test_a_name_that_is_none_is_said_beside_the_field(ada: Visit) -> None:
+def test_an_invalid_name_is_reported_at_its_field(ada: Visit) -> None:
     form = ada.get("/account").form("/account")
     page = ada.send("/account", form.filled(name="x" * 101, do="save"))
     assert page.answer.status_code == 422
@@ -74,7 +71,7 @@ def test_a_name_that_is_none_is_said_beside_the_field(ada: Visit) -> None:
     assert page.form("/account").one("name") == "x" * 101
 
 
-def test_a_changed_password_ends_the_other_sign_ins(
+def test_changing_the_password_deactivates_other_sign_ins(
     installation: Installation, ada: Visit, stranger: Visit
 ) -> None:
     stranger.sign_in()
@@ -96,7 +93,7 @@ def test_a_changed_password_ends_the_other_sign_ins(
         (PASSWORD, "the analytical engines", "Must not contain the company's name."),
     ],
 )
-def test_a_password_that_is_refused(ada: Visit, current: str, new: str, words: str) -> None:
+def test_invalid_passwords_are_refused(ada: Visit, current: str, new: str, words: str) -> None:
     form = ada.get("/account/password").form("/account/password")
     page = ada.send(
         "/account/password", form.filled(current_password=current, password=new, do="change")
@@ -119,7 +116,7 @@ def test_guessing_the_password_from_a_session_is_throttled(ada: Visit, stranger:
     assert tried.answer.status_code == 429
 
 
-def test_two_factor_from_setting_up_to_turning_off(
+def test_two_factor_from_setup_to_disabling(
     installation: Installation, ada: Visit, stranger: Visit
 ) -> None:
     page = ada.get(TWO_FACTOR)
@@ -131,7 +128,7 @@ def test_two_factor_from_setting_up_to_turning_off(
     )
     assert wrong.answer.status_code == 422
     assert "This code is wrong or was already used." in wrong.text
-    # A mistyped code needs no second scan.
+    # After a mistyped code the secret stays the same.
     assert wrong.form(TWO_FACTOR).one("setup") == sealed
     phone, recovery = set_up(installation, ada)
     assert len(recovery) == 10
@@ -151,14 +148,13 @@ def test_two_factor_from_setting_up_to_turning_off(
     assert not set(codes_of(fresh)) & set(recovery)
     assert attempt(recovery[2]) == 401
     off = {"current_password": PASSWORD, "code": codes_of(fresh)[0], "do": "disable"}
-    assert "Two-factor is off." in ada.send(TWO_FACTOR, off, follow=True).text
+    assert "Two-factor authentication is off." in ada.send(TWO_FACTOR, off, follow=True).text
     assert attempt("") == 303
 
 
-def test_a_form_of_someone_elses_setup_is_none(installation: Installation, ada: Visit) -> None:
+def test_another_users_setup_is_refused(installation: Installation, ada: Visit) -> None:
     installation.new_user("bob@example.com")
-    bob = Visit(installation.client())
-    bob.sign_in("bob@example.com")
+    bob = Visit.signed_in(installation.client(), "bob@example.com")
     form = bob.get(TWO_FACTOR).form(TWO_FACTOR)
     for setup in (form.one("setup"), "", "@@@", "ü"):
         fields = form.filled(setup=setup, code="000000", current_password=PASSWORD, do="enable")
@@ -172,7 +168,7 @@ def test_an_unknown_button_does_nothing(ada: Visit) -> None:
     assert ada.send(TWO_FACTOR, {"do": "explode"}).answer.status_code == 303
 
 
-def test_required_of_everyone_it_is_the_one_page_that_opens(
+def test_a_requirement_leaves_only_the_setup_page(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     with installation.write() as change:
@@ -193,11 +189,11 @@ def test_required_of_everyone_it_is_the_one_page_that_opens(
     assert "You are signed out." in rita.send("/sign-out", {}, follow=True).text
 
 
-def test_an_administrator_requires_it_of_everyone(
+def test_an_administrator_sets_the_requirement(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     path = "/company/second-factor"
-    assert "set up two-factor for yourself first" in ada.get("/company").text
+    assert "set up two-factor authentication for yourself first" in ada.get("/company").text
     etag = ada.get("/company").form(path).one("etag")
     refused = ada.send(path, {"etag": etag, "do": "require"})
     assert refused.answer.status_code == 409
@@ -216,7 +212,7 @@ def test_an_administrator_requires_it_of_everyone(
     assert ada.get(path).answer.headers["location"] == "/company"
 
 
-def test_an_access_token_has_no_account(installation: Installation) -> None:
+def test_an_access_token_cannot_open_the_account(installation: Installation) -> None:
     visit = Visit(installation.client(installation.access_token("charges:get")))
     for path in ("/account", "/account/password", TWO_FACTOR):
         assert visit.get(path).answer.status_code == 403
@@ -227,7 +223,7 @@ def test_an_access_token_has_no_account(installation: Installation) -> None:
         assert visit.send(TWO_FACTOR, {"do": button}).answer.status_code == 403
 
 
-def test_a_qr_code_is_drawn_as_its_matrix_says() -> None:
+def test_the_qr_code_is_drawn_from_its_matrix() -> None:
     picture = qr_code("otpauth://totp/x")
     dark = set()
     for x, y, length in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\3z", picture.path):

@@ -1,4 +1,4 @@
-"""/authentications without scripts."""
+"""``/authentications`` without scripts."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def sign_in(installation: Installation, email: str = "ada@example.com") -> Visit
 
 
 def ends(page: Page) -> list[str]:
-    """The forms that deactivate one."""
+    """The forms that deactivate one sign-in."""
     return [
         form.action
         for form in page.forms
@@ -25,7 +25,9 @@ def ends(page: Page) -> list[str]:
     ]
 
 
-def test_every_sign_in_is_there_and_can_be_ended(installation: Installation, ada: Visit) -> None:
+def test_every_sign_in_is_listed_and_can_be_deactivated(
+    installation: Installation, ada: Visit
+) -> None:
     other = sign_in(installation)
     page = ada.get(PATH)
     assert "Recent Authentications" in page.links
@@ -42,7 +44,7 @@ def test_every_sign_in_is_there_and_can_be_ended(installation: Installation, ada
     assert "Deactivate all others…" not in page.links
 
 
-def test_all_others_at_once(installation: Installation, ada: Visit) -> None:
+def test_all_other_sign_ins_are_deactivated_at_once(installation: Installation, ada: Visit) -> None:
     others = [sign_in(installation) for _ in range(2)]
     page = ada.get(ada.get(PATH).links["Deactivate all others…"])
     assert "This ends your 2 other sign-ins" in page.text
@@ -54,10 +56,10 @@ def test_all_others_at_once(installation: Installation, ada: Visit) -> None:
     assert "This is your only sign-in" in ada.get(f"{PATH}/deactivate-others").text
 
 
-def test_everyones_are_for_those_who_manage_users(
+def test_listing_all_users_needs_users_manage(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
-    page = ada.get(ada.get(PATH).links["Everyone’s"])
+    page = ada.get(ada.get(PATH).links["Everyone's"])
     assert "Rita Reporting" in page.text
     [end] = ends(page)
     page = ada.get(page.links["Rita Reporting"])
@@ -68,7 +70,7 @@ def test_everyones_are_for_those_who_manage_users(
 
     rita.sign_in("rita@example.com")
     page = rita.get(PATH)
-    assert "Everyone’s" not in page.links
+    assert "Everyone's" not in page.links
     assert "Ada Lovelace" not in page.text
     assert rita.get(f"{PATH}?user=all").answer.status_code == 403
     [mine] = [one for one in ada_ids(installation) if one]
@@ -93,11 +95,11 @@ def test_the_list_is_paged(installation: Installation, ada: Visit) -> None:
 
 
 @pytest.mark.parametrize("user", ["usr_nobody", "%00", "ü"])
-def test_nobody_is_a_page(ada: Visit, user: str) -> None:
+def test_an_unknown_user_gets_a_page(ada: Visit, user: str) -> None:
     assert ada.get(f"{PATH}?user={user}").answer.status_code == 404
 
 
-def test_what_a_browser_calls_itself_is_text(installation: Installation, ada: Visit) -> None:
+def test_user_agents_are_escaped(installation: Installation, ada: Visit) -> None:
     visit = Visit(installation.client())
     visit.client.headers["User-Agent"] = "Mozilla/5.0 (<b>Windows) Evil<script>/1"
     visit.sign_in()
@@ -106,7 +108,7 @@ def test_what_a_browser_calls_itself_is_text(installation: Installation, ada: Vi
     assert "<b>" not in page.html
 
 
-def test_an_access_token_has_no_sign_ins(installation: Installation) -> None:
+def test_an_access_token_cannot_list_sign_ins(installation: Installation) -> None:
     token = Visit(installation.client(installation.access_token("users:*")))
     for page in (
         token.get(PATH),

@@ -1,4 +1,4 @@
-"""/audit-log: sentences, details, filters that live in the address, pages, the file."""
+"""``/audit-log``: sentences, details, filters in the query, paging, the file."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -50,7 +50,7 @@ def test_each_event_is_a_sentence_with_its_details(installation: Installation, a
     ]
 
 
-def test_the_form_narrows_it_and_the_address_keeps_it(
+def test_filters_apply_and_are_in_the_query(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     text = installation.access_token("charges:get", label="Nightly <b>settlement</b>")
@@ -86,7 +86,7 @@ def test_the_form_narrows_it_and_the_address_keeps_it(
     assert "No user matches nobody" in ada.get("/audit-log?person=nobody").text
 
 
-def test_a_whole_token_text_doesnt_stay_in_the_address(
+def test_a_pasted_token_text_is_removed_from_the_query(
     installation: Installation, ada: Visit
 ) -> None:
     text = installation.access_token("charges:get")
@@ -94,7 +94,7 @@ def test_a_whole_token_text_doesnt_stay_in_the_address(
     assert answer.status_code == 303
     where = parse_qs(urlsplit(answer.headers["location"]).query)
     assert where == {"token": [text[:21]], "kind": ["access-tokens"]}
-    # Of a sign-in, too: nobody knows its label, for it has none.
+    # A login token's, too, although it has no label.
     login = installation.sign_in()
     page = ada.get(f"/audit-log?token={login}", follow=True)
     assert said(page) == ["Ada Lovelace signed in"]
@@ -139,7 +139,7 @@ def test_pages(installation: Installation, ada: Visit) -> None:
         assert page.links["Show the newest"] == "/audit-log?kind=users"
 
 
-def test_too_many_of_a_name_is_said_and_not_cut(installation: Installation, ada: Visit) -> None:
+def test_too_many_matches_of_a_name_are_reported(installation: Installation, ada: Visit) -> None:
     for n in range(21):
         installation.new_user(f"mary{n}@example.com", "Mary Somerville")
     page = ada.get("/audit-log?person=mary")
@@ -150,7 +150,7 @@ def test_too_many_of_a_name_is_said_and_not_cut(installation: Installation, ada:
     ]
 
 
-def test_the_file_is_what_is_shown(installation: Installation, ada: Visit) -> None:
+def test_the_file_has_the_filtered_events(installation: Installation, ada: Visit) -> None:
     installation.access_token("charges:get")
     page = ada.get("/audit-log?kind=access-tokens&person=ada")
     answer = ada.client.get(page.links["Export as CSV"])
@@ -166,21 +166,18 @@ def test_the_file_is_what_is_shown(installation: Installation, ada: Visit) -> No
         assert ada.get(f"/audit-log/export?{query}").answer.status_code in (404, 422), query
 
 
-def test_who_may_not_read_it_is_told_so(installation: Installation) -> None:
+def test_users_without_the_permission_get_an_explanation(installation: Installation) -> None:
     installation.new_user("carl@example.com", "Carl", role="customer-service")
-    carl = Visit(installation.client())
-    carl.sign_in("carl@example.com")
-    # Also where someone asks for people and tokens by name.
+    carl = Visit.signed_in(installation.client(), "carl@example.com")
+    # Also for a filter by name.
     for path in ("/audit-log", "/audit-log?person=ada&token=x", "/audit-log/export?format=csv"):
         page = carl.get(path)
         assert page.answer.status_code == 403
-        assert "It requires audit:get" in page.text
+        assert "Your role, Customer Service, doesn't include audit:get" in page.text
     assert "/audit-log" not in carl.get("/").links.values()
 
 
-def test_another_companys_people_and_tokens_are_nobody(
-    installation: Installation, ada: Visit
-) -> None:
+def test_another_companys_names_match_nothing(installation: Installation, ada: Visit) -> None:
     other = installation.new_company("Difference Engines")
     eve = installation.new_user("eve@example.com", "Eve", company=other)
     theirs = installation.access_token("charges:get", maker="eve@example.com", label="theirs")[:21]

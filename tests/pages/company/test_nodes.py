@@ -1,4 +1,4 @@
-"""My Company > Nodes, and who refuses a token that ended."""
+"""My Company > Nodes, and the receipt of a token's deactivation."""
 
 import itertools
 import re
@@ -13,13 +13,11 @@ from tests.support.grants.fake_verifiers import STALENESS, acknowledge, complete
 
 
 def operator(installation: Installation) -> Visit:
-    """Ada, who is one."""
-    visit = Visit(installation.client())
-    visit.sign_in()
-    return visit
+    """Ada, who is an operator."""
+    return Visit.signed_in(installation.client())
 
 
-def test_operators_see_everyone_with_where_they_stand(installation: Installation) -> None:
+def test_operators_see_every_verifier_with_its_state(installation: Installation) -> None:
     node = installation.node
     now = node.clock.now()
     limits = {"companies": [installation.company.id], "permissions": ["charges:get"]}
@@ -42,7 +40,7 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
         "Gone last seen 1 h ago",
     )
     assert page.links["Nodes"] == "/company/nodes"
-    # The same without the page around it, for the script that polls.
+    # The fragment that the script polls.
     part = ada.get("/company/nodes?part=table")
     assert "<html" not in part.html
     assert "node_a.internal" in part.text
@@ -50,20 +48,19 @@ def test_operators_see_everyone_with_where_they_stand(installation: Installation
     assert live["data-live"] == "/company/nodes?part=table"
 
 
-def test_before_anybody_was_there(installation: Installation) -> None:
+def test_an_empty_list_says_so(installation: Installation) -> None:
     page = operator(installation).get("/company/nodes")
     page.shows("No node or embedded verifier is running.", "gatepass serve")
 
 
-def test_a_name_is_no_markup(installation: Installation) -> None:
+def test_names_are_escaped(installation: Installation) -> None:
     register(installation.node.database, installation.node.clock.now(), "node_a", name="<b>x</b>")
     assert "<b>x</b>" not in operator(installation).get("/company/nodes").html
 
 
-def test_nobody_else_is_led_or_let_there(installation: Installation) -> None:
+def test_other_users_have_no_link_and_no_access(installation: Installation) -> None:
     installation.new_user("bob@example.com", role="admin")
-    bob = Visit(installation.client())
-    bob.sign_in("bob@example.com")
+    bob = Visit.signed_in(installation.client(), "bob@example.com")
     assert "Nodes" not in bob.get("/company").links
     for address in ("/company/nodes", "/company/nodes?part=table"):
         page = bob.get(address)
@@ -82,11 +79,13 @@ def end(visit: Visit, token: str) -> Page:
 
 
 def live(page: Page) -> list[str]:
-    """What of the page goes on by itself."""
+    """The part of a page that is polled."""
     return [each["data-live"] for _, each in page.elements if "data-live" in each]
 
 
-def test_a_tokens_end_is_seen_to_reach_everyone(installation: Installation, token: str) -> None:
+def test_a_receipt_fills_until_every_verifier_refuses(
+    installation: Installation, token: str
+) -> None:
     node = installation.node
     ada = operator(installation)
     assert "Refused by" not in ada.get(f"/access-tokens/{token}").text
@@ -121,11 +120,12 @@ def test_a_tokens_end_is_seen_to_reach_everyone(installation: Installation, toke
     assert re.search(r"By server .*node_a\.internal: [0-9.]+ s", log)
 
 
-def test_administrators_read_of_servers(installation: Installation, token: str) -> None:
+def test_administrators_see_servers_instead_of_verifiers(
+    installation: Installation, token: str
+) -> None:
     node = installation.node
     installation.new_user("bob@example.com")
-    bob = Visit(installation.client())
-    bob.sign_in("bob@example.com")
+    bob = Visit.signed_in(installation.client(), "bob@example.com")
     register(node.database, node.clock.now(), "node_a")
     page = end(bob, token)
     assert "Refused by 0 of 1 server" in page.text
@@ -141,7 +141,7 @@ def test_administrators_read_of_servers(installation: Installation, token: str) 
     )
 
 
-def test_one_that_stays_silent_is_told_apart(installation: Installation, token: str) -> None:
+def test_a_silent_verifier_is_shown_as_such(installation: Installation, token: str) -> None:
     node = installation.node
     ada = operator(installation)
     register(node.database, node.clock.now(), "node_a")
@@ -154,16 +154,14 @@ def test_one_that_stays_silent_is_told_apart(installation: Installation, token: 
     assert "unreachable, can't have allowed anything since" in page.text
 
 
-def test_on_one_machine_the_database_itself_is_enough(
-    installation: Installation, token: str
-) -> None:
+def test_on_sqlite_the_node_refuses_at_once(installation: Installation, token: str) -> None:
     node = installation.node
     register(node.database, node.clock.now(), "node_itself", kind="node")
     page = end(operator(installation), token)
     page.shows("Refused by 1 of 1", "This server reads the database directly")
 
 
-def test_where_nothing_ran_there_is_nothing_to_wait_for(
+def test_without_running_verifiers_a_receipt_is_complete(
     installation: Installation, token: str
 ) -> None:
     page = end(operator(installation), token)
@@ -173,7 +171,7 @@ def test_where_nothing_ran_there_is_nothing_to_wait_for(
 # --- the drawings --------------------------------------------------------------------------------
 
 
-def test_the_bar_empties_until_it_doesnt_count() -> None:
+def test_the_bar_empties_until_the_lease_ends() -> None:
     assert lease_bar(0, 10_000).left == 96
     assert (lease_bar(4_000, 10_000).left, lease_bar(4_000, 10_000).level) == (58, "good")
     assert lease_bar(6_000, 10_000).level == "low"
@@ -183,7 +181,7 @@ def test_the_bar_empties_until_it_doesnt_count() -> None:
 
 
 def receipt(**counts: int) -> Receipt:
-    """One with so many in each state."""
+    """A receipt with so many verifiers in each state."""
 
     def confirmation(id: str, state: ConfirmationState) -> Confirmation:
         return Confirmation(id, id, "embedded", state, None, None, None, False)
@@ -197,7 +195,7 @@ def receipt(**counts: int) -> Receipt:
     return Receipt(1, 0, None, tuple(each))
 
 
-def test_each_has_a_part_of_the_row_and_very_many_share() -> None:
+def test_each_verifier_has_a_segment_and_many_share_one() -> None:
     few = receipt_row(receipt(refusing=5, silent=1, waiting=1))
     assert [part.state for part in few.parts] == ["refusing"] * 5 + ["silent", "waiting"]
     assert few.words == "5 confirmed, 1 unreachable, 1 pending"

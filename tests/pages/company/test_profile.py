@@ -4,7 +4,7 @@ from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Visit
 
 
-def test_it_tells_what_there_is(installation: Installation, ada: Visit) -> None:
+def test_the_profile_shows_the_company(installation: Installation, ada: Visit) -> None:
     token = installation.access_token("charges:get")
     installation.access_token("charges:get")
     installation.signed_in().post(f"/v1/access-tokens/{token[:21]}/deactivate")
@@ -16,9 +16,7 @@ def test_it_tells_what_there_is(installation: Installation, ada: Visit) -> None:
     assert page.links["1 deactivated"] == "/access-tokens?status=deactivated"
 
 
-def test_the_name_is_changed_and_the_second_of_two_is_told(
-    installation: Installation, ada: Visit
-) -> None:
+def test_renaming_reports_a_conflict(installation: Installation, ada: Visit) -> None:
     form = ada.get("/company").form("/company")
     changed = ada.send("/company", form.filled(name="  Engines Ltd "), follow=True)
     assert "Saved." in changed.text
@@ -30,7 +28,7 @@ def test_the_name_is_changed_and_the_second_of_two_is_told(
     assert "Engines & Sons" in ada.get("/company").text
 
 
-def test_what_cannot_be_a_name(installation: Installation, ada: Visit) -> None:
+def test_invalid_names_are_refused(installation: Installation, ada: Visit) -> None:
     installation.new_company("Difference Engines")
     form = ada.get("/company").form("/company")
     for name, status, words in (

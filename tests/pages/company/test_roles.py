@@ -1,4 +1,4 @@
-"""My Company > Roles: the grid of what each permits, and roles of one's own."""
+"""My Company > Roles: the permission grid, and the company's own roles."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def saved(installation: Installation, role: str) -> Any:
     return installation.signed_in().get(f"/v1/roles/{role}").json()
 
 
-def test_the_list_tells_what_each_permits_and_who_has_it(
+def test_the_list_shows_permissions_and_users(
     installation: Installation, ada: Visit, desk: str
 ) -> None:
     installation.new_user("dora@example.com", "Dora", role=desk)
@@ -39,14 +39,14 @@ def test_a_role_is_shown_as_a_grid(ada: Visit, desk: str) -> None:
     assert "People with this role can read charges; do everything with refunds." in page.text
     assert "Charges yes no" in page.text, "get is held, create is not"
     assert "Refunds all, now and later yes" in page.text
-    assert "0 people have this role." in page.text
+    assert "No one has this role." in page.text
     assert "Ada Lovelace created the role Desk" in page.text
     built_in = ada.get("/company/roles/admin")
     assert "Built in" in built_in.text
     assert "Edit" not in built_in.links
 
 
-def test_the_grid_has_columns_for_what_resources_share() -> None:
+def test_the_grid_has_a_column_per_common_action() -> None:
     catalogue = parse_catalogue(CATALOGUE)
     grid = role_grid(catalogue, ("charges:create", "users:*", "gone:for-good"))
     assert grid.actions == ("get", "create", "modify", "manage")
@@ -69,7 +69,9 @@ def test_the_grid_has_columns_for_what_resources_share() -> None:
     assert everything.forgotten == ()
 
 
-def test_a_role_is_made_with_what_it_means(installation: Installation, ada: Visit) -> None:
+def test_a_role_is_created_with_its_permissions_explained(
+    installation: Installation, ada: Visit
+) -> None:
     path = "/company/roles/new"
     form = ada.get(path).form(path)
     assert {"*", "charges:*", "charges:get", "users:manage"} <= set(form.offered["permissions"])
@@ -93,7 +95,7 @@ def test_a_role_is_made_with_what_it_means(installation: Installation, ada: Visi
     assert saved(installation, role)["permissions"] == ["*"]
 
 
-def test_a_role_is_edited_and_the_second_of_two_is_told(
+def test_editing_a_role_reports_a_conflict(
     installation: Installation, ada: Visit, desk: str
 ) -> None:
     installation.new_user("dora@example.com", "Dora", role=desk)
@@ -118,7 +120,7 @@ def test_a_role_is_edited_and_the_second_of_two_is_told(
     }
 
 
-def test_a_role_is_deleted_once_nobody_has_it(
+def test_a_role_without_users_can_be_deleted(
     installation: Installation, ada: Visit, desk: str
 ) -> None:
     dora = installation.new_user("dora@example.com", "Dora", role=desk)
@@ -148,20 +150,18 @@ def test_who_may_what(installation: Installation, rita: Visit, desk: str) -> Non
         assert rita.get(f"/company/roles/{path}").answer.status_code == 403
         assert rita.send(f"/company/roles/{path}", {"do": "save"}).answer.status_code == 403
     installation.new_user("sam@example.com", "Sam", role="customer-service")
-    sam = Visit(installation.client())
-    sam.sign_in("sam@example.com")
+    sam = Visit.signed_in(installation.client(), "sam@example.com")
     for path in ("/company/roles", f"/company/roles/{desk}", "/company/users", "/company"):
         assert sam.get(path).answer.status_code == 403, path
 
 
-def test_nobody_is_offered_more_than_they_hold(installation: Installation, desk: str) -> None:
+def test_only_permissions_of_the_user_are_offered(installation: Installation, desk: str) -> None:
     ada = installation.signed_in()
     keeper = ada.post(
         "/v1/roles", json={"name": "Keeper", "permissions": ["roles:*", "refunds:get"]}
     ).json()["id"]
     installation.new_user("kim@example.com", "Kim", role=keeper)
-    kim = Visit(installation.client())
-    kim.sign_in("kim@example.com")
+    kim = Visit.signed_in(installation.client(), "kim@example.com")
     path = "/company/roles/new"
     form = kim.get(path).form(path)
     assert set(form.offered["permissions"]) == {
@@ -183,7 +183,7 @@ def test_nobody_is_offered_more_than_they_hold(installation: Installation, desk:
     assert kim.get("/company/roles/admin/edit").answer.status_code == 409
 
 
-def test_another_companys_roles_do_not_exist(installation: Installation, ada: Visit) -> None:
+def test_another_companys_roles_are_404(installation: Installation, ada: Visit) -> None:
     other = installation.new_company("Difference Engines")
     installation.new_user("carl@example.com", "Carl", company=other)
     theirs = installation.signed_in("carl@example.com").post(

@@ -1,4 +1,4 @@
-"""/company/security without scripts."""
+"""``/company/security`` without scripts."""
 
 import re
 from typing import Any
@@ -33,7 +33,7 @@ def kept(visit: Visit, **options: Any) -> list[tuple[str, str, str]]:
     return list(zip(*(form.all(name) for name in names), strict=True))
 
 
-def test_rows_come_and_go_and_are_saved(ada: Visit) -> None:
+def test_rows_are_added_removed_and_saved(ada: Visit) -> None:
     page = ada.get(PATH)
     assert "You are at 127.0.0.1" in page.text
     assert "There is no list" in page.text
@@ -53,7 +53,7 @@ def test_rows_come_and_go_and_are_saved(ada: Visit) -> None:
     assert kept(ada) == [("203.0.113.0", "24", "Office"), ("127.0.0.1", "32", "")]
 
 
-def test_lifting_says_what_that_means(ada: Visit) -> None:
+def test_removing_the_list_is_explained(ada: Visit) -> None:
     save(ada, HERE)
     page = press(ada, ada.get(PATH), "check", **rows(("", "", "")))
     page.shows("Saving removes the list", "Remove the list")
@@ -62,14 +62,14 @@ def test_lifting_says_what_that_means(ada: Visit) -> None:
     assert "There is no list" in ada.get(PATH).text
 
 
-def test_what_cannot_be_read_is_told_beside_its_row(ada: Visit) -> None:
+def test_errors_are_shown_at_their_rows(ada: Visit) -> None:
     page = save(ada, ("300.1.2.3", "8", "Nowhere"), HERE, ("10.0.0.0", "33", ""), ("", "", "x"))
     assert page.answer.status_code == 422
     problems = {
         value["id"]: value for tag, value in page.elements if value.get("class") == "problem"
     }
     assert set(problems) == {f"network-{at}-problem" for at in (0, 2, 3)}
-    assert page.text.count("3 addresses aren't valid yet.") == 2
+    assert page.text.count("3 addresses aren't valid.") == 2
     assert page.form(PATH).all("network_note") == ["Nowhere", "This machine", "", "x"]
     page = save(ada, ("", "", ""), ("127.0.0.1", "", "x" * 101))
     assert page.answer.status_code == 422
@@ -78,7 +78,7 @@ def test_what_cannot_be_read_is_told_beside_its_row(ada: Visit) -> None:
     assert kept(ada) == [("", "", "")]
 
 
-def test_before_saving_it_names_whom_the_list_would_shut_out(
+def test_a_check_names_the_users_the_list_would_refuse(
     installation: Installation, ada: Visit
 ) -> None:
     installation.new_user("bob@example.com", "Bob Builder")
@@ -91,11 +91,11 @@ def test_before_saving_it_names_whom_the_list_would_shut_out(
     part = press(ada, page, "reach", **rows(HERE, ("198.51.100.1", "", "")))
     assert "No one active in the last 30 days would be locked out" in part.text
     assert "<html" not in part.html
-    assert "1 address isn't valid yet." in press(ada, page, "reach", **rows(("x", "", ""))).text
+    assert "1 address isn't valid." in press(ada, page, "reach", **rows(("x", "", ""))).text
     assert kept(ada) == [("", "", "")]
 
 
-def test_a_list_without_ones_own_address_is_only_saved_on_trial(
+def test_a_list_without_the_users_address_is_saved_on_trial_only(
     installation: Installation, ada: Visit
 ) -> None:
     save(ada, HERE)
@@ -124,7 +124,9 @@ def test_a_list_without_ones_own_address_is_only_saved_on_trial(
     assert "on trial until" not in ada.get(PATH).text
 
 
-def test_saved_again_from_inside_a_trial_is_kept(installation: Installation, ada: Visit) -> None:
+def test_saving_from_an_allowed_address_ends_the_trial(
+    installation: Installation, ada: Visit
+) -> None:
     save(ada, OFFICE, button="trial")
     fields = [*ada.get(PATH, headers=FROM_OFFICE).form(PATH).fields, ("do", "save")]
     assert ada.send(PATH, fields, headers=FROM_OFFICE).answer.status_code == 303
@@ -133,9 +135,7 @@ def test_saved_again_from_inside_a_trial_is_kept(installation: Installation, ada
     assert ada.get(PATH).answer.status_code == 403
 
 
-def test_the_second_of_two_people_sees_both_versions(
-    installation: Installation, ada: Visit
-) -> None:
+def test_a_conflict_shows_both_versions(installation: Installation, ada: Visit) -> None:
     page = ada.get(PATH)
     installation.allow_only(Entry("127.0.0.0/8", "First"), Entry("10.0.0.0/8"))
     refused = press(ada, page, "save", **rows(HERE, ("10.0.0.0", "8", "")))
@@ -147,7 +147,9 @@ def test_the_second_of_two_people_sees_both_versions(
     assert kept(ada)[0] == HERE
 
 
-def test_past_a_hundred_networks_it_is_a_text(installation: Installation, ada: Visit) -> None:
+def test_more_than_a_hundred_networks_are_edited_as_text(
+    installation: Installation, ada: Visit
+) -> None:
     page = press(ada, ada.get(PATH), "as_text", **rows(HERE, ("10.0.0.1", "", ""), ("", "", "")))
     assert "127.0.0.0/8 This machine\n10.0.0.1</textarea>" in page.html
     page = press(ada, page, "as_rows", text="127.0.0.0/8 This machine\n\nrubbish\n10.0.0.1")
@@ -176,8 +178,8 @@ def texts(ada: Visit, text: str, button: str = "save") -> Page:
     return press(ada, page, button, text=f"127.0.0.0/8\n{text}")
 
 
-def test_a_text_means_what_was_typed_or_names_the_line(ada: Visit) -> None:
-    """Each of these was saved as one address, and the rest as its note."""
+def test_ambiguous_lines_are_refused_by_number(ada: Visit) -> None:
+    """Each refused line was once saved as one address with the rest as its note."""
     for line, network, note in (
         ("203.0.113.0 - 203.0.113.255", ("203.0.113.0", "24"), ""),
         ("203.0.113.4 /24 Office", ("203.0.113.0", "24"), "Office"),
@@ -188,7 +190,7 @@ def test_a_text_means_what_was_typed_or_names_the_line(ada: Visit) -> None:
     ):
         assert texts(ada, line).answer.status_code == 303, line
         assert kept(ada)[1:] == [(*network, note)]
-        # What was saved can be saved again, whatever its note holds.
+        # The saved list can be saved again, whatever its note.
         again = press(ada, ada.get(PATH), "as_text")
         text = re.search(r"<textarea[^>]*>([^<]*)</textarea>", again.html)
         assert text is not None
@@ -213,7 +215,7 @@ def test_a_text_means_what_was_typed_or_names_the_line(ada: Visit) -> None:
         assert kept(ada) == before
 
 
-def test_a_row_takes_what_a_line_does(ada: Visit) -> None:
+def test_rows_accept_the_notations_of_lines(ada: Visit) -> None:
     typed = [
         HERE,
         ("203.0.113.0 - 203.0.113.255", "", "Office"),
@@ -244,14 +246,13 @@ def test_a_row_takes_what_a_line_does(ada: Visit) -> None:
     ):
         refused = save(ada, HERE, (address, bits, ""))
         assert refused.answer.status_code == 422, address
-        # What was typed is still one row.
+        # The input is still one row.
         assert refused.form(PATH).all("network_address") == [HERE[0], address]
         assert kept(ada) == before
 
 
-def test_lines_pasted_into_a_row_are_rows(ada: Visit) -> None:
-    """A browser without scripts makes one line of them. As that could be a range, too, it is shown
-    before it is saved."""
+def test_lines_pasted_into_a_row_become_rows(ada: Visit) -> None:
+    """A browser without scripts joins them. It could be a range, so it must be confirmed."""
     lines = ["203.0.113.0/24 Office", "198.51.100.4", "192.0.2.0 - 192.0.2.255 Home"]
     wanted = [("203.0.113.0/24", "", "Office"), ("198.51.100.4", "", "")]
     wanted.append(("192.0.2.0 - 192.0.2.255", "", "Home"))
@@ -267,15 +268,17 @@ def test_lines_pasted_into_a_row_are_rows(ada: Visit) -> None:
         ("198.51.100.4", "32", ""),
         ("192.0.2.0", "24", "Home"),
     ]
-    # Where the lines arrive as lines, there is nothing to ask.
+    # Separate lines are unambiguous.
     assert save(ada, HERE, ("\r\n".join(lines), "", "")).answer.status_code == 303
     assert len(kept(ada)) == 4
-    # The number of a row that a button has is no longer that row's.
+    # The button's row number no longer matches its row.
     page = press(ada, ada.get(PATH), "remove_network_1", **rows((" ".join(lines), "", ""), HERE))
     assert HERE[0] in page.form(PATH).all("network_address")
 
 
-def test_mine_is_64_bits_of_an_ipv6_address(installation: Installation, ada: Visit) -> None:
+def test_my_network_is_the_64_prefix_of_an_ipv6_address(
+    installation: Installation, ada: Visit
+) -> None:
     here = {"X-Forwarded-For": "2001:db8:1:2:aaaa:bbbb:cccc:dddd"}
     tomorrow = {"X-Forwarded-For": "2001:db8:1:2:1111:2222:3333:4444"}
     page = ada.get(PATH, headers=here)
@@ -290,7 +293,7 @@ def test_mine_is_64_bits_of_an_ipv6_address(installation: Installation, ada: Vis
     assert ada.get(PATH, headers=tomorrow).answer.status_code == 200
     page = ada.get("/access-tokens/new", headers=here)
     page.shows("Add my network, 2001:db8:1:2::/64", "Your network is the first 64 bits")
-    # Beside an IPv4 address there is nothing to explain.
+    # IPv4 needs no explanation.
     ada.send(
         PATH, [*ada.get(PATH, headers=here).form(PATH).fields[:1], ("do", "save")], headers=here
     )
@@ -302,7 +305,7 @@ def _last(page: Page) -> list[tuple[str, str]]:
     return [(name, form.all(name)[-1]) for name in ("network_address", "network_bits")]
 
 
-def test_who_may_only_look_gets_no_form(
+def test_users_who_can_only_read_get_no_form(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     assert "work from any address" in rita.get(PATH).text
@@ -315,12 +318,11 @@ def test_who_may_only_look_gets_no_form(
     assert PATH not in [form.action for form in token.get(PATH).forms]
     assert token.send(PATH, [("do", "save")]).answer.status_code == 403
     installation.new_user("cs@example.com", role="customer-service")
-    service = Visit(installation.client())
-    service.sign_in("cs@example.com")
+    service = Visit.signed_in(installation.client(), "cs@example.com")
     assert service.get(PATH).answer.status_code == 403
 
 
-def test_what_was_typed_outlives_the_sign_in(ada: Visit) -> None:
+def test_input_is_kept_when_the_sign_in_ends(ada: Visit) -> None:
     page = press(ada, ada.get(PATH), "resume", **rows(OFFICE))
     assert page.answer.status_code == 200
     assert page.form(PATH).all("network_address") == ["203.0.113.77"]

@@ -1,11 +1,11 @@
-"""Whatever goes wrong, a person gets a page that explains it."""
+"""Errors are shown as pages that explain them."""
 
 import pytest
 from starlette.exceptions import HTTPException
 
 from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts, Unavailable
 from gatepass.node.node import Node
-from gatepass.registry.membership import email_changes
+from gatepass.registry.membership import email_changes, invitations
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search
 from tests.support.apps.installation import Installation
@@ -22,7 +22,7 @@ def away(*_: object, **__: object) -> None:
     raise Unavailable("The database can't be used right now.")
 
 
-def test_a_fault_of_ours_says_so_and_nothing_more(
+def test_an_unexpected_error_shows_no_details(
     ada: Visit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(token_search, "list_", fail)
@@ -35,9 +35,7 @@ def test_a_fault_of_ours_says_so_and_nothing_more(
     assert page.answer.headers["cache-control"] == "no-store"
 
 
-def test_an_outage_is_a_page_and_says_when_to_come_back(
-    ada: Visit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outage_is_a_page_with_retry_after(ada: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_search, "list_", away)
     page = ada.get("/access-tokens")
     assert page.answer.status_code == 503
@@ -45,10 +43,8 @@ def test_an_outage_is_a_page_and_says_when_to_come_back(
     assert "Temporarily unavailable" in page.text
 
 
-def test_what_may_have_been_saved_is_not_sent_again(
-    ada: Visit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Loading the page again would send the form a second time."""
+def test_an_unknown_outcome_suggests_no_reload(ada: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reloading would submit the form again."""
 
     def lost(*_: object, **__: object) -> None:
         raise Unavailable("Check whether it was made.", reason="outcome_unknown")
@@ -61,7 +57,7 @@ def test_what_may_have_been_saved_is_not_sent_again(
     assert "partly saved" not in page.text
 
 
-def test_an_outage_while_nobody_can_be_told_apart(
+def test_an_outage_during_authentication_is_a_page(
     ada: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Node, "admit", away)
@@ -70,9 +66,7 @@ def test_an_outage_while_nobody_can_be_told_apart(
     assert "Profile menu" not in page.text
 
 
-def test_an_outage_on_create_keeps_what_was_typed(
-    ada: Visit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outage_on_create_keeps_the_input(ada: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     path = "/access-tokens/new"
     fields = ada.get(path).form(path).filled(label="Kept", permissions=["charges:get"], do="create")
     with monkeypatch.context() as outage:
@@ -85,15 +79,26 @@ def test_an_outage_on_create_keeps_what_was_typed(
     assert "Created: Kept" in again.text
 
 
-def test_a_node_on_sqlite_never_says_that_it_lags(ada: Visit) -> None:
+def test_an_outage_on_inviting_keeps_what_was_typed(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, typed = "/company/users/invite", {"email": "new@example.com", "role": "reporting"}
+    with monkeypatch.context() as outage:
+        outage.setattr(invitations, "create", away)
+        page = ada.send(path, typed)
+        assert page.answer.status_code == 503
+        page.shows("Press Create invitation again.")
+    assert ada.send(path, page.form(path).filled()).answer.status_code == 303
+
+
+def test_a_node_on_sqlite_never_lags(ada: Visit) -> None:
     assert "hasn't applied the change yet" not in ada.get("/access-tokens?unconfirmed=1").text
 
 
-def test_a_token_that_stands_is_shown_though_not_confirmed(
+def test_an_unconfirmed_token_is_shown(
     installation: Installation, ada: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On several nodes this one may not have heard of the change yet; its text is shown once, so
-    it must be shown now."""
+    """Its text is shown once, although this node's copy lags behind."""
 
     path = "/access-tokens/new"
     fields = ada.get(path).form(path).filled(label="Late", permissions=["charges:get"], do="create")
@@ -116,7 +121,7 @@ def test_a_token_that_stands_is_shown_though_not_confirmed(
         (Forbidden("Only operators may do this.", reason="operator_required"), 403, "operators"),
     ],
 )
-def test_every_error_has_its_words(
+def test_every_error_has_its_text(
     ada: Visit, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -130,14 +135,14 @@ def test_every_error_has_its_words(
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/access-tokens/a/b", "/static", "/sign-in/"])
-def test_astray_with_a_browser(ada: Visit, path: str) -> None:
+def test_an_unknown_path_is_a_page(ada: Visit, path: str) -> None:
     page = ada.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.answer.status_code == 404
     assert "Page not found" in page.text
     assert page.links["Access Tokens"] == "/access-tokens"
 
 
-def test_a_path_used_the_wrong_way(ada: Visit) -> None:
+def test_a_wrong_method_is_a_page(ada: Visit) -> None:
     page = ada.send("/access-tokens", {}, headers={"Accept": "text/html"})
     assert page.answer.status_code == 405
     assert "GET" in page.answer.headers["allow"]
@@ -145,9 +150,7 @@ def test_a_path_used_the_wrong_way(ada: Visit) -> None:
     assert ada.client.head("/access-tokens").status_code == 200
 
 
-def test_a_role_without_the_list_is_told_what_it_needs(
-    installation: Installation, ada: Visit
-) -> None:
+def test_a_missing_permission_is_named(installation: Installation, ada: Visit) -> None:
     text = installation.access_token("charges:get")
     page = Visit(installation.client(text)).get("/access-tokens")
     assert page.answer.status_code == 403

@@ -1,4 +1,4 @@
-"""A sign-in that ends while a form is being filled in."""
+"""A sign-in that ends while a form is being filled in: the input is kept."""
 
 import pytest
 
@@ -11,14 +11,14 @@ ADA = {"email": "ada@example.com", "password": PASSWORD}
 
 @pytest.fixture
 def ended(installation: Installation, ada: Visit) -> Visit:
-    """Ada, whose sign-in somebody has ended."""
+    """Ada, whose sign-in was deactivated."""
     at = ada.client.cookies["gatepass"]
     installation.client(at).post("/v1/sign-out")
     return ada
 
 
 def typed(ada: Visit) -> list[tuple[str, str]]:
-    """A form half filled in, quotes and several values of one name included."""
+    """A half-filled form with quotes and a repeated field."""
     return [
         ("form_id", "A" * 22),
         ("label", 'A "quoted" <label>\r\nü'),
@@ -48,7 +48,7 @@ def resumed(page: Page, path: str = NEW) -> Form:
     return page.form(path)
 
 
-def test_it_goes_on_after_signing_in_with_what_was_typed(ended: Visit) -> None:
+def test_the_form_is_shown_again_after_signing_in(ended: Visit) -> None:
     page = late(ended)
     form = page.form("/sign-in")
     assert form.one("next") == NEW
@@ -65,7 +65,7 @@ def test_it_goes_on_after_signing_in_with_what_was_typed(ended: Visit) -> None:
     assert "quoted" not in tokens(ended)
 
 
-def test_a_mistyped_password_loses_nothing(ended: Visit) -> None:
+def test_a_mistyped_password_keeps_the_input(ended: Visit) -> None:
     form = late(ended).form("/sign-in")
     wrong = ended.send("/sign-in", form.filled(email="ada@example.com", password="wrong"))
     assert wrong.answer.status_code == 401
@@ -74,7 +74,7 @@ def test_a_mistyped_password_loses_nothing(ended: Visit) -> None:
     assert going_on.one("network_bits") == "24"
 
 
-def test_an_expired_sign_in_too(
+def test_an_expired_sign_in_keeps_the_input(
     installation: Installation, ada: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = installation.node.clock
@@ -84,7 +84,7 @@ def test_an_expired_sign_in_too(
     assert going_on.one("form_id") == "A" * 22
 
 
-def test_somebody_else_gets_nothing_of_it(installation: Installation, ended: Visit) -> None:
+def test_another_user_does_not_get_the_input(installation: Installation, ended: Visit) -> None:
     installation.new_user("bob@example.com")
     form = late(ended).form("/sign-in")
     taken = ended.send("/sign-in", form.filled(email="bob@example.com", password=PASSWORD))
@@ -93,8 +93,8 @@ def test_somebody_else_gets_nothing_of_it(installation: Installation, ended: Vis
     assert "quoted" not in taken.html
 
 
-def test_what_is_of_nobody_known_is_not_kept(ended: Visit) -> None:
-    """Signed out here, on purpose perhaps: the next person at this browser isn't shown it."""
+def test_input_of_an_unknown_user_is_not_kept(ended: Visit) -> None:
+    """After signing out, another person may use this browser."""
     ended.client.cookies.clear()
     page = late(ended)
     assert "quoted" not in page.html
@@ -106,7 +106,7 @@ def test_what_is_of_nobody_known_is_not_kept(ended: Visit) -> None:
     ]
 
 
-def test_secrets_are_never_carried_along(ended: Visit) -> None:
+def test_secrets_are_never_kept(ended: Visit) -> None:
     words = "password current_password new_password Password2 code token setup client_secret"
     fields = [(name, f"hidden-{at}") for at, name in enumerate(words.split())]
     page = late(ended, "/account", [*fields, ("name", "Augusta")])
@@ -114,7 +114,7 @@ def test_secrets_are_never_carried_along(ended: Visit) -> None:
     assert page.form("/sign-in").one("typed.name") == "Augusta"
 
 
-def test_a_name_is_shown_again_and_not_saved(ended: Visit) -> None:
+def test_a_name_is_shown_again_without_saving(ended: Visit) -> None:
     form = ended.get("/account")
     assert form.answer.status_code == 303
     page = late(
@@ -128,7 +128,7 @@ def test_a_name_is_shown_again_and_not_saved(ended: Visit) -> None:
 
 
 @pytest.mark.parametrize("extra", [[], [("do", "create")]])
-def test_a_form_that_cant_be_shown_again_is_opened_and_nothing_is_done(
+def test_a_form_without_resume_is_opened_without_acting(
     installation: Installation, ada: Visit, extra: list[tuple[str, str]]
 ) -> None:
     token = installation.access_token("charges:get")
@@ -137,15 +137,13 @@ def test_a_form_that_cant_be_shown_again_is_opened_and_nothing_is_done(
     assert opened.answer.status_code == 303
     assert opened.answer.headers["location"] == path
     assert installation.verify(token, permission="charges:get")["allowed"]
-    # What has no page of its own leads to the first.
+    # A path without a page redirects to the start page.
     out = ada.send("/sign-out", [*extra, ("do", "resume")])
     assert out.answer.headers["location"] == "/access-tokens"
     assert ada.get("/access-tokens").answer.status_code == 200
 
 
-def test_the_buttons_that_act_all_the_same_dont_resume(
-    installation: Installation, ended: Visit
-) -> None:
+def test_buttons_that_act_are_not_resumed(installation: Installation, ended: Visit) -> None:
     token = installation.access_token("charges:get")
     path = f"/access-tokens/{token[:21]}/deactivate"
     page = late(ended, path, [("label", "sample")])
@@ -155,7 +153,7 @@ def test_the_buttons_that_act_all_the_same_dont_resume(
     assert installation.verify(token, permission="charges:get")["allowed"]
 
 
-def test_an_edited_token_is_shown_again_and_not_saved(
+def test_an_edited_token_is_shown_again_without_saving(
     installation: Installation, ada: Visit
 ) -> None:
     path = f"/access-tokens/{installation.access_token('charges:get')[:21]}/edit"
@@ -179,7 +177,7 @@ def test_an_edited_token_is_shown_again_and_not_saved(
         ("/company/security", {"network_address": "198.51.100.0", "network_note": "Office"}),
     ],
 )
-def test_other_forms_come_back_too(ended: Visit, path: str, fields: dict[str, str]) -> None:
+def test_other_forms_are_shown_again(ended: Visit, path: str, fields: dict[str, str]) -> None:
     page = late(ended, path, [*fields.items(), ("do", "save")])
     going_on = resumed(ended.send("/sign-in", page.form("/sign-in").filled(**ADA)), path)
     shown = ended.send(path, going_on.fields)
@@ -191,7 +189,7 @@ def test_other_forms_come_back_too(ended: Visit, path: str, fields: dict[str, st
     assert "new@example.com" not in ended.get("/company/users").html
 
 
-def test_another_site_can_carry_nothing_in(ended: Visit) -> None:
+def test_another_site_cannot_inject_input(ended: Visit) -> None:
     fields = {**ADA, "next": NEW, "typed_by": "usr_1", "typed.label": "x"}
     page = ended.send("/sign-in", fields, headers={"Sec-Fetch-Site": "cross-site"})
     assert page.answer.status_code == 403
@@ -200,7 +198,7 @@ def test_another_site_can_carry_nothing_in(ended: Visit) -> None:
     assert "quoted" not in page.html
 
 
-def test_a_forged_form_goes_nowhere_else(installation: Installation, stranger: Visit) -> None:
+def test_a_forged_form_cannot_redirect(installation: Installation, stranger: Visit) -> None:
     fields = {
         **ADA,
         "next": "//evil.example/",
@@ -213,14 +211,14 @@ def test_a_forged_form_goes_nowhere_else(installation: Installation, stranger: V
     assert form.all("do") == ["resume"]
 
 
-def test_signing_in_again_before_the_end(ada: Visit) -> None:
+def test_signing_in_again_before_the_end_of_a_sign_in(ada: Visit) -> None:
     page = ada.get("/sign-in?again=1")
     assert page.answer.status_code == 200
     assert "return to your other tab" in page.text
     assert ada.get("/sign-in").answer.status_code == 303
 
 
-def test_pages_say_until_when(installation: Installation, ada: Visit) -> None:
+def test_pages_have_the_end_of_the_sign_in(installation: Installation, ada: Visit) -> None:
     (body,) = [attributes for tag, attributes in ada.get("/account").elements if tag == "body"]
     until, now = int(body["data-signed-in-until"]), int(body["data-now"])
     assert 0 <= 3 * 3_600_000 - (until - now) < 60_000

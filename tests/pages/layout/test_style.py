@@ -1,4 +1,4 @@
-"""The style sheet's colours can be read by everyone (WCAG 2.2: 1.4.3 and 1.4.11)."""
+"""Colours of the style sheet have sufficient contrast (WCAG 2.2: 1.4.3 and 1.4.11)."""
 
 import re
 
@@ -41,7 +41,7 @@ def test_contrast(text: str, ground: str, least: float, scheme: int) -> None:
     assert (light + 0.05) / (dark + 0.05) >= least
 
 
-def test_nothing_comes_from_elsewhere() -> None:
+def test_nothing_is_loaded_from_other_hosts() -> None:
     assert not re.search(r"url\((?!\"[a-z]+\.svg\"\))|@import|https?:", CSS)
 
 

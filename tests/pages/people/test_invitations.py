@@ -1,4 +1,4 @@
-"""Inviting, accepting, and forgotten passwords, as people see them."""
+"""Invitations and forgotten passwords on pages."""
 
 from email.message import EmailMessage
 
@@ -14,7 +14,7 @@ BACK = "/company/users/invitations"
 
 
 class Kept:
-    """A post that keeps what it is given."""
+    """A post that stores mail instead of sending it."""
 
     kind: PostKind = "server"
     name = "kept"
@@ -38,7 +38,7 @@ def mail(installation: Installation) -> Kept:
 
 
 def path_in_mail(installation: Installation, mail: Kept) -> str:
-    """The link in the mail that goes out now, without our address."""
+    """The path of the link in the mail that is sent now."""
     installation.node.mailing.send_due()
     link = link_in(mail.messages[-1])
     assert link.startswith(installation.node.settings.public_url)
@@ -49,7 +49,7 @@ def invite(ada: Visit, email: str = NEW, role: str = "reporting") -> Page:
     return ada.send("/company/users/invite", {"email": email, "role": role})
 
 
-def test_from_the_form_to_an_account(
+def test_an_invited_user_accepts_and_signs_in(
     installation: Installation, ada: Visit, stranger: Visit, mail: Kept
 ) -> None:
     form = ada.get("/company/users/invite")
@@ -78,11 +78,11 @@ def test_from_the_form_to_an_account(
     again = stranger.get(path)
     assert again.answer.status_code == 410
     assert "This invitation link is broken" in again.text
-    # The secret is right, so they are told by name.
+    # The secret is right, so the page names the user.
     assert "Ada Lovelace of Analytical Engines" in again.text
 
 
-def test_a_broken_link_names_nobody_to_a_guesser(
+def test_a_broken_link_discloses_no_name(
     installation: Installation, ada: Visit, stranger: Visit, mail: Kept
 ) -> None:
     invite(ada)
@@ -96,10 +96,10 @@ def test_a_broken_link_names_nobody_to_a_guesser(
             assert "Analytical" not in page.html
 
 
-def test_a_form_whose_page_told_nobody_where_it_was_is_taken(
+def test_forms_behind_links_accept_a_null_origin(
     installation: Installation, ada: Visit, stranger: Visit, mail: Kept
 ) -> None:
-    """Browsers say ``Origin: null`` then, and on plain http no more than that."""
+    """Browsers send ``Origin: null`` from a page without Referer."""
     invite(ada)
     path = path_in_mail(installation, mail)
     answer = stranger.client.post(
@@ -119,7 +119,7 @@ def test_resending_and_deactivating(
     invite(ada)
     old = path_in_mail(installation, mail)
     resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
-    assert "The mail is queued" in ada.send(resend, {}, follow=True).text
+    assert "The e-mail is queued" in ada.send(resend, {}, follow=True).text
     assert stranger.get(old).answer.status_code == 410
     new = path_in_mail(installation, mail)
     assert stranger.get(new).answer.status_code == 200
@@ -131,11 +131,31 @@ def test_resending_and_deactivating(
     assert not any(form.action.endswith("/resend") for form in ada.get(BACK).forms)
 
 
-def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(ada: Visit) -> None:
+def test_an_invitation_whose_inviter_lost_the_right_says_so(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept
+) -> None:
+    grace = installation.new_user("grace@example.com", "Grace Hopper", role="manager")
+    visit = Visit.signed_in(installation.client(), "grace@example.com")
+    invite(visit)
+    link = path_in_mail(installation, mail)
+    ada.get(BACK).shows("Grace Hopper", "Accepted by the mail server")
+    path = f"/company/users/{grace.id}/role"
+    demoted = ada.send(path, ada.get(path).form(path).filled(role="customer-service", do="save"))
+    assert demoted.answer.status_code == 303
+    assert stranger.get(link).answer.status_code == 410
+    page = ada.get(BACK)
+    page.shows("Link broken", "may no longer give this role. Resend it.")
+    resend = next(form.action for form in page.forms if form.action.endswith("/resend"))
+    ada.send(resend, {})
+    assert "Link broken" not in ada.get(BACK).text
+    assert stranger.get(path_in_mail(installation, mail)).answer.status_code == 200
+
+
+def test_errors_are_shown_at_their_fields_and_input_is_kept(ada: Visit) -> None:
     for email, role, status, problem in (
         ("nobody", "reporting", 422, "Must be an e-mail address such as"),
         (NEW, "", 422, "Must be the id of a role."),
-        ("ADA@example.com", "reporting", 409, "ADA@example.com has an account already."),
+        ("ADA@example.com", "reporting", 409, "ADA@example.com already has an account."),
     ):
         page = invite(ada, email, role)
         assert page.answer.status_code == status
@@ -145,10 +165,9 @@ def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(ada: Visit) 
     assert "is invited already" in invite(ada).text
 
 
-def test_only_roles_one_holds_oneself_are_offered(installation: Installation) -> None:
+def test_only_roles_that_can_be_granted_are_offered(installation: Installation) -> None:
     installation.new_user("mona@example.com", "Mona Manager", role="manager")
-    mona = Visit(installation.client())
-    mona.sign_in("mona@example.com")
+    mona = Visit.signed_in(installation.client(), "mona@example.com")
     page = mona.get("/company/users/invite")
     assert "admin" not in page.form("/company/users/invite").offered["role"]
     assert "Admin" in page.text
@@ -157,25 +176,40 @@ def test_only_roles_one_holds_oneself_are_offered(installation: Installation) ->
     assert "which you don't have" in page.text
 
 
-def test_whoever_may_not_invite_is_told_so(rita: Visit, ada: Visit) -> None:
+def test_inviting_needs_the_permission(rita: Visit, ada: Visit) -> None:
     for path in ("/company/users/invite", BACK):
         assert rita.get(path).answer.status_code == 403
     assert invite(rita).answer.status_code == 403
 
 
-def test_another_companys_invitation_is_not_there(installation: Installation, ada: Visit) -> None:
+def test_another_companys_invitation_is_404(installation: Installation, ada: Visit) -> None:
     invite(ada)
     take = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/link"))
     resend, end = take.replace("/link", "/resend"), take.replace("/link", "/deactivate")
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
-    carl = Visit(installation.client())
-    carl.sign_in("carl@example.com")
+    carl = Visit.signed_in(installation.client(), "carl@example.com")
     assert "No invitations" in carl.get(BACK).text
     pages = (carl.send(take, {}), carl.send(resend, {}), carl.get(end), carl.send(end, {}))
     assert [page.answer.status_code for page in pages] == [404] * 4
 
 
-def test_a_good_link_from_where_the_account_is_not_reached(
+def test_while_many_sign_in_the_form_behind_a_link_asks_to_try_again(
+    installation: Installation, ada: Visit, stranger: Visit, mail: Kept, busy: None
+) -> None:
+    invite(ada)
+    accept = path_in_mail(installation, mail)
+    stranger.send("/password-resets", {"email": "ada@example.com"})
+    installation.node.reset_requests.handle()
+    reset = path_in_mail(installation, mail)
+    for path in (accept, reset):
+        page = stranger.send(path, {"name": "Nell", "password": PASSWORD})
+        assert (page.answer.status_code, page.answer.headers["retry-after"]) == (503, "5")
+        page.shows("Many people are signing in right now. Try again in a few seconds.")
+        assert PASSWORD not in page.html
+    assert stranger.send(accept, {"name": "Nell"}).form(accept).one("name") == "Nell"
+
+
+def test_a_valid_link_is_refused_outside_the_allowlist(
     installation: Installation, ada: Visit, stranger: Visit, mail: Kept
 ) -> None:
     invite(ada)
@@ -195,7 +229,7 @@ def test_a_good_link_from_where_the_account_is_not_reached(
         assert stranger.get(path[:-1]).answer.status_code == 410
 
 
-def test_a_forgotten_password(
+def test_a_forgotten_password_is_reset(
     installation: Installation, ada: Visit, stranger: Visit, mail: Kept
 ) -> None:
     assert stranger.get("/sign-in").links["Forgot your password?"] == "/password-resets"
@@ -223,7 +257,7 @@ def test_a_forgotten_password(
     assert stranger.send(path, {"password": "another phrase again"}).answer.status_code == 410
 
 
-def test_a_stop_carries_out_what_was_asked_for(
+def test_a_stop_handles_pending_requests(
     installation: Installation, stranger: Visit, mail: Kept
 ) -> None:
     stranger.send("/password-resets", {"email": "ada@example.com"})
@@ -231,7 +265,7 @@ def test_a_stop_carries_out_what_was_asked_for(
     assert path_in_mail(installation, mail).startswith("/password-resets/gprs_")
 
 
-def test_tokens_in_addresses_are_not_logged(
+def test_tokens_in_paths_are_not_logged(
     installation: Installation,
     ada: Visit,
     stranger: Visit,
@@ -250,14 +284,14 @@ def test_tokens_in_addresses_are_not_logged(
     assert not any(secret in said for said in ours)
 
 
-def test_someone_else_who_is_signed_in_here_is_named(ada: Visit) -> None:
+def test_another_signed_in_user_is_named(ada: Visit) -> None:
     page = ada.get("/invitations/accepted")
     assert "Sign out Ada Lovelace" in page.text
     assert ada.send("/sign-out", {}).answer.status_code == 303
     assert "Sign in" in ada.get("/invitations/accepted").links
 
 
-def test_without_a_mail_server_nothing_is_called_delivered_and_the_link_is_shown_once(
+def test_without_a_mail_server_the_link_is_shown_once(
     installation: Installation, ada: Visit, stranger: Visit
 ) -> None:
     form = ada.get("/company/users/invite")
@@ -288,7 +322,9 @@ def test_without_a_mail_server_nothing_is_called_delivered_and_the_link_is_shown
     assert "mail server accepted" not in log
 
 
-def test_with_mail_no_link_is_shown(installation: Installation, ada: Visit, mail: Kept) -> None:
+def test_with_a_mail_server_no_link_is_shown(
+    installation: Installation, ada: Visit, mail: Kept
+) -> None:
     invite(ada)
     resend = next(form.action for form in ada.get(BACK).forms if form.action.endswith("/resend"))
     refused = ada.send(resend.replace("/resend", "/link"), {})
@@ -297,7 +333,7 @@ def test_with_mail_no_link_is_shown(installation: Installation, ada: Visit, mail
     assert "gpiv_" not in refused.html
 
 
-def test_an_attacker_elsewhere_takes_no_link(
+def test_taking_a_link_needs_the_permission_and_the_same_site(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     invite(ada)
@@ -329,7 +365,7 @@ def test_an_attacker_elsewhere_takes_no_link(
         (Outcome("delivered"), "Accepted by the mail server", ""),
     ],
 )
-def test_what_became_of_the_mail(
+def test_the_state_of_the_mail_is_shown(
     installation: Installation, ada: Visit, outcome: Outcome, words: str, trouble: str
 ) -> None:
     class Post(Kept):
@@ -343,18 +379,18 @@ def test_what_became_of_the_mail(
     assert "Queued" in ada.get(BACK).text
     installation.node.mailing.send_due()
     page = ada.get(BACK)
-    state = page.html.partition('data-name="Mail">')[2].partition("</td>")[0]
+    state = page.html.partition('data-name="E-mail">')[2].partition("</td>")[0]
     assert f">{words}<" in state.replace("<div>", ">")
     assert trouble in page.text
     (log,) = {"The mail server accepted the mail" in ada.get("/audit-log").text}
     assert log == (outcome.fate == "delivered")
 
 
-def test_on_a_demo_it_is_on_the_demos_page(installation: Installation, ada: Visit) -> None:
+def test_in_a_demo_the_mail_is_on_the_demos_page(installation: Installation, ada: Visit) -> None:
     post = Kept()
     post.kind = "page"
     installation.node.mailing.post = post
-    assert "The mail appears on the demo's mail page" in ada.get("/company/users/invite").text
+    assert "The e-mail appears on the demo's mail page" in ada.get("/company/users/invite").text
     done = ada.get(invite(ada).answer.headers["location"])
     assert "appears on the demo's mail page" in done.text
     installation.node.mailing.send_due()
@@ -365,11 +401,11 @@ def test_on_a_demo_it_is_on_the_demos_page(installation: Installation, ada: Visi
     assert "The invitation to new@example.com appeared on the demo's mail page" in log
 
 
-def test_a_forgotten_password_without_a_mail_server(
+def test_without_a_mail_server_the_reset_link_is_logged(
     installation: Installation, stranger: Visit, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The page says the same of every address, and that nothing is sent."""
-    assert "No mail is sent" in stranger.get("/password-resets").text
+    """The page is the same for every address, and says that nothing is sent."""
+    assert "No e-mail is sent" in stranger.get("/password-resets").text
     asked, unknown = (
         stranger.send("/password-resets", {"email": f"{name}@example.com"})
         for name in ("Ada", "Eve")

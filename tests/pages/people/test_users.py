@@ -1,4 +1,4 @@
-"""My Company > Users: who there is, another role, the end of an account."""
+"""My Company > Users: the list, changing a role, deactivating a user."""
 
 import json
 
@@ -13,15 +13,8 @@ BOB = "bob@example.com"
 
 
 @pytest.fixture
-def bob(installation: Installation) -> User:
-    return installation.new_user(BOB, "Bob Manager", role="manager")
-
-
-@pytest.fixture
 def manager(installation: Installation, bob: User) -> Visit:
-    visit = Visit(installation.client())
-    visit.sign_in(BOB)
-    return visit
+    return Visit.signed_in(installation.client(), BOB)
 
 
 def role_of(installation: Installation, user: User) -> str:
@@ -29,9 +22,7 @@ def role_of(installation: Installation, user: User) -> str:
     return role
 
 
-def test_a_row_tells_what_an_administrator_asks(
-    installation: Installation, ada: Visit, bob: User
-) -> None:
+def test_a_row_shows_the_user(installation: Installation, ada: Visit, bob: User) -> None:
     page = ada.get("/company/users")
     page.shows("Bob Manager", BOB, "Manager", "Active", "Never", "2 users", "(you)")
     assert page.links["Change role"].endswith("/role")
@@ -40,7 +31,7 @@ def test_a_row_tells_what_an_administrator_asks(
     assert f"/company/users/{bob.id}/deactivate" in hrefs
 
 
-def test_whoever_is_invited_stands_under_the_people(
+def test_pending_invitations_are_listed_below_the_users(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     assert ada.get("/company/users").links["Invite someone"] == "/company/users/invite"
@@ -56,7 +47,7 @@ def test_whoever_is_invited_stands_under_the_people(
     assert "Invite someone" not in others.links
 
 
-def test_it_is_searched_filtered_and_paged(installation: Installation, ada: Visit) -> None:
+def test_the_list_is_searched_filtered_and_paged(installation: Installation, ada: Visit) -> None:
     for number in range(60):
         installation.new_user(f"user{number}@example.com", f"User {number}", role="reporting")
     page = ada.get("/company/users")
@@ -82,13 +73,13 @@ def test_names_are_text(installation: Installation, ada: Visit) -> None:
         assert "<script>alert" not in page.html
 
 
-def test_only_those_who_may_are_offered_changes(
+def test_changes_are_offered_to_users_with_the_permission_only(
     installation: Installation, ada: Visit, rita: Visit, manager: Visit, bob: User
 ) -> None:
     page = rita.get("/company/users")
     assert "Bob Manager" in page.text
     assert "Change role" not in page.links
-    # A Manager is offered nothing of an Admin's.
+    # A Manager can't change an Admin.
     html = manager.get("/company/users").html
     assert f"/company/users/{bob.id}/role" in html
     assert f"/company/users/{installation.ada.id}/role" not in html
@@ -100,7 +91,7 @@ def test_only_those_who_may_are_offered_changes(
             assert "Your role doesn't allow this" in page.text
 
 
-def test_another_role_is_chosen_with_what_it_means(
+def test_a_role_is_changed_with_its_permissions_explained(
     installation: Installation, ada: Visit, bob: User
 ) -> None:
     installation.access_token("charges:get", maker=BOB)
@@ -117,7 +108,9 @@ def test_another_role_is_chosen_with_what_it_means(
     assert role_of(installation, bob) == "reporting"
 
 
-def test_nobody_offers_more_than_they_hold(manager: Visit, installation: Installation) -> None:
+def test_only_roles_that_can_be_granted_are_offered(
+    manager: Visit, installation: Installation
+) -> None:
     rob = installation.new_user("rob@example.com", "Rob", role="reporting")
     path = f"/company/users/{rob.id}/role"
     page = manager.get(path)
@@ -132,9 +125,7 @@ def test_nobody_offers_more_than_they_hold(manager: Visit, installation: Install
     assert role_of(installation, rob) == "reporting"
 
 
-def test_the_second_of_two_is_told_and_overwrites_nothing(
-    installation: Installation, ada: Visit, bob: User
-) -> None:
+def test_a_conflict_overwrites_nothing(installation: Installation, ada: Visit, bob: User) -> None:
     path = f"/company/users/{bob.id}/role"
     form = ada.get(path).form(path)
     installation.signed_in().patch(f"/v1/users/{bob.id}", json={"role": "customer-service"})
@@ -148,7 +139,7 @@ def test_the_second_of_two_is_told_and_overwrites_nothing(
     assert role_of(installation, bob) == "reporting"
 
 
-def test_an_account_ends_with_what_was_chosen(
+def test_deactivating_a_user_has_the_chosen_effect(
     installation: Installation, ada: Visit, bob: User
 ) -> None:
     text = installation.access_token("charges:get", label="Bob's own", maker=BOB)
@@ -168,7 +159,7 @@ def test_an_account_ends_with_what_was_chosen(
     assert f"/company/users/{bob.id}/role" not in ended.html
     verified = installation.verify(text, permission="charges:get")
     assert verified["reason"] == "account_deactivated"
-    # Once more, by whichever way, changes nothing.
+    # Deactivating again changes nothing.
     assert ada.get(path).answer.status_code == 303
     ada.send(path, form.filled(access_tokens="deactivate"))
     verified = installation.verify(text, permission="charges:get")
@@ -177,7 +168,7 @@ def test_an_account_ends_with_what_was_chosen(
     assert (refused.answer.status_code, "is deactivated" in refused.text) == (409, True)
 
 
-def test_unless_told_otherwise_their_tokens_end(
+def test_a_users_tokens_are_deactivated_by_default(
     installation: Installation, ada: Visit, bob: User
 ) -> None:
     text = installation.access_token("charges:get", maker=BOB)
@@ -187,7 +178,7 @@ def test_unless_told_otherwise_their_tokens_end(
     assert verified["reason"] == "token_deactivated"
 
 
-def test_while_calls_come_in_the_name_is_typed(
+def test_deactivating_a_user_with_tokens_in_use_needs_the_name(
     installation: Installation, ada: Visit, bob: User
 ) -> None:
     text = installation.access_token("charges:get", maker=BOB)
@@ -209,7 +200,7 @@ def test_while_calls_come_in_the_name_is_typed(
     assert installation.verify(text, permission="charges:get")["reason"] == "token_deactivated"
 
 
-def test_the_last_administrator_is_told_why_not(
+def test_the_last_administrator_gets_an_explanation(
     installation: Installation, ada: Visit, manager: Visit
 ) -> None:
     for visit in (ada, manager):
@@ -227,7 +218,7 @@ def test_the_last_administrator_is_told_why_not(
     assert ada.get("/company/users").answer.status_code == 200
 
 
-def test_another_companys_people_do_not_exist(installation: Installation, ada: Visit) -> None:
+def test_another_companys_users_are_404(installation: Installation, ada: Visit) -> None:
     other = installation.new_company("Difference Engines")
     carl = installation.new_user("carl@example.com", "Carl", company=other)
     for path in (f"{carl.id}/role", f"{carl.id}/deactivate", "usr_nobody/role", "%00/role"):
@@ -237,7 +228,7 @@ def test_another_companys_people_do_not_exist(installation: Installation, ada: V
     assert "Carl" not in ada.get("/company/users").text
 
 
-def test_an_access_token_sees_and_is_offered_nothing(installation: Installation, bob: User) -> None:
+def test_an_access_token_is_offered_no_changes(installation: Installation, bob: User) -> None:
     visit = Visit(installation.client(installation.access_token("users:*")))
     page = visit.get("/company/users")
     assert "Bob Manager" in page.text
@@ -249,7 +240,7 @@ def test_an_access_token_sees_and_is_offered_nothing(installation: Installation,
     assert role_of(installation, bob) == "manager"
 
 
-def test_a_lost_second_factor_is_turned_off_by_someone_else(
+def test_an_administrator_disables_a_lost_second_factor(
     installation: Installation, ada: Visit, manager: Visit, bob: User
 ) -> None:
     path = f"/company/users/{bob.id}/second-factor"

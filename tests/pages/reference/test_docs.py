@@ -1,4 +1,4 @@
-"""The API documentation and the style guide."""
+"""The API reference and the style guide."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-def test_a_document_is_arranged_for_people() -> None:
+def test_a_document_is_grouped_by_tag() -> None:
     arranged = reference(DOCUMENT, "https://gatepass.example")
     (subject,) = arranged.subjects
     (operation,) = subject.operations
@@ -79,7 +79,7 @@ def test_a_document_is_arranged_for_people() -> None:
     )
 
 
-def test_every_operation_is_there_for_everyone(installation: Installation, stranger: Visit) -> None:
+def test_every_operation_is_shown_to_everyone(installation: Installation, stranger: Visit) -> None:
     page = stranger.get("/v1/docs")
     assert page.answer.status_code == 200
     document = stranger.client.get("/v1/openapi.json").json()
@@ -91,15 +91,13 @@ def test_every_operation_is_there_for_everyone(installation: Installation, stran
     assert anchors <= {each.get("id") for _, each in page.elements}
 
 
-def test_for_someone_signed_in_it_has_their_menu(ada: Visit) -> None:
+def test_signed_in_users_see_their_menu(ada: Visit) -> None:
     page = ada.get("/v1/docs")
     assert "Ada Lovelace" in page.text
     assert page.links["API documentation"] == "/v1/docs"
 
 
-def test_the_style_guide_is_there_only_where_it_is_mounted(
-    installation: Installation, stranger: Visit
-) -> None:
+def test_the_style_guide_must_be_mounted(installation: Installation, stranger: Visit) -> None:
     assert stranger.get("/styleguide").answer.status_code == 404
     shown = Installation.__new__(Installation)
     shown.node = installation.node

@@ -1,4 +1,4 @@
-"""A User-Agent in words."""
+"""User agents in words."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ from tests.support import vector_files
 
 
 @pytest.mark.parametrize("case", vector_files.cases("browsers.yaml", "cases"))
-def test_a_browser_in_words(case: dict[str, Any]) -> None:
+def test_a_user_agent_is_named(case: dict[str, Any]) -> None:
     assert browser(case["text"]) == case["said"]

@@ -8,12 +8,12 @@ NOW = 1_798_000_000_000  # 2026-12-23T04:26:40Z
 CHRISTMAS_EVE = 1_798_122_600_000  # 2026-12-24T14:30:00Z
 
 
-def test_presets_count_from_now() -> None:
+def test_presets_are_relative_to_now() -> None:
     assert read_expiry("1h", "", "", NOW) == NOW + HOUR
     assert read_expiry("1y", "ignored", "", NOW) == NOW + 365 * DAY
 
 
-def test_never_and_blank_are_never() -> None:
+def test_never_and_blank_mean_no_expiry() -> None:
     assert read_expiry("never", "2026-12-24T14:30", "", NOW) is None
     assert read_expiry("at", "", "600", NOW) is None
 
@@ -28,7 +28,7 @@ def test_never_and_blank_are_never() -> None:
         ("2026-12-24T20:15", "345"),
     ],
 )
-def test_a_date_is_the_viewers_own(typed: str, offset: str) -> None:
+def test_a_date_is_in_the_viewers_time_zone(typed: str, offset: str) -> None:
     assert read_expiry("at", typed, offset, NOW) == CHRISTMAS_EVE
 
 
@@ -48,15 +48,15 @@ def test_a_date_is_the_viewers_own(typed: str, offset: str) -> None:
         ("", "", ""),
     ],
 )
-def test_what_cant_be_read_is_never_no_expiry(choice: str, typed: str, offset: str) -> None:
+def test_an_invalid_date_is_refused(choice: str, typed: str, offset: str) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         read_expiry(choice, typed, offset, NOW)
 
 
-def test_written_as_a_browser_takes_it() -> None:
+def test_dates_are_formatted_for_datetime_inputs() -> None:
     assert written(CHRISTMAS_EVE + 29_999) == "2026-12-24T14:30"
 
 
-def test_the_preset_of_a_length() -> None:
+def test_a_lifetime_has_its_preset() -> None:
     assert preset_of(DAY + 5_000) == "1d"
     assert preset_of(2 * DAY) is None

@@ -1,4 +1,4 @@
-"""What people type where networks are listed: by vectors, and that nothing is read otherwise."""
+"""Typed networks: by vectors, and that ambiguous input is refused."""
 
 import ipaddress
 import re
@@ -17,7 +17,7 @@ IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 v4, v6 = st.ip_addresses(v=4), st.ip_addresses(v=6).filter(lambda one: one.ipv4_mapped is None)
 dashes = st.sampled_from([" - ", "-", " -", "- ", " – ", "–", "—", " \u2212 "])
 spaces = st.sampled_from(["", " ", "\t", "  "])
-# Pieces of everything that a line may hold, in any order.
+# Parts of lines, in any order.
 pieces = st.lists(
     st.sampled_from(
         [
@@ -67,7 +67,7 @@ def test_lines(case: dict[str, Any]) -> None:
 
 @given(v4 | v6, st.data())
 def test_a_range_is_its_network_or_refused(first: IP, data: st.DataObject) -> None:
-    """Both ends drawn near a network's own, so that many are one."""
+    """Both ends are drawn near a network's own, so that many match."""
     bits = data.draw(st.integers(0, first.max_prefixlen))
     model = ipaddress.ip_network(f"{first}/{bits}", strict=False)
     low = int(model.network_address) + data.draw(st.sampled_from([0, 0, 0, 1]))
@@ -100,7 +100,7 @@ def test_a_mask_is_its_network_or_refused(
         contiguous = bin(mask)[2:].rstrip("0").count("0") == 0 and mask.bit_length() == 32
         assert not contiguous or not slash
         return
-    # Not given to the standard library as text: that takes an inverse mask for one, too.
+    # As text the standard library would accept an inverse mask, too.
     first = int(address) & mask
     assert int.from_bytes(found.first, "big") == first
     assert int.from_bytes(found.last, "big") == first | (mask ^ 0xFFFFFFFF)
@@ -108,7 +108,9 @@ def test_a_mask_is_its_network_or_refused(
 
 
 @given(v4, st.integers(1, 3))
-def test_a_wildcard_is_every_value_of_its_parts(address: ipaddress.IPv4Address, stars: int) -> None:
+def test_a_wildcard_covers_every_value_of_its_parts(
+    address: ipaddress.IPv4Address, stars: int
+) -> None:
     kept = str(address).split(".")[: 4 - stars]
     found = read_network(".".join([*kept, *["*"] * stars]))
     assert found == read_network(
@@ -117,8 +119,8 @@ def test_a_wildcard_is_every_value_of_its_parts(address: ipaddress.IPv4Address, 
 
 
 @given(pieces)
-def test_whatever_is_accepted_was_meant(typed: list[str]) -> None:
-    """Of a line that is accepted, the network is all that looks like part of one."""
+def test_an_accepted_line_has_no_other_network(typed: list[str]) -> None:
+    """Nothing else in the line looks like a part of a network."""
     line = "".join(typed)
     try:
         network, note = read_line(line)
@@ -136,7 +138,7 @@ def test_whatever_is_accepted_was_meant(typed: list[str]) -> None:
 
 
 @given(pieces | st.lists(st.text(st.characters(), max_size=20), max_size=3))
-def test_any_text_is_a_network_or_a_sentence(typed: list[str]) -> None:
+def test_any_text_is_parsed_or_refused_with_a_sentence(typed: list[str]) -> None:
     text = " ".join(typed)
     for read in (read_network, lambda text: read_line(text)[0]):
         try:
@@ -157,8 +159,8 @@ def test_any_text_is_a_network_or_a_sentence(typed: list[str]) -> None:
     pieces.map("".join)
     | st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=20),
 )
-def test_a_note_comes_back_as_it_went(network: str, note: str) -> None:
-    """Whatever a note holds: a list can be shown as text and saved again."""
+def test_a_note_round_trips(network: str, note: str) -> None:
+    """Whatever it contains, since a list can be shown as text and saved again."""
     note = note.strip()
     found, kept = read_line(line_of(network, note))
     assert found == read_network(network)
@@ -206,13 +208,13 @@ def test_a_note_comes_back_as_it_went(network: str, note: str) -> None:
         ("", []),
     ],
 )
-def test_lists_in_one_field(text: str, found: list[tuple[str, str]]) -> None:
+def test_one_field_may_have_a_list(text: str, found: list[tuple[str, str]]) -> None:
     assert listed_in(text) == found
 
 
 @pytest.mark.parametrize("piece", ["1", "1.", "1-", "1 ", "1/", ":", "*", "255.", "/", "a ", "\t"])
-def test_absurdly_long_texts_are_cheap(piece: str) -> None:
-    """A reading whose cost grew with the square would hang here."""
+def test_parsing_is_linear(piece: str) -> None:
+    """Quadratic parsing would time out here."""
     text = piece * (200_000 // len(piece))
     for long in (text, "203.0.113.0 " + text, "203.0.113.0 - " + text):
         with pytest.raises(InvalidNetwork):

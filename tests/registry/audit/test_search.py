@@ -62,6 +62,7 @@ def pages(registry: SmallRegistry, actor: Actor, filters: dict[str, Any]) -> tup
     return count, work.amount
 
 
+@pytest.mark.slow
 def test_a_page_takes_the_same_work_in_a_long_log(registry: SmallRegistry, actor: Actor) -> None:
     # What is looked for is the oldest there is: a walk from the newest would pass all the rest.
     write(registry, True, 0, RARE)

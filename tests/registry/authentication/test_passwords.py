@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.authentication.passwords import check_rules
-from tests.support.database.small_registry import HASHER
+from tests.support.weak_hashing import HASHER
 
 EMAIL = "lovelace@northwind.example"
 

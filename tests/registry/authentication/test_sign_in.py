@@ -17,15 +17,12 @@ from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts, U
 from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.authentication import passwords
-from gatepass.registry.authentication.sign_in import SignedIn
-from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     MINUTE,
     NOW,
@@ -38,26 +35,21 @@ ADA = "ada@northwind.example"
 NOBODY = "nobody@northwind.example"
 
 
-def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
-    given: dict[str, Any] = {
-        "email": ADA,
-        "password": PASSWORD,
-        "address": ADDRESS,
-        "user_agent": "a browser",
-        "hasher": HASHER,
-    }
-    return sign_in_to(
-        registry.database,
-        registry.encryption_key,
-        **(given | changes),
-        now=lambda: registry.now,
-        lifetime_ms=3 * HOUR,
-    )
+class Watched(PasswordHasher):
+    """A cheap hasher that records each verified hash and password."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.verified: list[tuple[Any, Any]] = []
+
+    def verify(self, hash: Any, password: Any) -> Any:
+        self.verified.append((hash, password))
+        return super().verify(hash, password)
 
 
 def refusal(registry: SmallRegistry, **changes: Any) -> GatepassError:
     with pytest.raises(GatepassError) as refused:
-        sign_in(registry, **changes)
+        registry.sign_in(**changes)
     return refused.value
 
 
@@ -70,7 +62,7 @@ def fail(registry: SmallRegistry, times: int, **changes: Any) -> list[str]:
 
 
 def test_signing_in_issues_a_login_token_for_three_hours(registry: SmallRegistry) -> None:
-    record, token, _ = sign_in(registry)
+    record, token, _ = registry.sign_in()
     credential = parse(token)
     assert credential is not None
     assert record.id == credential.id == token[:21]
@@ -88,7 +80,7 @@ def test_signing_in_issues_a_login_token_for_three_hours(registry: SmallRegistry
 
 
 def test_case_and_surrounding_space_of_the_address_are_ignored(registry: SmallRegistry) -> None:
-    assert sign_in(registry, email="  Ada@NORTHWIND.example ")[0].user.id == registry.ada.id
+    assert registry.sign_in(email="  Ada@NORTHWIND.example ")[0].user.id == registry.ada.id
 
 
 def test_every_refusal_is_the_same(registry: SmallRegistry) -> None:
@@ -112,7 +104,7 @@ def test_every_refusal_is_the_same(registry: SmallRegistry) -> None:
 
 
 def test_strange_headers_are_harmless(registry: SmallRegistry) -> None:
-    record, _, _ = sign_in(registry, user_agent="Bro\0w\ud800s\ner" + "x" * 1000, address=None)
+    record, _, _ = registry.sign_in(user_agent="Bro\0w\ud800s\ner" + "x" * 1000, address=None)
     assert record.user_agent is not None
     assert record.user_agent.startswith("Browser")
     assert len(record.user_agent) == 300
@@ -136,8 +128,8 @@ def test_addresses_outside_the_allowlist_are_refused(registry: SmallRegistry) ->
     )
     for address in (ADDRESS, None, "garbage", "203.0.113.1 "):
         assert isinstance(refusal(registry, address=address), SignInFailed)
-    assert sign_in(registry, address="203.0.113.200")[0].status == "active"
-    assert sign_in(registry, email="carl@contoso.example")[0].status == "active"
+    assert registry.sign_in(address="203.0.113.200")[0].status == "active"
+    assert registry.sign_in(email="carl@contoso.example")[0].status == "active"
 
 
 def test_every_refusal_does_the_same_work(
@@ -145,14 +137,7 @@ def test_every_refusal_does_the_same_work(
 ) -> None:
     """Timing discloses nothing: every attempt verifies one hash before it is refused, whether the
     account exists or not, is active or not, and admits the address or not."""
-    verified: list[str] = []
-
-    class Watched(PasswordHasher):
-        def verify(self, hash: Any, password: Any) -> Any:
-            verified.append(hash)
-            return super().verify(hash, password)
-
-    watched = Watched(time_cost=1, memory_cost=8, parallelism=1)
+    watched = Watched()
     registry.do(
         allowlist.replace, Actor.command_line(), registry.northwind.id, [Entry("203.0.113.0/24")]
     )
@@ -163,11 +148,11 @@ def test_every_refusal_does_the_same_work(
         {"password": "wrong"},
         {},
     ):
-        before = len(verified)
+        before = len(watched.verified)
         assert isinstance(refusal(registry, **changes, hasher=watched), SignInFailed)
-        assert len(verified) == before + 1
+        assert len(watched.verified) == before + 1
     # The dummy hash has the same cost parameters.
-    parameters = {kept.split("$")[3] for kept in verified}
+    parameters = {kept.split("$")[3] for kept, _ in watched.verified}
     assert parameters == {"m=8,t=1,p=1"}
 
 
@@ -177,18 +162,12 @@ def test_a_fixed_text_is_hashed_in_place_of_an_overlong_password(
 ) -> None:
     """They take the same way, and time, as others: whether there is an account isn't told apart by
     what is cheaper than hashing, nor does anyone write failures that cost them nothing."""
-    hashed: list[bytes] = []
-
-    class Watched(PasswordHasher):
-        def verify(self, hash: Any, password: Any) -> Any:
-            hashed.append(password)
-            return super().verify(hash, password)
-
-    watched = Watched(time_cost=1, memory_cost=8, parallelism=1)
+    watched = Watched()
     for password in ("é" * 513, "x" * 1025, "\ud800", "x" * 100_000):
         assert isinstance(
             refusal(registry, email=email, password=password, hasher=watched), SignInFailed
         )
+    hashed = [password for _, password in watched.verified]
     assert len(hashed) == 4
     assert len(set(hashed)) == 1
     assert len(hashed[0]) < 100
@@ -213,16 +192,16 @@ def test_from_the_eleventh_failure_an_account_is_throttled(
 
 def test_after_ten_failures_the_right_password_works(registry: SmallRegistry) -> None:
     fail(registry, 10)
-    assert sign_in(registry)[0].status == "active"
+    assert registry.sign_in()[0].status == "active"
     assert fail(registry, 1) == ["too_many_attempts"]
     assert refusal(registry, address="192.0.2.0").reason == "too_many_attempts"
     # From the address of a success, others' failures don't count.
-    assert sign_in(registry)[0].status == "active"
+    assert registry.sign_in()[0].status == "active"
 
 
 def test_successes_do_not_count(registry: SmallRegistry) -> None:
     for _ in range(12):
-        sign_in(registry)
+        registry.sign_in()
     assert fail(registry, 10) == ["sign_in_failed"] * 10
 
 
@@ -234,7 +213,7 @@ def test_from_the_hundred_and_first_failure_an_address_is_throttled(
     ]
     assert reasons == ["sign_in_failed"] * 100 + ["too_many_attempts"]
     assert refusal(registry).reason == "too_many_attempts"
-    assert sign_in(registry, address="192.0.2.1")[0].status == "active"
+    assert registry.sign_in(address="192.0.2.1")[0].status == "active"
 
 
 def test_retry_after_is_when_the_limit_allows_an_attempt(registry: SmallRegistry) -> None:
@@ -249,7 +228,7 @@ def test_retry_after_is_when_the_limit_allows_an_attempt(registry: SmallRegistry
     assert isinstance(refused, TooManyAttempts)
     assert refused.retry_after == 1
     registry.now += 1
-    assert sign_in(registry)[0].status == "active"
+    assert registry.sign_in()[0].status == "active"
 
 
 def test_of_concurrent_attempts_ten_fail_and_the_rest_are_throttled(

@@ -22,21 +22,18 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp, totp_enrolment, totp_policy
 from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.reauthentication import Reauthentication
-from gatepass.registry.authentication.sign_in import SignedIn
-from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
 from gatepass.registry.authentication.totp import STEP_MS, step_of
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
-    ADDRESS,
-    HASHER,
     HOUR,
     PASSWORD,
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 # RFC 6238, appendix B: the secret "12345678901234567890", SHA-1; the last six of its eight digits.
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -50,26 +47,6 @@ RFC_CODES = [
 ]
 
 
-def sign_in(registry: SmallRegistry, **changes: Any) -> SignedIn:
-    given = {"email": registry.ada.email, "password": PASSWORD} | changes
-    return sign_in_to(
-        registry.database,
-        registry.encryption_key,
-        address=ADDRESS,
-        user_agent=None,
-        now=lambda: registry.now,
-        lifetime_ms=3 * HOUR,
-        hasher=HASHER,
-        **given,
-    )
-
-
-def reauthentication(registry: SmallRegistry) -> Reauthentication:
-    return Reauthentication(
-        registry.database, registry.encryption_key, lambda: registry.now, HASHER
-    )
-
-
 def code_of(registry: SmallRegistry, secret: str, steps: int = 0) -> str:
     return pyotp.TOTP(secret).at((registry.now + steps * STEP_MS) // 1000)
 
@@ -80,7 +57,7 @@ class Enrolled:
     def __init__(self, registry: SmallRegistry, user: User) -> None:
         self.registry, self.user = registry, user
         self.actor = registry.signed_in(user)
-        self.reauthentication = reauthentication(registry)
+        self.reauthentication = registry.reauthentication
         self.secret, setup = totp_enrolment.begin(self.reauthentication, self.actor)
         self.recovery = totp_enrolment.enable(
             self.reauthentication, self.actor, setup=setup, password=PASSWORD, code=self.code()
@@ -95,7 +72,7 @@ class Enrolled:
         return self.code()
 
     def sign_in(self, code: str | None) -> Any:
-        return sign_in(self.registry, email=self.user.email, code=code)[0]
+        return self.registry.sign_in(email=self.user.email, code=code)[0]
 
     def refused(self, code: str | None) -> bool:
         with pytest.raises(SignInFailed):
@@ -154,14 +131,14 @@ def test_signing_in_requires_the_password_and_a_code(ada: Enrolled) -> None:
     assert mine.last_sign_in_at == record.created_at == ada.registry.now
     wrong = {"email": ada.user.email, "password": "wrong", "code": ada.next_code()}
     with pytest.raises(SignInFailed):
-        sign_in(ada.registry, **wrong)
+        ada.registry.sign_in(**wrong)
     # The wrong password didn't use up the code.
     assert ada.sign_in(wrong["code"]).status == "active"
 
 
 def test_without_a_second_factor_a_code_is_ignored(registry: SmallRegistry) -> None:
     for code in (None, "", "000000", "rubbish"):
-        assert sign_in(registry, code=code)[0].status == "active"
+        assert registry.sign_in(code=code)[0].status == "active"
 
 
 def test_used_and_earlier_codes_are_refused(ada: Enrolled) -> None:
@@ -256,7 +233,7 @@ def test_a_session_cannot_guess_codes(ada: Enrolled) -> None:
 def test_enabling_requires_a_code_of_the_new_secret_and_the_password(
     registry: SmallRegistry,
 ) -> None:
-    actor, own = registry.signed_in(registry.ada), reauthentication(registry)
+    actor, own = registry.signed_in(registry.ada), registry.reauthentication
     secret, setup = totp_enrolment.begin(own, actor)
     right = code_of(registry, secret)
 
@@ -336,7 +313,7 @@ def test_a_short_password_suffices_only_with_a_second_factor(ada: Enrolled) -> N
             ada.reauthentication, ada.actor, password=short, code=ada.next_code()
         )
     assert refusal.value.errors[0][0] == "current_password"
-    assert sign_in(ada.registry, password=short, code=ada.next_code())[0].status == "active"
+    assert ada.registry.sign_in(password=short, code=ada.next_code())[0].status == "active"
 
 
 def test_access_tokens_cannot_manage_a_second_factor(
@@ -439,11 +416,11 @@ def test_another_key_is_an_outage_and_never_no_second_factor(
             ada.sign_in(code)
         # Only somebody with the password learns of it.
         with pytest.raises(SignInFailed):
-            sign_in(registry, email=ada.user.email, password="wrong", code=code)
+            registry.sign_in(email=ada.user.email, password="wrong", code=code)
         assert ada.refused(None)
         carl = registry.signed_in(registry.carl)
         with pytest.raises(Unavailable):
-            totp_enrolment.begin(reauthentication(registry), carl)
+            totp_enrolment.begin(registry.reauthentication, carl)
         assert not (tmp_path / "none").exists()
         # Recovery codes need no key: they are the way back when it is lost.
         assert ada.sign_in(ada.recovery.pop()).status == "active"

@@ -8,17 +8,10 @@ from gatepass.core.errors import GatepassError
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
 from gatepass.registry.authentication import totp, totp_policy, totp_reset
-from gatepass.registry.authentication.sign_in import sign_in
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, recovery_codes, users
-from tests.support.database.small_registry import (
-    HASHER,
-    HOUR,
-    PASSWORD,
-    SmallRegistry,
-    nothing_changes,
-)
+from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
 
 def turn_off(registry: SmallRegistry, actor: Actor, user: str) -> User:
@@ -33,18 +26,7 @@ def enrol(registry: SmallRegistry, user: User) -> list[str]:
 
 
 def enter(registry: SmallRegistry, user: User, code: str | None = None) -> str:
-    return sign_in(
-        registry.database,
-        registry.encryption_key,
-        email=user.email,
-        password=PASSWORD,
-        code=code,
-        address=None,
-        user_agent=None,
-        now=lambda: registry.now,
-        lifetime_ms=3 * HOUR,
-        hasher=HASHER,
-    )[1]
+    return registry.sign_in(email=user.email, code=code, address=None)[1]
 
 
 @pytest.fixture

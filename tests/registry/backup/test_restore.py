@@ -16,9 +16,7 @@ from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
 from gatepass.registry.authentication import sessions
-from gatepass.registry.authentication.sign_in import sign_in
-from gatepass.registry.backup import export_file, export_import
-from gatepass.registry.backup.contents import Progress
+from gatepass.registry.backup import export_file
 from gatepass.registry.backup.restore import SILENCE_MS, Restored, restore
 from gatepass.registry.backup.revocation_state import KINDS
 from gatepass.registry.directory import companies, users, verifier_keys
@@ -40,11 +38,10 @@ from gatepass.registry.tokens import access_tokens
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica.database_follower import Follower, open_copy
+from tests.support.database.exports import QUIET, export
 from tests.support.database.full_registry import FullRegistry, measured
-from tests.support.database.postgresql import Cluster
-from tests.support.database.small_registry import ADDRESS, HASHER, NOW, PASSWORD
+from tests.support.database.small_registry import ADDRESS, NOW
 
-QUIET = Progress()
 OPERATOR = Actor.command_line()
 
 
@@ -61,31 +58,15 @@ def database(database_url: str, log: EndedLog) -> Iterator[Database]:
 
 
 @pytest.fixture
-def registry(database: Database) -> FullRegistry:
-    return FullRegistry(database)
-
-
-@pytest.fixture
 def backup(registry: FullRegistry, tmp_path: Path) -> Path:
     """A backup from when everything was active."""
-    path = tmp_path / "backup"
-    export_import.export(registry.database, path, now=NOW, progress=QUIET)
-    return path
+    return export(registry.database, tmp_path / "backup")
 
 
 @pytest.fixture
-def lost(database: Database, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def lost(database: Database, new_database: Callable[[str], Database]) -> Database:
     """An empty database in place of a lost one."""
-    if database.dialect == "sqlite":
-        lost = Database(f"sqlite:///{tmp_path / 'lost.db'}")
-        yield lost
-        lost.close()
-        return
-    cluster: Cluster = request.getfixturevalue("postgresql")
-    lost = Database(cluster.create("test_lost"))
-    yield lost
-    lost.close()
-    cluster.drop("test_lost")
+    return new_database(database.dialect)
 
 
 def restored(
@@ -225,7 +206,7 @@ def test_pending_links_and_sign_ins_are_revoked(registry: FullRegistry, tmp_path
     assert letter is not None
     assert link is not None
     assert changing is not None
-    export_import.export(registry.database, tmp_path / "x", now=NOW, progress=QUIET)
+    export(registry.database, tmp_path / "x")
     result = restored(registry.database, tmp_path / "x")
     assert result.revoked == {
         "authentication": 2,
@@ -319,12 +300,11 @@ def test_all_other_rows_are_those_of_the_backup(registry: FullRegistry, backup: 
     }
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_following_copy_is_rebuilt(
     registry: FullRegistry, backup: Path, database_url: str, tmp_path: Path
 ) -> None:
     """Also a copy at the very revision where the new history begins."""
-    if registry.database.dialect == "sqlite":
-        pytest.skip("nobody copies the database of one machine this way")
     _, text_ = registry.token(registry.signed)
     file = GrantFile(tmp_path / "copy.db")
     connection = open_copy(file.path)
@@ -403,11 +383,11 @@ def test_a_missing_operator_is_reported(registry: FullRegistry, backup: Path) ->
 def test_an_address_that_another_user_has_since(registry: FullRegistry, tmp_path: Path) -> None:
     """The deactivated user keeps it, and it stays free once its later user is revoked."""
     bob = registry.bob.user or ""
-    export_import.export(registry.database, tmp_path / "before", now=NOW, progress=QUIET)
+    export(registry.database, tmp_path / "before")
     registry.do(offboarding.deactivate, OPERATOR, bob)
     email = "bob.manager@northwind.example"
     again = registry.user(registry.northwind, email, "Bob again")
-    export_import.export(registry.database, tmp_path / "after", now=NOW, progress=QUIET)
+    export(registry.database, tmp_path / "after")
     for name, kept_ended in (("before", 1), ("after", 0)):
         result = restored(registry.database, tmp_path / name)
         assert result.revoked_again["user"] == kept_ended
@@ -481,15 +461,5 @@ def test_a_damaged_backup_changes_nothing(registry: FullRegistry, backup: Path) 
 
 def test_users_sign_in_with_the_backups_password(registry: FullRegistry, backup: Path) -> None:
     restored(registry.database, backup)
-    again, _, _ = sign_in(
-        registry.database,
-        registry.encryption_key,
-        email=registry.carl.email,
-        password=PASSWORD,
-        address="203.0.113.9",
-        user_agent=None,
-        now=lambda: registry.now,
-        lifetime_ms=60_000,
-        hasher=HASHER,
-    )
+    again, _, _ = registry.sign_in(email=registry.carl.email, address="203.0.113.9")
     assert again.status == "active"

@@ -9,25 +9,18 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, TooManyAttempts
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, sessions
-from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
-from tests.support.database.small_registry import (
-    HASHER,
-    HOUR,
-    PASSWORD,
-    SmallRegistry,
-    nothing_changes,
-)
+from tests.support.database.small_registry import HOUR, PASSWORD, SmallRegistry, nothing_changes
+from tests.support.weak_hashing import HASHER
 
 NEW = "seven brass kettles sing"
 
 
 def change(registry: SmallRegistry, actor: Actor, **changes: Any) -> int:
     given = {"current": PASSWORD, "new": NEW} | changes
-    own = Reauthentication(registry.database, registry.encryption_key, lambda: registry.now, HASHER)
-    return account.change_password(own, actor, **given).made
+    return account.change_password(registry.reauthentication, actor, **given).made
 
 
 def rename(registry: SmallRegistry, actor: Actor, name: str, former: str | None = None) -> None:

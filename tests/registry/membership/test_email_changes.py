@@ -15,8 +15,6 @@ from gatepass.core.errors import (
     TooManyAttempts,
 )
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication import sign_in
-from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.directory import roles, user_roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import (
@@ -39,12 +37,12 @@ from gatepass.registry.storage.tables import users as users_table
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     PASSWORD,
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 NEW = "new@northwind.example"
 DAY = 24 * HOUR
@@ -59,17 +57,11 @@ def request(registry: SmallRegistry, actor: Actor, user: str, email: str = NEW) 
     return registry.do(email_changes.request, actor, user, email=email)
 
 
-def reauthentication(registry: SmallRegistry) -> Reauthentication:
-    return Reauthentication(
-        registry.database, registry.encryption_key, lambda: registry.now, HASHER
-    )
-
-
 def request_own(
     registry: SmallRegistry, actor: Actor, email: str = NEW, password: str = PASSWORD
 ) -> EmailChange:
     return email_changes.request_own(
-        reauthentication(registry), actor, email=email, password=password
+        registry.reauthentication, actor, email=email, password=password
     ).made
 
 
@@ -113,17 +105,7 @@ def waiting(registry: SmallRegistry, user: str) -> EmailChange | None:
 
 def signs_in(registry: SmallRegistry, email: str) -> bool:
     try:
-        sign_in.sign_in(
-            registry.database,
-            registry.encryption_key,
-            email=email,
-            password=PASSWORD,
-            address=ADDRESS,
-            user_agent=None,
-            now=lambda: registry.now,
-            lifetime_ms=HOUR,
-            hasher=HASHER,
-        )
+        registry.sign_in(email=email)
     except SignInFailed:
         return False
     return True
@@ -299,7 +281,7 @@ def test_a_new_password_cancels_a_pending_change(
         )
     else:
         account.change_password(
-            reauthentication(registry), acting, current=PASSWORD, new="another harbour lantern"
+            registry.reauthentication, acting, current=PASSWORD, new="another harbour lantern"
         )
     broken(registry, token)
 
@@ -430,6 +412,23 @@ def test_changes_that_can_no_longer_be_confirmed_are_cancelled(
     if what == "user became an operator":
         registry.do(operators.name_operator, Actor.command_line(), bob.id, operator=False)
         broken(registry, token)
+
+
+def test_a_change_is_pending_only_while_its_requester_may_make_it(
+    registry: SmallRegistry, bob: User
+) -> None:
+    """As its link: a requester who gets the role back makes both valid again."""
+    grace = registry.user(registry.northwind, "grace@northwind.example", "Grace")
+    made = request(registry, registry.signed_in(grace), bob.id)
+    demote(registry, grace)
+    assert waiting(registry, bob.id) is None
+    registry.do(user_roles.change_role, Actor.command_line(), grace.id, role="manager")
+    assert waiting(registry, bob.id) == made
+    demote(registry, grace)
+    # What nobody sees as pending is ended all the same.
+    end(registry, grace)
+    (event,) = registry.events(subject=bob.id, action="user.email_change_cancelled")
+    assert event.after == {"email": NEW}
 
 
 def test_an_operators_own_pending_change_stays(registry: SmallRegistry, ada: Actor) -> None:

@@ -17,7 +17,6 @@ from gatepass.core.grants import Holder
 from gatepass.core.networks import Networks, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search_terms
-from gatepass.registry.authentication import sign_in
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import publish, published_rules
@@ -34,12 +33,12 @@ from gatepass.registry.tokens import access_tokens
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     PASSWORD,
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 LIFETIME = 72 * HOUR
 NEW = "new@northwind.example"
@@ -381,20 +380,8 @@ def test_only_the_new_users_password_works(registry: SmallRegistry, ada: Actor) 
     )
 
     def signed_in(password: str) -> str:
-        return (
-            sign_in.sign_in(
-                registry.database,
-                registry.encryption_key,
-                email=NEW,
-                password=password,
-                address=ADDRESS,
-                user_agent=None,
-                now=lambda: registry.now,
-                lifetime_ms=HOUR,
-                hasher=HASHER,
-            ).authentication.user.id
-            or ""
-        )
+        signed = registry.sign_in(email=NEW, password=password)
+        return signed.authentication.user.id or ""
 
     assert signed_in("another harbour lantern") == again.id
     with pytest.raises(SignInFailed):

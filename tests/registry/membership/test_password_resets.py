@@ -9,7 +9,6 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import BrokenLink, Forbidden, InvalidInput
 from gatepass.core.networks import Networks, parse_network
 from gatepass.registry.authentication import passwords
-from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.grants.publishing import publish, published_grant, published_rules
 from gatepass.registry.membership import account, password_resets
@@ -17,12 +16,12 @@ from gatepass.registry.storage.tables import authentications, outgoing_mail, use
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import (
     ADDRESS,
-    HASHER,
     HOUR,
     PASSWORD,
     SmallRegistry,
     nothing_changes,
 )
+from tests.support.weak_hashing import HASHER
 
 ADA = "ada@northwind.example"
 NEW = "a wholly new phrase"
@@ -240,10 +239,7 @@ def test_changing_the_password_otherwise_deactivates_the_links(registry: SmallRe
     token = link(registry)
     request(registry)
     ada = registry.signed_in(registry.ada)
-    reauthentication = Reauthentication(
-        registry.database, registry.encryption_key, lambda: registry.now, HASHER
-    )
-    account.change_password(reauthentication, ada, current=PASSWORD, new=NEW)
+    account.change_password(registry.reauthentication, ada, current=PASSWORD, new=NEW)
     broken(registry, token)
     with registry.read() as reading:
         states = reading.session.scalars(select(outgoing_mail.c.state)).all()

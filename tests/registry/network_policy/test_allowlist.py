@@ -266,6 +266,7 @@ def fresh(template: Path, path: Path) -> Iterator[SmallRegistry]:
     database.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(steps=steps)
 def test_random_saves_and_times_agree_with_a_model(

@@ -87,7 +87,7 @@ def test_with_a_synchronous_replica_no_acknowledged_write_is_lost(tmp_path: Path
                     except Unavailable:
                         time.sleep(0.1)
 
-        with FollowedCopy(tmp_path / "grants.db", installation.url) as copy:
+        with FollowedCopy(tmp_path / "grants.db", DatabaseFeed(installation.url)) as copy:
             copy.until_at(registry.revision())
             deactivation = threading.Thread(target=end)
             deactivation.start()
@@ -111,7 +111,7 @@ def test_an_isolated_primary_with_a_synchronous_replica_renews_no_lease(
     """It still answers, but may have been replaced: its heartbeat can't commit."""
     with (
         installed(synchronous=True) as installation,
-        FollowedCopy(tmp_path / "grants.db", installation.url, 2_000) as copy,
+        FollowedCopy(tmp_path / "grants.db", DatabaseFeed(installation.url), 2_000) as copy,
     ):
         until(lambda: copy.fresh)
         installation.replica.stop()
@@ -149,7 +149,7 @@ def test_lost_revisions_are_reported_and_the_copy_is_rebuilt(
         ada = registry.signed_in(registry.ada)
         token, _ = registry.token(ada)
         _in_step(installation)
-        with FollowedCopy(tmp_path / "grants.db", installation.url, 3_000) as copy:
+        with FollowedCopy(tmp_path / "grants.db", DatabaseFeed(installation.url), 3_000) as copy:
             copy.until_at(registry.revision())
             installation.replica.stop()
             registry.do(access_tokens.deactivate, ada, token.id)

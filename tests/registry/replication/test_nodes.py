@@ -1,6 +1,8 @@
 """Followers: registration, heartbeats, and deletion."""
 
 import threading
+from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from sqlalchemy import update
@@ -129,49 +131,35 @@ def test_a_follower_without_a_copy_is_in_no_receipt(database: Database) -> None:
     assert len(rows(database, "receipt_confirmations")) == 3
 
 
-def test_registering_waits_for_the_write_in_progress(postgresql_url: str) -> None:
-    """Otherwise it could read the former grants without being listed in that write's receipt."""
-    database = Database(postgresql_url)
-    met = threading.Event()
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
-    def meeting(id: str) -> None:
-        register(database, NOW, id)
-        met.set()
 
+def during_a_write(database: Database, work: Callable[[], object], *, waits: bool) -> None:
+    """Run *work* in another thread during a write; whether it *waits* for the commit."""
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (work(), done.set()))
     with database.write(NOW) as change:
         receipts.begin(change, [Subject("access_token", "gpat_1", "One")], company="com_1")
-        thread = threading.Thread(target=meeting, args=["node_a"])
         thread.start()
-        assert not met.wait(0.2)
-    assert met.wait(5)
+        assert done.wait(0.2 if waits else 5) is not waits
+    assert done.wait(5)
     thread.join()
-    # So does one that is back after it was out of reach; the others needn't wait.
+
+
+@on_postgresql
+def test_registering_waits_for_the_write_in_progress(database: Database) -> None:
+    """Otherwise it could read the former grants without being listed in that write's receipt."""
+    during_a_write(database, lambda: register(database, NOW, "node_a"), waits=True)
+    # So does a report after an absence; other reports needn't wait.
     with database.auxiliary_write(NOW) as write:
         write.session.execute(update(tables.nodes).values(vouched_at=shared_now(write) - STALENESS))
-    met.clear()
-
-    def reporting() -> None:
-        acknowledge(database, NOW, "node_a")
-        met.set()
-
-    with database.write(NOW):
-        thread = threading.Thread(target=reporting)
-        thread.start()
-        assert not met.wait(0.2)
-    assert met.wait(5)
-    thread.join()
-    met.clear()
-    with database.write(NOW):
-        thread = threading.Thread(target=reporting)
-        thread.start()
-        assert met.wait(5)
-    thread.join()
-    database.close()
+    for waits in (True, False):
+        during_a_write(database, lambda: acknowledge(database, NOW, "node_a"), waits=waits)
 
 
-def test_a_nodes_heartbeat_registers_it(postgresql_url: str) -> None:
-    database = Database(postgresql_url)
-    feed = DatabaseFeed(postgresql_url, registration("node_a", "node"))
+@on_postgresql
+def test_a_nodes_heartbeat_registers_it(database: Database, database_url: str) -> None:
+    feed = DatabaseFeed(database_url, registration("node_a", "node"))
     feed.heartbeat()
     (first,) = rows(database, "nodes")
     assert first["seen_at"] == first["vouched_at"] == first["first_seen_at"]
@@ -193,37 +181,22 @@ def test_a_nodes_heartbeat_registers_it(postgresql_url: str) -> None:
     assert third["version"] == "0.1.0"
     assert third["vouched_at"] >= second["vouched_at"]
     feed.close()
-    database.close()
 
 
+@on_postgresql
 def test_a_heartbeat_after_an_absence_waits_for_the_write_in_progress(
-    postgresql_url: str,
+    database: Database, database_url: str
 ) -> None:
-    database = Database(postgresql_url)
-    feed = DatabaseFeed(postgresql_url, registration("node_a", "node"))
-    beaten = threading.Event()
-
-    def beat() -> None:
-        feed.heartbeat()
-        beaten.set()
-
-    with database.write(NOW):
-        thread = threading.Thread(target=beat)
-        thread.start()
-        assert not beaten.wait(0.2)
-    assert beaten.wait(5)
-    thread.join()
-    feed.close()
-    database.close()
+    with closing(DatabaseFeed(database_url, registration("node_a", "node"))) as feed:
+        during_a_write(database, feed.heartbeat, waits=True)
 
 
-def test_several_machines_use_the_databases_clock(postgresql_url: str) -> None:
+@on_postgresql
+def test_several_machines_use_the_databases_clock(database: Database) -> None:
     """A node whose clock is hours ahead must not see the others as gone."""
-    database = Database(postgresql_url)
     register(database, NOW, "node_a")
     with database.write(NOW + 4 * HOUR) as change:
         receipts.begin(change, [Subject("access_token", "gpat_1", "One")], company="com_1")
     assert [row["node_id"] for row in rows(database, "receipt_confirmations")] == ["node_a"]
     with database.auxiliary_write(NOW + 8 * HOUR) as write:
         assert receipts.complete(write) == 0
-    database.close()

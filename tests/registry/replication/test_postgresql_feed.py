@@ -135,7 +135,7 @@ def test_a_frozen_server_times_out_and_following_continues(
                 with pytest.raises(psycopg.OperationalError):
                     asked.heartbeat()
         asked.heartbeat()
-    with FollowedCopy(tmp_path / "grants.db", postgresql_url, 1_500) as copy:
+    with FollowedCopy(tmp_path / "grants.db", DatabaseFeed(postgresql_url), 1_500) as copy:
         until(lambda: copy.fresh)
         with frozen(postgresql):
             until(lambda: not copy.fresh)
@@ -150,7 +150,7 @@ def test_without_notifications_polling_finds_changes(
     monkeypatch.setattr(
         "gatepass.registry.storage.database._WAKE_FOLLOWERS", text("SELECT 'nobody is called'")
     )
-    with FollowedCopy(tmp_path / "grants.db", postgresql_url) as copy:
+    with FollowedCopy(tmp_path / "grants.db", DatabaseFeed(postgresql_url)) as copy:
         copy.until_at(registry.revision())
         copy.until_at(end_a_token(registry))
 
@@ -165,7 +165,7 @@ def test_behind_a_pooler_changes_are_made_and_followed(
     with Pooler(postgresql) as pooler:
         url = pooler.url(postgresql_url.rpartition("/")[2])
         direct, registry.database = registry.database, Database(url)
-        with FollowedCopy(tmp_path / "grants.db", url) as copy:
+        with FollowedCopy(tmp_path / "grants.db", DatabaseFeed(url)) as copy:
             copy.until_at(registry.revision())
             for _ in range(10):
                 copy.until_at(end_a_token(registry))

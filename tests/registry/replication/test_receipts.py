@@ -104,7 +104,7 @@ def test_a_very_short_time_reads_at_once(database: Database) -> None:
     assert complete(database, NOW + 120) == 1
     with database.read(NOW) as reading:
         (event,) = search.list_(reading, Actor.command_line()).items
-    assert sentences.sentence(event).endswith(": refused by 1 of 1 server at once")
+    assert sentences.sentence(event).endswith(": refused by 1 of 1 server immediately")
 
 
 def test_a_verifier_silent_for_too_long_is_not_waited_for(database: Database) -> None:

@@ -12,6 +12,8 @@ from tests.support.database.many_records import Row, fill_tokens
 from tests.support.database.small_registry import NOW, SmallRegistry
 from tests.support.database.work import Work, measured
 
+pytestmark = pytest.mark.slow
+
 FEW, MANY, RARE = 3_000, 30_000, 60
 TABLES = (
     "access_tokens",

@@ -15,7 +15,7 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.web.app import create_app
-from tests.support.database.small_registry import HASHER
+from tests.support.weak_hashing import HASHER
 
 T = TypeVar("T")
 
@@ -104,6 +104,17 @@ class Installation:
     def signed_in(self, email: str = "ada@example.com", *, peer: str = "127.0.0.1") -> httpx.Client:
         """A client that sends a new login token."""
         return self.client(self.sign_in(email, peer=peer), peer=peer)
+
+    def joined(self, email: str, name: str = "Somebody Else", **more: Any) -> httpx.Client:
+        """Create a user, who signs in; their client."""
+        self.new_user(email, name, **more)
+        return self.signed_in(email)
+
+    def of_another_company(
+        self, email: str = "carl@example.com", name: str = "Somebody Else"
+    ) -> httpx.Client:
+        """A client of an Admin of another company, signed in."""
+        return self.joined(email, name, company=self.new_company("Difference Engines"))
 
     def access_token(self, *permissions: str, maker: str = "ada@example.com", **more: Any) -> str:
         """Create an access token; its text."""

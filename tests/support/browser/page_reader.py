@@ -127,6 +127,13 @@ class Visit:
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
 
+    @classmethod
+    def signed_in(cls, client: httpx.Client, email: str = "ada@example.com") -> "Visit":
+        """A session whose user has signed in at the form."""
+        visit = cls(client)
+        visit.sign_in(email)
+        return visit
+
     def get(self, path: str, *, follow: bool = False, **options: Any) -> Page:
         """Open *path*."""
         return Page(self.client.get(path, follow_redirects=follow, **options))

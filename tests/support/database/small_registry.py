@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from argon2 import PasswordHasher
 from sqlalchemy import text
 
 from gatepass.core.catalogue import parse_catalogue
@@ -17,9 +16,11 @@ from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.audit.events import AuditEvent
-from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication import passwords, sign_in
 from gatepass.registry.authentication.encryption import EncryptionKey
+from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.session_records import begin
+from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.directory.users import User
@@ -27,6 +28,7 @@ from gatepass.registry.grants.publishing import published_grant, published_holde
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import AccessToken
+from tests.support.weak_hashing import HASHER
 
 T = TypeVar("T")
 
@@ -35,8 +37,6 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 PASSWORD = "mauve harbour lantern"
 ADDRESS = "198.51.100.7"
-#: The weakest Argon2 there is, since the hash itself isn't tested.
-HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 HASH = passwords.hash(PASSWORD, hasher=HASHER)
 CATALOGUE = """
 permissions:
@@ -128,6 +128,28 @@ class SmallRegistry:
             user_agent="a browser",
         )
         return self._acting("user", authentication.id, user.name, address)
+
+    def sign_in(self, **changes: Any) -> SignedIn:
+        """Sign in with Ada's password, or with what *changes* names."""
+        given: dict[str, Any] = {
+            "email": self.ada.email,
+            "password": PASSWORD,
+            "address": ADDRESS,
+            "user_agent": "a browser",
+            "hasher": HASHER,
+        }
+        return sign_in.sign_in(
+            self.database,
+            self.encryption_key,
+            **(given | changes),
+            now=lambda: self.now,
+            lifetime_ms=3 * HOUR,
+        )
+
+    @property
+    def reauthentication(self) -> Reauthentication:
+        """What an operation needs to ask for the password again."""
+        return Reauthentication(self.database, self.encryption_key, lambda: self.now, HASHER)
 
     def with_token(self, token: AccessToken, address: str | None = ADDRESS) -> Actor:
         """The actor of a call with the access token."""

@@ -16,6 +16,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.grant_file import UPSERT, GrantFile, ddl
 from gatepass.verify.verifier import Verifier
+from tests.support.waiting import until
 
 Record = Grant | Holder | CompanyRules
 
@@ -69,6 +70,10 @@ class Samples:
         self.connection = self._connect()
         for statement in ddl("sqlite"):
             self.connection.execute(statement)
+        self.connection.execute(
+            "CREATE TABLE revision (id INTEGER PRIMARY KEY, number INTEGER, tag TEXT)"
+        )
+        self.connection.execute("INSERT INTO revision VALUES (1, 0, '')")
         self.file = GrantFile(path)
         self.texts: dict[str, str] = {}
         self.grants: dict[str, Grant] = {}
@@ -97,6 +102,7 @@ class Samples:
     def begin(self, *records: Record) -> None:
         """Write records, and leave the transaction open."""
         self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.execute("UPDATE revision SET number = number + 1, tag = hex(randomblob(8))")
         for record in records:
             self.connection.execute(
                 UPSERT[_TABLE[type(record)]],
@@ -188,6 +194,11 @@ def reason(verifier: Verifier, text: str) -> str:
         return verifier.check(text, permission="charges:get").reason
     except Unavailable as error:
         return error.reason
+
+
+def until_decided(verifier: Verifier, text: str, expected: str) -> None:
+    """Wait until the decision about *text* has that reason."""
+    until(lambda: reason(verifier, text) == expected, lambda: reason(verifier, text))
 
 
 def networks(*texts: str) -> Networks:

@@ -28,7 +28,7 @@ Headers = Sequence[tuple[str, str | bytes]]
 
 
 class Worker:
-    """One worker process.
+    """One worker process; a context manager that stops it.
 
     Args:
         role: ``main`` or ``verify``.
@@ -84,6 +84,12 @@ class Worker:
             raise AssertionError(f"no {role} worker: {self.stop()}")
         wait_for_port(self.port, settings.host)
 
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> str:
         """Close its standard input, as the death of its supervisor does; what it logged."""
         assert self.process.stdin is not None
@@ -116,7 +122,8 @@ def ask(
     """Send one request on a new connection."""
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
-        connection.putrequest(method, path, skip_accept_encoding=True)
+        named = any(name.lower() == "host" for name, _ in headers)
+        connection.putrequest(method, path, skip_host=named, skip_accept_encoding=True)
         for name, value in headers:
             connection.putheader(name, value)
         if body:

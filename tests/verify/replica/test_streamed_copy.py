@@ -13,15 +13,12 @@ from hypothesis import strategies as st
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
-from gatepass.core.routes import Routes
-from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica import frames, streamed_copy
 from gatepass.verify.replica.frames import BrokenFeed, Opening, Reached, Records
 from gatepass.verify.replica.grant_copy import Position, open_copy
 from gatepass.verify.replica.streamed_copy import CopyRemoved, StreamedCopy
-from gatepass.verify.verifier import Verifier
-from tests.support.feed.followed_copy import file_rows
-from tests.support.grants.grant_fixtures import Clocks, Samples, reason
+from tests.support.feed.followed_copy import CopyReader
+from tests.support.grants.grant_fixtures import Clocks, Samples
 
 STALENESS_MS = 10_000
 #: The server's boot clock is ahead of ours by this.
@@ -37,16 +34,14 @@ def records(*changed: Grant | Holder | CompanyRules, removed: tuple[str, ...] = 
     )
 
 
-class Copy:
+class Copy(CopyReader):
     """A service's copy, and a verifier in another of its processes."""
 
     def __init__(self, path: Path, clocks: Clocks, scope: str = "") -> None:
-        self.clocks = clocks
-        self.file = GrantFile(path)
+        super().__init__(path, clocks)
+        self.connection.close()
         self.sqlite_lock = threading.Lock()
-        open_copy(path).close()
         self.copy = StreamedCopy(self.file, clocks.clock(), scope, self.sqlite_lock)
-        self.verifier = Verifier(GrantFile(path), clocks.clock(), Routes([]), copy=True)
         self.apply = self.copy.apply
 
     def opening(self, *, full: bool, **other: int) -> Opening:
@@ -71,12 +66,6 @@ class Copy:
         assert self.begin(full=True) is None
         assert self.apply(records(*samples.records)) is None
         assert self.apply(self.reached(there)) == there
-
-    def reason(self, text: str) -> str:
-        return reason(self.verifier, text)
-
-    def rows(self) -> dict[tuple[str, str], tuple[bytes, int]]:
-        return file_rows(self.file.path)
 
 
 @pytest.fixture

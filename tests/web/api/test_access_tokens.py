@@ -1,4 +1,4 @@
-"""``/v1/access-tokens``: make, find, change, deactivate."""
+"""``/v1/access-tokens``: create, read, change, deactivate."""
 
 import dataclasses
 import time
@@ -28,7 +28,7 @@ def create(client: httpx.Client, **fields: Any) -> Any:
     return answer.json()
 
 
-def test_every_field_can_be_sent_and_is_answered(installation: Installation) -> None:
+def test_every_field_is_writable_and_readable(installation: Installation) -> None:
     assert set(AccessTokenChanges.model_fields) == set(CHANGEABLE)
     assert set(NewAccessToken.model_fields) == {"kind", *CHANGEABLE}
     of_record = {field.name for field in dataclasses.fields(records.AccessToken)}
@@ -46,7 +46,7 @@ def test_every_field_can_be_sent_and_is_answered(installation: Installation) -> 
     assert {name: got[name] for name in second} == second
 
 
-def test_from_made_to_ended(any_installation: Installation) -> None:
+def test_a_token_from_creation_to_deactivation(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     made = ada.post(
         "/v1/access-tokens",
@@ -113,19 +113,19 @@ def test_from_made_to_ended(any_installation: Installation) -> None:
     assert any_installation.verify(text, **question)["reason"] == "token_deactivated"
     again = ada.post(path + "/deactivate")
     assert again.status_code == 200
-    assert but_use(again.json()) == but_use(ended.json())
+    assert without_use(again.json()) == without_use(ended.json())
     assert again.headers["etag"] == ended.headers["etag"]
     assert reasons(ada.patch(path, json={"label": "x"})) == (409, "token_deactivated")
     (listed,) = ada.get("/v1/access-tokens").json()["items"]
-    assert but_use(listed) == but_use(ended.json())
+    assert without_use(listed) == without_use(ended.json())
 
 
-def but_use(token: dict[str, Any]) -> dict[str, Any]:
+def without_use(token: dict[str, Any]) -> dict[str, Any]:
     """A token's record without its last use, which is counted a moment later."""
     return {name: value for name, value in token.items() if name != "last_used"}
 
 
-def test_the_text_is_sent_once_and_nowhere_again(ada: httpx.Client) -> None:
+def test_the_token_text_is_shown_once(ada: httpx.Client) -> None:
     text = create(ada)["token"]
     secret = text[21:]
     for path in ("/v1/access-tokens", f"/v1/access-tokens/{text[:21]}", "/v1/audit-events"):
@@ -171,7 +171,7 @@ def test_the_text_is_sent_once_and_nowhere_again(ada: httpx.Client) -> None:
         ({"token": "gpat_x"}, ["token"]),
     ],
 )
-def test_a_wrong_field_is_named(ada: httpx.Client, change: Any, wrong: list[str]) -> None:
+def test_an_invalid_field_is_named(ada: httpx.Client, change: Any, wrong: list[str]) -> None:
     answer = ada.post("/v1/access-tokens", json={**SAMPLE, **change})
     assert fields(answer) == wrong
     assert answer.json()["reason"] == "invalid"
@@ -179,7 +179,7 @@ def test_a_wrong_field_is_named(ada: httpx.Client, change: Any, wrong: list[str]
     assert ada.get("/v1/access-tokens").json()["items"] == []
 
 
-def test_what_is_not_sent_is_named_too(ada: httpx.Client) -> None:
+def test_a_missing_field_is_named(ada: httpx.Client) -> None:
     assert fields(ada.post("/v1/access-tokens", json={})) == ["label", "kind", "permissions"]
     assert fields(ada.post("/v1/access-tokens", json=[])) == ["body"]
 
@@ -197,7 +197,7 @@ def test_what_is_not_sent_is_named_too(ada: httpx.Client) -> None:
         (b"9" * 10_000, 422),
     ],
 )
-def test_a_body_that_cant_be_read_is_a_problem_document(
+def test_an_unreadable_body_is_a_problem_document(
     ada: httpx.Client, content: bytes, status: int
 ) -> None:
     answer = ada.post(
@@ -207,7 +207,7 @@ def test_a_body_that_cant_be_read_is_a_problem_document(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_no_depth_of_nesting_crashes(ada: httpx.Client) -> None:
+def test_deeply_nested_json_is_refused(ada: httpx.Client) -> None:
     for depth in [*range(900, 1_020, 5), 5_000, 100_000]:
         for nested in (
             "[" * depth + '"\\ud800"' + "]" * depth,
@@ -217,7 +217,7 @@ def test_no_depth_of_nesting_crashes(ada: httpx.Client) -> None:
             assert answer.status_code == 422, (depth, answer.text)
 
 
-def test_a_body_says_that_it_is_json_or_nothing(ada: httpx.Client) -> None:
+def test_other_media_types_are_refused(ada: httpx.Client) -> None:
     content = b'{"label": "a", "kind": "api", "permissions": ["charges:get"]}'
     for media_type, status in (
         ({"Content-Type": "application/json; charset=utf-8"}, 201),
@@ -230,7 +230,7 @@ def test_a_body_says_that_it_is_json_or_nothing(ada: httpx.Client) -> None:
         assert answer.status_code == status
 
 
-def test_actions_take_an_empty_object_or_nothing(ada: httpx.Client) -> None:
+def test_actions_accept_an_empty_object_or_no_body(ada: httpx.Client) -> None:
     path = f"/v1/access-tokens/{create(ada)['id']}/deactivate"
     headers = {"Content-Type": "application/json"}
     assert fields(ada.post(path, json={"x": 1})) == ["x"]
@@ -241,9 +241,8 @@ def test_actions_take_an_empty_object_or_nothing(ada: httpx.Client) -> None:
     assert ada.post(path, headers=headers).status_code == 200
 
 
-def test_nobody_grants_what_they_dont_hold(installation: Installation) -> None:
-    installation.new_user("bob@example.com", role="manager")
-    bob = installation.signed_in("bob@example.com")
+def test_users_grant_only_permissions_they_hold(installation: Installation) -> None:
+    bob = installation.joined("bob@example.com", role="manager")
     for wanted in ("roles:manage", "company:modify", "company:*", "roles:*"):
         refused = bob.post("/v1/access-tokens", json={**SAMPLE, "permissions": [wanted]})
         assert reasons(refused) == (403, "permission_missing")
@@ -253,7 +252,7 @@ def test_nobody_grants_what_they_dont_hold(installation: Installation) -> None:
     assert reasons(refused) == (403, "permission_missing")
 
 
-def test_an_access_token_reads_and_ends_with_the_permission_and_never_makes(
+def test_an_access_token_can_read_and_deactivate_but_not_create(
     installation: Installation, ada: httpx.Client
 ) -> None:
     other = create(ada)["id"]
@@ -289,7 +288,9 @@ def test_each_operation_needs_its_permission(installation: Installation) -> None
         assert f'scope="{permission}"' in refused.headers["www-authenticate"]
 
 
-def test_ones_own_may_be_ended_without_the_permission(installation: Installation) -> None:
+def test_users_deactivate_their_own_tokens_without_the_permission(
+    installation: Installation,
+) -> None:
     bob = installation.new_user("bob@example.com", role="manager")
     client = installation.signed_in("bob@example.com")
     own, adas = create(client)["id"], create(installation.signed_in())["id"]
@@ -301,11 +302,9 @@ def test_ones_own_may_be_ended_without_the_permission(installation: Installation
     assert client.post(f"/v1/access-tokens/{own}/deactivate").json()["status"] == "deactivated"
 
 
-def test_another_companys_token_is_not_there(any_installation: Installation) -> None:
-    theirs = any_installation.new_company("Difference Engines")
-    any_installation.new_user("eve@example.com", "Eve", company=theirs)
+def test_another_companys_token_is_404(any_installation: Installation) -> None:
     id = create(any_installation.signed_in())["id"]
-    eve = any_installation.signed_in("eve@example.com")
+    eve = any_installation.of_another_company("eve@example.com")
     answers = [
         eve.get(f"/v1/access-tokens/{id}"),
         eve.patch(f"/v1/access-tokens/{id}", json={"label": "x"}),
@@ -319,7 +318,7 @@ def test_another_companys_token_is_not_there(any_installation: Installation) -> 
     assert eve.get("/v1/access-tokens", params={"q": id}).json()["items"] == []
 
 
-NO_IDS = [
+INVALID_IDS = [
     "x",
     "%00",
     "gpat_%00",
@@ -338,9 +337,9 @@ NO_IDS = [
 ]
 
 
-def test_an_id_that_cant_be_one_is_not_there(any_installation: Installation) -> None:
+def test_an_invalid_id_is_404(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
-    for id in NO_IDS:
+    for id in INVALID_IDS:
         path = f"/v1/access-tokens/{id}"
         for answer in (
             ada.get(path),
@@ -353,12 +352,12 @@ def test_an_id_that_cant_be_one_is_not_there(any_installation: Installation) -> 
             assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_if_match(ada: httpx.Client) -> None:
+def test_if_match_compares_strong_etags(ada: httpx.Client) -> None:
     made = create(ada)
     path = f"/v1/access-tokens/{made['id']}"
     old = ada.get(path).headers["etag"]
     new = ada.patch(path, json={"label": "b"}, headers={"If-Match": old}).headers["etag"]
-    untrue: list[Any] = [
+    unmatched: list[Any] = [
         old,
         f"W/{new}",
         new.strip('"'),
@@ -367,7 +366,7 @@ def test_if_match(ada: httpx.Client) -> None:
         f"{old}, W/{new}",
         f'"*", {old}',
     ]
-    for condition in untrue:
+    for condition in unmatched:
         refused = ada.patch(path, json={"label": "c"}, headers={"If-Match": condition})
         assert reasons(refused) == (409, "changed_meanwhile"), condition
         assert refused.json()["current"] == ada.get(path).json()
@@ -380,7 +379,7 @@ def test_if_match(ada: httpx.Client) -> None:
     assert ada.patch(path, json={"label": "e"}).json()["label"] == "e"
 
 
-def test_patch_changes_what_it_names_and_nothing_else(ada: httpx.Client) -> None:
+def test_patch_changes_only_the_fields_it_names(ada: httpx.Client) -> None:
     made = create(ada, expires_at="2126-01-01T00:00:00Z", networks=["10.0.0.0/8"])
     made.pop("token")
     path = f"/v1/access-tokens/{made['id']}"
@@ -398,7 +397,7 @@ def test_patch_changes_what_it_names_and_nothing_else(ada: httpx.Client) -> None
     assert ada.get(path).json() == {**made, "networks": []}
 
 
-def test_an_expired_token_stays_as_it_is(installation: Installation, ada: httpx.Client) -> None:
+def test_an_expired_token_cannot_be_changed(installation: Installation, ada: httpx.Client) -> None:
     soon = installation.node.clock.now() + 300
     made = create(ada, expires_at=format_time(soon))
     path = f"/v1/access-tokens/{made['id']}"
@@ -412,7 +411,7 @@ def test_an_expired_token_stays_as_it_is(installation: Installation, ada: httpx.
     assert verdict["reason"] == "token_expired"
 
 
-def test_a_token_made_on_this_node_counts_at_once(any_installation: Installation) -> None:
+def test_creation_and_deactivation_take_effect_at_once(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     for _ in range(5):
         made = create(ada)

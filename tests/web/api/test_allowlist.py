@@ -1,4 +1,4 @@
-"""``/v1/company/allowlist``, and how the list binds everything from the next request on."""
+"""``/v1/company/allowlist``, and its effect from the next request on."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def said(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("reason")
 
 
-def test_what_is_put_is_what_is_there(any_installation: Installation) -> None:
+def test_a_saved_list_is_returned(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     nothing = ada.get(PATH)
     empty = {"entries": [], "trial_until": None, "falls_back_to": None}
@@ -42,7 +42,7 @@ def test_what_is_put_is_what_is_there(any_installation: Installation) -> None:
     assert ada.get(PATH).headers["etag"] == nothing.headers["etag"]
 
 
-def test_the_second_of_two_gets_the_current_list(ada: httpx.Client) -> None:
+def test_a_conflict_returns_the_current_list(ada: httpx.Client) -> None:
     seen = ada.get(PATH).headers["etag"]
     put(ada, HERE).raise_for_status()
     refused = put(ada, OFFICE, confirm=True, headers={"If-Match": seen})
@@ -65,7 +65,7 @@ def test_the_second_of_two_gets_the_current_list(ada: httpx.Client) -> None:
         ({"entries": [{"network": "10.0.0.1"}] * 10_001}, "entries"),
     ],
 )
-def test_what_cannot_stand_is_named(ada: httpx.Client, body: Any, field: str) -> None:
+def test_an_invalid_field_is_named(ada: httpx.Client, body: Any, field: str) -> None:
     refused = ada.put(PATH, json=body)
     assert said(refused) == (422, "invalid")
     assert field in [error["field"] for error in refused.json()["errors"]]
@@ -73,7 +73,7 @@ def test_what_cannot_stand_is_named(ada: httpx.Client, body: Any, field: str) ->
         assert ada.post(f"{PATH}/preview", json=body).status_code == 422
 
 
-def test_who_may(installation: Installation, ada: httpx.Client) -> None:
+def test_each_operation_needs_its_permission(installation: Installation, ada: httpx.Client) -> None:
     for role in ("manager", "reporting", "customer-service"):
         installation.new_user(f"{role}@example.com", role=role)
     manager = installation.signed_in("manager@example.com")
@@ -86,16 +86,13 @@ def test_who_may(installation: Installation, ada: httpx.Client) -> None:
     for client, reason in ((manager, "permission_missing"), (token, "signed_in_user_required")):
         assert said(put(client, HERE)) == (403, reason)
         assert said(client.post(f"{PATH}/preview", json={"entries": []})) == (403, reason)
-    other = installation.new_company("Somebody Else's")
-    installation.new_user("carl@example.com", company=other)
     put(ada, HERE, OFFICE).raise_for_status()
-    assert installation.signed_in("carl@example.com").get(PATH).json()["entries"] == []
+    assert installation.of_another_company().get(PATH).json()["entries"] == []
 
 
-def test_the_list_binds_everything_on_the_next_request(any_installation: Installation) -> None:
+def test_the_list_applies_everywhere_from_the_next_request(any_installation: Installation) -> None:
     login, token = any_installation.sign_in(), any_installation.access_token("charges:get")
-    visit = Visit(any_installation.client())
-    visit.sign_in()
+    visit = Visit.signed_in(any_installation.client())
     ada = any_installation.client(login)
     assert said(put(ada, OFFICE)) == (409, "would_lock_you_out")
     assert ada.get("/v1/me").status_code == 200
@@ -122,8 +119,8 @@ def test_the_list_binds_everything_on_the_next_request(any_installation: Install
         assert gateway(any_installation, one, "203.0.113.9") == (204, None)
 
 
-@pytest.mark.usefixtures("time_of_its_own")
-def test_a_trial_falls_back_by_itself(any_installation: Installation) -> None:
+@pytest.mark.usefixtures("tolerant_of_clock_differences")
+def test_a_trial_ends_with_the_previous_list(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     put(ada, HERE).raise_for_status()
     before = ada.get(PATH)
@@ -138,7 +135,7 @@ def test_a_trial_falls_back_by_itself(any_installation: Installation) -> None:
     assert said(ada.get("/v1/me", headers=FROM_OFFICE)) == OUTSIDE
 
 
-def test_put_again_from_an_admitted_address_a_trial_is_settled(installation: Installation) -> None:
+def test_saving_again_from_an_allowed_address_ends_the_trial(installation: Installation) -> None:
     ada = installation.signed_in()
     put(ada, OFFICE, confirm=True).raise_for_status()
     kept = put(ada, OFFICE, headers=FROM_OFFICE).json()
@@ -155,7 +152,7 @@ def test_put_again_from_an_admitted_address_a_trial_is_settled(installation: Ins
     assert started["after"]["trial_until"].endswith("Z")
 
 
-def test_a_preview_names_whom_the_list_would_shut_out(any_installation: Installation) -> None:
+def test_a_preview_names_the_users_it_would_refuse(any_installation: Installation) -> None:
     bob = any_installation.new_user("bob@example.com", "Bob", role="reporting")
     any_installation.signed_in("bob@example.com", peer="198.51.100.1")
     ada = any_installation.signed_in()

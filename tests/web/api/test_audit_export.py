@@ -1,4 +1,4 @@
-"""The audit log as a file: whole, safe to open, and no work for those who went away."""
+"""The audit log as a file: complete, safe in spreadsheets, and stopped when the client leaves."""
 
 import asyncio
 import csv
@@ -36,7 +36,7 @@ def lengthen(installation: Installation, number: int, *, ago: int = 60_000, **mo
     write_events(node.database, installation.company.id, number, at=node.clock.now() - ago, **more)
 
 
-def test_both_forms_hold_all_that_the_log_does(any_installation: Installation) -> None:
+def test_both_formats_have_every_event(any_installation: Installation) -> None:
     lengthen(any_installation, 450)
     token = any_installation.access_token("audit:get", expires_at="2126-12-24T00:00:00Z")
     client = any_installation.client(token)
@@ -64,13 +64,13 @@ def test_both_forms_hold_all_that_the_log_does(any_installation: Installation) -
     assert all(row["at"].endswith("Z") for row in found)
 
 
-def test_no_cell_is_taken_for_a_formula(installation: Installation, ada: httpx.Client) -> None:
+def test_no_cell_is_a_formula(installation: Installation, ada: httpx.Client) -> None:
     names = ["=1+1", "+1", "-1", "@SUM(A1)", 'quoted "name", and more', "plain = text"]
     names += ["＝1+1", " =1", "\u200b＠SUM(A1)"]
     for name in names:
         body = {"label": name, "kind": "api", "permissions": ["charges:get"]}
         assert ada.post("/v1/access-tokens", json=body).status_code == 201
-    # What no form of ours lets in is kept out of cells all the same.
+    # Names that no form accepts today.
     lengthen(installation, 1, subject_name="\t=1", actor_name="\r=1", address="")
     answer = ada.get(PATH, params={"format": "csv"})
     found = rows(answer)
@@ -83,8 +83,8 @@ def test_no_cell_is_taken_for_a_formula(installation: Installation, ada: httpx.C
     assert "\r=1" not in {row["actor_name"] for row in found}
 
 
-def test_an_event_is_one_line_however_lines_are_split(installation: Installation) -> None:
-    """Older releases took names with line separators; ``splitlines`` splits at NEL, too."""
+def test_an_event_is_one_line_for_every_reader(installation: Installation) -> None:
+    """Older releases accepted names with line separators; ``splitlines`` splits at NEL, too."""
     name = "a\u2028b\u2029c\x85d"
     lengthen(installation, 1, subject_name=name)
     answer = installation.signed_in().get(PATH, params={"format": "jsonl"})
@@ -93,7 +93,7 @@ def test_an_event_is_one_line_however_lines_are_split(installation: Installation
     assert name in {event["subject"]["name"] for event in events}
 
 
-def test_it_holds_what_was_asked_for(installation: Installation) -> None:
+def test_filters_apply(installation: Installation) -> None:
     first, second = installation.access_token("charges:get"), installation.access_token("audit:get")
     ada = installation.signed_in()
 
@@ -102,7 +102,7 @@ def test_it_holds_what_was_asked_for(installation: Installation) -> None:
         assert answer.headers["x-total-count"] == str(len(rows(answer)))
         return [row["action"] for row in rows(answer)]
 
-    # A whole token text works as an id; its secret is ignored.
+    # A token's text works as its id; the secret is ignored.
     assert said(token=first) == said(token=first[:21]) == ["access_token.created"]
     assert said(kind="access-tokens") == ["access_token.created"] * 2
     assert said(kind="roles") == []
@@ -112,7 +112,7 @@ def test_it_holds_what_was_asked_for(installation: Installation) -> None:
     assert said(until="2020-01-01T00:00:00Z") == []
 
 
-def test_the_kinds_are_those_of_the_log(ada: httpx.Client) -> None:
+def test_filters_are_those_of_the_list(ada: httpx.Client) -> None:
     for kind in KINDS:
         for path in (PATH + "?format=jsonl&", "/v1/audit-events?"):
             assert ada.get(f"{path}kind={kind}").status_code == 200, kind
@@ -120,7 +120,7 @@ def test_the_kinds_are_those_of_the_log(ada: httpx.Client) -> None:
         assert ada.get(f"{PATH}?{query}").status_code == 422, query
 
 
-def test_it_needs_audit_get(installation: Installation) -> None:
+def test_exporting_needs_audit_get(installation: Installation) -> None:
     installation.new_user("bob@example.com", role="customer-service")
     refused = installation.signed_in("bob@example.com").get(PATH, params={"format": "csv"})
     assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
@@ -141,13 +141,13 @@ def chunks(installation: Installation, actor: Actor) -> AsyncIterator[Any]:
     return aiter(answer.body_iterator)
 
 
-def test_it_is_the_log_of_when_it_was_asked_for(any_installation: Installation) -> None:
+def test_later_events_are_left_out(any_installation: Installation) -> None:
     lengthen(any_installation, 450)
 
     async def read() -> None:
         stream = chunks(any_installation, reader(any_installation))
         await anext(stream)
-        # By a node whose clock is behind, among what has yet to be read.
+        # Written by a node whose clock is behind, among the pages still to be read.
         lengthen(any_installation, 7, ago=3_600_000, subject_name="Too late")
         rest = [chunk async for chunk in stream]
         assert len(rest) == 2
@@ -181,7 +181,7 @@ def test_no_transaction_is_open_between_pages(
     asyncio.run(read())
 
 
-def test_it_ends_with_the_right_to_read_it(installation: Installation) -> None:
+def test_a_revoked_credential_ends_the_export(installation: Installation) -> None:
     lengthen(installation, 450)
     token = installation.access_token("audit:get")
 
@@ -196,7 +196,7 @@ def test_it_ends_with_the_right_to_read_it(installation: Installation) -> None:
     asyncio.run(read())
 
 
-def test_nobody_reads_on_for_a_client_that_is_gone(
+def test_reading_stops_when_the_client_disconnects(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengthen(installation, 2_000)
@@ -220,7 +220,7 @@ def test_nobody_reads_on_for_a_client_that_is_gone(
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
-        # As a server does whose buffers are full: the first page fills them.
+        # Like a server whose buffers are full after the first page.
         if message["type"] == "http.response.body":
             gone.set()
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Signing in and out, recent authentications, and who one is."""
+"""``/v1/authentications``, signing out, and ``/v1/me``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import reasons
 
 
 def attempt(client: httpx.Client, email: str, password: Any = "wrong", **more: Any) -> Any:
@@ -14,7 +15,7 @@ def attempt(client: httpx.Client, email: str, password: Any = "wrong", **more: A
     return client.post("/v1/authentications", json=body)
 
 
-def test_from_signing_in_to_signing_out(any_installation: Installation) -> None:
+def test_a_session_from_sign_in_to_sign_out(any_installation: Installation) -> None:
     answer = attempt(any_installation.client(), "ADA@example.com", PASSWORD, code=None)
     assert answer.status_code == 201
     assert answer.headers["cache-control"] == "no-store"
@@ -59,7 +60,7 @@ def test_from_signing_in_to_signing_out(any_installation: Installation) -> None:
     assert sorted(statuses) == ["active", "deactivated"]
 
 
-def test_me_tells_any_token_what_it_is(installation: Installation) -> None:
+def test_me_describes_the_callers_token(installation: Installation) -> None:
     token = installation.access_token(
         "charges:*", "audit:get", kind="ui", expires_at="2126-01-01T00:00:00Z"
     )
@@ -76,7 +77,7 @@ def test_me_tells_any_token_what_it_is(installation: Installation) -> None:
     assert (never["kind"], never["expires_at"]) == ("api", None)
 
 
-def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation) -> None:
+def test_every_failed_sign_in_gets_the_same_answer(any_installation: Installation) -> None:
     client = any_installation.client()
     answers = [
         attempt(client, "ada@example.com"),
@@ -113,15 +114,13 @@ def test_whatever_is_wrong_the_answer_is_the_same(any_installation: Installation
         ({"email": "ada@example.com", "password": "x", "remember": True}, "remember"),
     ],
 )
-def test_a_wrong_type_is_a_mistake_and_no_attempt(
-    installation: Installation, body: Any, field: str
-) -> None:
+def test_an_invalid_body_is_422(installation: Installation, body: Any, field: str) -> None:
     answer = installation.client().post("/v1/authentications", json=body)
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-def test_half_a_character_is_a_mistake_too(installation: Installation) -> None:
+def test_an_unpaired_surrogate_is_422(installation: Installation) -> None:
     answer = installation.client().post(
         "/v1/authentications", content=b'{"email": "ada@example.com", "password": "\\ud800"}'
     )
@@ -130,21 +129,21 @@ def test_half_a_character_is_a_mistake_too(installation: Installation) -> None:
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "nobody@example.com"])
-def test_the_eleventh_failure_is_told_when_to_come_back(
+def test_the_eleventh_failure_is_429_with_retry_after(
     installation: Installation, email: str
 ) -> None:
     client = installation.client()
     for _ in range(10):
         assert attempt(client, email).status_code == 401
     refused = attempt(client, email)
-    assert (refused.status_code, refused.json()["reason"]) == (429, "too_many_attempts")
+    assert reasons(refused) == (429, "too_many_attempts")
     assert 0 < int(refused.headers["retry-after"]) <= 15 * 60
     assert attempt(client, email, PASSWORD).status_code == 429
     installation.new_user("bob@example.com")
     assert attempt(client, "bob@example.com", PASSWORD).status_code == 201
 
 
-def test_one_may_end_ones_own_and_with_the_permission_others(
+def test_users_deactivate_their_own_sign_ins_and_with_permission_others(
     any_installation: Installation,
 ) -> None:
     bob = any_installation.new_user("bob@example.com", role="customer-service")
@@ -178,20 +177,20 @@ def test_one_may_end_ones_own_and_with_the_permission_others(
     assert {one["user"] for one in everyone} == {bob.id, any_installation.ada.id}
     bobs = any_installation.signed_in("bob@example.com")
     refused = bobs.get("/v1/authentications", params={"user": "all"})
-    assert (refused.status_code, refused.json()["reason"]) == (403, "permission_missing")
+    assert reasons(refused) == (403, "permission_missing")
     assert 'scope="users:manage"' in refused.headers["www-authenticate"]
 
 
-def test_nobodys_authentications_are_not_there(any_installation: Installation) -> None:
+def test_an_unknown_users_list_is_404(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     theirs = any_installation.new_company("Difference Engines")
     eve = any_installation.new_user("eve@example.com", "Eve", company=theirs)
     for user in ("usr_0000000000000000", "x", "a\0b", "x" * 9_000, "😀", "", eve.id):
         answer = ada.get("/v1/authentications", params={"user": user})
-        assert (answer.status_code, answer.json()["reason"]) == (404, "not_found"), user
+        assert reasons(answer) == (404, "not_found"), user
 
 
-def test_what_the_browser_calls_itself_is_kept_as_one_line(installation: Installation) -> None:
+def test_the_user_agent_is_stored_as_one_printable_line(installation: Installation) -> None:
     sent: list[tuple[bytes, Callable[[str], bool]]] = [
         (b"Mozilla/5.0 (X11)", lambda kept: kept == "Mozilla/5.0 (X11)"),
         (b"x" * 5_000, lambda kept: 0 < len(kept) <= 1_000),
@@ -206,15 +205,14 @@ def test_what_the_browser_calls_itself_is_kept_as_one_line(installation: Install
         assert fits(answer.json()["authentication"]["user_agent"])
 
 
-def test_all_others_end_at_once_and_this_one_stays(any_installation: Installation) -> None:
+def test_deactivating_all_others_keeps_the_current_sign_in(any_installation: Installation) -> None:
     others = [any_installation.signed_in() for _ in range(2)]
     ada = any_installation.signed_in()
     answer = ada.post("/v1/authentications/deactivate-others", json={})
     assert (answer.status_code, answer.json()) == (200, {"deactivated": 2})
     for other in others:
-        refused = other.get("/v1/me")
-        assert (refused.status_code, refused.json()["reason"]) == (401, "token_deactivated")
+        assert reasons(other.get("/v1/me")) == (401, "token_deactivated")
     assert ada.post("/v1/authentications/deactivate-others").json() == {"deactivated": 0}
     token = any_installation.client(any_installation.access_token("charges:get"))
     refused = token.post("/v1/authentications/deactivate-others")
-    assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
+    assert reasons(refused) == (403, "signed_in_user_required")

@@ -1,4 +1,4 @@
-"""``/v1/company``: the account itself."""
+"""``/v1/company``."""
 
 import httpx
 
@@ -6,7 +6,7 @@ from tests.support.apps.installation import Installation
 from tests.support.apps.problems import fields, reasons
 
 
-def test_it_is_seen_and_renamed(any_installation: Installation) -> None:
+def test_a_company_is_read_and_renamed(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     got = ada.get("/v1/company")
     company = got.json()
@@ -23,7 +23,7 @@ def test_it_is_seen_and_renamed(any_installation: Installation) -> None:
     assert reasons(late) == (409, "changed_meanwhile")
     assert late.json()["current"] == changed.json()
     assert ada.get("/v1/me").json()["company"]["name"] == "Analytical Engines Ltd"
-    # Its own name in another case is not taken.
+    # Another case of its own name isn't taken.
     assert ada.patch("/v1/company", json={"name": "ANALYTICAL engines ltd"}).status_code == 200
     events = ada.get("/v1/audit-events", params={"action": "company.modified"}).json()["items"]
     assert [event["after"] for event in events] == [
@@ -38,7 +38,9 @@ def test_it_is_seen_and_renamed(any_installation: Installation) -> None:
     assert (nothing.status_code, nothing.json()) == (200, again.json())
 
 
-def test_who_may_and_with_what(installation: Installation, ada: httpx.Client) -> None:
+def test_renaming_needs_the_permission_and_a_valid_name(
+    installation: Installation, ada: httpx.Client
+) -> None:
     installation.new_company("Difference Engines")
     assert reasons(ada.patch("/v1/company", json={"name": "difference ENGINES"})) == (
         409,
@@ -50,8 +52,7 @@ def test_who_may_and_with_what(installation: Installation, ada: httpx.Client) ->
         ({"name": "x", "id": "y"}, ["id"]),
     ):
         assert fields(ada.patch("/v1/company", json=change)) == wrong
-    installation.new_user("max@example.com", "Max", role="manager")
-    manager = installation.signed_in("max@example.com")
+    manager = installation.joined("max@example.com", "Max", role="manager")
     assert manager.get("/v1/company").status_code == 200
     assert reasons(manager.patch("/v1/company", json={"name": "Mine"})) == (
         403,

@@ -1,4 +1,4 @@
-"""A change that stands although this node's copy has not caught up with it."""
+"""Changes that are committed although this node's copy lags behind."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from gatepass.registry.directory import users
 from gatepass.registry.membership.invitation_links import make_link
 from gatepass.web.cookies import cookie_name
 from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import reasons
 from tests.support.browser.page_reader import Page, Visit
 
 Held = Callable[[], Any]
@@ -21,14 +22,14 @@ TOKEN = {"label": "Nightly", "kind": "api", "permissions": ["charges:get"]}
 
 @pytest.fixture
 def installation(open_installation: Any, postgresql_url: str) -> Installation:
-    """On PostgreSQL; its node goes on deciding by what it has for the length of a test."""
+    """An installation on PostgreSQL whose lease outlasts the test."""
     opened: Installation = open_installation(postgresql_url, max_staleness=600)
     return opened
 
 
 @pytest.fixture
 def held(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Held:
-    """Holds the node's copy back: somebody else has its file's write lock meanwhile."""
+    """Holds the copy back by holding its write lock."""
 
     @contextmanager
     def hold() -> Iterator[None]:
@@ -49,17 +50,17 @@ def confirmed(answer: httpx.Response) -> bool:
     return "gatepass-confirmed" not in answer.headers
 
 
-def stands(answer: httpx.Response, **current: object) -> None:
-    """It is 503, says that the change stands and must not be repeated, and carries the record."""
+def is_unconfirmed(answer: httpx.Response, **current: object) -> None:
+    """Require 503 that says the change is committed, without Retry-After, and with the record."""
     problem = answer.json()
     assert (answer.status_code, problem["reason"]) == (503, "not_confirmed")
-    assert "stands" in problem["detail"]
+    assert "is_unconfirmed" in problem["detail"]
     assert "retry-after" not in answer.headers
     assert problem["current"].items() >= current.items()
 
 
-def test_creations_answer_with_what_they_made(installation: Installation, held: Held) -> None:
-    """A token's text exists nowhere else, so its creator gets it whatever the copy's position."""
+def test_creations_return_the_record_unconfirmed(installation: Installation, held: Held) -> None:
+    """A token's text exists nowhere else, so its creator must get it."""
     ada = installation.signed_in()
     role = {"name": "Till", "permissions": ["charges:get"]}
     invitation = {"email": "new@example.com", "role": "reporting"}
@@ -77,7 +78,7 @@ def test_creations_answer_with_what_they_made(installation: Installation, held: 
             "/v1/authentications", json={"email": "ada@example.com", "password": PASSWORD}
         )
         assert (signed_in.status_code, signed_in.headers["gatepass-confirmed"]) == (201, "false")
-        # And the sign-in opens the account at once, by the registry.
+        # The sign-in is valid at once: the registry is asked.
         again = installation.client(signed_in.json()["token"])
         assert again.get("/v1/me").status_code == 200
         with installation.node.database.auxiliary_write(installation.node.clock.now()) as write:
@@ -91,7 +92,9 @@ def test_creations_answer_with_what_they_made(installation: Installation, held: 
         assert (accepted.status_code, accepted.headers["gatepass-confirmed"]) == (201, "false")
 
 
-def test_changes_say_that_they_stand(installation: Installation, held: Held) -> None:
+def test_unconfirmed_changes_are_503_with_the_record(
+    installation: Installation, held: Held
+) -> None:
     ada = installation.signed_in()
     token = ada.post("/v1/access-tokens", json=TOKEN).json()["id"]
     role = ada.post("/v1/roles", json={"name": "Till", "permissions": ["charges:get"]}).json()["id"]
@@ -100,47 +103,48 @@ def test_changes_say_that_they_stand(installation: Installation, held: Held) -> 
     invitation = invited.json()["id"]
     with held():
         renamed = ada.patch(f"/v1/access-tokens/{token}", json={"label": "Renamed"})
-        stands(renamed, id=token, label="Renamed")
+        is_unconfirmed(renamed, id=token, label="Renamed")
         ended = ada.post(f"/v1/access-tokens/{token}/deactivate", json={})
-        stands(ended, id=token, status="deactivated")
-        stands(ada.patch(f"/v1/roles/{role}", json={"name": "Desk"}), id=role, name="Desk")
-        gone = ada.delete(f"/v1/roles/{role}")
-        assert (gone.status_code, gone.json()["reason"]) == (503, "not_confirmed")
-        stands(ada.patch(f"/v1/users/{bob}", json={"role": "manager"}), id=bob, role="manager")
+        is_unconfirmed(ended, id=token, status="deactivated")
+        is_unconfirmed(ada.patch(f"/v1/roles/{role}", json={"name": "Desk"}), id=role, name="Desk")
+        assert reasons(ada.delete(f"/v1/roles/{role}")) == (503, "not_confirmed")
+        is_unconfirmed(
+            ada.patch(f"/v1/users/{bob}", json={"role": "manager"}), id=bob, role="manager"
+        )
         off = ada.post(f"/v1/users/{bob}/deactivate", json={"access_tokens": "keep"})
-        stands(off, id=bob, status="deactivated")
-        stands(ada.patch("/v1/company", json={"name": "Engines"}), name="Engines")
+        is_unconfirmed(off, id=bob, status="deactivated")
+        is_unconfirmed(ada.patch("/v1/company", json={"name": "Engines"}), name="Engines")
         allowlist = {"entries": [{"network": "127.0.0.0/8", "note": ""}]}
-        stands(ada.put("/v1/company/allowlist", json=allowlist), **allowlist)
-        stands(ada.post(f"/v1/invitations/{invitation}/resend", json={}), status="pending")
+        is_unconfirmed(ada.put("/v1/company/allowlist", json=allowlist), **allowlist)
+        is_unconfirmed(ada.post(f"/v1/invitations/{invitation}/resend", json={}), status="pending")
         off = ada.post(f"/v1/invitations/{invitation}/deactivate", json={})
-        stands(off, status="deactivated")
-        stands(ada.post("/v1/authentications/deactivate-others", json={}), deactivated=0)
+        is_unconfirmed(off, status="deactivated")
+        is_unconfirmed(ada.post("/v1/authentications/deactivate-others", json={}), deactivated=0)
     assert ada.get(f"/v1/access-tokens/{token}").json()["status"] == "deactivated"
     assert ada.get("/v1/company").json()["name"] == "Engines"
 
 
-def test_signing_out_clears_the_cookie_all_the_same(installation: Installation, held: Held) -> None:
+def test_an_unconfirmed_sign_out_clears_the_cookie(installation: Installation, held: Held) -> None:
     name = cookie_name(installation.node.settings)
     text = installation.sign_in()
     browser = installation.client()
     browser.cookies.set(name, text)
     with held():
         left = browser.post("/v1/sign-out", json={}, headers={"Sec-Fetch-Site": "same-origin"})
-    stands(left, id=text[:21], status="deactivated")
+    is_unconfirmed(left, id=text[:21], status="deactivated")
     assert f'{name}=""' in left.headers["set-cookie"]
-    # Without a cookie there is none to clear.
+    # Without a cookie, none is cleared.
     left = installation.signed_in().post("/v1/sign-out", json={})
     assert (left.status_code, "set-cookie" in left.headers) == (204, False)
 
 
 def follow(visit: Visit, page: Page) -> Page:
-    """The page that a form led to."""
+    """Open the page that a form redirects to."""
     assert page.answer.status_code == 303, page.text
     return visit.get(page.answer.headers["location"])
 
 
-def test_pages_go_on_as_usual_and_say_so(installation: Installation, held: Held) -> None:
+def test_pages_show_unconfirmed_changes(installation: Installation, held: Held) -> None:
     visit = Visit(installation.client())
     with held():
         visit.sign_in()

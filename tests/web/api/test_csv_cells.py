@@ -1,4 +1,4 @@
-"""CSV cells: no spreadsheet runs one, and none reorders its line."""
+"""CSV cells: no formulas, and no text that reorders its line."""
 
 import re
 import unicodedata
@@ -17,24 +17,24 @@ hostile = st.text(st.sampled_from([*SIGNS, *"\t\r\n a1", *BEFORE[2:8], "\u202e",
 
 @pytest.mark.parametrize("before", BEFORE, ids=ascii)
 @pytest.mark.parametrize("sign", SIGNS, ids=ascii)
-def test_formulas_are_text(sign: str, before: str) -> None:
+def test_formulas_are_quoted(sign: str, before: str) -> None:
     assert csv_cell(f"{before}{sign}1+1") == f"'{before}{sign}1+1"
 
 
 @pytest.mark.parametrize("text", ["\t=1", "\r=1", "\n=1", "\r\nx", "\tx"])
-def test_cells_that_begin_with_a_break_are_text(text: str) -> None:
+def test_cells_that_begin_with_white_space_are_quoted(text: str) -> None:
     assert csv_cell(text) == f"'{text}"
 
 
 @pytest.mark.parametrize(
     "text", ["", "a=b", "Ada", "1+1", "'=1", "(=1)", "לילה", "結算", "·=", "a\t="]
 )
-def test_other_cells_stay_as_they_are(text: str) -> None:
+def test_other_cells_are_unchanged(text: str) -> None:
     assert csv_cell(text) == text
 
 
 @given(hostile)
-def test_nothing_runs_and_nothing_reorders(text: str) -> None:
+def test_no_cell_is_a_formula_or_reorders_its_line(text: str) -> None:
     cell = csv_cell(text)
     seen = unicodedata.normalize("NFKC", cell).lstrip("".join(BEFORE[1:]) + "\t\r\n\u2068\u2069")
     assert not seen.startswith(tuple("=+-@\u2212"))
@@ -42,6 +42,6 @@ def test_nothing_runs_and_nothing_reorders(text: str) -> None:
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", rest)
 
 
-def test_names_that_the_sentence_isolates_stay_isolated() -> None:
+def test_isolated_names_stay_isolated() -> None:
     sentence = f"{isolated('לילה')} created the access token {isolated('x')}"
     assert csv_cell(sentence) == "\u2068לילה\u2069 created the access token x"

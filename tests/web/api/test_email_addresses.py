@@ -1,4 +1,4 @@
-"""``/v1/me/email``, ``/v1/users/{id}/email`` and the link, over HTTP, mail included."""
+"""E-mail address changes over REST, and the link in the mail."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,7 +27,7 @@ def request_own(client: httpx.Client, email: str = NEW, password: str = PASSWORD
 
 
 def mails(installation: Installation, mailbox: Mailbox, number: int) -> dict[str, str]:
-    """The text of what goes out, by recipient; the latest to each."""
+    """Send the mail that is due; the latest text by recipient."""
     installation.node.mailing.send_due()
     mailbox.wait(number)
     found = {}
@@ -48,9 +48,7 @@ def signs_in(installation: Installation, email: str) -> bool:
     return installation.client().post("/v1/authentications", json=body).status_code == 201
 
 
-def test_ones_own_from_the_request_to_the_sign_in(
-    any_installation: Installation, mailbox: Mailbox
-) -> None:
+def test_users_change_their_own_address(any_installation: Installation, mailbox: Mailbox) -> None:
     ada = any_installation.signed_in()
     assert ada.get("/v1/me/email").json() == {
         "user": any_installation.ada.id,
@@ -96,7 +94,7 @@ def test_ones_own_from_the_request_to_the_sign_in(
     ]
 
 
-def test_of_fifty_who_follow_it_at_once_one_changes_it(
+def test_fifty_concurrent_confirmations_change_it_once(
     any_installation: Installation, mailbox: Mailbox
 ) -> None:
     request_own(any_installation.signed_in())
@@ -112,16 +110,16 @@ def test_of_fifty_who_follow_it_at_once_one_changes_it(
 
 
 @pytest.mark.parametrize("token", ["", "x", "gpec_", "gpiv_" + "a" * 54, "%00", "..%2f", "é"])
-def test_what_is_no_link_is_broken(installation: Installation, token: str) -> None:
+def test_an_invalid_link_is_broken(installation: Installation, token: str) -> None:
     for method in ("GET", "POST"):
         answer = installation.client().request(method, f"/email-changes/{token}")
         assert answer.status_code in (404, 410), answer.text
 
 
-def test_what_was_asked_for_is_told_although_nothing_can_be_read_any_more(
+def test_a_committed_request_is_answered_without_the_database(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request is committed, and mail goes out: 503 would say that it isn't."""
+    """The request is committed and mail goes out, so 503 would be wrong."""
 
     def away(*_: object) -> None:
         raise Unavailable("The database can't be used right now.")
@@ -141,7 +139,7 @@ def test_what_was_asked_for_is_told_although_nothing_can_be_read_any_more(
     assert answer.json()["pending"]["email"] == NEW
 
 
-def test_a_wrong_password_is_told_by_its_field(ada: httpx.Client) -> None:
+def test_a_wrong_password_is_422_and_throttled(ada: httpx.Client) -> None:
     answer = request_own(ada, password="not the password at all")
     assert (answer.status_code, fields(answer)) == (422, ["password"])
     assert reasons(request_own(ada, "ada@example.com")) == (422, "invalid")
@@ -159,7 +157,9 @@ def test_a_wrong_password_is_told_by_its_field(ada: httpx.Client) -> None:
     assert int(throttled.headers["retry-after"]) > 0
 
 
-def test_a_colleagues(installation: Installation, ada: httpx.Client, mailbox: Mailbox) -> None:
+def test_an_administrator_changes_a_colleagues_address(
+    installation: Installation, ada: httpx.Client, mailbox: Mailbox
+) -> None:
     bob = installation.new_user(BOB, "Bob Manager", role="manager")
     path = f"/v1/users/{bob.id}/email"
     tag = ada.get(f"/v1/users/{bob.id}").headers["etag"]
@@ -176,7 +176,9 @@ def test_a_colleagues(installation: Installation, ada: httpx.Client, mailbox: Ma
     assert late.json()["current"]["email"] == NEW
 
 
-def test_it_can_be_cancelled_by_both(installation: Installation, mailbox: Mailbox) -> None:
+def test_the_user_and_an_administrator_can_cancel(
+    installation: Installation, mailbox: Mailbox
+) -> None:
     ada = installation.signed_in()
     bob = installation.new_user(BOB, "Bob Manager", role="manager")
     path = f"/v1/users/{bob.id}/email"
@@ -195,7 +197,7 @@ def test_it_can_be_cancelled_by_both(installation: Installation, mailbox: Mailbo
         assert installation.client().get(link).status_code == 410
 
 
-def test_who_may(installation: Installation, ada: httpx.Client) -> None:
+def test_each_operation_needs_its_permission(installation: Installation, ada: httpx.Client) -> None:
     other = installation.new_user(BOB, "Bob Admin")
     manager = installation.new_user("mona@example.com", "Mona", role="manager")
     program = installation.client(installation.access_token("users:manage"))
@@ -218,18 +220,18 @@ def test_who_may(installation: Installation, ada: httpx.Client) -> None:
     assert reasons(program.post("/v1/me/email", json=own)) == (403, "signed_in_user_required")
 
 
-def test_taken(installation: Installation, ada: httpx.Client) -> None:
+def test_taken_addresses_are_refused(installation: Installation, ada: httpx.Client) -> None:
     installation.new_user(BOB, "Bob")
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
     body = {"email": "asked@example.com", "role": "reporting"}
     assert ada.post("/v1/invitations", json=body).status_code == 201
     assert reasons(request_own(ada, BOB.upper())) == (409, "email_taken")
     assert reasons(request_own(ada, "asked@example.com")) == (409, "invitation_pending")
-    # Before the password is right, nothing is told about anybody.
+    # A wrong password comes first: no account is disclosed.
     assert fields(request_own(ada, BOB, "not the password at all")) == ["password"]
 
 
-def test_another_companys_is_told_to_the_mailbox_alone(
+def test_another_companys_address_is_disclosed_only_to_its_mailbox(
     installation: Installation, ada: httpx.Client, mailbox: Mailbox
 ) -> None:
     installation.new_user("carl@example.com", company=installation.new_company("Contoso"))
@@ -246,7 +248,7 @@ def test_another_companys_is_told_to_the_mailbox_alone(
     assert ada.get("/v1/me/email").json() == answer.json()
 
 
-def test_no_more_than_a_few_an_hour(ada: httpx.Client) -> None:
+def test_requests_are_limited_per_hour(ada: httpx.Client) -> None:
     statuses = [request_own(ada, f"n{number}@example.com").status_code for number in range(6)]
     assert statuses == [202] * 5 + [429]
     refused = request_own(ada)

@@ -1,6 +1,6 @@
-"""Every operation of the OpenAPI document, called with all that fits it and much that doesn't.
+"""Every operation of the OpenAPI document, called with generated valid and invalid requests.
 
-Nothing may be answered with a 5xx, nor otherwise than the document says.
+No answer may be a 5xx, or one that the document doesn't describe.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ CHECKS: Any = [
 
 
 class Surface:
-    """An installation, its document, and what to call it with."""
+    """An installation, its document and credentials."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
@@ -46,14 +46,14 @@ class Surface:
         await self.installation.app({**scope, "client": ("127.0.0.1", 50_000)}, receive, send)
 
     def call(self, case: Case) -> None:
-        """Call it with a good credential, and hold the answer to the document."""
-        # What was made up for the credentials' headers would only ever be token_invalid.
+        """Call an operation with a valid credential, and validate the answer."""
+        # Generated credentials would only be token_invalid.
         kept = {k: v for k, v in case.headers.items() if k.lower() not in _CREDENTIALS}
         case.headers.clear()
         case.headers.update(kept)
         case.cookies.clear()
         label = f"{case.method} {case.operation.path}"
-        # (A feed that is answered has no end: tests of its own read what is asked for there.)
+        # A feed never ends, so it gets no valid key; other tests read feeds.
         credential = {
             "POST /v1/verify": self.key,
             "POST /v1/feed/acknowledgement": self.key,
@@ -63,10 +63,10 @@ class Surface:
         if credential is None:
             credential = self.installation.sign_in()
         if label == "POST /v1/authentications" and isinstance(case.body, dict):
-            # Or all but the first ten would be told that there were too many.
+            # Otherwise throttling would answer all but the first ten.
             case.body = {**case.body, "email": "ada@example.com", "password": PASSWORD}
         if label == "PUT /v1/company/allowlist" and isinstance(case.body, dict):
-            # A list on trial would shut out whatever is called after it.
+            # A list on trial would refuse all later calls.
             case.body = {**case.body, "confirm": False}
         case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {credential}"})
 
@@ -76,7 +76,7 @@ _CREDENTIALS = ("authorization", "x-access-token", "cookie")
 
 @pytest.fixture(scope="module")
 def surface(postgresql_installation: Installation) -> Surface:
-    """On PostgreSQL, which takes less than SQLite does: what HTTP takes is the same on both."""
+    """On PostgreSQL, which stores less than SQLite."""
     return Surface(postgresql_installation)
 
 
@@ -87,13 +87,13 @@ def _operations() -> list[Any]:
         for path, methods in document["paths"].items()
         for method in methods
         for mode in GenerationMode
-        # Where nothing is taken, nothing can be wrong.
+        # Operations without input have no invalid input.
         if mode is GenerationMode.POSITIVE or not path.startswith("/health")
     ]
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), _operations())
-def test_whatever_is_sent_the_answer_is_the_documents(
+def test_answers_match_the_document(
     surface: Surface, method: str, path: str, mode: GenerationMode
 ) -> None:
     operation = surface.schema[path][method]
@@ -108,7 +108,7 @@ def test_whatever_is_sent_the_answer_is_the_documents(
             case.path_parameters["id"] = surface.token[:21]
             surface.call(case)
         if isinstance(case.body, dict) and "permissions" in case.body:
-            # Made-up permissions are unknown ones; so that some tokens come about, too:
+            # Generated permissions are unknown; some tokens should be created, too.
             case.body = {**case.body, "permissions": ["charges:get"], "networks": []}
             surface.call(case)
 

@@ -1,4 +1,4 @@
-"""Lists: newest first, page by page; and what may stand in a query."""
+"""Lists: order, paging, filters, and strict query parameters."""
 
 import re
 from typing import Any
@@ -13,8 +13,8 @@ from tests.support.browser.page_reader import Visit
 SAMPLE = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:get"]}
 
 
-#: Values that each list refuses, by parameter.
-UNMEANT: dict[str, dict[str, list[str]]] = {
+#: Invalid values by list and parameter.
+INVALID: dict[str, dict[str, list[str]]] = {
     "/v1/access-tokens": {
         "limit": ["0", "201", "-1", "five", "5.0", " 5", "1_0", "٥", "", "9" * 5_000],
         "cursor": ["nonsense", "", "ä\0", "W251bGwsbnVsbF0", "x" * 9_000],
@@ -58,7 +58,7 @@ def walk(client: Any, path: str, **query: Any) -> list[list[str]]:
             return pages
 
 
-def test_the_catalogue_and_the_keys_are_lists_too(installation: Installation) -> None:
+def test_permissions_and_verifier_keys_are_paged(installation: Installation) -> None:
     ada = installation.signed_in()
     whole = [known["name"] for known in ada.get("/v1/permissions").json()["items"]]
     assert whole[0] == "access-tokens:create"
@@ -76,7 +76,7 @@ def test_the_catalogue_and_the_keys_are_lists_too(installation: Installation) ->
     assert walk(ada, "/v1/verifier-keys", limit=2) == [[made[2], made[1]], [made[0]]]
 
 
-def test_whatever_a_label_may_hold_can_be_searched_for(ada: httpx.Client) -> None:
+def test_every_valid_label_can_be_searched_for(ada: httpx.Client) -> None:
     for label in ("a\u00a0b", "👨\u200d👩", "\u200fאבג", "\u3000 x \ufeff"):
         made = ada.post("/v1/access-tokens", json={**SAMPLE, "label": label}).json()
         found = ada.get("/v1/access-tokens", params={"q": label})
@@ -85,7 +85,7 @@ def test_whatever_a_label_may_hold_can_be_searched_for(ada: httpx.Client) -> Non
     assert long["errors"] == [{"field": "q", "message": "Must have at most 200 characters."}]
 
 
-def test_a_list_continues_where_it_ended_newest_first(any_installation: Installation) -> None:
+def test_a_cursor_continues_newest_first(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     made = [
         ada.post("/v1/access-tokens", json={**SAMPLE, "label": f"Token {n}"}).json()["id"]
@@ -136,11 +136,11 @@ def test_access_tokens_are_found_by_label_id_status_permission_and_kind(
     assert found(q="' OR 1=1 --") == set()
 
 
-def test_a_query_that_cant_be_meant_is_refused_by_name(any_installation: Installation) -> None:
+def test_an_invalid_query_value_is_named(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     for path, field, value in (
         (path, field, value)
-        for path, fields in UNMEANT.items()
+        for path, fields in INVALID.items()
         for field, values in fields.items()
         for value in values
     ):
@@ -150,14 +150,14 @@ def test_a_query_that_cant_be_meant_is_refused_by_name(any_installation: Install
         assert [error["field"] for error in answer.json()["errors"]] == [field], (path, value)
 
 
-def test_what_a_query_has_twice_is_refused(installation: Installation) -> None:
+def test_a_repeated_parameter_is_refused(installation: Installation) -> None:
     twice = installation.signed_in().get("/v1/access-tokens?status=active&status=expired")
     assert twice.status_code == 422
     assert twice.json()["errors"] == [{"field": "status", "message": "Must be given only once."}]
 
 
 def with_a_caller() -> list[tuple[str, str]]:
-    """Every operation of the API that admits its caller."""
+    """Every operation of the API that authenticates its caller."""
     return sorted(
         (method, path)
         for path, route in api_routes()
@@ -174,10 +174,8 @@ def _admits(dependant: Any) -> bool:
 
 
 @pytest.mark.parametrize(("method", "path"), with_a_caller())
-def test_a_parameter_that_no_route_knows_is_refused_by_name(
-    installation: Installation, method: str, path: str
-) -> None:
-    """A misspelt filter would return everything. An unauthenticated caller gets 401 first."""
+def test_an_unknown_parameter_is_named(installation: Installation, method: str, path: str) -> None:
+    """A misspelt filter would return everything. Without authentication it is 401."""
     address = re.sub(r"\{\w+\}", "x", path)
     query = {"statsu": "active", "Limit": "1", "utm_source": "mail"}
     stranger = installation.client().request(method, address, params=query)
@@ -190,15 +188,15 @@ def test_a_parameter_that_no_route_knows_is_refused_by_name(
     ]
 
 
-def test_every_list_and_export_admits_its_caller() -> None:
-    """So that the test above is about all of them."""
+def test_every_list_and_export_authenticates_its_caller() -> None:
+    """So that the test of unknown parameters covers all of them."""
     seen = {path for method, path in with_a_caller() if method == "GET"}
     asking = {path for path, route in api_routes() if "GET" in route.methods and queries(route)}
     assert asking <= seen
     assert len(asking) > 8
 
 
-def test_parameters_that_are_known_are_taken_and_told_from_others(ada: httpx.Client) -> None:
+def test_documented_parameters_are_known(ada: httpx.Client) -> None:
     for path, route in api_routes():
         if "GET" in route.methods and "{" not in path:
             for name in queries(route):
@@ -208,13 +206,12 @@ def test_parameters_that_are_known_are_taken_and_told_from_others(ada: httpx.Cli
     assert len(many.json()["errors"]) == 20
 
 
-def test_pages_let_unknown_parameters_be(installation: Installation) -> None:
-    visit = Visit(installation.client())
-    visit.sign_in()
+def test_pages_ignore_unknown_parameters(installation: Installation) -> None:
+    visit = Visit.signed_in(installation.client())
     assert visit.get("/access-tokens?utm_source=mail").answer.status_code == 200
 
 
-def test_a_cursor_of_one_list_is_none_of_another(any_installation: Installation) -> None:
+def test_a_cursor_of_another_list_causes_no_error(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     for _ in range(2):
         ada.post("/v1/access-tokens", json=SAMPLE)
@@ -228,7 +225,7 @@ def test_a_cursor_of_one_list_is_none_of_another(any_installation: Installation)
             assert ada.get(path, params={"cursor": cursor}).status_code in (200, 422)
 
 
-def test_the_catalogue_is_one_page(installation: Installation) -> None:
+def test_the_catalogue_fits_one_page(installation: Installation) -> None:
     listed = installation.signed_in().get("/v1/permissions").json()
     assert listed["next"] is None
     by_name = {known["name"]: known for known in listed["items"]}

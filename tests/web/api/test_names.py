@@ -1,4 +1,4 @@
-"""Labels and names at every place that takes one: visible, and without bidirectional controls."""
+"""Labels and names: visible, and without bidirectional controls, at every surface."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ GOOD = ["לילה", "結算", "a\u200fb", "👨‍👩‍👧"]
 
 
 def places(installation: Installation, ada: httpx.Client) -> dict[str, Any]:
-    """What takes a name, by what it is called: (field, call it with that name)."""
+    """By description: the field of a name, and a call that sends it."""
     token = ada.post("/v1/access-tokens", json=TOKEN).json()["id"]
     role = ada.post("/v1/roles", json={"name": "Till", "permissions": ["charges:get"]}).json()
     allowlist = "/v1/company/allowlist"
@@ -55,11 +55,11 @@ def places(installation: Installation, ada: httpx.Client) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", BAD, ids=ascii)
-def test_names_that_hide_or_reorder_are_refused(installation: Installation, name: str) -> None:
+def test_invisible_and_reordering_names_are_refused(installation: Installation, name: str) -> None:
     ada = installation.signed_in()
     for place, (field, call) in places(installation, ada).items():
         if place == "a note" and not any(0x2028 <= ord(sign) <= 0x2069 for sign in name):
-            # Nobody has to click a note; it may be blank.
+            # A note isn't a link, so it may be blank.
             continue
         answer = call(name)
         assert answer.status_code == 422, place
@@ -69,18 +69,17 @@ def test_names_that_hide_or_reorder_are_refused(installation: Installation, name
 
 
 @pytest.mark.parametrize("name", GOOD, ids=ascii)
-def test_names_of_every_script_are_good(installation: Installation, name: str) -> None:
+def test_names_in_any_script_are_accepted(installation: Installation, name: str) -> None:
     ada = installation.signed_in()
     for place, (_, call) in places(installation, ada).items():
         if place != "a role":
-            # The new role has that name.
+            # The role created before has that name.
             assert call(name).status_code in (200, 201), place
 
 
 @pytest.mark.parametrize("name", ["\u202eabc", "\u3164"], ids=ascii)
-def test_people_have_names_that_can_be_read(installation: Installation, name: str) -> None:
-    visit = Visit(installation.client())
-    visit.sign_in()
+def test_a_user_cannot_choose_such_a_name(installation: Installation, name: str) -> None:
+    visit = Visit.signed_in(installation.client())
     page = visit.get("/account")
     form = next(form for form in page.forms if form.all("name"))
     answer = visit.send(form.action, [*form.filled(name=name), ("do", "save")])
@@ -89,7 +88,9 @@ def test_people_have_names_that_can_be_read(installation: Installation, name: st
 
 
 @pytest.mark.parametrize("name", ["\u202eabc", "\u3164"], ids=ascii)
-def test_an_invited_person_too(open_installation: Open, sqlite_url: str, name: str) -> None:
+def test_an_invited_user_cannot_choose_such_a_name(
+    open_installation: Open, sqlite_url: str, name: str
+) -> None:
     with Mailbox() as mailbox:
         installation = open_installation(sqlite_url, smtp_url=mailbox.url)
         ada = installation.signed_in()

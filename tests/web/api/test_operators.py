@@ -1,4 +1,4 @@
-"""An operator's account over HTTP: changed by operators alone, and the last one stays."""
+"""Operators' accounts over REST: changed by operators only, and the last one stays."""
 
 from typing import Any
 
@@ -6,10 +6,11 @@ from tests.support.apps.installation import Installation
 from tests.support.apps.problems import reasons
 
 
-def test_an_administrator_changes_no_operators_account(any_installation: Installation) -> None:
+def test_an_administrator_cannot_change_an_operators_account(
+    any_installation: Installation,
+) -> None:
     ada, login = any_installation.ada.id, any_installation.sign_in()
-    any_installation.new_user("bob@example.com", "Bob Admin")
-    bob = any_installation.signed_in("bob@example.com")
+    bob = any_installation.joined("bob@example.com", "Bob Admin")
     tries: list[tuple[str, str, dict[str, Any]]] = [
         ("PATCH", f"/v1/users/{ada}", {"role": "reporting"}),
         ("POST", f"/v1/users/{ada}/deactivate", {}),
@@ -22,15 +23,14 @@ def test_an_administrator_changes_no_operators_account(any_installation: Install
         assert reasons(refusal) == (403, "operator_required"), path
         assert "Ada Lovelace is an operator" in refusal.json()["detail"]
     assert any_installation.client(login).get("/v1/me").status_code == 200
-    # Another operator may, but for the address; and one's own sign-ins are one's own.
-    any_installation.new_user("olga@example.com", "Olga Operator", operator=True)
-    olga = any_installation.signed_in("olga@example.com")
+    # Another operator can, except for the address.
+    olga = any_installation.joined("olga@example.com", "Olga Operator", operator=True)
     for method, path, body in sorted(tries, key=lambda each: "deactivate" in each[1]):
         answer = olga.request(method, path, json=body)
         assert answer.status_code == (403 if path.endswith("email") else 200), answer.text
 
 
-def test_the_last_operator_stays(any_installation: Installation) -> None:
+def test_the_last_operator_cannot_be_deactivated(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     any_installation.new_user("bob@example.com", "Bob Admin")
     path = f"/v1/users/{any_installation.ada.id}/deactivate"

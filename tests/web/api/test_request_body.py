@@ -1,4 +1,4 @@
-"""How strictly a JSON body is read."""
+"""Strict parsing of JSON bodies."""
 
 import json
 from contextlib import suppress
@@ -53,14 +53,14 @@ def errors(text: str | bytes) -> list[tuple[str, str]]:
         '{"label": +1}',
         '{"label": .5}',
         "nul",
-        # Broken off or garbled behind what would be 422.
+        # Invalid JSON behind an error that would be 422.
         '{"label": NaN',
         '{"label": "a", "label": "b"',
         '{"label": 1e999} x',
         '{"label": 1' + "0" * 5000,
     ],
 )
-def test_what_is_not_json_in_utf_8_is_unreadable(text: str | bytes) -> None:
+def test_bodies_that_are_not_utf_8_json_are_refused(text: str | bytes) -> None:
     with pytest.raises(BrokenJSON):
         read(text)
 
@@ -101,13 +101,13 @@ def test_what_is_not_json_in_utf_8_is_unreadable(text: str | bytes) -> None:
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "body"),
     ],
 )
-def test_json_that_says_the_wrong_thing_is_refused_by_field(text: str, field: str) -> None:
+def test_invalid_json_values_are_refused_by_field(text: str, field: str) -> None:
     found = errors(text)
     assert [name for name, _ in found] == [field]
     assert all(message and message.isprintable() for _, message in found)
 
 
-def test_every_wrong_field_is_named_at_once() -> None:
+def test_every_invalid_field_is_named_at_once() -> None:
     found = dict(errors('{"label": 1, "kind": "x", "permissions": [true, "b", {}], "other": 0}'))
     assert set(found) == {"label", "kind", "permissions.0", "permissions.2", "other"}
     assert found["label"] == "Must be a string."
@@ -115,8 +115,8 @@ def test_every_wrong_field_is_named_at_once() -> None:
     assert found["other"] == "Must be left out: there is no such field."
 
 
-def test_an_answer_lists_few_errors_however_many_there_are() -> None:
-    """Each of them is short, and what is wrong in every place isn't looked for to the end."""
+def test_the_number_and_length_of_errors_is_bounded() -> None:
+    """Validation stops at that number."""
     for text in (
         json.dumps({f"{number}{'x' * 200}": 1 for number in range(90)}),
         json.dumps({"label": "a", "permissions": [1] * 300_000}),
@@ -127,14 +127,14 @@ def test_an_answer_lists_few_errors_however_many_there_are() -> None:
         assert all(len(field) <= 100 and len(message) <= 300 for field, message in found)
 
 
-def test_an_object_with_thousands_of_members_is_none_of_ours() -> None:
-    """It would be told member by member that there is no such field."""
+def test_an_object_with_thousands_of_members_is_refused() -> None:
+    """Otherwise each member would be an error."""
     text = json.dumps({"label": "a", **{str(number): 1 for number in range(60_000)}})
     with pytest.raises(InvalidInput, match="at most 100 members"):
         _read(Sample, text.encode())
 
 
-def test_an_error_late_in_a_long_list_has_its_place() -> None:
+def test_an_error_late_in_a_long_list_has_its_index() -> None:
     names: list[Any] = ["a:b"] * 1_000
     names[777] = 1
     assert errors(json.dumps({"label": 2, "permissions": names})) == [
@@ -145,17 +145,16 @@ def test_an_error_late_in_a_long_list_has_its_place() -> None:
     ]
 
 
-def test_a_long_name_is_repeated_only_in_part() -> None:
+def test_a_long_field_name_is_truncated() -> None:
     ((field, _),) = errors(json.dumps({"label": "a", "x" * 10_000: 1}))
     assert field == "x" * 100
 
 
-def test_characters_beyond_the_basic_plane_and_escapes_are_text_like_any_other() -> None:
+def test_characters_beyond_the_basic_plane_are_accepted() -> None:
     assert read('{"label": "\\ud83d\\ude00 😀 ä"}') == Sample(label="😀 😀 ä")
 
 
-def test_a_megabyte_made_of_small_things_is_read_or_refused() -> None:
-    """Whatever it is made of, it ends."""
+def test_a_mebibyte_of_small_values_is_parsed_or_refused() -> None:
     for content in (
         b"[" + b"{}," * 349_000 + b'"\\ud800"]',
         b'{"a":' * 150 + b"[" + b'"",' * 300_000 + b'"\\ud800"]' + b"}" * 150,
@@ -174,11 +173,11 @@ json_values = st.recursive(
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
-def test_no_body_does_anything_but_be_read_or_be_refused(content: bytes) -> None:
+def test_any_body_is_parsed_or_refused(content: bytes) -> None:
     with suppress(BrokenJSON, InvalidInput):
         read(content)
 
 
 @given(st.fixed_dictionaries({"label": st.text(), "permissions": st.lists(st.text())}))
-def test_what_is_right_is_read_as_it_stands(value: dict[str, Any]) -> None:
+def test_valid_values_are_parsed_unchanged(value: dict[str, Any]) -> None:
     assert read(json.dumps(value)).model_dump(include=set(value)) == value

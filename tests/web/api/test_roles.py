@@ -1,4 +1,4 @@
-"""``/v1/roles``: a company's own, and the four that are built in."""
+"""``/v1/roles``: the company's own and the four built-in ones."""
 
 import httpx
 import pytest
@@ -9,7 +9,7 @@ from tests.support.apps.problems import fields, reasons
 DESK = {"name": "Desk", "permissions": ["charges:get", "refunds:*"]}
 
 
-def test_from_made_to_deleted(any_installation: Installation) -> None:
+def test_a_role_from_creation_to_deletion(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     made = ada.post("/v1/roles", json=DESK)
     assert made.status_code == 201
@@ -37,7 +37,7 @@ def test_from_made_to_deleted(any_installation: Installation) -> None:
     assert ada.get(path).status_code == ada.delete(path).status_code == 404
 
 
-def test_the_built_in_ones_come_last_and_stay(ada: httpx.Client) -> None:
+def test_built_in_roles_are_last_and_cannot_be_changed(ada: httpx.Client) -> None:
     ada.post("/v1/roles", json=DESK)
     page = ada.get("/v1/roles").json()
     assert [role["name"] for role in page["items"]] == [
@@ -78,22 +78,23 @@ def test_the_built_in_ones_come_last_and_stay(ada: httpx.Client) -> None:
         ({"built_in": True}, ["built_in"]),
     ],
 )
-def test_what_cannot_stand(ada: httpx.Client, change: dict[str, object], wrong: list[str]) -> None:
+def test_an_invalid_field_is_named(
+    ada: httpx.Client, change: dict[str, object], wrong: list[str]
+) -> None:
     assert fields(ada.post("/v1/roles", json={**DESK, **change})) == wrong
     role = ada.post("/v1/roles", json=DESK).json()["id"]
     assert fields(ada.patch(f"/v1/roles/{role}", json=change)) == wrong
 
 
-def test_names_are_taken_once(ada: httpx.Client) -> None:
+def test_names_are_unique_without_case(ada: httpx.Client) -> None:
     ada.post("/v1/roles", json=DESK)
     for name in ("DESK", "admin"):
         assert reasons(ada.post("/v1/roles", json={**DESK, "name": name})) == (409, "name_taken")
 
 
-def test_who_may(installation: Installation, ada: httpx.Client) -> None:
+def test_each_operation_needs_its_permission(installation: Installation, ada: httpx.Client) -> None:
     keeper = ada.post("/v1/roles", json={"name": "Keeper", "permissions": ["roles:*"]}).json()
-    installation.new_user("kim@example.com", "Kim", role=keeper["id"])
-    kim = installation.signed_in("kim@example.com")
+    kim = installation.joined("kim@example.com", "Kim", role=keeper["id"])
     refused = kim.post("/v1/roles", json=DESK)
     assert reasons(refused) == (403, "permission_missing")
     assert 'scope="charges:get"' in refused.headers["www-authenticate"]
@@ -111,10 +112,8 @@ def test_who_may(installation: Installation, ada: httpx.Client) -> None:
         assert reasons(answer) == (403, "signed_in_user_required")
 
 
-def test_another_companys_roles_do_not_exist(installation: Installation, ada: httpx.Client) -> None:
-    other = installation.new_company("Difference Engines")
-    installation.new_user("carl@example.com", "Carl", company=other)
-    carl = installation.signed_in("carl@example.com")
+def test_another_companys_roles_are_404(installation: Installation, ada: httpx.Client) -> None:
+    carl = installation.of_another_company("carl@example.com", "Carl")
     made = carl.post("/v1/roles", json=DESK).json()["id"]
     for id in (made, "rol_nobody", "%00"):
         path = f"/v1/roles/{id}"

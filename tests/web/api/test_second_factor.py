@@ -1,4 +1,4 @@
-"""A second factor over REST: signing in with a code, and companies that require it."""
+"""A second factor over REST: signing in with a code, and companies that require one."""
 
 from typing import Any
 
@@ -11,10 +11,11 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.storage.tables import companies
 from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.apps.problems import reasons
 
 
 def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[str]]:
-    """Set up a second factor for the user of *client*; returns its secret and recovery codes."""
+    """Set up a second factor for the user of *client*; its secret and recovery codes."""
     me = client.get("/v1/me").json()["user"]
     credential = client.headers["Authorization"].removeprefix("Bearer ")[:21]
     company = installation.company.id
@@ -38,7 +39,7 @@ def require(installation: Installation, wanted: bool = True) -> None:
         change.session.execute(update(companies).values(second_factor_required=wanted))
 
 
-def test_whatever_is_wrong_with_a_code_it_is_one_failure(any_installation: Installation) -> None:
+def test_every_wrong_code_gets_the_same_answer(any_installation: Installation) -> None:
     secret, recovery = enrol(any_installation, any_installation.signed_in())
     nobody = attempt(any_installation, email="nobody@example.com")
     for code in (None, "", "000000", "x" * 3000, "\u0661\u0662\u0663\u0664\u0665\u0666"):
@@ -55,7 +56,7 @@ def test_whatever_is_wrong_with_a_code_it_is_one_failure(any_installation: Insta
         assert attempt(any_installation, code=wrong).status_code == 422
 
 
-def test_without_one_a_code_is_ignored(installation: Installation) -> None:
+def test_without_a_second_factor_a_code_is_ignored(installation: Installation) -> None:
     assert attempt(installation, code="rubbish").status_code == 201
 
 
@@ -66,17 +67,19 @@ def test_wrong_codes_are_throttled(installation: Installation) -> None:
     assert attempt(installation, code=recovery[0]).status_code == 429
 
 
-def test_a_node_with_another_key_says_it_cant(installation: Installation) -> None:
+def test_a_node_with_another_encryption_key_answers_503(installation: Installation) -> None:
     enrol(installation, installation.signed_in())
     installation.node.encryption_key.path.write_text("ab" * 32)
     installation.node.encryption_key.__init__(installation.node.encryption_key.path)  # type: ignore[misc]
     answer = attempt(installation, code="000000")
-    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    assert reasons(answer) == (503, "unavailable")
     assert str(installation.node.encryption_key.path) not in answer.text
     assert attempt(installation, password="wrong", code="000000").status_code == 401
 
 
-def test_required_it_shuts_existing_sign_ins_out_at_once(any_installation: Installation) -> None:
+def test_a_new_requirement_applies_to_existing_sign_ins_at_once(
+    any_installation: Installation,
+) -> None:
     ada = any_installation.signed_in()
     access_token = any_installation.access_token("charges:get", "access-tokens:search")
     assert ada.get("/v1/access-tokens").status_code == 200
@@ -94,7 +97,7 @@ def test_required_it_shuts_existing_sign_ins_out_at_once(any_installation: Insta
             assert answer.json()["reason"] == "second_factor_required"
             assert "www-authenticate" not in answer.headers
         assert client.get("/v1/me").status_code == 200
-    # Access tokens and decisions are not concerned.
+    # Access tokens and decisions are unaffected.
     token = any_installation.client(access_token)
     assert token.get("/v1/access-tokens").status_code == 200
     assert any_installation.verify(access_token, permission="charges:get")["allowed"]
@@ -103,7 +106,7 @@ def test_required_it_shuts_existing_sign_ins_out_at_once(any_installation: Insta
     assert ada.post("/v1/sign-out").status_code == 204
 
 
-def test_whoever_has_one_goes_on_and_whoever_turns_it_off_doesnt(
+def test_users_with_a_second_factor_meet_the_requirement(
     installation: Installation, ada: httpx.Client
 ) -> None:
     enrol(installation, ada)
@@ -117,16 +120,18 @@ def test_whoever_has_one_goes_on_and_whoever_turns_it_off_doesnt(
 
 
 @pytest.mark.parametrize("path", ["/v1/me/", "/v1//me", "/account/two-factor/", "/v1/me/x"])
-def test_no_other_spelling_opens(installation: Installation, ada: httpx.Client, path: str) -> None:
+def test_other_spellings_of_exempt_paths_are_refused(
+    installation: Installation, ada: httpx.Client, path: str
+) -> None:
     require(installation)
     assert ada.get(path).status_code in (403, 404)
 
 
-def test_the_company_says_whether_it_requires_one(installation: Installation) -> None:
+def test_an_administrator_sets_the_requirement(installation: Installation) -> None:
     ada = installation.signed_in()
     access_token = installation.access_token("company:*")
     missing = ada.patch("/v1/company", json={"second_factor_required": True})
-    assert (missing.status_code, missing.json()["reason"]) == (409, "second_factor_missing")
+    assert reasons(missing) == (409, "second_factor_missing")
     enrol(installation, ada)
     before = ada.get("/v1/company")
     assert before.json()["second_factor_required"] is False
@@ -135,10 +140,9 @@ def test_the_company_says_whether_it_requires_one(installation: Installation) ->
     changed = ada.patch("/v1/company", json=both, headers=tag)
     assert changed.json() == {**before.json(), **both}
     late = ada.patch("/v1/company", json={"second_factor_required": False}, headers=tag)
-    assert (late.status_code, late.json()["reason"]) == (409, "changed_meanwhile")
+    assert reasons(late) == (409, "changed_meanwhile")
     assert late.json()["current"] == changed.json()
-    installation.new_user("bob@example.com")
-    bob = installation.signed_in("bob@example.com")
+    bob = installation.joined("bob@example.com")
     refused = bob.patch("/v1/company", json={"second_factor_required": False})
     assert refused.json()["reason"] == "second_factor_required"
     tag = {"If-Match": changed.headers["etag"]}
@@ -154,13 +158,13 @@ def test_the_company_says_whether_it_requires_one(installation: Installation) ->
         assert answer.status_code == 422
 
 
-def test_both_changes_are_made_or_neither(ada: httpx.Client) -> None:
+def test_a_refused_requirement_leaves_the_name_unchanged(ada: httpx.Client) -> None:
     both = {"name": "Engines", "second_factor_required": True}
     assert ada.patch("/v1/company", json=both).status_code == 409
     assert ada.get("/v1/company").json()["name"] == "Analytical Engines"
 
 
-def test_a_lost_one_is_turned_off_by_someone_else(any_installation: Installation) -> None:
+def test_an_administrator_disables_a_lost_second_factor(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     bob = any_installation.new_user("bob@example.com")
     bobs = any_installation.signed_in("bob@example.com")
@@ -169,8 +173,7 @@ def test_a_lost_one_is_turned_off_by_someone_else(any_installation: Installation
     assert attempt(any_installation, email="bob@example.com").status_code == 401
     assert bobs.post(path).json()["reason"] == "own_second_factor"
     token = any_installation.client(any_installation.access_token("users:*"))
-    refused = token.post(path)
-    assert (refused.status_code, refused.json()["reason"]) == (403, "signed_in_user_required")
+    assert reasons(token.post(path)) == (403, "signed_in_user_required")
     assert ada.post(path, json={"user": bob.id}).status_code == 422
     done = ada.post(path)
     assert (done.status_code, done.json()["second_factor"]) == (200, False)

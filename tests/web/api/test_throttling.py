@@ -1,4 +1,4 @@
-"""Failed sign-ins over HTTP: which senders are throttled, which aren't, and what ends it."""
+"""Throttling of failed sign-ins over REST: what it refuses, and until when."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ DAY = 86_400_000
 
 
 def at(installation: Installation, address: str) -> httpx.Client:
-    """A client from there."""
+    """A client with that address."""
     client = installation.client()
     client.headers["X-Forwarded-For"] = address
     return client
@@ -41,14 +41,13 @@ def attempt(
 
 
 def fail_from_anywhere(installation: Installation, email: str = ADA) -> None:
-    """As many failures as an account bears, and some more, from all over the world."""
+    """Fail from many addresses, until the account's limit refuses."""
     statuses = [attempt(installation, f"192.0.2.{n}", email=email) for n in range(13)]
     assert statuses == [401] * 10 + [429] * 3
 
 
-def test_a_strangers_failures_dont_lock_the_owner_out(any_installation: Installation) -> None:
-    """Safe although it lets in who was refused before: the password is still asked for, and the
-    address where it was right lately bears no more wrong ones than the account does."""
+def test_failures_elsewhere_dont_lock_out_a_known_address(any_installation: Installation) -> None:
+    """The password is still required, and a known address has the same limit as an account."""
     assert attempt(any_installation, HOME, PASSWORD) == 201
     fail_from_anywhere(any_installation)
     assert attempt(any_installation, "203.0.113.1", PASSWORD) == 429
@@ -57,14 +56,14 @@ def test_a_strangers_failures_dont_lock_the_owner_out(any_installation: Installa
     assert attempt(any_installation, HOME, PASSWORD) == 429
 
 
-def test_getting_it_right_begins_no_new_count(any_installation: Installation) -> None:
+def test_a_successful_sign_in_resets_no_count(any_installation: Installation) -> None:
     assert [attempt(any_installation, HOME) for _ in range(10)] == [401] * 10
     assert attempt(any_installation, HOME, PASSWORD) == 201
     assert attempt(any_installation, HOME) == 429
     assert attempt(any_installation, HOME, PASSWORD) == 429
 
 
-def test_known_addresses_are_the_accounts_own(any_installation: Installation) -> None:
+def test_addresses_are_known_per_account(any_installation: Installation) -> None:
     any_installation.new_user("bob@example.com")
     assert attempt(any_installation, HOME, PASSWORD, "bob@example.com") == 201
     for email in (ADA, NOBODY):
@@ -73,18 +72,18 @@ def test_known_addresses_are_the_accounts_own(any_installation: Installation) ->
     assert attempt(any_installation, HOME, PASSWORD, "bob@example.com") == 201
 
 
-def test_an_owner_at_home_uses_up_nothing_of_the_accounts_count(
+def test_failures_at_a_known_address_dont_count_for_the_account(
     any_installation: Installation,
 ) -> None:
     assert attempt(any_installation, HOME, PASSWORD) == 201
     assert [attempt(any_installation, HOME) for _ in range(11)] == [401] * 10 + [429]
-    # A colleague of the owner's, at a known address of their own, is none of the first one's.
+    # Another address has its own count.
     assert attempt(any_installation, "203.0.113.1", PASSWORD) == 201
     assert attempt(any_installation, "203.0.113.1") == 401
 
 
 def test_an_address_is_known_for_thirty_days(
-    any_installation: Installation, time_of_its_own: None
+    any_installation: Installation, tolerant_of_clock_differences: None
 ) -> None:
     assert attempt(any_installation, HOME, PASSWORD) == 201
     with any_installation.node.database.auxiliary_write(any_installation.node.clock.now()) as write:
@@ -97,7 +96,7 @@ def test_an_address_is_known_for_thirty_days(
     assert attempt(any_installation, HOME) == 429
 
 
-def test_an_ipv6_address_counts_by_its_64(any_installation: Installation) -> None:
+def test_ipv6_addresses_are_counted_per_64_prefix(any_installation: Installation) -> None:
     statuses = [
         attempt(any_installation, f"2001:db8:1:2:{n:x}::{n:x}", email=f"user{n}@example.com")
         for n in range(101)
@@ -107,23 +106,23 @@ def test_an_ipv6_address_counts_by_its_64(any_installation: Installation) -> Non
     assert attempt(any_installation, "2001:db8:1:3::1", PASSWORD) == 201
 
 
-def test_tomorrows_privacy_address_is_known_too(any_installation: Installation) -> None:
+def test_a_known_ipv6_address_covers_its_64_prefix(any_installation: Installation) -> None:
     assert attempt(any_installation, "2001:db8:1:2:aaaa::1", PASSWORD) == 201
     fail_from_anywhere(any_installation)
     assert attempt(any_installation, "2001:db8:1:2:bbbb::9", PASSWORD) == 201
     assert attempt(any_installation, "2001:db8:1:3::1", PASSWORD) == 429
 
 
-def test_mapped_addresses_count_as_what_they_are(any_installation: Installation) -> None:
+def test_mapped_addresses_count_as_ipv4(any_installation: Installation) -> None:
     assert attempt(any_installation, HOME, PASSWORD) == 201
     fail_from_anywhere(any_installation)
     assert attempt(any_installation, f"::ffff:{HOME}", PASSWORD) == 201
-    # A whole /64 of mapped addresses would be all of IPv4.
+    # One /64 prefix of mapped addresses would cover all of IPv4.
     assert attempt(any_installation, "::ffff:203.0.113.9", PASSWORD) == 429
 
 
 @pytest.mark.slow
-def test_a_completed_reset_clears_the_accounts_count(
+def test_a_completed_password_reset_clears_the_accounts_count(
     open_installation: Callable[..., Installation], database_url: str
 ) -> None:
     with Mailbox() as mailbox:
@@ -142,13 +141,13 @@ def check_reset(installation: Installation, mailbox: Mailbox) -> None:
     installation.node.mailing.send_due()
     mailbox.wait()
     path = f"/password-resets/{mailbox.token()}"
-    # Asking for a link, and looking at it, clears nothing.
+    # Requesting and opening a link clears nothing.
     elsewhere.get(path)
     assert attempt(installation, HOME, PASSWORD) == 429
     assert elsewhere.send(path, {"password": NEW}).answer.status_code == 303
     assert attempt(installation, HOME, NEW) == 201
-    # A stranger who goes on fills the account's count again, before anybody can type: where the
-    # link was used that doesn't count.
+    # An attacker fills the account's count again at once; the address that used the link is
+    # known, so it isn't refused.
     fail_from_anywhere(installation)
     assert attempt(installation, "203.0.113.2", NEW) == 429
     assert attempt(installation, "203.0.113.1", NEW) == 201
@@ -156,10 +155,10 @@ def check_reset(installation: Installation, mailbox: Mailbox) -> None:
 
 
 @pytest.mark.parametrize("email", [ADA, NOBODY])
-def test_wherever_it_is_refused_the_answer_is_one(
+def test_every_throttled_sign_in_gets_the_same_answer(
     any_installation: Installation, email: str
 ) -> None:
-    """Not by the answer does one learn whether there is an account."""
+    """It must not disclose whether the account exists."""
     assert attempt(any_installation, HOME, PASSWORD) == 201
     fail_from_anywhere(any_installation, email)
     answers = [
@@ -174,7 +173,7 @@ def test_wherever_it_is_refused_the_answer_is_one(
     assert "too_many_attempts" in bodies.pop()
 
 
-def test_an_over_long_password_counts_like_any_other(any_installation: Installation) -> None:
+def test_a_password_that_is_too_long_counts(any_installation: Installation) -> None:
     installation = any_installation
     statuses = [
         attempt(installation, f"192.0.2.{n}", "x" * 1025 if n % 2 else "é" * 513) for n in range(12)
@@ -182,7 +181,7 @@ def test_an_over_long_password_counts_like_any_other(any_installation: Installat
     assert statuses == [401] * 10 + [429] * 2
 
 
-def test_refused_attempts_write_nothing(any_installation: Installation) -> None:
+def test_throttled_attempts_write_nothing(any_installation: Installation) -> None:
     fail_from_anywhere(any_installation)
     before = rows(any_installation)
     for n in range(5):
@@ -199,7 +198,7 @@ def rows(installation: Installation) -> list[int]:
         ]
 
 
-def test_headers_of_untrusted_peers_neither_count_nor_are_known(
+def test_forwarding_headers_of_untrusted_peers_are_ignored(
     any_installation: Installation,
 ) -> None:
     assert attempt(any_installation, HOME, PASSWORD) == 201
@@ -210,10 +209,11 @@ def test_headers_of_untrusted_peers_neither_count_nor_are_known(
     assert outside.post("/v1/authentications", json=body).status_code == 429
 
 
-def test_a_thief_of_a_session_doesnt_lock_the_owner_out(any_installation: Installation) -> None:
-    """Wrong current passwords count like failed sign-ins from where the session is used."""
-    owner = Visit(at(any_installation, HOME))
-    owner.sign_in()
+def test_guessing_from_a_stolen_session_doesnt_lock_out_the_owner(
+    any_installation: Installation,
+) -> None:
+    """Wrong current passwords count like failed sign-ins at the session's address."""
+    owner = Visit.signed_in(at(any_installation, HOME))
     thief = Visit(at(any_installation, "203.0.113.1"))
     thief.client.cookies.set("gatepass", owner.client.cookies["gatepass"])
     wrong = {"current_password": "wrong", "password": NEW, "do": "change"}
@@ -226,7 +226,7 @@ def test_a_thief_of_a_session_doesnt_lock_the_owner_out(any_installation: Instal
     assert attempt(any_installation, HOME, NEW) == 201
 
 
-def test_unlocking_lets_in_at_once(any_installation: Installation) -> None:
+def test_unlocking_a_user_clears_the_counts(any_installation: Installation) -> None:
     assert attempt(any_installation, HOME, PASSWORD) == 201
     for _ in range(11):
         attempt(any_installation, HOME)

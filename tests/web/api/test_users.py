@@ -1,4 +1,4 @@
-"""``/v1/users``: what becomes of a person counts everywhere on the very next request."""
+"""``/v1/users``, and the effect of changes from the next request on."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def bob(installation: Installation) -> str:
     return installation.new_user(BOB, "Bob Manager", role="manager").id
 
 
-def test_a_record_says_what_an_administrator_asks(any_installation: Installation) -> None:
+def test_a_user_is_read_changed_and_deactivated(any_installation: Installation) -> None:
     ada = any_installation.signed_in()
     bob = any_installation.new_user(BOB, "Bob Manager", role="manager")
     got = ada.get(f"/v1/users/{bob.id}")
@@ -66,7 +66,7 @@ def test_a_list_is_filtered_and_paged(installation: Installation, ada: httpx.Cli
     for number in range(3):
         installation.new_user(f"user{number}@example.com", f"User {number}", role="reporting")
     names = [user["name"] for user in ada.get("/v1/users").json()["items"]]
-    # The newest first; of those made within a millisecond, any.
+    # Newest first; within a millisecond in any order.
     assert sorted(names[:3]) == ["User 0", "User 1", "User 2"]
     assert names[3:] == ["Ada Lovelace"]
     first = ada.get("/v1/users", params={"limit": 3}).json()
@@ -74,7 +74,7 @@ def test_a_list_is_filtered_and_paged(installation: Installation, ada: httpx.Cli
     assert [user["name"] for user in first["items"] + rest["items"]] == names
     found = ada.get("/v1/users", params={"q": "USER1@", "status": "active"}).json()["items"]
     assert [user["name"] for user in found] == ["User 1"]
-    # Copied from elsewhere, an address brings the space beside it along.
+    # A pasted address may have spaces around it.
     pasted = ada.get("/v1/users", params={"q": " user1@example.com "}).json()["items"]
     assert pasted == found
     assert ada.get("/v1/users", params={"status": "deactivated"}).json()["items"] == []
@@ -83,8 +83,10 @@ def test_a_list_is_filtered_and_paged(installation: Installation, ada: httpx.Cli
 
 
 @pytest.mark.parametrize("how", ["role", "deactivate", "keep", "custom"])
-def test_it_counts_on_the_next_request_everywhere(any_installation: Installation, how: str) -> None:
-    """API, pages, verify and nginx: all asked just before, and again just after."""
+def test_changes_apply_everywhere_from_the_next_request(
+    any_installation: Installation, how: str
+) -> None:
+    """API, pages, verify and nginx."""
     ada = any_installation.signed_in()
     role = "manager"
     if how == "custom":
@@ -140,7 +142,7 @@ def test_it_counts_on_the_next_request_everywhere(any_installation: Installation
         end = ada.post(f"/v1/users/{bob.id}/deactivate", json={"access_tokens": how})
         assert end.status_code == 200
         reason = "token_deactivated" if how == "deactivate" else "account_deactivated"
-        # The page leads to the sign-in form.
+        # The page redirects to the sign-in form.
         assert asked() == [401, 401, 303, reason, reason]
         assert signed_in.get("/v1/me").json()["reason"] == "account_deactivated"
         assert by_token.get("/v1/me").json()["reason"] == reason
@@ -152,7 +154,9 @@ def test_it_counts_on_the_next_request_everywhere(any_installation: Installation
         assert listed == ("deactivated" if how == "deactivate" else "active")
 
 
-def test_the_last_administrator_stays(installation: Installation, bob: str) -> None:
+def test_the_last_administrator_cannot_be_demoted_or_deactivated(
+    installation: Installation, bob: str
+) -> None:
     path = f"/v1/users/{installation.ada.id}"
     for client in (installation.signed_in(), installation.signed_in(BOB)):
         for answer in (
@@ -171,7 +175,7 @@ def test_the_last_administrator_stays(installation: Installation, bob: str) -> N
         assert 'scope="*"' in answer.headers["www-authenticate"]
 
 
-def test_an_access_token_reads_and_changes_nothing(
+def test_an_access_token_can_read_but_not_change(
     installation: Installation, ada: httpx.Client, bob: str
 ) -> None:
     token = installation.client(installation.access_token("users:*"))
@@ -187,9 +191,7 @@ def test_an_access_token_reads_and_changes_nothing(
     assert reasons(poor.get(f"/v1/users/{bob}")) == (403, "permission_missing")
 
 
-def test_what_is_sent_is_read_strictly(
-    installation: Installation, ada: httpx.Client, bob: str
-) -> None:
+def test_an_invalid_field_is_named(installation: Installation, ada: httpx.Client, bob: str) -> None:
     path = f"/v1/users/{bob}"
     for change, wrong in (
         ({}, ["role"]),
@@ -207,9 +209,7 @@ def test_what_is_sent_is_read_strictly(
     assert ada.get(path).json()["role"] == "manager"
 
 
-def test_another_companys_people_do_not_exist(
-    installation: Installation, ada: httpx.Client
-) -> None:
+def test_another_companys_users_are_404(installation: Installation, ada: httpx.Client) -> None:
     other = installation.new_company("Difference Engines")
     carl = installation.new_user("carl@example.com", "Carl", company=other)
     for id in (carl.id, "usr_nobody", "x", "%00"):

@@ -1,4 +1,4 @@
-"""Followers that lack many changes: they read on piece by piece, and many of them at a time."""
+"""Followers that lack many changes catch up in portions, many at a time."""
 
 import itertools
 import threading
@@ -18,7 +18,7 @@ from tests.support.apps.installation import Installation
 from tests.support.feed.asgi_feed import Feed, OpenFeed, here, registry
 
 MANY = 700
-#: Positions, and what a follower had at each.
+#: Positions, and a follower's copy at each.
 Behind = list[tuple[Position, dict[tuple[str, str], bytes]]]
 
 
@@ -35,7 +35,7 @@ def many(installation: Installation, former: str) -> list[str]:
 
 @pytest.fixture
 def behind(any_installation: Installation) -> Behind:
-    """Some that many changes follow."""
+    """Positions that many changes follow."""
     found: Behind = []
     for _ in range(6):
         token = any_installation.access_token("charges:get")
@@ -45,7 +45,7 @@ def behind(any_installation: Installation) -> Behind:
     return found
 
 
-def test_memory_for_changes_does_not_grow_with_the_followers_that_lack_them(
+def test_memory_for_changes_does_not_grow_with_the_number_of_followers(
     open_feed: OpenFeed,
     any_installation: Installation,
     behind: Behind,
@@ -132,7 +132,7 @@ def test_a_waiting_long_read_sends_keepalives_and_delays_no_short_one(
 
 
 class Paused:
-    """A follower that has been sent some of what it lacks. The server reads on once told to."""
+    """A follower that has received part of what it lacks; the server reads on after ``go_on``."""
 
     def __init__(self, feed: Feed, go_on: threading.Event) -> None:
         self.feed = feed
@@ -166,7 +166,7 @@ def paused(
 def test_changes_during_a_catch_up_follow_it(
     paused: Paused, any_installation: Installation
 ) -> None:
-    # The first of these were read, the last were not.
+    # Some of these were read before the pause, some were not.
     for ends in ("gpat_0000000000000000", f"gpat_{MANY - 1:016}"):
         with any_installation.write() as change:
             grant = publishing.published_grant(change, ends)
@@ -181,8 +181,8 @@ def test_changes_during_a_catch_up_follow_it(
     assert ("grants", "gpat_0000000000000001") not in paused.feed.copy
 
 
-@pytest.mark.parametrize("why", ["forgotten", "another history", "its key"])
-def test_a_follower_that_cant_catch_up_any_more_gets_no_lease(
+@pytest.mark.parametrize("why", ["garbage-collected", "another history", "its key"])
+def test_a_follower_that_can_no_longer_catch_up_gets_no_lease(
     paused: Paused, any_installation: Installation, why: str
 ) -> None:
     database = any_installation.node.database
@@ -192,7 +192,7 @@ def test_a_follower_that_cant_catch_up_any_more_gets_no_lease(
         assert answer.status_code == 200
     else:
         with database.auxiliary_write(0) as write:
-            if why == "forgotten":
+            if why == "garbage-collected":
                 write.session.execute(text("DELETE FROM changed_records"))
                 write.session.execute(text("DELETE FROM revisions"))
             else:
@@ -208,7 +208,9 @@ def test_a_follower_that_cant_catch_up_any_more_gets_no_lease(
         assert not isinstance(frame, Reached)
 
 
-def test_a_position_beyond_reach_is_that_of_so_many_changes(any_installation: Installation) -> None:
+def test_the_earliest_reachable_position_is_counted_in_changes(
+    any_installation: Installation,
+) -> None:
     database = any_installation.node.database
     first = here(database)
     any_installation.access_token("charges:get")

@@ -49,7 +49,7 @@ class Driven:
         self.app = create_app(self.node)
 
     def change(self) -> None:
-        """Change something elsewhere."""
+        """Commit a change elsewhere."""
         self.changes += 1
         with self.database.write(_now()) as change:
             companies.create(
@@ -60,7 +60,7 @@ class Driven:
             )
 
     def round(self) -> int:
-        """Let the node follow once; returns the time from which its lease counts."""
+        """Let the node follow once; the time from which its lease counts."""
         self.follower.sync(self.copy, self.feed)
         return self.stamp
 
@@ -106,7 +106,7 @@ def test_heartbeats_are_the_nodes_own(driven: Driven) -> None:
     assert feed.reached().asked_boot_ns == driven.stamp
     stamp = driven.round()
     assert feed.reached().asked_boot_ns == stamp
-    # No later lease is sent, however long it takes; then the stream ends.
+    # No later lease is sent until the stream ends.
     while (frame := feed.next()) is not None:
         assert isinstance(frame, Reached)
         assert frame.asked_boot_ns == stamp
@@ -184,7 +184,7 @@ def test_a_lagging_registry_renews_no_lease(driven: Driven) -> None:
     driven.node.file.shared.renew_lease(driven.node.clock.boot_ns(), _now(), STALENESS_S * 1000)
     assert driven.open(position=feed.position).status == 503
     assert driven.open().status == 503
-    # Its changes are sent, but with no later lease than before.
+    # Its changes are sent without a later lease.
     driven.change()
     last = driven.stamp
     while (frame := feed.next()) is not None:
@@ -234,7 +234,7 @@ def test_a_diverged_history_ends_the_stream_and_the_next_is_a_snapshot(driven: D
     feed = driven.open()
     feed.reached()
     with driven.database.auxiliary_write(0) as write:
-        # The promoted replica lacked the last change, and went on otherwise.
+        # The promoted replica lacked the last change, and continued without it.
         number = here(driven.database)[0]
         new = {"number": number, "tag": "e" * 16}
         write.session.execute(text("DELETE FROM revisions WHERE number = :number"), new)

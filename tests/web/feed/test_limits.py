@@ -1,4 +1,4 @@
-"""Limited feeds: a copy is what the registry holds of those companies and permissions."""
+"""Limited feeds: a copy holds exactly the registry's records within its limits."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ holders = st.builds(
 rules = st.builds(CompanyRules, companies, st.booleans(), st.none(), st.just({}))
 put = st.one_of(grants, holders, rules)
 removal = keys
-#: Steps of changes, each taken from one reading.
+#: Batches of changes, each sent from one transaction.
 histories = st.lists(st.lists(st.one_of(put, removal), max_size=6), max_size=8)
 limits = st.builds(
     Limits,
@@ -65,7 +65,7 @@ _TABLES = {Grant: "grants", Holder: "holders", CompanyRules: "company_rules"}
 
 
 @given(history=histories, limited=limits, joined=st.integers(0, 8))
-def test_a_limited_copy_is_the_limited_registry_after_whatever_changes(
+def test_a_limited_copy_equals_the_limited_registry_after_any_changes(
     history: list[list[Any]], limited: Limits, joined: int
 ) -> None:
     registered: Copy = {}
@@ -91,7 +91,7 @@ def test_a_limited_copy_is_the_limited_registry_after_whatever_changes(
 
 
 def _sent(copy: Copy, changes: list[ChangedRow]) -> Copy:
-    """*copy* after *changes* have come through frames."""
+    """*copy* after the frames of *changes*."""
     read = frames.Frames()
     there = dict(copy)
     for some in chunks(changes):
@@ -105,7 +105,7 @@ def _sent(copy: Copy, changes: list[ChangedRow]) -> Copy:
 
 
 def _within(limited: Limits, place: tuple[str, str], record: bytes) -> bool:
-    """The rule, said once more in other words."""
+    """The limits' rule, implemented independently."""
     table, _ = place
     if table == "company_rules":
         company = decode_company(record).id
@@ -130,13 +130,13 @@ def _within(limited: Limits, place: tuple[str, str], record: bytes) -> bool:
 
 
 @pytest.mark.parametrize("record", [b"\xc1", b"\x97\xa2\xff\xff"], ids=["no", "no UTF-8"])
-def test_a_record_that_is_damaged_is_passed_on_not_hidden(record: bytes) -> None:
+def test_an_undecodable_record_is_sent(record: bytes) -> None:
     limited = Limits(frozenset({"com_one"}), frozenset({"charges:get"}))
     damaged: ChangedRow = ("grants", "gpat_1", record, 1)
     assert limited.of([damaged]) == [damaged]
 
 
-def test_portions_are_short_where_records_are_long() -> None:
+def test_portions_are_limited_by_size() -> None:
     records = [("company_rules", f"com_{n}", b"x" * 600_000, 1) for n in range(5)]
     records += [("grants", f"gpat_{n}", b"x", 1) for n in range(9_000)]
     cut = list(chunks(records))
@@ -146,7 +146,7 @@ def test_portions_are_short_where_records_are_long() -> None:
 
 
 @pytest.mark.parametrize("full", [True, False])
-def test_a_feed_of_one_company_holds_what_that_company_has(
+def test_a_feed_of_one_company_has_only_its_records(
     open_feed: OpenFeed, any_installation: Installation, full: bool
 ) -> None:
     database = any_installation.node.database
@@ -160,7 +160,7 @@ def test_a_feed_of_one_company_holds_what_that_company_has(
     feed.reached()
     assert ("grants", token) in feed.copy
     _is_ours(feed.copy, ours)
-    # And goes on so.
+    # Later changes, too.
     any_installation.signed_in("charles@example.com").post(
         f"/v1/access-tokens/{theirs}/deactivate", json={}
     )
@@ -196,5 +196,5 @@ def test_a_token_that_loses_the_permission_leaves_the_copy(
     client.patch(f"/v1/access-tokens/{token}", json={"permissions": ["refunds:*"]})
     feed.reached(here(database))
     assert ("grants", token) in feed.copy
-    # People who signed in are in every feed of their company.
+    # Login tokens are in every feed of their company.
     assert any(key.startswith("gplt") for _, key in feed.copy)

@@ -1,4 +1,4 @@
-"""What followers tell: what they have reached, and what they decided."""
+"""Reports of followers: acknowledgements and use."""
 
 import secrets
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def key(any_installation: Installation) -> str:
 
 @pytest.fixture
 def post(any_installation: Installation, key: str, loop: Loop) -> Post:
-    """Posts to the feed's addresses with a verifier key."""
+    """Posts to the feed's paths with a verifier key."""
 
     def post_(path: str, **sent: Any) -> httpx.Response:
         with_key = sent.pop("key", key)
@@ -35,7 +35,7 @@ def post(any_installation: Installation, key: str, loop: Loop) -> Post:
 
 
 def known(installation: Installation, key: str) -> Any:
-    """What the registry knows of the follower with that verifier key."""
+    """The registry's row of the follower with that verifier key."""
     with installation.node.database.read(installation.node.clock.now()) as reading:
         found = select(tables.nodes).where(tables.nodes.c.key_id == key[:ID_LENGTH])
         return reading.session.execute(found).one_or_none()
@@ -44,7 +44,7 @@ def known(installation: Installation, key: str) -> Any:
 # --- acknowledgements -----------------------------------------------------------------------------
 
 
-def test_what_is_acknowledged_is_written_when_it_is_answered(
+def test_an_acknowledgement_is_stored_before_the_answer(
     any_installation: Installation, open_feed: OpenFeed, key: str, post: Post
 ) -> None:
     open_feed(key=key).reached()
@@ -53,13 +53,13 @@ def test_what_is_acknowledged_is_written_when_it_is_answered(
     answer = post("acknowledgement", json=said)
     assert (answer.status_code, answer.json()) == (200, {})
     assert known(any_installation, key).revision == revision
-    # What this history doesn't know confirms nothing, and what came earlier takes nothing back.
+    # An unknown position confirms nothing.
     for other in ({"tag": secrets.token_hex(8)}, {"revision": 10**9}):
         assert post("acknowledgement", json={**said, **other}).status_code == 200
     assert known(any_installation, key).revision == revision
 
 
-def test_nobody_acknowledges_for_others(
+def test_only_its_own_key_acknowledges_for_a_follower(
     any_installation: Installation, open_feed: OpenFeed, key: str, post: Post
 ) -> None:
     revision, tag = here(any_installation.node.database)
@@ -73,7 +73,7 @@ def test_nobody_acknowledges_for_others(
     assert known(any_installation, key).revision == before
 
 
-def test_nobody_takes_anothers_place(
+def test_a_follower_cannot_impersonate_another(
     any_installation: Installation, open_feed: OpenFeed, key: str, post: Post
 ) -> None:
     open_feed(key=key).reached()
@@ -87,7 +87,7 @@ def test_nobody_takes_anothers_place(
         receipt = ada.get(f"/v1/access-tokens/{token}/receipt").json()
         return str({each["id"]: each["state"] for each in receipt["verifiers"]}[before.id])
 
-    # Under the id it goes by itself, and under the one that is shown of it.
+    # With the other's claimed id, and with its registry id.
     other = any_installation.verifier_key("another")
     for name in (FOLLOWER, before.id):
         open_feed(key=other, node=name, name="impostor").reached()
@@ -101,7 +101,7 @@ def test_nobody_takes_anothers_place(
     assert state() == "refusing"
 
 
-def test_acknowledgements_that_cant_be_read_are_refused(post: Post) -> None:
+def test_invalid_acknowledgements_are_refused(post: Post) -> None:
     good = {"node": FOLLOWER, "revision": 1, "tag": "0" * 16}
     for wrong, field in (
         ({"node": "node_short"}, "node"),
@@ -124,7 +124,7 @@ def test_acknowledgements_that_cant_be_read_are_refused(post: Post) -> None:
     assert post("acknowledgement", content=b"x" * (1 << 21)).status_code == 413
 
 
-def test_only_verifier_keys_report(any_installation: Installation) -> None:
+def test_reports_need_a_verifier_key(any_installation: Installation) -> None:
     for path in ("acknowledgement", "use"):
         for credential in (None, any_installation.sign_in()):
             answer = any_installation.client(credential).post(f"/v1/feed/{path}", json={})
@@ -134,7 +134,7 @@ def test_only_verifier_keys_report(any_installation: Installation) -> None:
 # --- use ------------------------------------------------------------------------------------------
 
 
-def test_what_is_sent_twice_counts_once(any_installation: Installation, post: Post) -> None:
+def test_use_that_is_sent_twice_counts_once(any_installation: Installation, post: Post) -> None:
     token = any_installation.access_token("charges:get")[:21]
     now = any_installation.node.clock.now()
     batch = {
@@ -147,7 +147,7 @@ def test_what_is_sent_twice_counts_once(any_installation: Installation, post: Po
         assert (answer.status_code, answer.json()) == (200, {"folded_to": 100})
     counted = _counted(any_installation, token)
     assert counted["total"] == 3
-    # (What the node decides meanwhile is among them.)
+    # The node's own decisions count as well.
     assert counted["decisions"]["allowed"] >= 3
     assert counted["decisions"]["token_expired"] == 2
     used = any_installation.signed_in().get(f"/v1/access-tokens/{token}").json()["last_used"]
@@ -161,7 +161,7 @@ def test_what_is_sent_twice_counts_once(any_installation: Installation, post: Po
     assert _counted(any_installation, token)["total"] == 6
 
 
-def test_what_is_nobodys_counts_nowhere(any_installation: Installation, post: Post) -> None:
+def test_use_of_unknown_tokens_is_ignored(any_installation: Installation, post: Post) -> None:
     token = any_installation.access_token("charges:get")[:21]
     now = any_installation.node.clock.now()
     batch = {
@@ -181,7 +181,7 @@ def test_what_is_nobodys_counts_nowhere(any_installation: Installation, post: Po
     assert now <= counted["last_at"] <= any_installation.node.clock.now()
 
 
-def test_a_spool_that_is_finished_is_forgotten(any_installation: Installation, post: Post) -> None:
+def test_a_finished_spool_is_deleted(any_installation: Installation, post: Post) -> None:
     def spools() -> list[str]:
         node = any_installation.node
         with node.database.read(node.clock.now()) as reading:
@@ -189,7 +189,7 @@ def test_a_spool_that_is_finished_is_forgotten(any_installation: Installation, p
 
     sent = {"spool": SPOOL, "start": 0, "end": 10, "batches": []}
     assert post("use", json=sent).json() == {"folded_to": 10}
-    # A node's own spool of that name, should there be one, is another.
+    # A node's own spool of that name is a different one.
     assert spools() == [f"embedded/{SPOOL}"]
     wrong_end = {**sent, "start": 7, "end": 7, "finished": True}
     assert post("use", json=wrong_end).json() == {"folded_to": 10}
@@ -199,7 +199,7 @@ def test_a_spool_that_is_finished_is_forgotten(any_installation: Installation, p
     assert spools() == []
 
 
-def test_use_that_cant_be_read_is_refused(post: Post) -> None:
+def test_invalid_use_is_refused(post: Post) -> None:
     token = "gpat_0123456789abcdef"
     good = [1, 1_000, "203.0.113.7", "charges:get"]
 

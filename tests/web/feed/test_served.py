@@ -1,4 +1,4 @@
-"""Feeds from the real server: what its connections do to streams, and streams to its stopping."""
+"""Feeds of the real server: connections, and stopping."""
 
 import http.client
 import os
@@ -23,7 +23,7 @@ STALENESS_S = 1
 
 
 class Served:
-    """A stream, read frame by frame."""
+    """A stream of the served installation, read frame by frame."""
 
     def __init__(self, served: ServedInstallation) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
@@ -52,7 +52,7 @@ class Served:
         self._connection.close()
 
 
-def test_streams_of_all_workers_are_told_at_once_and_end_with_the_server(tmp_path: Path) -> None:
+def test_every_workers_streams_get_each_change_and_end_with_the_server(tmp_path: Path) -> None:
     with ServedInstallation(tmp_path, GATEPASS_WORKERS="2") as served:
         streams = [Served(served) for _ in range(6)]
         assert streams[0].answer.getheader("x-accel-buffering") == "no"
@@ -67,7 +67,7 @@ def test_streams_of_all_workers_are_told_at_once_and_end_with_the_server(tmp_pat
                 assert frame is not None
                 if isinstance(frame, frames.Records):
                     records = list(frames.unpack(frame))
-        # One that hangs up holds up nobody's stop.
+        # A disconnected follower doesn't delay the stop.
         streams.pop().close()
         assert served.stop() == 0
         for stream in streams:
@@ -77,10 +77,10 @@ def test_streams_of_all_workers_are_told_at_once_and_end_with_the_server(tmp_pat
         assert served.verifier_key not in served.log.read_text()
 
 
-def test_who_does_not_read_is_hung_up_on(tmp_path: Path) -> None:
+def test_a_follower_that_does_not_read_is_disconnected(tmp_path: Path) -> None:
     settings = {"GATEPASS_MAX_STALENESS": str(STALENESS_S), "GATEPASS_WORKERS": "1"}
     with ServedInstallation(tmp_path, **settings) as served:
-        # More than sockets hold: a reader that is frozen within a snapshot.
+        # More than socket buffers hold, so that the readers block within the snapshot.
         with sqlite3.connect(tmp_path / "data" / "gatepass.db", timeout=10) as database:
             rows = [(f"gpat_{number:016}", os.urandom(50_000)) for number in range(400)]
             database.executemany("INSERT INTO grants VALUES (?, ?, 1)", rows)
@@ -107,7 +107,7 @@ def _unread(served: ServedInstallation) -> socket.socket:
 
 
 def _listed(served: ServedInstallation, client: socket.socket) -> bool:
-    """Whether the server still holds its end of that connection."""
+    """Whether the server still has its end of that connection."""
     port = client.getsockname()[1]
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, state = line.split()[:4]

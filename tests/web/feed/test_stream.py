@@ -1,4 +1,4 @@
-"""``GET /v1/feed``: what a follower is sent."""
+"""``GET /v1/feed``: the frames that a follower receives."""
 
 import threading
 import time
@@ -67,16 +67,16 @@ def test_a_returning_follower_gets_the_changes_since_its_position(
     assert isinstance(reached, Reached)
     assert again.copy == registry(any_installation.node.database)
     again.leave()
-    # And nothing but that somebody was asked, where nothing changed.
+    # Without changes, only a heartbeat follows.
     third = open_feed(position=again.position, former=again.copy)
     assert isinstance(third.next(), Opening)
     assert isinstance(third.next(), Reached)
 
 
-def test_a_series_of_changes_is_sent_a_few_times_a_second(
+def test_rapid_changes_are_sent_in_batches(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
-    """Each time costs every follower a commit, and its readers what they keep decoded."""
+    """Each batch costs every follower a commit, and its readers their caches."""
     feed = open_feed()
     feed.reached()
     client = any_installation.signed_in()
@@ -88,7 +88,7 @@ def test_a_series_of_changes_is_sent_a_few_times_a_second(
     while feed.position != here(any_installation.node.database):
         feed.reached()
         told, was = told + (feed.position != was), feed.position
-    # A beat, and one that was on its way, may come on top.
+    # A heartbeat, and one already on its way, may be added.
     assert told <= (time.monotonic() - started) / source.REST_SECONDS + 4
     assert made > told
     assert feed.copy == registry(any_installation.node.database)
@@ -144,7 +144,7 @@ def test_changes_during_a_snapshot_follow_it(
         feed.next()
     gone, ended = made[0], made[1]
     with any_installation.write() as change:
-        # Both were read already.
+        # Both were read before the change.
         publishing.withdraw_grants(change, [gone])
         grant = publishing.published_grant(change, ended)
         assert grant is not None
@@ -153,7 +153,7 @@ def test_changes_during_a_snapshot_follow_it(
     feed.resume()
     feed.reached()
     database = any_installation.node.database
-    # It is the whole at once, and not only after what else may come.
+    # The snapshot is complete at once, before further changes.
     assert feed.position == here(database)
     assert feed.copy == registry(database)
     assert ("grants", gone) not in feed.copy
@@ -177,7 +177,7 @@ def test_a_replaced_history_ends_the_stream_without_a_lease(
     feed.reached()
     former = feed.position
     with node.database.auxiliary_write(0) as write, node.file.writing():
-        # As a restore leaves it: a tag of its own, and nothing known of the former ones.
+        # Like a restore: a new tag, and no former revisions.
         write.session.execute(
             text("UPDATE revision SET number = number - 1, tag = 'aaaaaaaaaaaaaaaa'")
         )
@@ -192,7 +192,7 @@ def test_a_replaced_history_ends_the_stream_without_a_lease(
     assert again.position == here(node.database)
 
 
-def test_a_stream_ends_after_its_keys_deactivation(
+def test_deactivating_its_key_ends_a_stream(
     open_feed: OpenFeed, any_installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = any_installation.verifier_key("payments")
@@ -207,7 +207,7 @@ def test_a_stream_ends_after_its_keys_deactivation(
     assert key not in caplog.text
 
 
-def test_no_feed_holds_verifier_keys(open_feed: OpenFeed, any_installation: Installation) -> None:
+def test_no_feed_has_verifier_keys(open_feed: OpenFeed, any_installation: Installation) -> None:
     feed = open_feed()
     feed.reached()
     any_installation.verifier_key("another")
@@ -215,7 +215,7 @@ def test_no_feed_holds_verifier_keys(open_feed: OpenFeed, any_installation: Inst
     assert not any(key.startswith("gpvk") for _, key in feed.copy)
 
 
-def test_thousands_of_streams_cost_one_reading_a_change_and_no_threads(
+def test_thousands_of_streams_share_one_read_per_change_and_no_threads(
     open_feed: OpenFeed, any_installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feeds = [open_feed(node=f"node_{number:016}") for number in range(25)]
@@ -235,13 +235,13 @@ def test_thousands_of_streams_cost_one_reading_a_change_and_no_threads(
     began = time.monotonic()
     for feed in feeds:
         feed.reached(there)
-    # A sign-in and a token: two changes; and on SQLite a reading for each heartbeat.
+    # Two changes, a sign-in and a token; on SQLite also one read per heartbeat.
     assert readings <= 8 + 4 * (time.monotonic() - began)
     assert threading.active_count() <= threads + 2
     assert all(feed.copy == feeds[0].copy for feed in feeds)
 
 
-def test_a_follower_that_reads_nothing_is_disconnected(
+def test_a_follower_that_does_not_read_is_disconnected(
     any_installation: Installation, loop: Loop
 ) -> None:
     node = any_installation.node
@@ -279,7 +279,7 @@ WRONG: list[tuple[dict[str, Any] | list[tuple[str, str]], str]] = [
 ]
 
 
-def test_invalid_parameters_are_refused_with_the_field(installation: Installation) -> None:
+def test_an_invalid_parameter_is_named(installation: Installation) -> None:
     client = installation.client(installation.verifier_key())
     for asked, field in WRONG:
         answer = client.get(f"/v1/feed?{urlencode(asked)}")
@@ -301,7 +301,7 @@ def test_only_a_verifier_key_in_a_header_can_follow(installation: Installation) 
     assert installation.client(key).get(f"{address}&key={key}").status_code == 422
 
 
-def test_methods(installation: Installation) -> None:
+def test_other_methods_are_405(installation: Installation) -> None:
     client = installation.client(installation.verifier_key())
     address = f"/v1/feed?{urlencode(ASKED)}"
     head = client.head(address)
@@ -319,7 +319,7 @@ def test_methods(installation: Installation) -> None:
     assert client.get("/v1/feed/").status_code == 404
 
 
-def test_a_follower_is_registered_before_anything_is_read_for_it(
+def test_a_follower_is_registered_before_it_receives_anything(
     open_feed: OpenFeed, any_installation: Installation
 ) -> None:
     company = any_installation.company.id
@@ -334,13 +334,15 @@ def test_a_follower_is_registered_before_anything_is_read_for_it(
     assert isinstance(feed.next(), Opening)
 
 
-def test_nobody_takes_a_nodes_place(open_feed: OpenFeed, any_installation: Installation) -> None:
+def test_a_follower_cannot_impersonate_a_node(
+    open_feed: OpenFeed, any_installation: Installation
+) -> None:
     first = open_feed()
     follower_id = _known(any_installation).id
     first.leave()
     database, now = any_installation.node.database, any_installation.node.clock.now()
     register(database, now, FOLLOWER, kind="node")
-    # Neither by the node's id nor by the one that is shown of itself.
+    # Neither with the node's id nor with its own registry id.
     for name in (FOLLOWER, follower_id):
         assert open_feed(node=name).status == 200
     with database.read(now) as reading:
@@ -372,7 +374,7 @@ def test_a_follower_whose_lease_cant_be_recorded_gets_none(
         assert isinstance(frame, Reached)
         last = frame
         assert last.asked_boot_ns - began_ns < 1_000_000_000
-    # A receipt counts it until two seconds after that was known of it.
+    # A receipt waits for it until two seconds after its last recorded lease.
     assert last.asked_boot_ns - began_ns < 600_000_000
 
 
@@ -403,7 +405,7 @@ def test_an_unexpected_error_is_an_outage_and_leaves_no_stream_waiting(
 def test_a_follower_that_is_deleted_while_it_loads_gets_no_lease(
     any_installation: Installation, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What nobody counts may not allow anything."""
+    """An unregistered verifier must not allow anything."""
     monkeypatch.setattr("gatepass.registry.replication.liveness.report", lambda *_: False)
     feed = Feed(loop, any_installation.app, any_installation.verifier_key())
     with pytest.raises(AssertionError, match="the stream has ended"):

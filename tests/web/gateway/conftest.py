@@ -1,5 +1,4 @@
-"""The same questions asked in three ways: of the plain class, through ASGI, and over the wire of
-real workers on both ports."""
+"""Clients that ask the same of the plain class, through ASGI, and of real workers on both ports."""
 
 from collections.abc import Iterator
 
@@ -17,55 +16,53 @@ TRUSTED = ("127.0.0.0/8", "10.0.0.0/8")
 
 
 @pytest.fixture(scope="session")
-def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
-    """A grant file that nobody changes."""
+def shared_samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
+    """A grant file that no test changes."""
     samples = Samples(tmp_path_factory.mktemp("authz") / "gatepass.db")
     yield samples
     samples.close()
 
 
 @pytest.fixture(scope="session")
-def chosen(cast: Samples) -> Settings:
-    """The settings of workers on it."""
+def chosen(shared_samples: Samples) -> Settings:
+    """The settings of the workers on that file."""
     return Settings(
-        data_dir=cast.path.parent,
-        database_url=f"sqlite:///{cast.path}",
+        data_dir=shared_samples.path.parent,
+        database_url=f"sqlite:///{shared_samples.path}",
         trusted_proxies=tuple(map(parse_network, TRUSTED)),
     )
 
 
 @pytest.fixture(scope="session")
 def verify_port(chosen: Settings) -> Iterator[int]:
-    """A real worker of the verify port."""
-    worker = Worker("verify", chosen)
-    yield worker.port
-    worker.stop()
+    """The port of a real verify worker."""
+    with Worker("verify", chosen) as worker:
+        yield worker.port
 
 
 @pytest.fixture(scope="session")
 def main_port(chosen: Settings) -> Iterator[int]:
-    """A real worker of the main port."""
-    worker = Worker("main", chosen)
-    yield worker.port
-    worker.stop()
+    """The port of a real main worker."""
+    with Worker("main", chosen) as worker:
+        yield worker.port
 
 
 @pytest.fixture(params=["verify port", "main port"])
 def port(request: pytest.FixtureRequest) -> int:
-    """Each port in turn."""
+    """The verify port and the main port in turn."""
     found: int = request.getfixturevalue(request.param.replace(" ", "_"))
     return found
 
 
 @pytest.fixture
-def endpoints(cast: Samples) -> Endpoints:
+def endpoints(shared_samples: Samples) -> Endpoints:
     """The plain class."""
-    return Endpoints(cast.verifier(), TrustedProxies.of(TRUSTED), lambda: None)
+    return Endpoints(shared_samples.verifier(), TrustedProxies.of(TRUSTED), lambda: None)
 
 
 @pytest.fixture(params=["plain", "asgi", "verify port", "main port"])
 def asked(request: pytest.FixtureRequest, endpoints: Endpoints) -> Ask:
-    """Asks in each way in turn: method, path, headers, body."""
+    """A client of each kind in turn: method, path, headers, body."""
     if request.param == "plain":
         return plain(endpoints)
     if request.param == "asgi":

@@ -1,9 +1,10 @@
-"""Whatever is sent: an answer that the contract knows, and nothing that isn't allowed is."""
+"""Generated requests to the gateway endpoints: a documented answer, and never a wrong "allowed"."""
 
 import json
 import string
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,13 +13,15 @@ from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
 from tests.support.apps.gateway_clients import plain
 from tests.support.grants.grant_fixtures import Samples
 
+pytestmark = pytest.mark.slow
+
 REASONS = {*STATUS, "peer_not_trusted"}
 quick = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 NAMES = ["good", "login", "ui", "listed", "networked", "expired", "wide", "many", "verifier"]
-#: How a real text is spoilt; what comes out is never a real one.
+#: Mutations of a valid text; the result is never valid.
 MUTATIONS = st.sampled_from(
     [
         lambda text, at, with_: text[:at] + with_ + text[at + 1 :],
@@ -62,8 +65,8 @@ headers = st.lists(
 )
 
 
-def spoilt(samples: Samples, data: st.DataObject) -> str:
-    """A text that is nearly a real one."""
+def mutated_text(samples: Samples, data: st.DataObject) -> str:
+    """A mutation of a valid text that isn't valid itself."""
     text = samples.texts[data.draw(st.sampled_from(NAMES))]
     at = data.draw(st.integers(0, len(text) - 1))
     mutated: str = data.draw(MUTATIONS)(text, at, data.draw(st.characters(codec="ascii")))
@@ -72,10 +75,10 @@ def spoilt(samples: Samples, data: st.DataObject) -> str:
 
 @quick
 @given(headers=headers, peer=st.sampled_from(["127.0.0.1", "203.0.113.9", "", "::1", "x"]))
-def test_a_gateway_is_always_answered(
-    cast: Samples, endpoints: Endpoints, headers: list[tuple[str, bytes]], peer: str
+def test_every_gateway_request_gets_a_documented_answer(
+    shared_samples: Samples, endpoints: Endpoints, headers: list[tuple[str, bytes]], peer: str
 ) -> None:
-    """204, 401 or 403 with a reason we know; without a real token never 204."""
+    """204, 401 or 403 with a known reason; never 204 without a valid token."""
     answer = plain(endpoints, peer)("GET", GATEWAY, headers)
     assert answer.status in (401, 403)
     reason = answer.header("x-gatepass-reason")
@@ -86,11 +89,11 @@ def test_a_gateway_is_always_answered(
 
 @quick
 @given(headers=headers, name=st.sampled_from(NAMES))
-def test_a_real_token_in_strange_company(
-    cast: Samples, endpoints: Endpoints, headers: list[tuple[str, bytes]], name: str
+def test_a_valid_token_among_generated_headers(
+    shared_samples: Samples, endpoints: Endpoints, headers: list[tuple[str, bytes]], name: str
 ) -> None:
-    """Allowed or refused, never failed; and allowed only what the route needs and it holds."""
-    token = ("Authorization", b"Bearer " + cast.texts[name].encode())
+    """Allowed or refused, without an error, and only for the route that was decided."""
+    token = ("Authorization", b"Bearer " + shared_samples.texts[name].encode())
     answer = plain(endpoints)("GET", GATEWAY, [token, *headers])
     assert answer.status in (204, 401, 403)
     if answer.status == 204:
@@ -98,25 +101,25 @@ def test_a_real_token_in_strange_company(
         assert len(uris) == 1
         assert uris[0].startswith(b"/v1/charges")
         assert name not in ("expired", "verifier")
-        assert answer.header("x-gatepass-token") == cast.grants[name].id
+        assert answer.header("x-gatepass-token") == shared_samples.grants[name].id
         assert all(len(value) < 5_000 for _, value in answer.headers)
 
 
 @quick
 @given(data=st.data(), other=st.booleans())
-def test_a_spoilt_token_is_never_allowed(
-    cast: Samples, endpoints: Endpoints, data: st.DataObject, other: bool
+def test_a_mutated_token_is_never_allowed(
+    shared_samples: Samples, endpoints: Endpoints, data: st.DataObject, other: bool
 ) -> None:
-    """At either endpoint, as token or as key."""
-    text = spoilt(cast, data)
+    """At either endpoint, as token or as verifier key."""
+    text = mutated_text(shared_samples, data)
     ask = plain(endpoints)
     name, value = ("X-Access-Token", text) if other else ("Authorization", f"Bearer {text}")
     call = [("X-Original-URI", "/v1/charges/1"), ("X-Original-Method", "GET")]
-    if text.strip(" ") not in cast.texts.values():
+    if text.strip(" ") not in shared_samples.texts.values():
         assert ask("GET", GATEWAY, [(name, value), *call]).status == 401
         question = json.dumps({"token": "x", "permission": "charges:get"}).encode()
         assert ask("POST", VERIFY, [(name, value)], question).status == 401
-    key = [("Authorization", "Bearer " + cast.texts["verifier"])]
+    key = [("Authorization", "Bearer " + shared_samples.texts["verifier"])]
     question = json.dumps({"token": text, "permission": "charges:get"}).encode()
     answer = ask("POST", VERIFY, key, question)
     assert (answer.status, answer.json["reason"]) == (200, "token_invalid")
@@ -145,28 +148,28 @@ questions = st.fixed_dictionaries(
 
 @quick
 @given(question=questions)
-def test_a_service_is_always_answered(
-    cast: Samples, endpoints: Endpoints, question: dict[str, Any]
+def test_every_question_of_a_service_gets_a_documented_answer(
+    shared_samples: Samples, endpoints: Endpoints, question: dict[str, Any]
 ) -> None:
-    """200 with a decision, or 422; never failed, and allowed only with a real token."""
+    """200 with a decision, or 422; allowed only with a valid token."""
     if isinstance(question.get("token"), str):
-        question["token"] = cast.texts.get(question["token"], question["token"])
-    key = [("Authorization", "Bearer " + cast.texts["verifier"])]
+        question["token"] = shared_samples.texts.get(question["token"], question["token"])
+    key = [("Authorization", "Bearer " + shared_samples.texts["verifier"])]
     answer = plain(endpoints)("POST", VERIFY, key, json.dumps(question).encode())
     assert answer.status in (200, 422)
     if answer.status == 200 and answer.json["allowed"]:
-        assert question["token"] in cast.texts.values()
+        assert question["token"] in shared_samples.texts.values()
         assert question.get("permission") or question.get("path")
         assert "other" not in question
 
 
 @quick
 @given(body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode), key=st.booleans())
-def test_any_bytes_are_answered(
-    cast: Samples, endpoints: Endpoints, body: bytes, key: bool
+def test_any_bytes_get_a_documented_answer(
+    shared_samples: Samples, endpoints: Endpoints, body: bytes, key: bool
 ) -> None:
     """400 or 422, or 401 without a key."""
-    headers = [("Authorization", "Bearer " + cast.texts["verifier"])] if key else []
+    headers = [("Authorization", "Bearer " + shared_samples.texts["verifier"])] if key else []
     answer = plain(endpoints)("POST", VERIFY, headers, body)
     assert answer.status in ((400, 422) if key else (401,))
     assert answer.json["status"] == answer.status

@@ -1,4 +1,4 @@
-"""What a gateway is answered, however it asks."""
+"""``/authz/…``: the gateway's questions and the answers."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin", "X-Forwarded-Host": "shop.exampl
 #: A browser's WebSocket, which can't send a token in another way.
 HANDSHAKE = {"Upgrade": "websocket", "Sec-WebSocket-Protocol": "gatepass, good"}
 
-#: what it shows, the token, headers beside the usual ones (None: left out; a list: lines), answer
+#: description, token, headers besides the usual ones (None: omitted; a list: lines), answer
 TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("what is held is allowed", "good", {}, "allowed"),
     ("a login too", "login", {}, "allowed"),
@@ -181,17 +181,19 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-def headers_of(cast: Samples, token: str | None, others: dict[str, Any]) -> list[tuple[str, Any]]:
+def headers_of(
+    shared_samples: Samples, token: str | None, others: dict[str, Any]
+) -> list[tuple[str, Any]]:
     """The headers of one case; a token's name stands for its text."""
     usual: dict[str, Any] = {"X-Original-URI": "/v1/charges/1", "X-Original-Method": "GET"}
     if token is not None:
-        usual["Authorization"] = "Bearer " + cast.texts[token]
+        usual["Authorization"] = "Bearer " + shared_samples.texts[token]
     found = []
     for name, values in (usual | others).items():
         for value in values if isinstance(values, list) else [values]:
             if name in ("X-Access-Token", "Cookie", "Sec-WebSocket-Protocol") and value:
-                value = value.replace("good", cast.texts["good"])
-                value = cast.texts.get(value, value)
+                value = value.replace("good", shared_samples.texts["good"])
+                value = shared_samples.texts.get(value, value)
             if value is not None:
                 found.append((name, value))
     return found
@@ -202,10 +204,10 @@ def headers_of(cast: Samples, token: str | None, others: dict[str, Any]) -> list
     [pytest.param(*case[1:], id=case[0]) for case in TABLE],
 )
 def test_the_decision(
-    cast: Samples, asked: Ask, token: str | None, others: dict[str, Any], reason: str
+    shared_samples: Samples, asked: Ask, token: str | None, others: dict[str, Any], reason: str
 ) -> None:
-    """204 with who it is, or 401 or 403 with the reason, alike in every way of asking."""
-    answer = asked("GET", GATEWAY, headers_of(cast, token, others), b"")
+    """204 with the identity, or 401 or 403 with the reason, for each client."""
+    answer = asked("GET", GATEWAY, headers_of(shared_samples, token, others), b"")
     assert answer.header("cache-control") == "no-store"
     if reason == "allowed":
         assert answer.status == 204
@@ -247,44 +249,48 @@ SOURCES = ("X-Original-URI", "X-Original-Method")
         ({"X-Original-Method": ""}, SOURCES[1:]),
         ({"X-Original-URI": ["/v1/charges/1"] * 2}, SOURCES[:1]),
         ({"X-Original-URI": None, "X-Original-Method": None}, SOURCES),
-        # What others' gateways send is no source of this one.
+        # Headers of other gateways aren't read.
         ({"X-Original-URI": None, "X-Forwarded-Uri": "/v1/charges/1"}, SOURCES[:1]),
         ({"X-Original-Method": "DELETE"}, ()),
         ({"X-Original-URI": "/v1/other"}, ()),
     ],
 )
-def test_what_the_gateway_doesnt_send_is_named(
-    cast: Samples, asked: Ask, others: dict[str, Any], named: tuple[str, ...]
+def test_a_header_missing_from_the_gateway_is_named(
+    shared_samples: Samples, asked: Ask, others: dict[str, Any], named: tuple[str, ...]
 ) -> None:
-    """The caller's path is not blamed for it; nor is the gateway for a path that has no route."""
-    answer = asked("GET", GATEWAY, headers_of(cast, "good", others), b"")
+    """A path without a route doesn't blame the gateway."""
+    answer = asked("GET", GATEWAY, headers_of(shared_samples, "good", others), b"")
     assert answer.header("x-gatepass-reason") == "route_unknown"
     detail = str(answer.json["detail"])
     assert [name for name in SOURCES if name in detail] == list(named)
 
 
-def test_an_unreadable_forwarding_header_is_named(cast: Samples, asked: Ask) -> None:
-    """Not the token's networks, which have nothing to do with it."""
+def test_an_unreadable_forwarding_header_is_named(shared_samples: Samples, asked: Ask) -> None:
+    """Instead of the token's networks."""
     for token, others, blamed in [
         ("good", {"X-Forwarded-For": "unknown"}, True),
         ("networked", {"X-Forwarded-For": ""}, True),
         ("networked", {"X-Forwarded-For": "203.0.113.7"}, False),
     ]:
-        answer = asked("GET", GATEWAY, headers_of(cast, token, others), b"")
+        answer = asked("GET", GATEWAY, headers_of(shared_samples, token, others), b"")
         assert answer.header("x-gatepass-reason") == "address_not_allowed"
         assert ("forwarding header" in str(answer.json["detail"])) is blamed
 
 
-def test_what_a_gateway_does_wrong_is_logged_once(
-    cast: Samples, endpoints: Endpoints, caplog: pytest.LogCaptureFixture
+def test_a_gateways_misconfiguration_is_logged_once(
+    shared_samples: Samples, endpoints: Endpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A minute, with the peer; whatever the decision says of the token."""
+    """With the peer, once a minute, whatever the decision."""
     trusted, stranger = plain(endpoints), plain(endpoints, "203.0.113.9")
     for _ in range(3):
-        trusted("GET", GATEWAY, headers_of(cast, None, {"X-Original-URI": None}), b"")
-        trusted("GET", GATEWAY, headers_of(cast, "good", {"X-Forwarded-For": "unknown"}), b"")
-        stranger("GET", GATEWAY, headers_of(cast, "good", {}), b"")
-        trusted("GET", GATEWAY, headers_of(cast, "good", {"X-Original-URI": "/v1/other"}), b"")
+        trusted("GET", GATEWAY, headers_of(shared_samples, None, {"X-Original-URI": None}), b"")
+        trusted(
+            "GET", GATEWAY, headers_of(shared_samples, "good", {"X-Forwarded-For": "unknown"}), b""
+        )
+        stranger("GET", GATEWAY, headers_of(shared_samples, "good", {}), b"")
+        trusted(
+            "GET", GATEWAY, headers_of(shared_samples, "good", {"X-Original-URI": "/v1/other"}), b""
+        )
     without_source, unreadable, untrusted = caplog.messages
     assert "'127.0.0.1'" in without_source
     assert "'X-Original-URI'" in without_source
@@ -295,51 +301,53 @@ def test_what_a_gateway_does_wrong_is_logged_once(
 
 
 def test_every_reason_is_in_the_table() -> None:
-    """None is forgotten."""
     assert {case[-1] for case in TABLE} == set(STATUS)
 
 
-def test_who_it_is(cast: Samples, asked: Ask) -> None:
-    """The ids of token, company and user, the kind, and what it may."""
-    answer = asked("GET", GATEWAY, headers_of(cast, "good", {}), b"")
-    grant = cast.grants["good"]
+def test_the_identity_headers(shared_samples: Samples, asked: Ask) -> None:
+    """The ids of token, company and user, the kind, and the permissions."""
+    answer = asked("GET", GATEWAY, headers_of(shared_samples, "good", {}), b"")
+    grant = shared_samples.grants["good"]
     assert [answer.header(name) for name in IDENTITY] == [
         grant.id, "cmp_1", "usr_dev", "api", "charges:create charges:get",
     ]  # fmt: skip
-    answer = asked("GET", GATEWAY, headers_of(cast, "admin login", {}), b"")
+    answer = asked("GET", GATEWAY, headers_of(shared_samples, "admin login", {}), b"")
     assert [answer.header(name) for name in IDENTITY] == [
-        cast.grants["admin login"].id, "cmp_1", "usr_admin", "login", "*",
+        shared_samples.grants["admin login"].id, "cmp_1", "usr_admin", "login", "*",
     ]  # fmt: skip
 
 
-def test_nothing_that_a_client_sent_survives(cast: Samples, asked: Ask) -> None:
-    """Whatever it calls itself: every header is set, once, by us."""
+def test_a_clients_identity_headers_are_replaced(shared_samples: Samples, asked: Ask) -> None:
+    """Each header is sent exactly once, with Gatepass's value."""
     claims = {name.title(): "mallory" for name in IDENTITY}
     claims |= {"X-GATEPASS-USER": "mallory", "x-gatepass-reason": "allowed"}
     for token in ("good", "many", "login", "ui anywhere"):
         others = {**claims, "Origin": "https://a.example"}
-        answer = asked("GET", GATEWAY, headers_of(cast, token, others), b"")
+        answer = asked("GET", GATEWAY, headers_of(shared_samples, token, others), b"")
         assert answer.status == 204
         assert all(answer.header(name) for name in IDENTITY)
         assert "mallory" not in str(answer.headers)
-    answer = asked("GET", GATEWAY, headers_of(cast, "expired", claims), b"")
+    answer = asked("GET", GATEWAY, headers_of(shared_samples, "expired", claims), b"")
     assert answer.header("x-gatepass-reason") == "token_expired"
     assert "mallory" not in str(answer.headers)
 
 
-def test_long_permissions_are_only_what_the_call_needed(cast: Samples, asked: Ask) -> None:
-    """Past 2,000 bytes a proxy might refuse the header, and the call with it."""
+def test_long_permissions_are_reduced_to_the_required_one(
+    shared_samples: Samples, asked: Ask
+) -> None:
+    """A proxy might refuse a header of more than 2,000 bytes."""
     assert len(" ".join(MANY)) > LONGEST_PERMISSIONS
     for _ in range(2):
-        answer = asked("GET", GATEWAY, headers_of(cast, "many", {}), b"")
+        answer = asked("GET", GATEWAY, headers_of(shared_samples, "many", {}), b"")
         assert answer.status == 204
         assert answer.header("x-gatepass-permissions") == "charges:get"
-        assert answer.header("x-gatepass-token") == cast.grants["many"].id
+        assert answer.header("x-gatepass-token") == shared_samples.grants["many"].id
 
 
 @pytest.mark.parametrize(("length", "whole"), [(2_000, True), (2_001, False)])
-def test_two_thousand_bytes_are_not_too_long(tmp_path: Any, length: int, whole: bool) -> None:
-    """The limit itself is let through."""
+def test_two_thousand_bytes_of_permissions_are_sent(
+    tmp_path: Any, length: int, whole: bool
+) -> None:
     samples = Samples(tmp_path / "gatepass.db")
     names = ["charges:get"]
     while len(" ".join(names)) < length - 60:
@@ -357,25 +365,29 @@ def test_two_thousand_bytes_are_not_too_long(tmp_path: Any, length: int, whole: 
 @pytest.mark.parametrize(
     "method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"]
 )
-def test_the_sub_requests_own_method_never_counts(cast: Samples, asked: Ask, method: str) -> None:
-    """Any will do to ask, and none changes the answer."""
+def test_the_method_of_the_sub_request_is_ignored(
+    shared_samples: Samples, asked: Ask, method: str
+) -> None:
+    """The endpoint answers every method alike."""
     body = b"" if method in ("GET", "HEAD", "TRACE") else b"a body"
-    answer = asked(method, GATEWAY, headers_of(cast, "good", {}), body)
+    answer = asked(method, GATEWAY, headers_of(shared_samples, "good", {}), body)
     assert (answer.status, answer.header("x-gatepass-kind")) == (204, "api")
     others = {"X-Original-Method": "DELETE"}
-    answer = asked(method, GATEWAY, headers_of(cast, "good", others), body)
+    answer = asked(method, GATEWAY, headers_of(shared_samples, "good", others), body)
     assert answer.header("x-gatepass-reason") == "route_unknown"
 
 
-def test_the_sub_requests_own_path_and_query_never_count(
-    cast: Samples, verify_port: int, main_port: int
+def test_the_query_of_the_sub_request_is_ignored(
+    shared_samples: Samples, verify_port: int, main_port: int
 ) -> None:
-    """A query on our own path is nothing, and no token is read from it."""
+    """It isn't searched for a token either."""
     for port in (verify_port, main_port):
-        path = f"{GATEWAY}?access_token={cast.texts['good']}&X-Original-URI=/v1/charges/1"
-        answer = ask(port, "GET", path, headers_of(cast, None, {}))
+        path = f"{GATEWAY}?access_token={shared_samples.texts['good']}&X-Original-URI=/v1/charges/1"
+        answer = ask(port, "GET", path, headers_of(shared_samples, None, {}))
         assert answer.header("x-gatepass-reason") == "token_missing"
-        answer = ask(port, "GET", path, headers_of(cast, "good", {"X-Original-URI": None}))
+        answer = ask(
+            port, "GET", path, headers_of(shared_samples, "good", {"X-Original-URI": None})
+        )
         assert answer.header("x-gatepass-reason") == "route_unknown"
 
 
@@ -384,13 +396,15 @@ def test_the_sub_requests_own_path_and_query_never_count(
     "peer",
     ["203.0.113.9", "::1", "2001:db8::1", "::ffff:203.0.113.9", "", "unknown", "127.0.0.1%lo"],
 )
-def test_a_peer_that_isnt_trusted_is_told_nothing(
-    cast: Samples, endpoints: Endpoints, way: Any, peer: str
+def test_an_untrusted_peer_gets_no_decision(
+    shared_samples: Samples, endpoints: Endpoints, way: Any, peer: str
 ) -> None:
-    """Neither allowed nor why not, whatever it sends; nor one whose address can't be read."""
+    """Neither does a peer whose address can't be parsed."""
     for token in ("good", "expired", None):
         others = {"X-Forwarded-For": "127.0.0.1"}
-        answer = way(endpoints, peer)("GET", GATEWAY, headers_of(cast, token, others), b"")
+        answer = way(endpoints, peer)(
+            "GET", GATEWAY, headers_of(shared_samples, token, others), b""
+        )
         assert answer.status == 403
         assert answer.header("x-gatepass-reason") == "peer_not_trusted"
         assert answer.header("cache-control") == "no-store"
@@ -400,17 +414,18 @@ def test_a_peer_that_isnt_trusted_is_told_nothing(
 
 @pytest.mark.parametrize("way", [plain, asgi])
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.1.2.3", "10.0.0.7", "::ffff:10.0.0.7"])
-def test_a_trusted_peer_is_answered(
-    cast: Samples, endpoints: Endpoints, way: Any, peer: str
+def test_a_trusted_peer_gets_a_decision(
+    shared_samples: Samples, endpoints: Endpoints, way: Any, peer: str
 ) -> None:
-    """By its address, mapped or not."""
-    answer = way(endpoints, peer)("GET", GATEWAY, headers_of(cast, "good", {}), b"")
+    """Its address may be IPv4-mapped."""
+    answer = way(endpoints, peer)("GET", GATEWAY, headers_of(shared_samples, "good", {}), b"")
     assert answer.status == 204
 
 
-def test_a_trusted_peer_without_a_header_speaks_for_itself(
-    cast: Samples, endpoints: Endpoints
+def test_a_trusted_peer_without_a_forwarding_header_is_the_caller(
+    shared_samples: Samples, endpoints: Endpoints
 ) -> None:
-    """Its own address is the one that counts."""
-    answer = plain(endpoints, "10.0.0.7")("GET", GATEWAY, headers_of(cast, "networked", {}), b"")
+    answer = plain(endpoints, "10.0.0.7")(
+        "GET", GATEWAY, headers_of(shared_samples, "networked", {}), b""
+    )
     assert answer.header("x-gatepass-reason") == "address_not_allowed"

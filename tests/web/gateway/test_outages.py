@@ -1,4 +1,4 @@
-"""When it can't be decided, that is what is said: never "allowed", and never "denied" either."""
+"""Outages: an error that says so, neither "allowed" nor "denied"."""
 
 import logging
 import resource
@@ -30,7 +30,7 @@ BODY = b'{"permission": "charges:get", "token": "%s"}'
 
 @pytest.fixture
 def samples(tmp_path: Path) -> Iterator[Samples]:
-    """A grant file to spoil."""
+    """A grant file that tests may remove."""
     (tmp_path / "data").mkdir()
     samples = Samples(tmp_path / "data" / "gatepass.db")
     yield samples
@@ -48,7 +48,7 @@ def both(samples: Samples, asking: Ask, token: str = "good") -> list[Answer]:
 
 
 def remove(samples: Samples) -> None:
-    """The database is gone."""
+    """Delete the database."""
     samples.connection.close()
     for path in samples.path.parent.glob("gatepass.db*"):
         if path.is_file() and not path.name.endswith("-map"):
@@ -56,8 +56,8 @@ def remove(samples: Samples) -> None:
 
 
 @pytest.mark.parametrize("way", [plain, asgi])
-def test_a_file_that_cant_be_read_is_503(samples: Samples, way: Any) -> None:
-    """With the reason, for gateways too, and when to ask again."""
+def test_an_unreadable_grant_file_is_503(samples: Samples, way: Any) -> None:
+    """With the reason and Retry-After."""
     endpoints = Endpoints(samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     remove(samples)
     gateway, service = both(samples, way(endpoints))
@@ -73,7 +73,7 @@ def test_a_file_that_cant_be_read_is_503(samples: Samples, way: Any) -> None:
 
 @pytest.mark.parametrize("token", ["good", "expired", "unknown", "empty"])
 def test_a_stale_copy_is_503(samples: Samples, token: str) -> None:
-    """Whatever is asked of it."""
+    """For every token."""
     endpoints = Endpoints(
         samples.verifier(copy=True), TrustedProxies.of(["127.0.0.0/8"]), lambda: "stale"
     )
@@ -82,13 +82,12 @@ def test_a_stale_copy_is_503(samples: Samples, token: str) -> None:
 
 
 @pytest.mark.parametrize("way", [plain, asgi])
-def test_a_fault_of_ours_is_500(
+def test_an_unexpected_error_is_500(
     samples: Samples, way: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever it is, it isn't "allowed"; and the log, which has it, has no secret."""
+    """It is logged without secrets."""
     endpoints = Endpoints(samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     asking = way(endpoints)
-    assert both(samples, asking)[0].status == 204
 
     def faulty(*_: object, **__: object) -> object:
         raise ZeroDivisionError("a fault")
@@ -104,8 +103,8 @@ def test_a_fault_of_ours_is_500(
     assert samples.texts["verifier"][21:] not in caplog.text
 
 
-def test_a_verifier_that_cant_count_still_decides(samples: Samples, tmp_path: Path) -> None:
-    """Counting is a dictionary; a directory that can't be written is the flush's trouble."""
+def test_an_unwritable_use_directory_stops_no_decision(samples: Samples, tmp_path: Path) -> None:
+    """Counting is in memory; only the flush fails."""
     blocked = tmp_path / "blocked"
     blocked.write_text("")
     usage = Usage(blocked / "use")
@@ -117,8 +116,8 @@ def test_a_verifier_that_cant_count_still_decides(samples: Samples, tmp_path: Pa
         usage.flush()
 
 
-def test_readiness_says_why(samples: Samples) -> None:
-    """200 while it can decide; 503 with the reason while it can't, for balancers to see."""
+def test_readiness_has_the_reason(samples: Samples) -> None:
+    """200 while it can decide, else 503 with the reason."""
     why: list[str | None] = [None]
     endpoints = Endpoints(samples.verifier(), TrustedProxies.of([]), lambda: why[0])
     assert (endpoints.ready().status, endpoints.ready().body) == (200, b'{"status":"ready"}')
@@ -130,7 +129,7 @@ def test_readiness_says_why(samples: Samples) -> None:
 
 @pytest.fixture
 def settings(samples: Samples) -> Settings:
-    """A node's settings on one machine."""
+    """A node's settings on SQLite."""
     return Settings(
         data_dir=samples.path.parent,
         database_url=f"sqlite:///{samples.path}",
@@ -139,7 +138,7 @@ def settings(samples: Samples) -> Settings:
 
 
 def until_it_answers(expected: int, port: int, path: str) -> Answer:
-    """Ask until the status is the expected one."""
+    """Ask until the status is *expected*."""
 
     def asked() -> Answer | None:
         answer = ask(port, "GET", path)
@@ -154,13 +153,12 @@ def until_it_answers(expected: int, port: int, path: str) -> Answer:
 def test_a_worker_without_a_database_decides_nothing_until_there_is_one(
     samples: Samples, settings: Settings
 ) -> None:
-    """It starts, says that it isn't ready, answers 503, and needs no restart."""
+    """It starts, answers 503, and needs no restart."""
     kept = samples.path.with_name("kept")
     samples.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copy(samples.path, kept)
     remove(samples)
-    worker = Worker("verify", settings)
-    try:
+    with Worker("verify", settings) as worker:
         answer = until_it_answers(503, worker.port, "/health/ready")
         assert answer.json == {"status": "not_ready", "reason": "the grant file can't be read"}
         assert ask(worker.port, "GET", "/health/live").status == 200
@@ -170,31 +168,26 @@ def test_a_worker_without_a_database_decides_nothing_until_there_is_one(
         until_it_answers(200, worker.port, "/health/ready")
         answers = both(samples, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [204, 200]
-    finally:
-        worker.stop()
 
 
 @pytest.mark.processes
-def test_a_worker_whose_database_is_taken_away_stops_deciding(
+def test_a_worker_whose_database_is_deleted_stops_deciding(
     samples: Samples, settings: Settings
 ) -> None:
-    """Within about a second, though its connections are still open."""
-    worker = Worker("verify", settings)
-    try:
+    """Within about a second, although its connections are still open."""
+    with Worker("verify", settings) as worker:
         assert both(samples, lambda *what: ask(worker.port, *what))[0].status == 204
         remove(samples)
         until_it_answers(503, worker.port, "/health/ready")
         answers = both(samples, lambda *what: ask(worker.port, *what))
         assert [answer.status for answer in answers] == [503, 503]
-    finally:
-        worker.stop()
 
 
 @pytest.mark.processes
-def test_a_worker_on_a_copy_that_nobody_follows_is_stale(
+def test_a_worker_on_a_copy_without_a_follower_is_stale(
     settings: Settings, samples: Samples
 ) -> None:
-    """With PostgreSQL as the registry, and no process that follows it."""
+    """On PostgreSQL, without a process that follows."""
     many = settings.with_(database_url="postgresql://gate:hunter2secret@127.0.0.1:1/gate")
     samples.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copy(samples.path, many.grant_path)
@@ -209,29 +202,24 @@ def test_a_worker_on_a_copy_that_nobody_follows_is_stale(
 
 @pytest.mark.processes
 def test_a_worker_whose_clock_went_back_is_not_ready(settings: Settings, samples: Samples) -> None:
-    """A worker that is respawned while the wall clock is behind goes by the node's time, and says
-    so from its first moment."""
+    """A respawned worker uses the node's latest time, so it isn't ready from the start."""
     ahead = Clock(wall_ms=lambda: int(time.time() * 1000) + 3_600_000)
     samples.change("good", expires_at=int(time.time() * 1000) + 1_800_000)
-    worker = Worker("verify", settings, ahead)
-    try:
+    with Worker("verify", settings, ahead) as worker:
         answer = ask(worker.port, "GET", "/health/ready")
         assert (answer.status, answer.json["reason"]) == (503, "the clock went back")
         gateway, _ = both(samples, lambda *what: ask(worker.port, *what))
         assert gateway.header("x-gatepass-reason") == "token_expired"
-    finally:
-        worker.stop()
 
 
 @pytest.mark.processes
-def test_connections_that_say_nothing_keep_nobody_out(samples: Samples, settings: Settings) -> None:
-    """More of them than Granian takes at a time by itself, and than a process may have open by
-    default on many systems."""
+def test_idle_connections_block_no_other(samples: Samples, settings: Settings) -> None:
+    """More than Granian's backlog, and than the default limit of open files on many systems."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, limits[1]))
     silent: list[socket.socket] = []
     try:
-        # It begins with the limit that is usual.
+        # The worker starts with the usual limit.
         worker = Worker("verify", settings)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))

@@ -1,4 +1,4 @@
-"""What a service is answered at ``POST /v1/verify``, clause by clause."""
+"""``POST /v1/verify``: a service's questions and the answers."""
 
 import json
 from pathlib import Path
@@ -16,22 +16,25 @@ from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples
 GET = {"permission": "charges:get"}
 
 
-def key_of(cast: Samples, name: str = "verifier") -> list[tuple[str, str | bytes]]:
+def key_of(shared_samples: Samples, name: str = "verifier") -> list[tuple[str, str | bytes]]:
     """The header with a verifier key."""
-    return [("Authorization", "Bearer " + cast.texts[name])]
+    return [("Authorization", "Bearer " + shared_samples.texts[name])]
 
 
-def body_of(cast: Samples, question: dict[str, Any]) -> bytes:
-    """The JSON of a question; ``token`` names one of the samples, or is a text."""
+def body_of(shared_samples: Samples, question: dict[str, Any]) -> bytes:
+    """The JSON of a question; ``token`` is the name of a sample, or a text."""
     if isinstance(question.get("token"), str):
-        question = {**question, "token": cast.texts.get(question["token"], question["token"])}
+        question = {
+            **question,
+            "token": shared_samples.texts.get(question["token"], question["token"]),
+        }
     return json.dumps(question).encode()
 
 
-def test_an_allowed_call(cast: Samples, asked: Ask) -> None:
-    """The decision, and who it is: ids, and what it may now."""
+def test_an_allowed_call(shared_samples: Samples, asked: Ask) -> None:
+    """The decision and the grant."""
     question = {"token": "good", **GET}
-    answer = asked("POST", VERIFY, key_of(cast), body_of(cast, question))
+    answer = asked("POST", VERIFY, key_of(shared_samples), body_of(shared_samples, question))
     assert answer.status == 200
     assert answer.header("content-type") == "application/json"
     assert answer.header("cache-control") == "no-store"
@@ -40,7 +43,7 @@ def test_an_allowed_call(cast: Samples, asked: Ask) -> None:
         "reason": "allowed",
         "status": 200,
         "grant": {
-            "id": cast.grants["good"].id,
+            "id": shared_samples.grants["good"].id,
             "label": "the good one",
             "kind": "api",
             "company": "cmp_1",
@@ -51,7 +54,7 @@ def test_an_allowed_call(cast: Samples, asked: Ask) -> None:
     }
 
 
-#: what it shows, the question, the reason
+#: description, question, reason
 TABLE: list[tuple[str, dict[str, Any], str]] = [
     ("a permission", {"token": "good", **GET}, "allowed"),
     ("method and path", {"token": "good", "method": "POST", "path": "/v1/charges"}, "allowed"),
@@ -140,9 +143,11 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("question", "reason"), [pytest.param(*case[1:], id=case[0]) for case in TABLE]
 )
-def test_the_decision(cast: Samples, asked: Ask, question: dict[str, Any], reason: str) -> None:
-    """Always 200: the asker did nothing wrong. ``grant`` is there once the secret matched."""
-    answer = asked("POST", VERIFY, key_of(cast), body_of(cast, question))
+def test_the_decision(
+    shared_samples: Samples, asked: Ask, question: dict[str, Any], reason: str
+) -> None:
+    """Always 200; ``grant`` is present once the secret matched."""
+    answer = asked("POST", VERIFY, key_of(shared_samples), body_of(shared_samples, question))
     assert answer.status == 200
     found = answer.json
     assert (found["reason"], found["allowed"]) == (reason, reason == "allowed")
@@ -152,7 +157,7 @@ def test_the_decision(cast: Samples, asked: Ask, question: dict[str, Any], reaso
     assert answer.header("www-authenticate") is None
 
 
-#: what it shows, the body, the fields that are named
+#: description, body, invalid fields
 INVALID: list[tuple[str, str, set[str]]] = [
     ("nothing to check", '{"token": "x"}', {"permission"}),
     ("an empty object", "{}", {"permission"}),
@@ -202,9 +207,11 @@ INVALID: list[tuple[str, str, set[str]]] = [
 @pytest.mark.parametrize(
     ("body", "fields"), [pytest.param(*case[1:], id=case[0]) for case in INVALID]
 )
-def test_an_invalid_question(cast: Samples, asked: Ask, body: str, fields: set[str]) -> None:
-    """422, with the fields; never a decision."""
-    answer = asked("POST", VERIFY, key_of(cast), body.encode())
+def test_an_invalid_question_is_422(
+    shared_samples: Samples, asked: Ask, body: str, fields: set[str]
+) -> None:
+    """With the fields, and without a decision."""
+    answer = asked("POST", VERIFY, key_of(shared_samples), body.encode())
     assert answer.status == 422
     assert answer.header("content-type") == "application/problem+json"
     assert answer.json["reason"] == "invalid"
@@ -232,19 +239,18 @@ BROKEN: list[bytes] = [
 
 
 @pytest.mark.parametrize("body", BROKEN)
-def test_a_broken_body(cast: Samples, asked: Ask, body: bytes) -> None:
-    """400: it is no JSON at all."""
-    answer = asked("POST", VERIFY, key_of(cast), body)
+def test_a_body_that_is_not_json_is_400(shared_samples: Samples, asked: Ask, body: bytes) -> None:
+    answer = asked("POST", VERIFY, key_of(shared_samples), body)
     assert answer.status == 400
     assert answer.header("content-type") == "application/problem+json"
     assert answer.json["status"] == 400
 
 
-def test_a_long_complaint_is_cut_short(cast: Samples, asked: Ask) -> None:
-    """A megabyte of unknown names isn't sent back several times over."""
+def test_errors_are_truncated(shared_samples: Samples, asked: Ask) -> None:
+    """A megabyte of unknown names isn't echoed."""
     many = {f"unknown{n}": n for n in range(40_000)}
     for question in (many, {"permission": "a:b", "x" * 900_000: 1}):
-        answer = asked("POST", VERIFY, key_of(cast), json.dumps(question).encode())
+        answer = asked("POST", VERIFY, key_of(shared_samples), json.dumps(question).encode())
         assert answer.status == 422
         assert len(answer.body) < 5_000
 
@@ -262,9 +268,11 @@ KEYS: list[tuple[str, str | None, str]] = [
 
 @pytest.mark.parametrize(("name", "reason"), [pytest.param(*case[1:], id=case[0]) for case in KEYS])
 @pytest.mark.parametrize("body", [b'{"permission": "charges:get"}', b"broken", b"[]"])
-def test_who_may_ask(cast: Samples, asked: Ask, name: str | None, reason: str, body: bytes) -> None:
-    """Only with a verifier key; without one nothing is read of the question."""
-    headers = [] if name is None else key_of(cast, name)
+def test_a_question_needs_a_verifier_key(
+    shared_samples: Samples, asked: Ask, name: str | None, reason: str, body: bytes
+) -> None:
+    """Without one the body isn't parsed."""
+    headers = [] if name is None else key_of(shared_samples, name)
     answer = asked("POST", VERIFY, headers, body)
     assert answer.status == 401
     assert answer.json["reason"] == reason
@@ -275,21 +283,21 @@ def test_who_may_ask(cast: Samples, asked: Ask, name: str | None, reason: str, b
     assert ("error=" in challenge) == (name is not None)
 
 
-def test_a_key_in_the_other_header(cast: Samples, asked: Ask) -> None:
-    """As any credential; two that differ are none."""
-    body = body_of(cast, {"token": "good", **GET})
-    key = cast.texts["verifier"]
+def test_a_key_may_be_in_either_header(shared_samples: Samples, asked: Ask) -> None:
+    """Two that differ are refused."""
+    body = body_of(shared_samples, {"token": "good", **GET})
+    key = shared_samples.texts["verifier"]
     assert asked("POST", VERIFY, [("X-Access-Token", key)], body).status == 200
     both = [("X-Access-Token", key), ("Authorization", f"Bearer {key}")]
     assert asked("POST", VERIFY, both, body).status == 200
-    unlike = [("X-Access-Token", cast.texts["good"]), ("Authorization", f"Bearer {key}")]
+    unlike = [("X-Access-Token", shared_samples.texts["good"]), ("Authorization", f"Bearer {key}")]
     assert asked("POST", VERIFY, unlike, body).json["reason"] == "token_invalid"
 
 
-def test_headers_of_the_asker_say_nothing_of_the_call(cast: Samples, asked: Ask) -> None:
-    """The service's own Origin, address or X-Original-URI is not the call's."""
+def test_the_services_own_headers_are_ignored(shared_samples: Samples, asked: Ask) -> None:
+    """Its Origin, address and X-Original-URI aren't the call's."""
     headers = [
-        *key_of(cast),
+        *key_of(shared_samples),
         ("Origin", "https://shop.example.com"),
         ("Referer", "https://shop.example.com/"),
         ("X-Forwarded-For", "203.0.113.7"),
@@ -297,16 +305,17 @@ def test_headers_of_the_asker_say_nothing_of_the_call(cast: Samples, asked: Ask)
         ("X-Original-Method", "GET"),
     ]
     for token, reason in (("ui", "origin_missing"), ("listed", "company_address_not_allowed")):
-        answer = asked("POST", VERIFY, headers, body_of(cast, {"token": token, **GET}))
+        answer = asked("POST", VERIFY, headers, body_of(shared_samples, {"token": token, **GET}))
         assert answer.json["reason"] == reason
-    assert asked("POST", VERIFY, headers, body_of(cast, {"token": "good"})).status == 422
+    assert asked("POST", VERIFY, headers, body_of(shared_samples, {"token": "good"})).status == 422
 
 
 @pytest.mark.parametrize("size", [MOST_BODY_BYTES, MOST_BODY_BYTES + 1])
-def test_a_mebibyte_is_the_most(cast: Samples, asked: Ask, size: int) -> None:
-    """The limit itself is read; one byte more is 413."""
-    body = body_of(cast, {"token": "good", **GET})
-    answer = asked("POST", VERIFY, key_of(cast), body + b" " * (size - len(body)))
+def test_a_body_of_more_than_a_mebibyte_is_413(
+    shared_samples: Samples, asked: Ask, size: int
+) -> None:
+    body = body_of(shared_samples, {"token": "good", **GET})
+    answer = asked("POST", VERIFY, key_of(shared_samples), body + b" " * (size - len(body)))
     assert answer.status == (200 if size == MOST_BODY_BYTES else 413)
     if answer.status == 413:
         assert answer.json["reason"] == "body_too_large"
@@ -315,16 +324,15 @@ def test_a_mebibyte_is_the_most(cast: Samples, asked: Ask, size: int) -> None:
 @pytest.mark.parametrize("way", [plain, asgi])
 @pytest.mark.parametrize("peer", ["203.0.113.9", "", "unknown"])
 def test_any_peer_may_ask_with_a_key(
-    cast: Samples, endpoints: Endpoints, way: Any, peer: str
+    shared_samples: Samples, endpoints: Endpoints, way: Any, peer: str
 ) -> None:
-    """The key is what counts, not where it is asked from."""
     answer = way(endpoints, peer)(
-        "POST", VERIFY, key_of(cast), body_of(cast, {"token": "good", **GET})
+        "POST", VERIFY, key_of(shared_samples), body_of(shared_samples, {"token": "good", **GET})
     )
     assert answer.json["allowed"] is True
 
 
-def test_an_expiry_is_told_to_the_millisecond(tmp_path: Path, clocks: Clocks) -> None:
+def test_the_expiry_has_milliseconds(tmp_path: Path, clocks: Clocks) -> None:
     """RFC 3339, UTC."""
     samples = Samples(tmp_path / "gatepass.db")
     samples.change("good", expires_at=START_MS + 1)
@@ -338,8 +346,8 @@ def test_an_expiry_is_told_to_the_millisecond(tmp_path: Path, clocks: Clocks) ->
     samples.close()
 
 
-def test_what_it_may_is_what_its_role_may_now(tmp_path: Path, clocks: Clocks) -> None:
-    """The permissions told are the effective ones, also of a call that is refused."""
+def test_the_grant_has_the_effective_permissions(tmp_path: Path, clocks: Clocks) -> None:
+    """Also for a refused call."""
     samples = Samples(tmp_path / "gatepass.db")
     endpoints = Endpoints(samples.verifier(clocks.clock()), TrustedProxies.of([]), lambda: None)
     ask = plain(endpoints)

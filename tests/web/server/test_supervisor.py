@@ -1,4 +1,4 @@
-"""The supervisor: workers that die are back, a stop loses nothing, and nothing is left running."""
+"""The supervisor: replaces dead workers, stops cleanly, and leaves no process behind."""
 
 import os
 import select
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def settings(samples: Samples) -> Settings:
-    """One main worker and two of the verify port."""
+    """One main worker and two verify workers."""
     return settings_of(samples)
 
 
@@ -49,7 +49,7 @@ def settings_of(samples: Samples) -> Settings:
 
 
 class Supervisor:
-    """A supervisor in a process of its own."""
+    """A supervisor in its own process."""
 
     def __init__(
         self, settings: Settings, application: str = "tests.support.apps.gateway_application:make"
@@ -83,7 +83,7 @@ class Supervisor:
         return [self.settings.port, self.settings.verify_port]
 
     def workers(self, role: str | None = None) -> list[int]:
-        """The ids of the worker processes; those of one port alone are told by what they load."""
+        """The ids of the worker processes, of one port if *role* is given."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         found = [int(child) for child in children.read_text().split() if alive(int(child))]
         if role is None:
@@ -91,7 +91,7 @@ class Supervisor:
         return [pid for pid in found if _is_verify_worker(pid) == (role == "verify")]
 
     def ended(self) -> tuple[int, str]:
-        """Wait until it ended by itself; its exit code and what was logged. No worker is left."""
+        """Wait until it exits by itself, leaving no worker; its exit code and log."""
         workers: set[int] = set()
         while self.process.poll() is None:
             workers.update(self.workers())
@@ -101,7 +101,7 @@ class Supervisor:
         return self.stop()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """End it; its exit code and what was logged."""
+        """Stop it; its exit code and log."""
         if self.process.poll() is None:
             self.process.send_signal(how)
         _, logged = self.process.communicate(timeout=40)
@@ -109,14 +109,14 @@ class Supervisor:
 
 
 def listening(port: int) -> int:
-    """How many sockets listen on it: one for each worker."""
+    """The number of sockets that listen on *port*, one per worker."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
 
 
 @pytest.fixture(scope="module")
 def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Samples, Supervisor]]:
-    """A supervisor for the tests that leave it as it was."""
+    """A supervisor for tests that don't change it."""
     samples = Samples(tmp_path_factory.mktemp("common") / "gatepass.db")
     with Supervisor(settings_of(samples)) as supervisor:
         yield samples, supervisor
@@ -124,7 +124,7 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Samples, 
 
 
 def _is_verify_worker(pid: int) -> bool:
-    """Verify workers load neither web framework nor ORM, so no extension modules of theirs."""
+    """Whether the process loads no ORM, like a verify worker."""
     try:
         return "sqlalchemy" not in Path(f"/proc/{pid}/maps").read_text()
     except OSError:
@@ -132,7 +132,7 @@ def _is_verify_worker(pid: int) -> bool:
 
 
 def allowed(samples: Samples, port: int) -> bool:
-    """Whether a call that is allowed is; False where nobody answers."""
+    """Whether a permitted call is allowed; False if the port doesn't answer."""
     headers: list[tuple[str, str | bytes]] = [
         ("Authorization", "Bearer " + samples.texts["good"]),
         ("X-Original-URI", "/v1/charges/1"),
@@ -145,7 +145,7 @@ def allowed(samples: Samples, port: int) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Whether that process still runs (a zombie doesn't)."""
+    """Whether the process runs; a zombie doesn't."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -153,7 +153,7 @@ def alive(pid: int) -> bool:
 
 
 def test_it_serves_both_ports(common: tuple[Samples, Supervisor]) -> None:
-    """By as many processes as were asked for."""
+    """With the configured number of workers."""
     samples, supervisor = common
     assert all(allowed(samples, port) for port in supervisor.ports)
     assert len(supervisor.workers()) == 3
@@ -161,10 +161,8 @@ def test_it_serves_both_ports(common: tuple[Samples, Supervisor]) -> None:
 
 
 @pytest.mark.parametrize("role", ["verify", "main", None])
-def test_workers_that_are_killed_are_back(
-    common: tuple[Samples, Supervisor], role: str | None
-) -> None:
-    """One of the verify port, the main one, and all at once; the others go on meanwhile."""
+def test_killed_workers_are_replaced(common: tuple[Samples, Supervisor], role: str | None) -> None:
+    """A verify worker, the main worker, and all at once; the others keep answering."""
     samples, supervisor = common
     before = supervisor.workers()
     victims = supervisor.workers(role)[: 1 if role else None]
@@ -177,10 +175,10 @@ def test_workers_that_are_killed_are_back(
     assert set(before) - set(victims) <= set(supervisor.workers())
 
 
-def test_a_worker_that_is_killed_again_and_again_is_back(
+def test_a_worker_that_is_killed_repeatedly_is_replaced(
     common: tuple[Samples, Supervisor],
 ) -> None:
-    """Far more often than twice within 5.5 s; the pause in between is a matter of seconds."""
+    """Far more often than twice in 5.5 s, with a pause of seconds at most."""
     samples, supervisor = common
     main, port = supervisor.ports
     start = time.monotonic()
@@ -196,28 +194,29 @@ def test_a_worker_that_is_killed_again_and_again_is_back(
     assert allowed(samples, main)
 
 
-def test_others_are_answered_while_one_worker_is_away(common: tuple[Samples, Supervisor]) -> None:
-    """Of two workers on a port the other one goes on."""
+def test_a_port_is_served_while_one_of_its_workers_is_dead(
+    common: tuple[Samples, Supervisor],
+) -> None:
     samples, supervisor = common
     until(lambda: listening(supervisor.ports[1]) == 2)
     os.kill(supervisor.workers("verify")[0], signal.SIGKILL)
     found = Counter(allowed(samples, supervisor.ports[1]) for _ in range(100))
-    # A connection that the dead one had taken, but not answered, is lost with it.
+    # A connection that the dead worker had accepted is lost.
     assert found[True] >= 90
 
 
 def test_a_second_installation_cant_share_the_port(
     common: tuple[Samples, Supervisor],
 ) -> None:
-    """It would get half of the other's calls."""
+    """It would receive half of the other's calls."""
     with pytest.raises(Misconfigured, match="can't listen on"):
         serve(common[1].settings, CATALOGUE, Clock())
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_loses_nothing(samples: Samples, settings: Settings, how: signal.Signals) -> None:
-    """A request whose body is half sent gets its answer; what was counted in the last moment is
-    spooled; the exit code is 0, and no process is left."""
+    """A request whose body is half sent is answered, the last counts are spooled, and the exit code
+    is 0."""
     body = b'{"permission": "charges:get", "token": "%s"}' % samples.texts["good"].encode()
     head = (
         f"POST {VERIFY} HTTP/1.1\r\nHost: gate\r\nContent-Length: {len(body)}\r\n"
@@ -248,7 +247,7 @@ def test_a_stop_loses_nothing(samples: Samples, settings: Settings, how: signal.
 
 
 def counted(samples: Samples) -> int:
-    """How many uses of one token were spooled."""
+    """The spooled number of uses of a token."""
     found = 0
     for spool in spools(samples.file.use_directory):
         assert spool.finished
@@ -257,8 +256,8 @@ def counted(samples: Samples) -> int:
     return found
 
 
-def test_workers_outlive_no_supervisor(samples: Samples, settings: Settings) -> None:
-    """kill -9 of the supervisor: its workers stop by themselves, and the ports are free."""
+def test_workers_exit_when_the_supervisor_is_killed(samples: Samples, settings: Settings) -> None:
+    """The ports are free afterwards."""
     with Supervisor(settings) as supervisor:
         workers = supervisor.workers()
         assert allowed(samples, supervisor.ports[1])
@@ -269,8 +268,7 @@ def test_workers_outlive_no_supervisor(samples: Samples, settings: Settings) -> 
                 pass
 
 
-def test_workers_outlive_no_supervisor_that_dies_while_they_start(settings: Settings) -> None:
-    """Nor one that is gone before they listen."""
+def test_workers_exit_when_the_supervisor_is_killed_while_they_start(settings: Settings) -> None:
     supervisor = Supervisor(settings)
     until(lambda: len(supervisor.workers()) == 3)
     workers = supervisor.workers()
@@ -280,8 +278,8 @@ def test_workers_outlive_no_supervisor_that_dies_while_they_start(settings: Sett
 
 @pytest.mark.parametrize("which", ["port", "verify_port"])
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_taken_port_is_one_line(settings: Settings, which: str, shared: bool) -> None:
-    """It names the settings, also where the other one would let us share it."""
+def test_a_taken_port_is_a_one_line_error(settings: Settings, which: str, shared: bool) -> None:
+    """It names the setting, even if the other program would share the port."""
     port = getattr(settings, which)
     with socket.socket() as taken:
         if shared:
@@ -295,8 +293,7 @@ def test_a_taken_port_is_one_line(settings: Settings, which: str, shared: bool) 
     assert "\n" not in refused.value.message
 
 
-def test_one_port_isnt_two(settings: Settings) -> None:
-    """The verify port is another than the main one."""
+def test_the_two_ports_must_differ(settings: Settings) -> None:
     with pytest.raises(Misconfigured, match="GATEPASS_VERIFY_PORT"):
         serve(settings.with_(verify_port=settings.port), CATALOGUE, Clock())
 
@@ -305,22 +302,21 @@ def test_one_port_isnt_two(settings: Settings) -> None:
     "host", ["203.0.113.9", "2001:db8::9"], ids=["an address we don't have", "one by IPv6"]
 )
 def test_an_unusable_address_is_a_one_line_error(settings: Settings, host: str) -> None:
-    """Nobody starts who couldn't be reached."""
     with pytest.raises(Misconfigured, match="can't listen on"):
         serve(settings.with_(host=host), CATALOGUE, Clock())
 
 
-def test_a_worker_that_cant_start_ends_it(settings: Settings) -> None:
-    """With exit code 1, before anyone was told that it is ready; nothing is left running."""
+def test_a_worker_that_fails_to_start_stops_the_supervisor(settings: Settings) -> None:
+    """With exit code 1, before it reports that it is ready."""
     code, logged = Supervisor(settings, "no_such_module:make").ended()
     assert code == 1
     assert "no_such_module" in logged
 
 
-def test_a_file_of_another_users_ends_it(
+def test_a_file_of_another_user_stops_the_supervisor(
     samples: Samples, settings: Settings, tmp_path: Path
 ) -> None:
-    """A verify worker that may not use the map says so in one line."""
+    """A verify worker reports in one line that it may not use the map."""
     (tmp_path / "gatepass.db-map").unlink()
     (tmp_path / "gatepass.db-map").symlink_to(tmp_path / "elsewhere")
     code, logged = Supervisor(settings).ended()
@@ -330,11 +326,11 @@ def test_a_file_of_another_users_ends_it(
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_worker_that_cant_be_started_now_is_tried_again(
+def test_starting_a_worker_is_retried(
     samples: Samples, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Out of memory or processes, the supervisor retries instead of failing. In the end its caller
-    has its descriptors and signal handlers back."""
+    """Without memory or processes it retries. Descriptors and signal handlers are restored at the
+    end."""
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(serve_module, "_LONGEST_BACKOFF", 0.05)
     start = subprocess.Popen

@@ -240,7 +240,7 @@ def _ended_too(event: AuditEvent) -> str:
 
 
 #: Shorter times would read as 0.00 s.
-_AT_ONCE_MS = 10
+_IMMEDIATELY_MS = 10
 
 
 def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
@@ -252,7 +252,8 @@ def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
         if not verifiers:
             how = "no server was running that could have allowed it"
         elif confirmed:
-            how += " at once" if slowest < _AT_ONCE_MS else f", the last after {elapsed(slowest)}"
+            last = f", the last after {elapsed(slowest)}"
+            how += " immediately" if slowest < _IMMEDIATELY_MS else last
         if silent:
             was = "was" if silent == 1 else "were"
             how += f"; {silent:,} {was} unreachable for too long to allow anything"

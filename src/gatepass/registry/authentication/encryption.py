@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.log_limit import LogLimit
 from gatepass.registry.storage.fsync import fsync
 
 FILE_NAME = "sealing-key"
@@ -41,6 +42,7 @@ class EncryptionKey:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._key: bytes | None = None
+        self._log_limit = LogLimit()
 
     def __repr__(self) -> str:
         return f"EncryptionKey({str(self.path)!r})"
@@ -128,7 +130,8 @@ class EncryptionKey:
 
     def _unavailable(self, why: str) -> Unavailable:
         # The user gets a plain sentence; the log has the file's name for the operator.
-        _log.error("second factors can't be used: %s", why)
+        if self._log_limit.left_out(why) is not None:
+            _log.error("second factors can't be used: %s", why)
         return Unavailable(
             "Second factors can't be checked right now. Ask the people who run this Gatepass to "
             "check its log, which says what is wrong with the encryption key."

@@ -16,7 +16,7 @@ from functools import cache
 import argon2
 from argon2 import PasswordHasher
 
-from gatepass.core.errors import InvalidInput, Unavailable
+from gatepass.core.errors import Busy, InvalidInput
 from gatepass.registry.authentication.common_passwords import is_common
 from gatepass.registry.input.text import folded
 
@@ -60,7 +60,7 @@ def hash(password: str, *, hasher: PasswordHasher = HASHER) -> str:
 
     Raises:
         InvalidInput: for ``password``; it is too long to be hashed, or not valid text.
-        Unavailable: too many passwords are being hashed.
+        Busy: too many passwords are being hashed.
     """
     secret = _bytes(password)
     if secret is None:
@@ -78,7 +78,7 @@ def verify(password: str, password_hash: str | None, *, hasher: PasswordHasher =
             verified then, so that timing doesn't disclose which accounts exist.
 
     Raises:
-        Unavailable: too many passwords are being hashed.
+        Busy: too many passwords are being hashed.
     """
     secret = _bytes(password)
     with _slot() as low_priority_pool:
@@ -107,7 +107,7 @@ def _problem(password: str, email: str, company_name: str, second_factor: bool) 
     if _bytes(password) is None:
         return f"Must have at most {LONGEST_BYTES} bytes of UTF-8 text."
     if is_common(password):
-        return "Must not be a common password, nor one repeated or padded with digits and signs."
+        return "Must not be a common password, even repeated or padded with digits and symbols."
     lower = folded(password)
     if email and folded(email) in lower:
         return "Must not contain your e-mail address."
@@ -140,7 +140,7 @@ def _dummy_hash(hasher: PasswordHasher) -> str:
 def _slot() -> Iterator[ThreadPoolExecutor]:
     """Wait for a hashing slot; a pool of one low-priority thread."""
     if not _slots.acquire(timeout=_LONGEST_WAIT_S):
-        raise Unavailable("Too many people are signing in at once. Try again in a moment.")
+        raise Busy
     try:
         # A new thread each time, because a thread can't raise its priority again.
         with ThreadPoolExecutor(1, "gatepass_argon2", _lower_priority) as low_priority_pool:

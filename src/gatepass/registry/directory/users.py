@@ -128,7 +128,7 @@ def add(
     email = read_email("email", email)
     read_label("name", name)
     if by_email(change, email) is not None:
-        raise Conflict(f"{email} has an account already.", reason="email_taken")
+        raise Conflict(f"{email} already has an account.", reason="email_taken")
     now = change.now
     user = User(
         user_id or new_id("usr"), company, email, name, role, "active", operator, created_at=now

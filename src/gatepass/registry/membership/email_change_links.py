@@ -13,12 +13,10 @@ from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.user_privileges import require_active
 from gatepass.registry.directory.users import User, by_email, get, record, write_email
-from gatepass.registry.grants.authorization import still_holds
-from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.input.emails import read_email
 from gatepass.registry.membership import email_changes, invitations, password_resets
-from gatepass.registry.membership.pending_email_changes import EMAIL_CHANGES
-from gatepass.registry.membership.single_use_links import follower, other_holder
+from gatepass.registry.membership.pending_email_changes import EMAIL_CHANGES, is_valid
+from gatepass.registry.membership.single_use_links import address_holder, follower
 from gatepass.registry.storage.database import Reading, Write
 
 CHANGED_MAIL = "email_changed"
@@ -66,13 +64,13 @@ class Offer:
 def make_link(write: Write, change_id: str) -> LetterWithLink | None:
     """Create the link, in the transaction that sends its mail; None if the change is invalid."""
     row = EMAIL_CHANGES.find(write, change_id)
-    if row is None or not _is_valid(write, row):
+    if row is None or not is_valid(write, row):
         return None
-    holder = other_holder(write, row, row.user_id)
-    if holder is not None and holder.company == row.company_id:
+    holder = address_holder(write, row, row.user_id)
+    if holder == "same company":
         return None
     token = EMAIL_CHANGES.new_link(write, row.id)
-    return LetterWithLink(_letter(row), row.expires_at, token, holder is not None)
+    return LetterWithLink(_letter(row), row.expires_at, token, holder == "other company")
 
 
 def notice(reading: Reading, subject: str) -> Letter | None:
@@ -136,7 +134,7 @@ def change_at_once(write: Write, actor: Actor, user_id: str, email: str) -> User
     email_changes.require_other(user, email)
     holder = by_email(write, email)
     if holder is not None and holder.id != user.id:
-        raise Conflict(f"{email} has an account already.", reason="email_taken")
+        raise Conflict(f"{email} already has an account.", reason="email_taken")
     invitations.require_free(write, user.company, email, user=user.id)
     return _change(write, actor, user, email_changes.insert(write, actor, user, email))
 
@@ -152,29 +150,11 @@ def _change(write: Write, actor: Actor, user: User, row: Row[Any]) -> User:
 
 
 def _refusal(reading: Reading, row: Row[Any]) -> BrokenLink | None:
-    valid, holder = _is_valid(reading, row), other_holder(reading, row, row.user_id)
-    if valid and holder is None:
+    valid, holder = is_valid(reading, row), address_holder(reading, row, row.user_id)
+    if valid and holder == "nobody":
         return None
-    taken = valid and holder is not None and holder.company != row.company_id
+    taken = valid and holder == "other company"
     return EMAIL_CHANGES.broken_link(company=row.company_name, address_taken=taken)
-
-
-def _is_valid(reading: Reading, row: Row[Any]) -> bool:
-    """Whether the change may still be made: all conditions are checked now."""
-    user = get(reading, row.user_id)
-    return (
-        EMAIL_CHANGES.state(row, reading.now) == "pending"
-        and user.status == "active"
-        and published_rules(reading, user.company).active
-        and user.email == row.former_email
-        and (row.requested_by == user.id or _may_change(reading, row.requested_by, user))
-    )
-
-
-def _may_change(reading: Reading, requester: str, user: User) -> bool:
-    """Whether a colleague may still change this user's address."""
-    granted = published_rules(reading, user.company).roles.get(user.role, frozenset())
-    return not user.operator and still_holds(reading, requester, {"users:manage", *granted})
 
 
 def _letter(row: Row[Any]) -> Letter:

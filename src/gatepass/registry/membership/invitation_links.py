@@ -20,7 +20,7 @@ from gatepass.registry.grants.authorization import still_holds
 from gatepass.registry.grants.publishing import published_holder, published_rules
 from gatepass.registry.input.text import Problems, label_problem
 from gatepass.registry.membership.invitations import INVITATIONS, record
-from gatepass.registry.membership.single_use_links import follower, other_holder
+from gatepass.registry.membership.single_use_links import address_holder, follower
 from gatepass.registry.storage.database import Change, Committed, Database, Reading, Write
 from gatepass.registry.storage.rows import record_of
 from gatepass.registry.storage.tables import users as users_table
@@ -59,11 +59,11 @@ def make_link(write: Write, invitation_id: str) -> Letter | None:
     row = INVITATIONS.find(write, invitation_id)
     if row is None or not _is_valid(write, row):
         return None
-    holder = other_holder(write, row)
-    if holder is not None and holder.company == row.company_id:
+    holder = address_holder(write, row)
+    if holder == "same company":
         return None
-    token = INVITATIONS.new_link(write, row.id)
-    return Letter(row.company_name, row.inviter_name, row.expires_at, token, holder is not None)
+    token, taken = INVITATIONS.new_link(write, row.id), holder == "other company"
+    return Letter(row.company_name, row.inviter_name, row.expires_at, token, taken)
 
 
 def look(reading: Reading, token: str, address: str | None) -> Offer:
@@ -78,6 +78,12 @@ def look(reading: Reading, token: str, address: str | None) -> Offer:
     """
     row = INVITATIONS.follow(reading, token, address, _refusal)
     return record_of(Offer, row, company=row.company_id)
+
+
+def may_still_invite(reading: Reading, company: str, inviter: str, role: str) -> bool:
+    """Whether the role exists, and the inviter (a user's id) may still grant it."""
+    granted = published_rules(reading, company).roles.get(role)
+    return granted is not None and still_holds(reading, inviter, granted)
 
 
 def accept(
@@ -147,12 +153,11 @@ def _check_fields(offer: Offer, name: str, password: str) -> None:
 
 
 def _refusal(reading: Reading, row: Row[Any]) -> BrokenLink | None:
-    valid, holder = _is_valid(reading, row), other_holder(reading, row)
-    if valid and holder is None:
+    valid, holder = _is_valid(reading, row), address_holder(reading, row)
+    if valid and holder == "nobody":
         return None
-    elsewhere = holder is not None and holder.company != row.company_id
     # Disclosed to the mailbox only: a link that was handed over was in the inviter's hands.
-    taken = valid and elsewhere and row.delivered_at is not None
+    taken = valid and holder == "other company" and row.delivered_at is not None
     return INVITATIONS.broken_link(
         contact=_contact(reading, row), company=row.company_name, address_taken=taken
     )
@@ -160,13 +165,10 @@ def _refusal(reading: Reading, row: Row[Any]) -> BrokenLink | None:
 
 def _is_valid(reading: Reading, row: Row[Any]) -> bool:
     """Whether the invitation may be accepted: all conditions are checked now."""
-    rules = published_rules(reading, row.company_id)
-    granted = rules.roles.get(row.role)
     return (
         INVITATIONS.state(row, reading.now) == "pending"
-        and rules.active
-        and granted is not None
-        and still_holds(reading, row.invited_by, granted)
+        and published_rules(reading, row.company_id).active
+        and may_still_invite(reading, row.company_id, row.invited_by, row.role)
     )
 
 

@@ -282,7 +282,7 @@ def require_free(
         .limit(1)
     ).first()
     if holder is not None and holder.company == company and holder.id != user:
-        raise Conflict(f"{email} has an account already.", reason="email_taken")
+        raise Conflict(f"{email} already has an account.", reason="email_taken")
     if pending is not None:
         raise Conflict(
             f"{email} is invited already. You can send that invitation again.",

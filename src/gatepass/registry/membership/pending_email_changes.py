@@ -1,5 +1,6 @@
-"""Pending e-mail changes: those whose link was not followed yet."""
+"""Pending e-mail changes: those whose link was not followed yet, and still may be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from gatepass.core.credentials import EMAIL_CHANGE
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
+from gatepass.registry.grants.authorization import still_holds
+from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.membership.single_use_links import LinkKind, rows_of_users
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.rows import record_of
@@ -45,25 +48,40 @@ class EmailChange:
 
 
 def pending(reading: Reading, user_id: str) -> EmailChange | None:
-    """A user's pending change; a user has at most one. Performs no permission check."""
-    found = _pending(reading, email_changes.c.user_id == user_id)
-    return found[0] if found else None
+    """A user's pending change; a user has at most one. Performs no permission check.
+
+    None while the colleague who requested it may not change the address: its link is broken then.
+    """
+    found = _open(reading, email_changes.c.user_id == user_id)
+    return next((_change_of(row) for row in found if is_valid(reading, row)), None)
+
+
+def is_valid(reading: Reading, row: Row[Any]) -> bool:
+    """Whether a change may still be made: all conditions are checked now."""
+    user = users.get(reading, row.user_id)
+    return (
+        EMAIL_CHANGES.state(row, reading.now) == "pending"
+        and user.status == "active"
+        and published_rules(reading, user.company).active
+        and user.email == row.former_email
+        and (row.requested_by == user.id or _may_change(reading, row.requested_by, user))
+    )
 
 
 def end_pending(write: Write, actor: Actor, user_id: str) -> None:
     """Cancel a user's pending change. Performs no permission check."""
-    _end(write, actor, _pending(write, email_changes.c.user_id == user_id))
+    _end(write, actor, _open(write, email_changes.c.user_id == user_id))
 
 
 def end_requested_by_others(write: Write, actor: Actor, user_id: str) -> None:
     """Cancel a user's pending change if another requested it. Performs no permission check."""
-    found = _pending(write, email_changes.c.user_id == user_id)
-    _end(write, actor, [each for each in found if each.requested_by.id != user_id])
+    found = _open(write, email_changes.c.user_id == user_id)
+    _end(write, actor, [row for row in found if row.requested_by != user_id])
 
 
 def end_requested_by(write: Write, actor: Actor, requester: str) -> None:
     """Cancel all pending changes that *requester* requested. Performs no permission check."""
-    _end(write, actor, _pending(write, email_changes.c.requested_by == requester))
+    _end(write, actor, _open(write, email_changes.c.requested_by == requester))
 
 
 def record(write: Write, actor: Actor, what: str, user: User, email: str) -> None:
@@ -72,10 +90,15 @@ def record(write: Write, actor: Actor, what: str, user: User, email: str) -> Non
     users.record(write, actor, f"email_change_{what}", user, before=before, after=after)
 
 
-def _pending(reading: Reading, which: ColumnElement[bool]) -> list[EmailChange]:
+def _may_change(reading: Reading, requester: str, user: User) -> bool:
+    """Whether a colleague may still change this user's address."""
+    granted = published_rules(reading, user.company).roles.get(user.role, frozenset())
+    return not user.operator and still_holds(reading, requester, {"users:manage", *granted})
+
+
+def _open(reading: Reading, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
     wanted = EMAIL_CHANGES.rows.where(EMAIL_CHANGES.pending(reading), which)
-    rows = reading.session.execute(wanted.order_by(email_changes.c.id)).all()
-    return [_change_of(row) for row in rows]
+    return reading.session.execute(wanted.order_by(email_changes.c.id)).all()
 
 
 def _change_of(row: Row[Any]) -> EmailChange:
@@ -87,7 +110,7 @@ def _change_of(row: Row[Any]) -> EmailChange:
     )
 
 
-def _end(write: Write, actor: Actor, found: list[EmailChange]) -> None:
-    for each in found:
-        EMAIL_CHANGES.end(write, actor, email_changes.c.id == each.id)
-        record(write, actor, "cancelled", users.get(write, each.user), each.email)
+def _end(write: Write, actor: Actor, found: Sequence[Row[Any]]) -> None:
+    for row in found:
+        EMAIL_CHANGES.end(write, actor, email_changes.c.id == row.id)
+        record(write, actor, "cancelled", users.get(write, row.user_id), row.email)

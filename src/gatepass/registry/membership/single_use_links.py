@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, insert, se
 from gatepass.core.credentials import make, matches, new_id, parse
 from gatepass.core.errors import BrokenLink, Forbidden
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory.users import User, by_email
+from gatepass.registry.directory.users import by_email
 from gatepass.registry.grants.publishing import admits, published_rules
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Reading, Write
@@ -25,6 +25,7 @@ from gatepass.registry.storage.tables import companies, users
 HOUR_MS = 3_600_000
 
 State = Literal["pending", "used", "expired", "deactivated"]
+Holder = Literal["nobody", "same company", "other company"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,10 +185,12 @@ def rows_of_users(table: Table, *columns: ColumnElement[Any]) -> Select[Any]:
     )
 
 
-def other_holder(reading: Reading, row: Row[Any], user_id: str = "") -> User | None:
-    """The active user, other than *user_id*, who has the e-mail address of a record."""
+def address_holder(reading: Reading, row: Row[Any], user_id: str = "") -> Holder:
+    """Where an active user other than *user_id* has the e-mail address of a record."""
     holder = by_email(reading, row.email)
-    return None if holder is None or holder.id == user_id else holder
+    if holder is None or holder.id == user_id:
+        return "nobody"
+    return "same company" if holder.company == row.company_id else "other company"
 
 
 def _require_admitted(reading: Reading, company: str, address: str | None) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from gatepass.core.errors import Unavailable
+from gatepass.log_limit import LogLimit
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.storage.ended_log import Revocation
 from gatepass.registry.storage.engines import (
@@ -104,6 +105,7 @@ class Database:
         self._writing = writing
         self._confirm = confirm
         self._tolerance_ms = tolerance_ms
+        self._log_limit = LogLimit()
         self._revoked = revoked
         #: The SQLite file, or None.
         self.path: Path | None = None
@@ -243,7 +245,10 @@ class Database:
         waited_ms = round((time.monotonic() - began) * 1000)
         apart_ms = max(now - primary_ms, primary_ms - now - waited_ms)
         if apart_ms > self._tolerance_ms:
-            _log.error("this machine's clock and the primary's are %.1f s apart", apart_ms / 1000)
+            if self._log_limit.left_out("clocks") is not None:
+                _log.error(
+                    "this machine's clock and the primary's are %.1f s apart", apart_ms / 1000
+                )
             raise Unavailable("This node's clock is wrong: it can't make changes now.")
 
     def _reset_after_fork(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from gatepass.core.errors import Misconfigured
+from gatepass.log_limit import LogLimit
 from gatepass.registry.storage.fsync import fsync
 
 FILE_NAME = "ended.log"
@@ -69,6 +70,7 @@ class EndedLog:
         self.path = path
         self._pending: list[Revocation] = []
         self._lock = threading.Lock()
+        self._log_limit = LogLimit()
 
     def append(self, revocations: Sequence[Revocation] = ()) -> None:
         """Append *revocations* and those that failed before, and flush them to disk.
@@ -83,12 +85,14 @@ class EndedLog:
             try:
                 self._write(b"".join(b"\n" + _encode(each) for each in self._pending))
             except (OSError, Misconfigured) as error:
-                _log.error(
-                    "%d revocations can't be written to %s, retrying: %s",
-                    len(self._pending),
-                    self.path,
-                    getattr(error, "strerror", None) or error,
-                )
+                why = getattr(error, "strerror", None) or error
+                if self._log_limit.left_out(str(why)) is not None:
+                    _log.error(
+                        "%d revocations can't be written to %s, retrying: %s",
+                        len(self._pending),
+                        self.path,
+                        why,
+                    )
             else:
                 self._pending.clear()
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, select, true
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepass.registry.input.words import PART_LENGTH, REST_LENGTH, parts_of, runs, words_of
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading, Write
+from gatepass.registry.storage.rows import insert_missing
 from gatepass.registry.storage.scans import MANY, Scan, Way, size
 
 #: The most words that a search follows to their records.
@@ -108,12 +108,8 @@ class WordIndex:
             for word in {row["word"] for row in rows}
             for part in parts_of(str(word))
         ]
-        on_postgresql = write.session.get_bind().dialect.name == "postgresql"
-        for table, values in ((self.words, rows), (self.parts, vocabulary)):
-            if values:
-                # Both dialects have the same clause, in different classes.
-                new = postgresql.insert(table) if on_postgresql else sqlite.insert(table)
-                write.session.execute(new.on_conflict_do_nothing(), values)
+        insert_missing(write, self.words, rows)
+        insert_missing(write, self.parts, vocabulary)
 
 
 @dataclass(frozen=True)

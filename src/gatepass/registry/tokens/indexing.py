@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, delete, insert
+from sqlalchemy import Row, delete
 
 from gatepass.registry.storage.database import Write
+from gatepass.registry.storage.rows import insert_missing
 from gatepass.registry.storage.tables import access_token_permissions
 from gatepass.registry.storage.word_index import LABELS
 
@@ -51,5 +52,4 @@ def _add_permissions(write: Write, row: Row[Any], permissions: Collection[str]) 
         }
         for permission in permissions
     ]
-    if rows:
-        write.session.execute(insert(access_token_permissions), rows)
+    insert_missing(write, access_token_permissions, rows)

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Protocol
 
 from gatepass.core.errors import Unavailable
+from gatepass.log_limit import LogLimit
+from gatepass.verify.backoff import Backoff
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode, open_own_file
 from gatepass.verify.grant_file import GrantFile
@@ -40,7 +42,8 @@ from gatepass.verify.replica.grant_copy import (
 
 #: Poll interval: changes are seen after this long even if no notification arrives.
 POLL_SECONDS = 0.4
-_RETRY_SECONDS = 0.5
+#: The pauses after failures double: each may cost the primary a full snapshot.
+_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 2.0
 
 _log = logging.getLogger("gatepass.follower")
 
@@ -131,9 +134,11 @@ class Follower:
         self._staleness_ms = staleness_ms
         self._clock_agreement = ClockAgreement(clock, file.shared)
         self._on_divergence = on_divergence
+        self._log_limit = LogLimit()
 
     def follow(self, feed: Feed, running: Callable[[], bool]) -> None:
         """Follow while *running* returns True. Retry during an outage; the lease isn't renewed."""
+        backoff = Backoff(_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         while running():
             try:
                 # Reopened after every interruption: a connection can keep a disk's error.
@@ -144,11 +149,14 @@ class Follower:
                         if side_files(self._file.path) != beside:
                             self._discard_copy()
                         self.sync(connection, feed)
+                        backoff.reset()
                         feed.wait(POLL_SECONDS)
             except Exception as error:
-                _log.warning("following is interrupted: %s", type(error).__name__)
+                kind = type(error).__name__
+                if self._log_limit.left_out(kind) is not None:
+                    _log.warning("following is interrupted: %s", kind)
                 _close(feed)
-                _sleep(_RETRY_SECONDS, running)
+                _sleep(backoff.pause(), running)
         _close(feed)
 
     def _discard_copy(self) -> None:
@@ -169,7 +177,8 @@ class Follower:
         full = ahead is None
         if ahead is None:
             self._file.shared.end_lease()
-            _log.warning("loading a full snapshot of the grants")
+            if self._log_limit.left_out("snapshot") is not None:
+                _log.warning("loading a full snapshot of the grants")
             ahead = feed.snapshot()
         there, rows = ahead
         if full or there != here:

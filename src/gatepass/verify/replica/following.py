@@ -33,7 +33,9 @@ from typing import TypeVar
 from gatepass.core.errors import GatepassError, Misconfigured, Unavailable
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.core.routes import Routes
+from gatepass.log_limit import LogLimit
 from gatepass.verify import forks
+from gatepass.verify.backoff import Backoff
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.clock import Clock
 from gatepass.verify.decider import Decider
@@ -41,7 +43,7 @@ from gatepass.verify.first_copy import FIRST_COPY_SECONDS, has_copy
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Opening
-from gatepass.verify.replica.grant_copy import Position, open_copy
+from gatepass.verify.replica.grant_copy import Position, make_copy
 from gatepass.verify.replica.http_feed import VERSION, FeedRefused, FeedServer, Stream
 from gatepass.verify.replica.identity import identity
 from gatepass.verify.replica.maintenance import Maintenance
@@ -55,8 +57,6 @@ _LOCK_SECONDS = 0.25
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 #: Consecutive heartbeats that leave the copy stale before the follower reconnects.
 _MOST_LAPSES = 3
-#: An outage that lasts is logged again after this long.
-_LOG_AGAIN_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
 #: Changes arrive twenty times a second at most.
 _REACHED_PAUSE_SECONDS = 0.005
@@ -87,7 +87,7 @@ def follow(
     routes = Routes(()) if catalogue is None else read_catalogue(catalogue).routes
     path = own_directory(Path(directory).absolute()) / FILE_NAME
     file = GrantFile(path, _scope(limits))
-    _make_copy(path)
+    make_copy(path)
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
     decider = decider_class(file, clock, routes, copy=True, usage=usage)
@@ -189,7 +189,7 @@ class Following:
         self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
         self._reporter = Reporter(self._server.report_connection(), file.use_directory)
         self._reporting: threading.Thread | None = None
-        self._pause = _SHORTEST_PAUSE_SECONDS
+        self._backoff = Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gatepass_following")
 
@@ -224,8 +224,8 @@ class Following:
                 # Another process may have a valid key, or reach the server.
                 self._release_lock()
             # Jittered, so that followers don't all reconnect at once after a server's outage.
-            self._closed.wait(self._pause * random.uniform(0.5, 1))  # noqa: S311 - not a secret
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+            jitter = random.uniform(0.5, 1)  # noqa: S311 - not a secret
+            self._closed.wait(self._backoff.pause() * jitter)
         self._closed.set()
         self._reporter.close()
         self._copy.close()
@@ -261,7 +261,7 @@ class Following:
                     _log.info("following %s (%s)", self._server.origin, frame.version)
                 if there is None:
                     continue
-                self._pause = _SHORTEST_PAUSE_SECONDS
+                self._backoff.reset()
                 self._report(node, there)
                 lapses = 0 if self._is_fresh() else lapses + 1
                 if lapses == _MOST_LAPSES:
@@ -312,7 +312,7 @@ class Following:
         own_directory(self._path.parent)
         former, file = self._file, GrantFile(self._path, self._scope)
         with self._sqlite_lock:
-            _make_copy(self._path)
+            make_copy(self._path)
         self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
         self._file = decider.file = file
         # A decision that is under way on the former file is repeated.
@@ -332,20 +332,20 @@ class _OutageLog:
 
     def __init__(self, server: FeedServer) -> None:
         self._server = server
-        self._logged = ""
-        self._logged_at = 0.0
+        self._log_limit = LogLimit()
+        self._logged = False
 
     def interrupted(self, error: Exception) -> None:
         """Log why following is interrupted, unless the same was just logged."""
         text = self._sentence(error)
-        if text != self._logged or time.monotonic() > self._logged_at + _LOG_AGAIN_SECONDS:
-            self._logged, self._logged_at = text, time.monotonic()
+        if self._log_limit.left_out(text) is not None:
+            self._logged = True
             _log.error("following %s is interrupted: %s", self._server.origin, text)
 
     def recovered(self) -> None:
-        """Log the end of an outage."""
+        """Log the end of an outage that was logged."""
         if self._logged:
-            self._logged = ""
+            self._logged = False
             _log.warning("following %s again", self._server.origin)
 
     def _sentence(self, error: Exception) -> str:
@@ -391,22 +391,6 @@ def own_directory(path: Path) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise Misconfigured(f"{path} must be writable")
     return path
-
-
-def _make_copy(path: Path) -> None:
-    """Create an empty copy if there is none: readers don't create files."""
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            open_copy(path).close()
-            return
-        except sqlite3.OperationalError as error:
-            # Another process of the service is creating it.
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise Misconfigured(f"{path} can't be opened: {error}") from error
-            time.sleep(0.02)
-        except sqlite3.Error as error:
-            raise Misconfigured(f"{path} isn't a copy of grants: {error}") from error
 
 
 def _limits(companies: Collection[str], permissions: Collection[str]) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 
 from gatepass.core.errors import GatepassError
+from gatepass.log_limit import LogLimit
+from gatepass.verify.backoff import Backoff
 from gatepass.verify.replica.grant_copy import Position
 from gatepass.verify.replica.http_feed import FeedRefused, ReportConnection
 from gatepass.verify.usage import Batch, Spool, spools
@@ -52,6 +54,7 @@ class Reporter:
         self._acknowledged: tuple[str, Position] | None = None
         self._acknowledged_at = 0.0
         self._folded: dict[str, int] = {}
+        self._log_limit = LogLimit()
 
     def set_position(self, node: str, position: Position) -> None:
         """Acknowledge *position*: every process of this service decides by it from now on."""
@@ -61,7 +64,7 @@ class Reporter:
 
     def run(self) -> None:
         """Send reports until ``close``; back off while the server can't be reached."""
-        pause = REPORT_SECONDS
+        backoff = Backoff(2 * REPORT_SECONDS, _LONGEST_PAUSE_SECONDS)
         use_at = 0.0
         while not self._closed.is_set():
             self._woken.wait(REPORT_SECONDS)
@@ -70,14 +73,13 @@ class Reporter:
                 if time.monotonic() >= use_at:
                     self._send_use()
                     use_at = time.monotonic() + USE_SECONDS
+                backoff.reset()
                 pause = REPORT_SECONDS
             except (GatepassError, OSError, HTTPException, msgspec.DecodeError) as error:
-                if pause == REPORT_SECONDS and not self._closed.is_set():
-                    why = (
-                        error.message if isinstance(error, GatepassError) else type(error).__name__
-                    )
+                why = error.message if isinstance(error, GatepassError) else type(error).__name__
+                if not self._closed.is_set() and self._log_limit.left_out(why) is not None:
                     _log.warning("the position and use counts can't be reported: %s", why)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                pause = backoff.pause()
             self._closed.wait(pause)
         self._connection.close()
 
@@ -123,7 +125,8 @@ class Reporter:
                 if error.status not in (413, 422):
                     raise
                 # The server will never accept these counts. Skip them, so that later ones arrive.
-                _log.error("the server refused counts of %s: %s", spool.name, error.message)
+                if self._log_limit.left_out(error.status) is not None:
+                    _log.error("the server refused counts of %s: %s", spool.name, error.message)
                 now_folded = self._send(spool.name, folded, end, [])
             # A previous follower may have sent more already: continue after that.
             folded = self._folded[spool.name] = now_folded

@@ -115,17 +115,7 @@ def create(
 ) -> CreatedAccessToken:
     """Needs `access-tokens:create`. The answer is the only one with the token's text."""
     with node.database.write(node.clock.now()) as change:
-        token, text = access_tokens.create(
-            change,
-            actor,
-            catalogue=node.catalogue,
-            label=new.label,
-            kind=new.kind,
-            permissions=new.permissions,
-            expires_at=new.expires_at,
-            networks=new.networks,
-            domains=new.domains,
-        )
+        token, text = access_tokens.create(change, actor, catalogue=node.catalogue, **new.named())
     response.headers["Location"] = f"/v1/access-tokens/{token.id}"
     mark(response, change.confirmed)
     answer = sent(AccessToken, token, response)

@@ -17,11 +17,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gatepass.core.errors import Conflict, GatepassError, NotFound
+from gatepass.log_limit import LogLimit
 from gatepass.node.node import Node
 from gatepass.registry.replication import liveness
 from gatepass.registry.replication.liveness import Registration
 from gatepass.registry.storage.revisions import Position
-from gatepass.verify.log_limit import LogLimit
 from gatepass.web.feed.source import Source, error_for_waiting
 
 _BATCH_SECONDS = 0.1

@@ -97,7 +97,7 @@ def pieces_of(receive: Receive) -> NextPiece:
 
 async def send_reply(send: Send, reply: Reply, *, head: bool) -> None:
     """Send an answer."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
+    headers = reply.headers
     if reply.status != 204:
         headers.append((b"content-length", str(len(reply.body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

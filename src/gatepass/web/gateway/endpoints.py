@@ -4,10 +4,10 @@ A plain class that turns a request into a reply, without a framework. The main p
 of the framework (``asgi``); the verify port serves nothing else (``rsgi``).
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
+from gatepass.core.grants import Grant
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.verify.decider import CachedToken
@@ -24,7 +25,6 @@ from gatepass.verify.http.refusals import sentence
 from gatepass.verify.http.request_credentials import read_credential, read_origin, read_single
 from gatepass.verify.verifier import Verifier
 from gatepass.web.body_limits import (
-    CLOSE,
     MOST_BODY_BYTES,
     Bodies,
     Body,
@@ -34,6 +34,7 @@ from gatepass.web.body_limits import (
     drain,
     read,
 )
+from gatepass.web.http.answers import CLOSE, header_lines, rest_of
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.problems import (
     Problem,
@@ -44,6 +45,7 @@ from gatepass.web.problems import (
 )
 from gatepass.web.strict_json import BrokenJSON, field_name, parse
 from gatepass.web.times import format_time
+from gatepass.web.unhandled import log_unhandled
 
 GATEWAY = "/authz/nginx"
 VERIFY = "/v1/verify"
@@ -51,7 +53,8 @@ VERIFY = "/v1/verify"
 #: header sizes.
 LONGEST_PERMISSIONS = 2_000
 
-_NO_STORE: Final = ("Cache-Control", "no-store")
+#: Header lines of an answer in JSON.
+JSON: Final = b"content-type: application/json\r\ncache-control: no-store\r\n"
 _NOTHING: Final = "-"
 _PEERS_KEPT = 4_096
 _MOST_ERRORS = 20
@@ -59,29 +62,55 @@ _FIELDS = frozenset(("token", "permission", "method", "path", "address", "origin
 
 T = TypeVar("T")
 
-_log = logging.getLogger("gatepass.authz")
 
-
-class Reply(msgspec.Struct, frozen=True, gc=False):
-    """Status, headers and body of an answer."""
+class Reply(msgspec.Struct, gc=False):
+    """Status, header lines and body of an answer."""
 
     status: int
-    headers: list[tuple[str, str]]
+    lines: bytes
     body: bytes = b""
+    _rest: bytes | None = None
 
     @classmethod
-    def of(cls, problem: Problem) -> "Reply":
+    def of(cls, problem: Problem, *more_headers: tuple[str, str]) -> "Reply":
         """A problem document."""
-        return cls(problem.status, problem.headers(), problem.body())
+        lines = header_lines([*problem.headers(), *more_headers])
+        return cls(problem.status, lines, problem.body())
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The header lines as pairs of name and value."""
+        pairs = [line.partition(b": ") for line in self.lines.split(b"\r\n")[:-1]]
+        return [(name, value) for name, _, value in pairs]
+
+    def rest(self) -> bytes:
+        """All of it after the first lines, for ``http.connection``; kept."""
+        if self._rest is None:
+            self._rest = rest_of(self.status, self.lines, self.body)
+        return self._rest
 
     def closing(self, close: bool) -> "Reply":
         """This reply; with ``Connection: close`` if *close*."""
-        return Reply(self.status, [*self.headers, CLOSE], self.body) if close else self
+        return Reply(self.status, self.lines + CLOSE, self.body) if close else self
 
 
 def refusal(status: int, *more_headers: tuple[str, str]) -> Reply:
     """A problem document for a fault that HTTP has a status for, such as 404."""
     return Reply.of(problem_of_status(status, more_headers))
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """A reply to a gateway.
+
+    Attributes:
+        decision, known: what it tells, unless no call was decided.
+        fault: the gateway made a mistake that was noted, and must be each time.
+    """
+
+    reply: Reply
+    decision: Decision | None = None
+    known: CachedToken | None = None
+    fault: bool = False
 
 
 class Endpoints:
@@ -121,6 +150,11 @@ class Endpoints:
 
     # --- gateways -----------------------------------------------------------------------------
 
+    def trusts(self, peer: str) -> bool:
+        """Whether a socket peer may ask as a gateway."""
+        known_peer = self._peer(peer)
+        return known_peer is not None and known_peer[1]
+
     def gateway(self, peer: str, lines: Lines) -> Reply:
         """Answer nginx's ``auth_request``: 204, 401 or 403; 5xx only without a decision.
 
@@ -128,21 +162,45 @@ class Endpoints:
             peer: the socket peer's address as text.
             lines: returns the values of a request header by its lower-case name.
         """
+        return self._gateway(peer, lines).reply
+
+    def gateway_again(self, peer: str, key: bytes, lines: Callable[[], Lines]) -> Reply:
+        """``gateway``, with the answer to an equal request before, if it is still the answer.
+
+        Args:
+            key: a digest of everything in the request that the answer depends on, and of *peer*.
+        """
+        decider = self._verifier
         try:
-            return self._gateway(peer, lines)
+            reply: Reply | None = decider.recall(key)
         except Unavailable as error:
             return _with_reason(problem_of_error(error))
-        except Exception:
-            # An unexpected error is never "allowed". The request holds a secret, so isn't logged.
-            _log.exception("a gateway's request failed")
-            return _with_reason(problem_of_status(500))
+        if reply is None:
+            asked_ms = decider.clock.now()
+            answer = self._gateway(peer, lines())
+            reply = answer.reply
+            if answer.decision is not None and not answer.fault:
+                decider.remember(key, answer.decision, answer.known, reply, asked_ms)
+        return reply
 
-    def _gateway(self, peer: str, lines: Lines) -> Reply:
+    def _gateway(self, peer: str, lines: Lines) -> "_Answer":
+        try:
+            return self._decide(peer, lines)
+        except Unavailable as error:
+            return _Answer(_with_reason(problem_of_error(error)))
+        except Exception as error:
+            # An unexpected error is never "allowed".
+            log_unhandled(error)
+            return _Answer(_with_reason(problem_of_status(500)))
+
+    def _decide(self, peer: str, lines: Lines) -> "_Answer":
         known_peer = self._peer(peer)
         if known_peer is None or not known_peer[1]:
             self._misconfigurations.note(Fault.gateway_untrusted, peer)
-            return _with_reason(
-                Problem(403, "peer_not_trusted", "Only trusted proxies may call this endpoint.")
+            return _Answer(
+                _with_reason(
+                    Problem(403, "peer_not_trusted", "Only trusted proxies may call this endpoint.")
+                )
             )
         # Method and path of the gateway's own subrequest are never used.
         uri, method = lines("x-original-uri"), lines("x-original-method")
@@ -167,14 +225,12 @@ class Endpoints:
             credential, None, route, address, origin, referer, garbage
         )
         if known is None or decision.reason is not Reason.allowed:
-            return self._refusal(decision, unsent)
-        headers = known.memo
-        if headers is None:
-            headers = known.memo = _identity(known, decision)
-        if len(headers[0][1]) <= LONGEST_PERMISSIONS:
-            return Reply(204, headers)
-        needed = ("X-Gatepass-Permissions", " ".join(decision.needed))
-        return Reply(204, [needed, *headers[1:]])
+            reply = self._refusal(decision, unsent)
+            return _Answer(reply, decision, known, fault=garbage or bool(unsent))
+        permissions = " ".join(decision.effective) or _NOTHING
+        if len(permissions) > LONGEST_PERMISSIONS:
+            permissions = " ".join(decision.needed)
+        return _Answer(Reply(204, _identity(known.grant, permissions)), decision, known)
 
     def _refusal(self, decision: Decision, unsent: str) -> Reply:
         detail = sentence(decision)
@@ -192,7 +248,7 @@ class Endpoints:
     async def receive_verify(self, bodies: Bodies, lines: Lines, next_piece: NextPiece) -> Reply:
         """Read the body of ``POST /v1/verify`` and answer it."""
         # The key is checked before the body: without one no body is read or held in memory.
-        key_id = _failing_closed(partial(self._key_id, lines))
+        key_id = self.key_id(lines)
         if isinstance(key_id, Reply):
             return key_id.closing(not await drain(lines, next_piece))
         try:
@@ -205,7 +261,11 @@ class Endpoints:
                     raise BodyRefused(400)
                 return self.verify(lines, content)
         except BodyRefused as refused:
-            return refusal(refused.status, CLOSE, *refused.headers)
+            return refusal(refused.status, *refused.headers).closing(True)
+
+    def key_id(self, lines: Lines) -> str | Reply:
+        """The id of the request's verifier key, or its refusal."""
+        return _failing_closed(partial(self._key_id, lines))
 
     def verify(self, lines: Lines, body: bytes) -> Reply:
         """Answer ``POST /v1/verify``: 200 with the decision, if the request has a verifier key.
@@ -214,32 +274,40 @@ class Endpoints:
             lines: returns the values of a request header by its lower-case name.
             body: the request's JSON.
         """
-        return _failing_closed(partial(self._verify, lines, body))
+        # Checked again: the key may have been revoked while the body arrived.
+        key_id = self.key_id(lines)
+        return key_id if isinstance(key_id, Reply) else self.verify_again(body)
+
+    def verify_again(self, body: bytes) -> Reply:
+        """``verify``, for a request whose key has just been checked; the answer to an equal body
+        before, if it is still the answer."""
+        return _failing_closed(partial(self._verify, body))
 
     def _key_id(self, lines: Lines) -> str | Reply:
-        """The id of the request's verifier key, or its refusal."""
         credential = read_credential(lines("authorization"), lines("x-access-token"))
         reason = self._verifier.verifier_key(credential)
         if reason is Reason.allowed:
             return credential[:ID_LENGTH]
         return Reply.of(problem_of_reason(401, reason.value))
 
-    def _verify(self, lines: Lines, body: bytes) -> Reply:
-        # Checked again: the key may have been revoked while the body arrived.
-        key_id = self._key_id(lines)
-        if isinstance(key_id, Reply):
-            return key_id
+    def _verify(self, body: bytes) -> Reply:
         if len(body) > MOST_BODY_BYTES:
             return refusal(413)
+        decider = self._verifier
+        key = blake2b(body, person=b"verify").digest()
+        reply: Reply | None = decider.recall(key)
+        if reply is not None:
+            return reply
         try:
             question = _question(parse(body))
         except BrokenJSON as error:
             return Reply.of(Problem(400, "bad_request", str(error)))
         route: str | Reason | None = None
         if question["method"] is not None:
-            route = self._verifier.routes.match(question["method"], question["path"] or "")
+            route = decider.routes.match(question["method"], question["path"] or "")
         address = question["address"]
-        decision, known = self._verifier.judge(
+        asked_ms = decider.clock.now()
+        decision, known = decider.judge(
             question["token"] or Reason.token_missing,
             question["permission"],
             route,
@@ -247,39 +315,22 @@ class Endpoints:
             question["origin"],
             question["referer"],
         )
-        answer: dict[str, Any] = {
-            "allowed": decision.allowed,
-            "reason": decision.reason.value,
-            "status": decision.status,
-        }
-        grant = decision.grant
-        if grant is not None and known is not None:
-            answer["grant"] = {
-                "id": grant.id,
-                "label": grant.label,
-                "kind": grant.kind,
-                "company": grant.company,
-                "user": grant.user,
-                "permissions": list(decision.effective),
-                "expires_at": None if grant.expires_at is None else format_time(grant.expires_at),
-            }
-        headers = [("Content-Type", "application/json"), _NO_STORE]
-        return Reply(200, headers, msgspec.json.encode(answer))
+        reply = Reply(200, JSON, msgspec.json.encode(_verified(decision, known)))
+        decider.remember(key, decision, known, reply, asked_ms)
+        return reply
 
     # --- health -------------------------------------------------------------------------------
 
     def ready(self) -> Reply:
         """200 while this node can make decisions, else 503 with the reason."""
         why = self._not_ready()
-        headers = [("Content-Type", "application/json"), _NO_STORE]
         if why is None:
-            return Reply(200, headers, b'{"status":"ready"}')
-        return Reply(503, headers, msgspec.json.encode({"status": "not_ready", "reason": why}))
+            return Reply(200, JSON, b'{"status":"ready"}')
+        return Reply(503, JSON, msgspec.json.encode({"status": "not_ready", "reason": why}))
 
     def live(self) -> Reply:
         """200."""
-        headers = [("Content-Type", "application/json"), _NO_STORE]
-        return Reply(200, headers, b'{"status":"live"}')
+        return Reply(200, JSON, b'{"status":"live"}')
 
 
 def _failing_closed(answer: Callable[[], T]) -> T | Reply:
@@ -288,8 +339,8 @@ def _failing_closed(answer: Callable[[], T]) -> T | Reply:
         return answer()
     except GatepassError as error:
         return Reply.of(problem_of_error(error))
-    except Exception:
-        _log.exception("a service's request failed")
+    except Exception as error:
+        log_unhandled(error)
         return refusal(500)
 
 
@@ -311,17 +362,37 @@ def _unsent(uri: Sequence[str | None], method: Sequence[str | None]) -> str:
     return " and ".join(name for name, values in sent if len(values) != 1 or values[0] == "")
 
 
-def _identity(known: CachedToken, decision: Decision) -> list[tuple[str, str]]:
+def _identity(grant: Grant, permissions: str) -> bytes:
     """The identity headers, all of them: each overwrites one that a client may have sent."""
-    grant = known.grant
-    return [
-        ("X-Gatepass-Permissions", " ".join(decision.effective) or _NOTHING),
-        ("X-Gatepass-Token", grant.id),
-        ("X-Gatepass-Company", grant.company or _NOTHING),
-        ("X-Gatepass-User", grant.user or _NOTHING),
-        ("X-Gatepass-Kind", grant.kind),
-        _NO_STORE,
-    ]
+    return (
+        f"x-gatepass-permissions: {permissions}\r\n"
+        f"x-gatepass-token: {grant.id}\r\n"
+        f"x-gatepass-company: {grant.company or _NOTHING}\r\n"
+        f"x-gatepass-user: {grant.user or _NOTHING}\r\n"
+        f"x-gatepass-kind: {grant.kind}\r\n"
+        "cache-control: no-store\r\n"
+    ).encode("ascii")
+
+
+def _verified(decision: Decision, known: CachedToken | None) -> dict[str, Any]:
+    """The body of the answer to ``POST /v1/verify``."""
+    answer: dict[str, Any] = {
+        "allowed": decision.allowed,
+        "reason": decision.reason.value,
+        "status": decision.status,
+    }
+    grant = decision.grant
+    if grant is not None and known is not None:
+        answer["grant"] = {
+            "id": grant.id,
+            "label": grant.label,
+            "kind": grant.kind,
+            "company": grant.company,
+            "user": grant.user,
+            "permissions": list(decision.effective),
+            "expires_at": None if grant.expires_at is None else format_time(grant.expires_at),
+        }
+    return answer
 
 
 def _question(value: object) -> dict[str, str | None]:
@@ -352,5 +423,4 @@ def _question(value: object) -> dict[str, str | None]:
 
 
 def _with_reason(problem: Problem) -> Reply:
-    headers = [*problem.headers(), ("X-Gatepass-Reason", problem.reason)]
-    return Reply(problem.status, headers, problem.body())
+    return Reply.of(problem, ("X-Gatepass-Reason", problem.reason))

@@ -15,14 +15,14 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 import uvloop
 from granian.constants import HTTPModes, Interfaces, TaskImpl
 from granian.http import HTTP1Settings
-from granian.server.embed import Server
+from granian.server.embed import Server as Granian
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import GatepassError
@@ -34,9 +34,9 @@ from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.close_socket import close_all, set_unread_timeout
+from gatepass.web.gateway.connection import Port
 from gatepass.web.gateway.endpoints import Endpoints
-from gatepass.web.gateway.inline_loop import InlineLoop
-from gatepass.web.gateway.rsgi import GatewayPort
+from gatepass.web.http.server import Server, listener
 
 #: Connections at a time. They cost little; at Granian's default of a thousand, an attacker who
 #: opens that many and sends nothing keeps everyone else out until they time out.
@@ -125,11 +125,35 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     maintenance = Maintenance(verifier, usage)
     maintenance.start()
     trusted = TrustedProxies.of(settings.trusted_proxies)
-    application = GatewayPort(Endpoints(verifier, trusted, verifier.not_ready))
+    port = Port(Endpoints(verifier, trusted, verifier.not_ready), routes)
     try:
-        _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
+        _run(_serve_verify(order, settings, port))
     finally:
         maintenance.close()
+
+
+async def _serve_verify(order: StartOrder, settings: Settings, port: Port) -> None:
+    _open_many_files()
+    loop = asyncio.get_running_loop()
+    server = Server(port.connection)
+    await server.listen(listener(settings.host, order.port))
+
+    def supervisor_gone() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        server.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, server.stop)
+    loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+    _report_ready(order.ready_descriptor)
+    await server.stopped()
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    # Everything loaded so far lives as long as the process: exempt it from garbage collection.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serving)
 
 
 def _serve(
@@ -141,7 +165,7 @@ def _serve(
     leave: Callable[[], None] = lambda: None,
 ) -> None:
     _open_many_files()
-    server: Any = Server(
+    server: Any = Granian(
         application,
         address=settings.host,
         port=order.port,
@@ -183,7 +207,7 @@ def _serve(
     # Everything loaded so far lives as long as the process: exempt it from garbage collection.
     gc.collect()
     gc.freeze()
-    loop = InlineLoop() if interface is Interfaces.RSGI else uvloop.new_event_loop()
+    loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     # Not asyncio.run: its cleanup can't handle the tasks that Granian creates in Rust.
     loop.run_until_complete(serve())

@@ -246,8 +246,7 @@ def _missing(errors: Mapping[str, str]) -> str:
     ):
         wrong = sum(name.startswith(root + ".") for name in errors)
         if wrong:
-            said = f"One {singular}" if wrong == 1 else f"{wrong} {plural}"
-            return f"{said} above {'is' if wrong == 1 else 'are'} not valid yet."
+            return f"1 {singular} isn't valid." if wrong == 1 else f"{wrong} {plural} aren't valid."
     if "permissions" in errors:
         first = "Enter a label and choose" if "label" in errors else "Choose"
         return f"{first} at least one permission."

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
@@ -12,7 +13,7 @@ from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
 from gatepass.web.pages.layout.navigation import MY_PROFILE
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
-from gatepass.web.pages.text.forms import RESUME, Fields, Form
+from gatepass.web.pages.text.forms import RESUME, Form
 
 _PATH = "/account/email"
 
@@ -29,7 +30,24 @@ def show(screen: CurrentScreen) -> Response:
 @resumable
 async def send(screen: CurrentScreen, fields: Form) -> Response:
     """Have the link sent."""
-    return await hashing(Place.of_actor(screen.actor), partial(_request, screen, fields))
+    email = fields.one("email").strip()
+    if fields.one("do") == RESUME:
+        return await run_in_threadpool(_page, screen, email)
+    request = partial(
+        email_changes.request_own,
+        screen.node.reauthentication,
+        screen.actor,
+        email=email,
+        password=fields.one("current_password"),
+    )
+    try:
+        made = await hashing(Place.of_actor(screen.actor), request)
+    except (InvalidInput, TooManyAttempts, Conflict, Unavailable) as error:
+        conflict_at = "" if error.reason == "changed_meanwhile" else "email"
+        state = refused(error, button="Send link", conflict_at=conflict_at)
+        return await run_in_threadpool(_page, screen, email, state)
+    screen.node.mailing.wake()
+    return see_other(MY_PROFILE.path, confirmed=made.confirmed)
 
 
 @router.post(_PATH + "/cancel")
@@ -38,24 +56,6 @@ def cancel(screen: CurrentScreen) -> Response:
     with screen.write() as change:
         email_changes.cancel_own(change, screen.actor)
     return see_other(f"{MY_PROFILE.path}?done=email-stays", confirmed=change.confirmed)
-
-
-def _request(screen: Screen, fields: Fields) -> Response:
-    email = fields.one("email").strip()
-    if fields.one("do") == RESUME:
-        return _page(screen, email)
-    try:
-        made = email_changes.request_own(
-            screen.node.reauthentication,
-            screen.actor,
-            email=email,
-            password=fields.one("current_password"),
-        )
-    except (InvalidInput, TooManyAttempts, Conflict, Unavailable) as error:
-        conflict_at = "" if error.reason == "changed_meanwhile" else "email"
-        return _page(screen, email, refused(error, button="Send link", conflict_at=conflict_at))
-    screen.node.mailing.wake()
-    return see_other(MY_PROFILE.path, confirmed=made.confirmed)
 
 
 def _page(screen: Screen, email: str = "", state: FormState = OPENED) -> HTMLResponse:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
@@ -12,7 +13,7 @@ from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import FormState, refused
 from gatepass.web.pages.layout.navigation import PASSWORD
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
-from gatepass.web.pages.text.forms import Fields, Form
+from gatepass.web.pages.text.forms import Form
 
 _DONE = {"changed": "Password changed. You are signed out everywhere else."}
 
@@ -29,19 +30,17 @@ def show(screen: CurrentScreen, done: str = "") -> Response:
 @router.post(PASSWORD.path)
 async def send(screen: CurrentScreen, fields: Form) -> Response:
     """Change the password."""
-    return await hashing(Place.of_actor(screen.actor), partial(_change, screen, fields))
-
-
-def _change(screen: Screen, fields: Fields) -> Response:
+    change = partial(
+        account.change_password,
+        screen.node.reauthentication,
+        screen.actor,
+        current=fields.one("current_password"),
+        new=fields.one("password"),
+    )
     try:
-        changed = account.change_password(
-            screen.node.reauthentication,
-            screen.actor,
-            current=fields.one("current_password"),
-            new=fields.one("password"),
-        )
+        changed = await hashing(Place.of_actor(screen.actor), change)
     except (InvalidInput, TooManyAttempts, Conflict, Unavailable) as error:
-        return _page(screen, refused(error))
+        return await run_in_threadpool(_page, screen, refused(error))
     return see_other(f"{PASSWORD.path}?done=changed", confirmed=changed.confirmed)
 
 

@@ -6,13 +6,13 @@ Recovery codes are shown once, like a token's text, and browsers don't store the
 
 import base64
 import binascii
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts
+from gatepass.core.errors import Busy, Conflict, InvalidInput, TooManyAttempts
 from gatepass.registry.authentication import totp, totp_enrolment
 from gatepass.registry.membership import account
 from gatepass.registry.storage.database import Committed
@@ -24,7 +24,7 @@ from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.widgets.qr import Picture, qr_code
 
-_DONE = {"disabled": "Two-factor is off."}
+_DONE = {"disabled": "Two-factor authentication is off."}
 _SECRET_GROUP = 4
 
 router = page_router()
@@ -52,20 +52,16 @@ async def send(screen: CurrentScreen, fields: Form) -> Response:
     action = _ACTIONS.get(fields.one("do"))
     if action is None:
         return see_other(TWO_FACTOR.path)
-    return await hashing(Place.of_actor(screen.actor), partial(_act, action, screen, fields))
-
-
-def _act(action: Callable[[Screen, Fields], Response], screen: Screen, fields: Fields) -> Response:
-    setup = fields.one("setup")
     try:
-        return action(screen, fields)
+        return await hashing(Place.of_actor(screen.actor), partial(action, screen, fields))
     except InvalidInput as error:
         name = fields.one("do")
         problems = {f"{name}.{field}": sentence for field, sentence in error.errors}
         problems[""] = problems.get("enable.setup", "")
-        return _page(screen, FormState(422, problems), setup)
-    except (TooManyAttempts, Conflict) as error:
-        return _page(screen, refused(error), setup)
+        state = FormState(422, problems)
+    except (TooManyAttempts, Conflict, Busy) as error:
+        state = refused(error)
+    return await run_in_threadpool(_page, screen, state, fields.one("setup"))
 
 
 def _enable(screen: Screen, fields: Fields) -> Response:

@@ -137,8 +137,8 @@ class AllowlistForm:
         wrong = sum(1 for name in self.errors if name)
         what = "line" if self.as_text else "address"
         if wrong == 1:
-            return f"1 {what} isn't valid yet."
-        return f"{wrong} {what}{'s' if self.as_text else 'es'} aren't valid yet."
+            return f"1 {what} isn't valid."
+        return f"{wrong} {what}{'s' if self.as_text else 'es'} aren't valid."
 
     @property
     def _regrouped(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
+from gatepass.core.errors import Busy, Conflict, InvalidInput, TooManyAttempts, Unavailable
 from gatepass.web.pages.text.wording import counted
 
 
@@ -70,6 +70,8 @@ def refused(
         wait = counted(ceil(error.retry_after / 60), "minute")
         message = f"{error.what} Nothing was changed. Try again in {wait}."
         return FormState(429, {"": message}, retry_after=error.retry_after)
+    if isinstance(error, Busy):
+        return FormState(503, {"": error.message}, retry_after=error.retry_after)
     if isinstance(error, Conflict):
         return FormState(409, {conflict_at: error.message})
     return FormState(503, {"": not_saved(error, button=button)})

@@ -18,6 +18,7 @@ def sign_in_form(
     notice: str = "",
     kept: Kept | None = None,
     unconfirmed: bool = False,
+    retry_after: int = 0,
 ) -> HTMLResponse:
     """The form.
 
@@ -26,6 +27,7 @@ def sign_in_form(
         problem, notice: an error and other information, or "".
         kept: the input of a form submitted after the sign-in ended.
         unconfirmed: whether this node hasn't applied a sign-out yet.
+        retry_after: when to submit it again, in seconds; 0 for any time.
     """
     response = render(
         "sign_in.html",
@@ -42,4 +44,6 @@ def sign_in_form(
     )
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="gatepass"'
+    if retry_after:
+        response.headers["Retry-After"] = str(retry_after)
     return response

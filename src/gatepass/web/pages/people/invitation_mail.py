@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gatepass.core.display_text import isolated
 from gatepass.mail.delivery import PostKind
 from gatepass.registry.membership.invitations import Invitation
 
@@ -56,6 +57,13 @@ def mail_state(invitation: Invitation, post: PostKind, now: int) -> MailState | 
     return MailState("Queued" if mail.state == "waiting" else "Sending")
 
 
+def broken_link(invitation: Invitation, post: PostKind) -> MailState:
+    """The state of a pending invitation whose inviter may no longer grant its role."""
+    remedy = "Copy a new link." if post == "log" else "Resend it."
+    inviter = isolated(invitation.invited_by.name)
+    return MailState("Link broken", detail=f"{inviter} may no longer give this role. {remedy}")
+
+
 def said_after(done: str, post: PostKind) -> str:
     """The notice after an invitation was created, resent or deactivated; else ""."""
     if done == "ended":
@@ -70,5 +78,5 @@ def said_after(done: str, post: PostKind) -> str:
     if post == "log":
         return f"{what} No mail server is configured: copy the link and send it yourself."
     if post == "page":
-        return f"{what} The mail appears on the demo's mail page."
-    return f"{what} The mail is queued; the list shows when the mail server has accepted it."
+        return f"{what} The e-mail appears on the demo's mail page."
+    return f"{what} The e-mail is queued; the list shows when the mail server has accepted it."

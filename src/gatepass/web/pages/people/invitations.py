@@ -1,18 +1,19 @@
 """/company/users/invitations: the invitations, and the actions on each."""
 
 from dataclasses import dataclass
+from functools import cache, partial
 
 from starlette.responses import Response
 
 from gatepass.core.errors import Conflict
 from gatepass.mail.delivery import PostKind
 from gatepass.registry.directory import role_records
-from gatepass.registry.membership import invitations
+from gatepass.registry.membership import invitation_links, invitations
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.database import Reading
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
-from gatepass.web.pages.people.invitation_mail import MailState, mail_state, said_after
+from gatepass.web.pages.people.invitation_mail import MailState, broken_link, mail_state, said_after
 
 router = page_router()
 
@@ -48,7 +49,15 @@ def section(
     known = role_records.of_company(reading, screen.node.catalogue, screen.company)
     names = {role.id: role.name for role in known.values()}
     post, now = screen.node.mailing.post.kind, screen.now()
-    items = [(one, mail_state(one, post, now)) for one in page.items]
+    # Few inviters and roles, however many invitations.
+    may_still_invite = cache(partial(invitation_links.may_still_invite, reading, screen.company))
+
+    def state(one: Invitation) -> MailState | None:
+        if one.status == "pending" and not may_still_invite(one.invited_by.id, one.role):
+            return broken_link(one, post)
+        return mail_state(one, post, now)
+
+    items = [(one, state(one)) for one in page.items]
     return Section(items, post, names, page.next, screen.actor.kind != "token")
 
 

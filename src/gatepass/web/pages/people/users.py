@@ -21,7 +21,7 @@ _INVITATIONS = 10
 _DONE = {
     "role": "Role changed. It applies from their next request.",
     "second-factor": "Second factor turned off, and all their sign-ins ended.",
-    "email": "The address changes when the link in the mail to the new address is used.",
+    "email": "The address changes when the link in the e-mail to the new address is used.",
     "email-stays": "Change cancelled. The e-mail address stays the same.",
     "deactivated": "Account deactivated. Its sign-ins and access tokens are refused from now on.",
 }

@@ -75,7 +75,7 @@ def show_styleguide(node: CurrentNode) -> Response:
             "permission_missing",
             "Your role doesn't allow this",
             "This requires the permission access-tokens:create.",
-            "It requires access-tokens:create, which your role, Reporting, doesn't include.",
+            "Your role, Reporting, doesn't include access-tokens:create.",
             "Ask an administrator of Acme Payments for a role that does.",
         ),
         allowlist=_allowlist(),
@@ -173,7 +173,7 @@ def _reaches(now: int) -> list[Reach]:
     token = Caller("gpat_7HqXw2Lk90aZbYcT", "Nightly settlement", "198.51.100.23", now - DAY)
     networks = ("203.0.113.0/24", "2001:db8::/32")
     return [
-        Reach("1 address isn't valid yet."),
+        Reach("1 address isn't valid."),
         Reach("", networks, True, AllowlistImpact([], 0, [], 0, True)),
         Reach("", networks[1:], True, AllowlistImpact([ada], 2, [token], 1, False)),
         Reach("", (), True, AllowlistImpact([], 0, [], 0, True)),

@@ -4,14 +4,15 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from gatepass.core.errors import InvalidInput
+from gatepass.core.errors import Busy, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitation_links
 from gatepass.web.caller import node_of
 from gatepass.web.credentials import accept_invitation, address_text_of
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.sign_in.links import done_page, link_routers, render_open
+from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
+from gatepass.web.pages.sign_in.links import done_page, link_routers, render_link_form
 from gatepass.web.pages.text.forms import Form
 
 router = APIRouter()
@@ -39,27 +40,24 @@ async def accept(request: Request, token: str, fields: Form) -> Response:
     name = fields.one("name").strip()
     try:
         made = await accept_invitation(request, token, name, fields.one("password"))
-    except InvalidInput as error:
-        return await run_in_threadpool(_page, request, token, name, dict(error.errors))
+    except (InvalidInput, Busy) as error:
+        return await run_in_threadpool(_page, request, token, name, refused(error))
     return see_other(_ACCEPTED, confirmed=made.confirmed)
 
 
-def _page(
-    request: Request, token: str, name: str = "", problems: dict[str, str] | None = None
-) -> HTMLResponse:
+def _page(request: Request, token: str, name: str = "", state: FormState = OPENED) -> HTMLResponse:
     node = node_of(request)
     with node.database.read(node.clock.now()) as reading:
         offer = invitation_links.look(reading, token, address_text_of(request))
         role = role_records.of_company(reading, node.catalogue, offer.company)[offer.role]
-    return render_open(
+    return render_link_form(
         request,
         "links/accept.html",
-        422 if problems else 200,
+        state,
         token=token,
         offer=offer,
         role_name=role.name,
         typed=name,
-        problems=problems or {},
         shortest=passwords.SHORTEST,
     )
 

@@ -1,5 +1,6 @@
 """Routes and pages of mailed links, including links that don't work."""
 
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from gatepass.core.errors import BrokenLink, Forbidden, GatepassError
 from gatepass.web.caller import NotAdmitted, node_of
 from gatepass.web.pages.layout.after_change import is_unconfirmed
 from gatepass.web.pages.layout.errors import Explained, PageRoute
+from gatepass.web.pages.layout.form_state import FormState
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import address_text, require_allowed_address, visiting
 
@@ -61,6 +63,18 @@ def render_open(
     """A page for visitors who aren't signed in."""
     now = node_of(request).clock.now()
     return render(template, status, visitor=None, now=now, **context)
+
+
+def render_link_form(
+    request: Request, template: str, state: FormState, **context: object
+) -> HTMLResponse:
+    """The page behind a link, with a form in *state*."""
+    page = render_open(
+        request, template, state.status, problems=defaultdict(str, state.problems), **context
+    )
+    if state.retry_after:
+        page.headers["Retry-After"] = str(state.retry_after)
+    return page
 
 
 def done_page(request: Request, *, title: str, what: str, show_user: bool = True) -> HTMLResponse:

@@ -5,13 +5,14 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from gatepass.core.errors import InvalidInput
+from gatepass.core.errors import Busy, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import password_resets
 from gatepass.web.caller import CurrentNode, node_of
 from gatepass.web.credentials import address_text_of, reset_password
 from gatepass.web.pages.layout.after_change import see_other
-from gatepass.web.pages.sign_in.links import done_page, link_routers, render_open
+from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
+from gatepass.web.pages.sign_in.links import done_page, link_routers, render_link_form, render_open
 from gatepass.web.pages.text.forms import Form
 
 _LONGEST = 320
@@ -53,8 +54,8 @@ async def reset(request: Request, token: str, fields: Form) -> Response:
     """Set the new password, once."""
     try:
         confirmed = await reset_password(request, token, fields.one("password"))
-    except InvalidInput as error:
-        return await run_in_threadpool(_page, request, token, dict(error.errors))
+    except (InvalidInput, Busy) as error:
+        return await run_in_threadpool(_page, request, token, refused(error))
     return see_other(_DONE, confirmed=confirmed)
 
 
@@ -69,18 +70,17 @@ def _request_page(request: Request, email: str = "", *, asked: bool = False) -> 
     )
 
 
-def _page(request: Request, token: str, problems: dict[str, str] | None = None) -> HTMLResponse:
+def _page(request: Request, token: str, state: FormState = OPENED) -> HTMLResponse:
     node = node_of(request)
     with node.database.read(node.clock.now()) as reading:
         account = password_resets.look(reading, token, address_text_of(request))
     shortest = passwords.SHORTEST_WITH_SECOND_FACTOR if account.second_factor else None
-    return render_open(
+    return render_link_form(
         request,
         "links/reset.html",
-        422 if problems else 200,
+        state,
         token=token,
         account=account,
-        problems=problems or {},
         shortest=shortest or passwords.SHORTEST,
     )
 

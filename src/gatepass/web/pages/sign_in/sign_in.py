@@ -7,7 +7,7 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from gatepass.core.decision import Decision, Reason
-from gatepass.core.errors import GatepassError, SignInFailed, TooManyAttempts
+from gatepass.core.errors import Busy, GatepassError, SignInFailed, TooManyAttempts
 from gatepass.registry.authentication import sessions
 from gatepass.web.caller import CurrentNode, NotAdmitted, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
@@ -68,9 +68,19 @@ async def send_sign_in(request: Request, node: CurrentNode, form: Form) -> Respo
     except TooManyAttempts as error:
         minutes = counted(ceil(error.retry_after / 60), "minute")
         problem = f"Too many failed attempts. Try again in {minutes}."
-        shown = sign_in_form(node, path, 429, email=email, problem=problem, kept=kept)
-        shown.headers["Retry-After"] = str(error.retry_after)
-        return shown
+        return sign_in_form(
+            node, path, 429, email=email, problem=problem, kept=kept, retry_after=error.retry_after
+        )
+    except Busy as error:
+        return sign_in_form(
+            node,
+            path,
+            503,
+            email=email,
+            problem=error.message,
+            kept=kept,
+            retry_after=error.retry_after,
+        )
     if kept is None:
         response: Response = see_other(path, confirmed=made.confirmed)
     elif kept.by != made.authentication.user.id:

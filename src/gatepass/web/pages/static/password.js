@@ -28,7 +28,7 @@ function show(words, typed, lacking) {
 function lacks(field, words) {
   const typed = folded(field.value), { email = "", company = "" } = field.dataset;
   const length = [...field.value].length, missing = Number(field.dataset.shortest ?? 15) - length;
-  if (isCommon(typed, words)) return "Must not be a common password, or one repeated or padded.";
+  if (isCommon(typed, words)) return "Must not be a common password, even repeated or padded.";
   if (email && typed.includes(folded(email))) return "Must not contain your e-mail address.";
   for (const [part, name] of [[email.slice(0, email.lastIndexOf("@")), "the first part of your e-mail address"], [company, "the company's name"]])
     if ([...part].length >= SHORTEST_PART && typed.includes(folded(part))) return `Must not contain ${name}.`;
@@ -46,10 +46,16 @@ function unit(text) {
   return text;
 }
 
-// The text without the digits and signs around its letters.
+// The text without the digits and signs around its letters, unless those are too many to be padding.
 function core(text) {
-  const [letters = ""] = /\p{L}(?:.*\p{L})?/su.exec(text) ?? [];
-  return [...letters].length >= SHORTEST_PADDED ? letters : text;
+  const [, before, letters, after] = /^(\P{L}*)(\p{L}(?:.*\p{L})?)(.*)$/su.exec(text) ?? [text, "", "", ""];
+  return [...letters].length >= Math.max(SHORTEST_PADDED, unpredictable(before) + unpredictable(after)) ? letters : text;
+}
+
+// How many signs don't follow from the one before; a year counts as one.
+function unpredictable(signs) {
+  const codes = Array.from(signs.replace(/(?:19|20)[0-9]{2}/g, "y"), (sign) => sign.codePointAt(0));
+  return codes.filter((code, place) => !(Math.abs(code - codes[place - 1]) <= 1)).length;
 }
 
 function folded(text) {

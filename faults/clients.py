@@ -44,7 +44,7 @@ class _Connection:
         self._connection.close()
 
 
-class Asking(_Connection):
+class DecisionClient(_Connection):
     """Asks for decisions with ``POST /v1/verify``.
 
     Args:
@@ -75,7 +75,7 @@ class Asking(_Connection):
             return False
 
 
-class Rest(_Connection):
+class RestClient(_Connection):
     """Calls the REST API.
 
     Args:

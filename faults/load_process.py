@@ -1,9 +1,9 @@
 """A load process: slow connections, and many sign-ins at once.
 
-``python -m faults.crowd`` reads JSON from standard input: ``{"slow": {PORT: COUNT, …}, "sign_ins":
-COUNT, "port": PORT, "email": …, "password": …}``. It opens the slow connections and prints "open".
-After another line of input it sends the sign-ins and prints their statuses as JSON. It exits when
-its input ends.
+``python -m faults.load_process`` reads JSON from standard input: ``{"slow": {PORT: COUNT, …},
+"sign_ins": COUNT, "port": PORT, "email": …, "password": …}``. It opens the slow connections and
+prints "open". After another line of input it sends the sign-ins and prints their statuses as JSON.
+It exits when its input ends.
 """
 
 import asyncio
