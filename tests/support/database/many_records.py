@@ -5,13 +5,14 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, insert
+from sqlalchemy import insert
 
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded
 from gatepass.registry.input.words import parts_of, words_of
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database, Write
+from gatepass.registry.storage.rows import insert_missing
 from gatepass.registry.storage.word_index import LABELS, USER_EMAILS, USER_NAMES, WordIndex
 
 Row = dict[str, Any]
@@ -60,9 +61,9 @@ def fill_tokens(
 
     for some in _batches(rows()):
         with database.auxiliary_write(newest) as write:
-            _insert(write, tables.access_tokens, some)
+            write.session.execute(insert(tables.access_tokens), some)
             _index(write, LABELS, [(row, (row["label_folded"],)) for row in some], known)
-            _insert(
+            insert_missing(
                 write,
                 tables.access_token_permissions,
                 [
@@ -105,7 +106,7 @@ def fill_users(
 
     for some in _batches(rows()):
         with database.auxiliary_write(newest) as write:
-            _insert(write, tables.users, some)
+            write.session.execute(insert(tables.users), some)
             _index(write, USER_NAMES, [(row, (row["name_searched"],)) for row in some], names)
             texts = [(row, (row["email_searched"], row["email_folded"])) for row in some]
             _index(write, USER_EMAILS, texts, emails)
@@ -140,14 +141,9 @@ def _index(
         for word in new
         for part in parts_of(word)
     ]
-    _insert(write, index.words, words)
-    _insert(write, index.parts, parts)
+    insert_missing(write, index.words, words)
+    insert_missing(write, index.parts, parts)
 
 
 def _key(row: Row) -> Row:
     return {name: row[name] for name in ("company_id", "created_at", "id")}
-
-
-def _insert(write: Write, table: Table, rows: Sequence[Row]) -> None:
-    if rows:
-        write.session.execute(insert(table), rows)

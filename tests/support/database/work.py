@@ -65,6 +65,8 @@ def measured(reading: Reading) -> Iterator[Work]:
     event.remove(reading.session.get_bind(), "before_cursor_execute", hear)
     for statement, parameters in asked:
         if statement.startswith("SET "):
+            # The plans depend on it.
+            connection.exec_driver_sql(statement)
             continue
         if on_sqlite:
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)

@@ -51,13 +51,13 @@ def tokens_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
         return []
     own_id = token_id(text)
     table = access_tokens.c
-    ours = select(table.id, table.label.label("name"), table.created_at).where(
-        table.company_id == actor.company
-    )
+    named = select(table.id, table.label.label("name"), table.created_at)
     if own_id is not None:
-        row = reading.session.execute(ours.where(table.id == own_id)).one_or_none()
+        row = reading.session.execute(
+            named.where(table.id == own_id, table.company_id == actor.company)
+        ).one_or_none()
         return [Named(own_id, own_id if row is None else row.name)]
-    rows = _called(reading, actor, LABELS, text, ours, table.label_folded)
+    rows = _called(reading, actor, LABELS, text, named, table.label_folded)
     return _few("token", rows[::-1])
 
 
@@ -84,8 +84,7 @@ def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     own = [row for row in those if row.company_id == actor.company]
     if own:
         return _few("person", own)
-    ours = named.where(table.company_id == actor.company)
-    return _few("person", _called(reading, actor, USER_NAMES, text, ours, users.c.name_searched))
+    return _few("person", _called(reading, actor, USER_NAMES, text, named, table.name_searched))
 
 
 def _called(
@@ -93,12 +92,15 @@ def _called(
     actor: Actor,
     index: WordIndex,
     text: str,
-    ours: Select[Any],
+    named: Select[Any],
     searched: ColumnElement[str],
 ) -> list[Row[Any]]:
-    """The records of *ours* whose text *searched* contains *text*, oldest first.
+    """The company's records whose text *searched* contains *text*, oldest first.
 
     If there are more than ``MOST``, these are some of them.
+
+    Args:
+        named: selects all records, of any company.
     """
     assert actor.company is not None
     part = folded(text)
@@ -106,12 +108,11 @@ def _called(
     with scans.by_index(reading):
         way = index.find(reading, actor.company, part).way(reading, [], matches)
         ids = None if way is None else scans.page(reading, way.scans, None, MOST + 1)[0]
-    if ids == []:
-        return []
-    if ids is not None:
-        matches = index.records.c.id.in_(ids)
-    some = ours.where(matches).limit(MOST + 1).subquery()
-    return list(reading.session.execute(select(some).order_by(some.c.created_at, some.c.id)))
+    if ids is None:
+        some = named.where(index.records.c.company_id == actor.company, matches).limit(MOST + 1)
+    else:
+        some = named.where(index.records.c.id.in_(ids))
+    return sorted(reading.session.execute(some), key=lambda row: (row.created_at, row.id))
 
 
 def _few(field: str, rows: Sequence[Row[Any]]) -> list[Named]:

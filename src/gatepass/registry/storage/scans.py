@@ -36,6 +36,7 @@ _SAMPLE = 100
 # Reading a row that leads to a record takes as long as reading so many in an index of the records.
 _DETOUR = 2
 _BY_INDEX = {
+    "enable_bitmapscan": "off",
     "enable_seqscan": "off",
     "enable_sort": "off",
     "jit": "off",
@@ -153,9 +154,9 @@ def fastest(reading: Reading, ways: Sequence[Way | None]) -> list[Scan]:
 def by_index(reading: Reading) -> Iterator[None]:
     """Within the block, PostgreSQL follows the index of each scan.
 
-    It would read a table from its start, in the hope to find enough there, or sort what it takes
-    for few rows. But records that match aren't spread evenly, and filters depend on each other. JIT
-    compilation and parallel workers take longer to start than these queries.
+    It would read a table from its start, in the hope to find enough there, or collect or sort what
+    it takes for few rows. But records that match aren't spread evenly, and filters depend on each
+    other. JIT compilation and parallel workers take longer to start than these queries.
     """
     connection = reading.session.connection()
     if connection.dialect.name != "postgresql":
