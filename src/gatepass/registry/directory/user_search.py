@@ -1,7 +1,5 @@
 """Searching a company's users, one page at a time, newest first."""
 
-from dataclasses import replace
-
 from sqlalchemy import or_, select
 
 from gatepass.core.errors import InvalidInput
@@ -11,7 +9,7 @@ from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import rows, scans
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Page, contains, read_cursor, read_limit
-from gatepass.registry.storage.scans import Scan, Way
+from gatepass.registry.storage.scans import Scan
 from gatepass.registry.storage.tables import users
 from gatepass.registry.storage.word_index import USER_EMAILS, USER_NAMES
 
@@ -111,7 +109,10 @@ def _scans(reading: Reading, actor: Actor, q: str, status: str | None) -> list[S
             for index, matches in texts.items()
         ]
     )
-    everyone = [Scan(users, [*ours, *of_status])]
-    walk = [replace(scan, which=[or_(*texts.values())]) for scan in everyone]
-    number = scans.size(reading, everyone) if status else scans.MANY + 1
-    return scans.fastest(reading, [by_name, Way(walk, number)])
+    return scans.fastest(
+        reading,
+        [by_name],
+        [Scan(users, [*ours, *of_status])],
+        [or_(*texts.values())],
+        narrow=status is not None,
+    )

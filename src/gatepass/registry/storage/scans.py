@@ -35,6 +35,8 @@ MANY = 2_000
 _SAMPLE = 100
 # Reading a row that leads to a record takes as long as reading so many in an index of the records.
 _DETOUR = 2
+# A way of this cost is taken at once: to look for a better one takes longer than it saves.
+_GOOD = 2.5
 _BY_INDEX = {
     "enable_bitmapscan": "off",
     "enable_seqscan": "off",
@@ -127,26 +129,35 @@ def either(ways: Sequence[Way | None]) -> Way | None:
     return Way(scans, rows)
 
 
-def fastest(reading: Reading, ways: Sequence[Way | None]) -> list[Scan]:
-    """The scans of the way that finds the records soonest.
+def fastest(
+    reading: Reading,
+    ways: Sequence[Way | None],
+    walk: Sequence[Scan],
+    which: Sequence[ColumnElement[bool]],
+    *,
+    narrow: bool,
+) -> list[Scan]:
+    """The scans that find the records of a list soonest.
 
     Args:
-        ways: all find the same records, the last one by an index of the records themselves; None is
-            a filter that can't lead.
+        ways: the filters that have an index of their own; None is one that can't lead.
+        walk: the other filters, by indexes of the records themselves.
+        which: the filters of *ways*, as conditions for *walk*.
+        narrow: whether *walk* has a filter, so that it may have few rows.
     """
-    usable = [way for way in ways if way is not None]
-    best = min(usable, key=lambda way: way.rows)
-    if best.rows <= MANY or len(usable) == 1:
-        return best.scans
-    for way in usable:
-        if not any(scan.which for scan in way.scans):
-            return way.scans
+    walking = [replace(scan, which=which) for scan in walk]
+    leads = sorted((way for way in ways if way is not None), key=lambda way: way.rows)
+    if leads and leads[0].rows <= MANY:
+        return leads[0].scans
     costs = []
-    for way in reversed(usable):
+    for way in leads:
         cost = _cost(reading, way.scans)
-        if cost <= _DETOUR:
+        if cost <= _GOOD:
             return way.scans
         costs.append((cost, way.scans))
+    if not costs or (narrow and size(reading, walk) <= MANY):
+        return walking
+    costs.append((_cost(reading, walking), walking))
     return min(costs, key=lambda each: each[0])[1]
 
 
@@ -235,6 +246,8 @@ def _different(reading: Reading, scan: Scan, most: int) -> int:
 
 def _cost(reading: Reading, scans: Sequence[Scan]) -> float:
     """How many rows are read until one matches, judged by the newest ones."""
+    if not any(scan.which for scan in scans):
+        return 1.0
     samples = [select(scan.sample().subquery()) for scan in scans if not scan.few]
     rows = union_all(*samples).subquery()
     read, matched = reading.session.execute(

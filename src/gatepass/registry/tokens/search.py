@@ -109,7 +109,13 @@ class _Filters:
         """Scans that find the tokens."""
         if self.company is None:
             return [Scan(access_tokens, [*self._of_status, *self._permitted, *self._named])]
-        return scans.fastest(self.reading, [self._by_name, self._by_permission, self._by_status])
+        return scans.fastest(
+            self.reading,
+            [self._by_name, self._by_permission],
+            self._by_status,
+            [*self._permitted, *self._named],
+            narrow=bool(self.status or self.kind),
+        )
 
     def count(self, found: Sequence[Scan]) -> int:
         """How many tokens there are, as ``Page.count`` has it."""
@@ -215,7 +221,7 @@ class _Filters:
         return Way([replace(scan, which=which) for scan in by_name], rows)
 
     @property
-    def _by_status(self) -> Way:
+    def _by_status(self) -> list[Scan]:
         """Scans that follow the order of the list, one for each status and kind."""
         now = self.reading.now
         kinds = KINDS if self.kind is None else (self.kind,)
@@ -238,7 +244,7 @@ class _Filters:
             "deactivated": ([[ended]], []),
         }
         ordered, few = by_status[self.status]
-        found = [
+        return [
             *(
                 Scan(access_tokens, [_token.company_id == self.company, _token.kind == kind, *each])
                 for each in ordered
@@ -246,10 +252,6 @@ class _Filters:
             ),
             *(Scan(access_tokens, [*each, *ours], few=True) for each in few),
         ]
-        which = [*self._permitted, *self._named]
-        narrow = bool(which) and (self.status or self.kind)
-        rows = scans.size(self.reading, found) if narrow else scans.MANY + 1
-        return Way([replace(scan, which=which) for scan in found], rows)
 
 
 def id_start(q: str) -> str | None:
