@@ -35,6 +35,7 @@ from gatepass.web.body_limits import (
     read,
 )
 from gatepass.web.http.answers import CLOSE, header_lines, rest_of
+from gatepass.web.http.connection import UNIX_PEER
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.problems import (
     Problem,
@@ -152,14 +153,13 @@ class Endpoints:
 
     def trusts(self, peer: str) -> bool:
         """Whether a socket peer may ask as a gateway."""
-        known_peer = self._peer(peer)
-        return known_peer is not None and known_peer[1]
+        return self._peer(peer)[1]
 
     def gateway(self, peer: str, lines: Lines) -> Reply:
         """Answer nginx's ``auth_request``: 204, 401 or 403; 5xx only without a decision.
 
         Args:
-            peer: the socket peer's address as text.
+            peer: the socket peer's address as text, or ``UNIX_PEER``.
             lines: returns the values of a request header by its lower-case name.
         """
         return self._gateway(peer, lines).reply
@@ -194,8 +194,8 @@ class Endpoints:
             return _Answer(_with_reason(problem_of_status(500)))
 
     def _decide(self, peer: str, lines: Lines) -> "_Answer":
-        known_peer = self._peer(peer)
-        if known_peer is None or not known_peer[1]:
+        packed, trusted = self._peer(peer)
+        if not trusted:
             self._misconfigurations.note(Fault.gateway_untrusted, peer)
             return _Answer(
                 _with_reason(
@@ -207,7 +207,7 @@ class Endpoints:
         credential = read_credential(lines("authorization"), lines("x-access-token"))
         if credential is Reason.token_missing and _is_handshake(lines, method):
             credential = read_credential((), (), lines("sec-websocket-protocol"))
-        address, garbage = client_address(known_peer[0], lines("x-forwarded-for"), self._trusted)
+        address, garbage = client_address(packed, lines("x-forwarded-for"), self._trusted)
         if garbage:
             self._misconfigurations.note(Fault.forwarded_unreadable, peer)
         origin, referer = read_origin(lines, "x-forwarded-host")
@@ -344,10 +344,13 @@ def _failing_closed(answer: Callable[[], T]) -> T | Reply:
         return refusal(500)
 
 
-def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes, bool] | None:
-    """The packed address of a socket peer and whether it is trusted; None if it is no address."""
+def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes | None, bool]:
+    """The packed address of a socket peer, None on a Unix socket; and whether it is trusted."""
+    if peer == UNIX_PEER:
+        return None, trusted.unix
     packed = parse_address(peer)
-    return None if packed is None else (packed, trusted.contains(packed))
+    # An unknown address is never one that is trusted.
+    return packed, packed is not None and trusted.contains(packed)
 
 
 def _is_handshake(lines: Lines, method: Sequence[str | None]) -> bool:
