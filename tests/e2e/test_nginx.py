@@ -127,16 +127,22 @@ def gateway(
 
 
 @pytest.fixture(scope="module")
-def ports(
-    served: ServedInstallation, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
-    """A gateway in front of an API that records its requests."""
+def api_port() -> Iterator[int]:
+    """An API that records its requests."""
     Api.reached = []
     api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=api.serve_forever, daemon=True).start()
-    with gateway(served, tmp_path_factory.mktemp("nginx"), api.server_port) as ports:
-        yield ports
+    yield api.server_port
     api.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ports(
+    served: ServedInstallation, api_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """A gateway in front of it."""
+    with gateway(served, tmp_path_factory.mktemp("nginx"), api_port) as ports:
+        yield ports
 
 
 @pytest.fixture(scope="module")
@@ -182,18 +188,13 @@ def test_a_permitted_call_reaches_the_api_with_its_identity_and_without_the_secr
 
 
 def test_nginx_may_ask_over_the_unix_socket(
-    served: ServedInstallation, recorded: RecordedCalls, tmp_path: Path
+    served: ServedInstallation, api_port: int, tmp_path: Path
 ) -> None:
     socket_path = served.data / "verify.sock"
-    assert socket_path.stat().st_mode & 0o777 == 0o660
-    # nginx's workers run as another user, which an operator would put into the socket's group.
-    socket_path.chmod(0o666)
-    for directory in (served.data, *served.data.parents):
-        directory.chmod(directory.stat().st_mode | 0o011)
     client = served.sign_in()
     changed = {"127.0.0.1:8788": f"unix:{socket_path}"}
-    with gateway(served, tmp_path / "nginx", recorded.port, changed=changed) as addresses:
-        for networks, status in ((None, 200), (["127.0.0.0/8"], 200), (["203.0.113.0/24"], 403)):
+    with gateway(served, tmp_path, api_port, changed=changed) as addresses:
+        for networks, status in (([], 200), (["127.0.0.0/8"], 200), (["203.0.113.0/24"], 403)):
             made = new_token(client, networks=networks)
             # A client's claim of another address is ignored, as over TCP.
             sent = {"x-access-token": made["token"], "X-Forwarded-For": "203.0.113.9"}
