@@ -22,7 +22,8 @@ from benchmarks.population import Population
 from benchmarks.rounds import alternate
 from benchmarks.sample_grants import SampleCall
 from benchmarks.scenarios import LARGE, Bench, scenario
-from benchmarks.servers import Server, gatepass_worker, nginx_204, status
+from benchmarks.servers import Server, gatepass_worker, nginx_204, nginx_asking, status
+from gatepass.web.http.server import unix_listener
 from tests.support.processes import nginx
 
 _WHAT = f"one worker, {LARGE:,} grants"
@@ -71,7 +72,7 @@ def gateway(bench: Bench) -> Iterator[Result]:
                 bench.rounds(7), {"gatepass": measure(ours, name), "nginx": measure(bare, name)}
             )
             yield _figure(
-                f"CPU time of nginx's bare 204 over `/authz/nginx`'s: {words}",
+                f"CPU time of nginx's bare 204 against `/authz/nginx`: {words}",
                 rounds, "nginx", "gatepass", bar,
             )  # fmt: skip
 
@@ -79,7 +80,7 @@ def gateway(bench: Bench) -> Iterator[Result]:
         load(ours.port, files["refused"], 2, ours.process, refused=True)
         subjects = {"allowed": measure(ours, "one"), "refused": measure(ours, "refused")}
         rounds = alternate(bench.rounds(7), subjects)
-        what = "CPU time of an allowed `/authz/nginx` over a refused one's"
+        what = "CPU time of an allowed `/authz/nginx` against a refused one"
         yield _figure(what, rounds, "allowed", "refused", 0.95)
 
         bench.say("gateway: POST /v1/verify")
@@ -87,7 +88,7 @@ def gateway(bench: Bench) -> Iterator[Result]:
             load(ours.port, files[name], 2, ours.process)
         subjects = {name: measure(ours, name) for name in ("one", "verify", "batch")}
         rounds = alternate(bench.rounds(7), subjects)
-        what = "CPU time of `POST /v1/verify` over `/authz/nginx`'s"
+        what = "CPU time of `POST /v1/verify` against `/authz/nginx`"
         yield _figure(what, rounds, "verify", "one", 1.6, at_most=True)
         yield Figure(
             name="Decisions in a batch",
@@ -97,6 +98,61 @@ def gateway(bench: Bench) -> Iterator[Result]:
             unit="/s",
             detail=_described(rounds, "batch"),
         )
+
+
+@scenario(3, "nginx", "A whole call through nginx")
+def through_nginx(bench: Bench) -> Iterator[Result]:
+    """nginx asks over TCP, and over a Unix socket, before it answers 204 itself."""
+    what = f"a whole call through nginx `auth_request`; {_WHAT}"
+    if not find_wrk() or not nginx.installed():
+        yield Missing(what, "wrk and nginx not found (Debian packages wrk, nginx)")
+        return
+    population = bench.population(LARGE)
+    calls = population.calls(REQUESTS)
+    requests = write_raw(bench.directory / "calls.requests", map(_call, calls))
+    seconds = 2 if bench.quick else 4
+    path = bench.directory / "verify.sock"
+    with (
+        unix_listener(path) as listening,
+        gatepass_worker(population, listening=listening) as ours,
+        nginx_asking(bench.directory / "tcp", f"127.0.0.1:{ours.port}") as over_tcp,
+        nginx_asking(bench.directory / "unix", f"unix:{path}") as over_unix,
+        nginx_204(bench.directory / "bare") as bare,
+    ):
+        assert status(over_tcp.port, _call(calls[0])) == 204
+        assert status(over_unix.port, _call(calls[0])) == 204
+        assert status(over_unix.port, _call(calls[0]).replace(b"Bearer gpat_", b"Bearer x")) == 401
+        bench.say("nginx: a whole call over TCP and over a Unix socket")
+        load(over_tcp.port, requests, 2, ours.process)
+        rounds = alternate(
+            bench.rounds(7),
+            {
+                "tcp": partial(
+                    load, over_tcp.port, requests, seconds, over_tcp.process, ours.process
+                ),
+                "unix": partial(
+                    load, over_unix.port, requests, seconds, over_unix.process, ours.process
+                ),
+                "bare": partial(load, bare.port, requests, seconds, bare.process),
+            },
+        )
+    yield _figure(
+        "CPU time by TCP against by Unix socket: a whole call through nginx",
+        rounds, "tcp", "unix", 1.15,
+    )  # fmt: skip
+    yield _figure(
+        "CPU time by Unix socket against nginx's bare 204: a whole call through nginx",
+        rounds, "unix", "bare", 6, at_most=True,
+    )  # fmt: skip
+
+
+def _call(call: SampleCall) -> bytes:
+    """The call as its client sends it to nginx."""
+    return (
+        f"{call.method} {call.path} HTTP/1.1\r\nHost: api.example\r\n"
+        f"X-Forwarded-For: {call.address}\r\nUser-Agent: shop/4.2\r\n"
+        f"Authorization: Bearer {call.token}\r\n\r\n"
+    ).encode()
 
 
 def _write_files(population: Population, directory: Path) -> dict[str, Path]:
