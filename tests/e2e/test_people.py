@@ -163,7 +163,7 @@ def test_it_works_on_a_phone_without_scripts(api: httpx.Client, on_a_phone: Page
     expect(page.locator("#sentence")).to_contain_text("can read and capture charges.")
     api.patch(f"/v1/roles/{role}", json={"name": "Reception"})
     page.get_by_role("button", name="Save").last.click()
-    expect(page.get_by_text("Someone else changed this while you were editing")).to_be_visible()
+    expect(page.get_by_text("while you were editing")).to_be_visible()
     expect(page.get_by_role("table")).to_contain_text("Reception")
     page.get_by_role("button", name="Save").last.click()
     expect(page.get_by_text("Saved. The change applies from the next request")).to_be_visible()

@@ -173,7 +173,9 @@ class Usage:
 
     def _add(self, again: list[Use], tokens: dict[str, _Use], decisions: dict[str, int]) -> None:
         """Add what *again* counted since the last flush to the counts by token and by reason."""
-        for use in again:
+        for number, use in enumerate(again):
+            if number % _FORMATTED_AT_ONCE == 0:
+                time.sleep(_PAUSE_SECONDS)
             count = use.count
             more, use.flushed = count - use.flushed, count
             if use.count != count:

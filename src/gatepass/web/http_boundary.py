@@ -23,7 +23,7 @@ from gatepass.web.body_limits import (
     source_of,
 )
 from gatepass.web.gateway.asgi import address_of, pieces_of, send_reply
-from gatepass.web.gateway.endpoints import Reply
+from gatepass.web.gateway.reply import Reply
 from gatepass.web.problems import Problem, problem_of_status
 from gatepass.web.unhandled import log_unhandled
 

@@ -17,7 +17,8 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
-from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
+from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.verification import VERIFY
 from tests.support.apps.answer import Answer
 from tests.support.apps.gateway_clients import Ask, asgi, plain
 from tests.support.grants.grant_fixtures import Samples

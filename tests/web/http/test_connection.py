@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection: framing, order of answers, limits of time and size."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -83,13 +84,15 @@ class FakeServer:
 class FakeTransport(asyncio.Transport):
     """Records what is written and done."""
 
+    family = socket.AF_INET
+
     def __init__(self) -> None:
         super().__init__()
         self.sent = b""
         self.done: list[str] = []
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("127.0.0.1", 4711) if name == "peername" else default
+        return {"peername": ("127.0.0.1", 4711), "socket": self}.get(name, default)
 
     def write(self, data: Any) -> None:
         assert "close" not in self.done

@@ -5,12 +5,14 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gatepass.core.errors import Misconfigured
 from gatepass.web.http import server as server_module
-from gatepass.web.http.server import Server, listener
+from gatepass.web.http.server import Server, listener, unix_listener
 from tests.web.http.test_connection import GET, Echo, request
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -172,3 +174,45 @@ def test_an_address_of_ipv6() -> None:
     own = listener("::1", 0)
     assert own.family == socket.AF_INET6
     own.close()
+
+
+def test_a_unix_socket_is_for_its_owner_and_group(tmp_path: Path) -> None:
+    path = tmp_path / "verify.sock"
+    with unix_listener(path):
+        assert path.stat().st_mode & 0o777 == 0o660
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    assert not path.exists()
+
+
+def test_a_socket_that_a_killed_server_left_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "verify.sock"
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(path))
+    with unix_listener(path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+def test_a_socket_in_use_or_another_file_is_left_alone(tmp_path: Path) -> None:
+    path, other = tmp_path / "verify.sock", tmp_path / "other"
+    other.write_text("precious")
+    with unix_listener(path):
+        with pytest.raises(Misconfigured, match="another process listens"), unix_listener(path):
+            pass
+        for taken in (other, tmp_path):
+            with pytest.raises(Misconfigured, match="another file"), unix_listener(taken):
+                pass
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    assert other.read_text() == "precious"
+    with pytest.raises(Misconfigured, match="VERIFY_SOCKET"), unix_listener(other / "x"):
+        pass
+
+
+def test_a_successors_socket_stays(tmp_path: Path) -> None:
+    path = tmp_path / "verify.sock"
+    with unix_listener(path):
+        path.rename(tmp_path / "former")
+        with socket.socket(socket.AF_UNIX) as successor:
+            successor.bind(str(path))
+    assert path.exists()

@@ -42,7 +42,7 @@ from gatepass.web.feed.stream import Stream
 from gatepass.web.feed.subscribe_query import Subscription, read_subscription
 from gatepass.web.feed.usage_report import fold_report
 from gatepass.web.gateway.asgi import address_of, pieces_of, send_reply
-from gatepass.web.gateway.endpoints import JSON, Reply, refusal
+from gatepass.web.gateway.reply import JSON, Reply, refusal
 from gatepass.web.problems import problem_of_error, problem_of_reason
 from gatepass.web.unhandled import log_unhandled
 

@@ -17,7 +17,9 @@ from gatepass.web.body_limits import (
     BodyRefused,
     content_length,
 )
-from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints, Reply, refusal
+from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.reply import Reply, refusal
+from gatepass.web.gateway.verification import BATCH, VERIFY
 from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, rest_of
 from gatepass.web.http.connection import Connection, Header
 from gatepass.web.http.server import Server
@@ -163,7 +165,7 @@ class GatewayConnection(Connection):
 
     def _other(self, target: bytes) -> None:
         path, method = target.partition(b"?")[0].decode("latin-1"), self.method.decode("latin-1")
-        if path != VERIFY or method != "POST":
+        if method != "POST" or path not in (VERIFY, BATCH):
             self._send(self._endpoints.without_body(path, method) or refusal(404))
             return
         # The key is checked before the body: without one no body is read or held in memory.
@@ -190,12 +192,13 @@ class GatewayConnection(Connection):
             self.send_continue()
 
     def body_received(self, content: bytes, *, at_once: bool) -> None:
-        """Answer ``POST /v1/verify``."""
+        """Answer a service."""
+        path = self.target.partition(b"?")[0].decode("latin-1")
         if at_once:
-            self._send(self._endpoints.verify_again(content))
+            self._send(self._endpoints.verification.answer(path, content))
         else:
             # The key may have been revoked while the body arrived.
-            self._send(self._endpoints.verify(self._lines(), content))
+            self._send(self._endpoints.verify(path, self._lines(), content))
 
     def body_refused(self, refused: BodyRefused) -> None:
         """Answer with the status that says why."""

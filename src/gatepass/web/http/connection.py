@@ -12,6 +12,7 @@ requests without a queue, and pipelining needs no care. What this class does car
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
@@ -43,6 +44,9 @@ UNREAD_SECONDS: Final = 60
 #: the others waiting.
 _PIECE_BYTES = 16_384
 
+#: A peer on a Unix socket, which has no address.
+UNIX_PEER: Final = "unix:"
+
 Header = tuple[bytes, bytes]
 
 
@@ -72,7 +76,7 @@ class Connection(asyncio.Protocol):
         target: its request target, as received.
         headers: its header lines in order, names as received, values without surrounding space.
         keep_alive: whether another request may follow.
-        peer: the client's address as text; "" on a Unix socket.
+        peer: the client's address as text; ``UNIX_PEER`` on a Unix socket, "" if unknown.
     """
 
     def __init__(self, server: Connections) -> None:
@@ -180,8 +184,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the connection."""
         self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) and peer else ""
+        if transport.get_extra_info("socket").family == socket.AF_UNIX:
+            self.peer = UNIX_PEER
+        else:
+            # None of a connection that was reset before it was accepted.
+            peer = transport.get_extra_info("peername")
+            self.peer = peer[0] if peer else ""
         self.server.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -1,10 +1,15 @@
 """Listens, times connections out, and stops."""
 
 import asyncio
+import os
 import socket
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
+from pathlib import Path
 
+from gatepass.core.errors import Misconfigured
 from gatepass.web.http.answers import status_line
 from gatepass.web.http.connection import UNREAD_SECONDS, Connection
 
@@ -143,3 +148,56 @@ def listener(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     found.bind((host, port))
     return found
+
+
+@contextmanager
+def unix_listener(path: Path) -> Iterator[socket.socket]:
+    """A Unix socket that listens at *path* with mode 0660; removed at the end.
+
+    Raises:
+        Misconfigured: something listens there, something else lies there, or it can't be made.
+    """
+    _remove_left_behind(path)
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The mode must hold from the first moment.
+    former = os.umask(0o117)
+    try:
+        found.bind(str(path))
+    except OSError as error:
+        found.close()
+        raise _unusable(path, error.strerror) from None
+    finally:
+        os.umask(former)
+    with found:
+        found.listen(_BACKLOG)
+        mine = os.stat(path).st_ino
+        try:
+            yield found
+        finally:
+            with suppress(OSError):
+                if os.stat(path).st_ino == mine:
+                    path.unlink()
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove the socket of a server that was killed."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise _unusable(path, "another file is there")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unusable(path, error.strerror) from None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unusable(path, error.strerror) from None
+        else:
+            raise _unusable(path, "another process listens there")
+
+
+def _unusable(path: Path, why: str | None) -> Misconfigured:
+    return Misconfigured(f"GATEPASS_VERIFY_SOCKET: can't listen at {path}: {why}")
