@@ -75,7 +75,9 @@ def token(n: int, number: int) -> Row:
     rare = list(RARELY.values())
     if n == 5:
         return {"id": f"gpat_Known{number:011}"}
-    return {"label": f"Settlement {n}."} | (rare[group] if group < len(rare) else {})
+    # Most will expire some time.
+    common = {"label": f"Settlement {n}.", "expires_at": NOW + n if n % 4 else None}
+    return common | (rare[group] if group < len(rare) else {})
 
 
 def fill(registry: SmallRegistry, number: int) -> Actor:

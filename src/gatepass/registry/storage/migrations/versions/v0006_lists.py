@@ -68,13 +68,13 @@ def upgrade() -> None:
     _create_index(
         "ix_access_tokens_due",
         "access_tokens",
-        ["expires_at"],
+        ["expires_at", "company_id", "kind", "created_at", "id"],
         "deactivated_at IS NULL AND lapsed_at IS NULL AND expires_at IS NOT NULL",
     )
     _create_index(
         "ix_access_tokens_lapsed",
         "access_tokens",
-        ["lapsed_at"],
+        ["lapsed_at", "company_id", "kind", "created_at", "id"],
         "deactivated_at IS NULL AND lapsed_at IS NOT NULL",
     )
     op.create_index("ix_access_tokens_company_id_id", "access_tokens", ["company_id", "id"])
