@@ -32,7 +32,7 @@ from tests.support.database.postgresql import Cluster
 _NOW = 1_800_000_000_000
 _QUICKLY = 30_000
 _PAGES = 20
-_AT_ONCE = 10_000
+_AT_ONCE = 2_000
 _CREATED = 200
 #: So many records of each rare kind, the oldest: a walk from the newest passes all others.
 _RARE = 60

@@ -61,7 +61,7 @@ Rates are of whole streams: from asking until the copy is fresh.
 Beside decisions, another process applies changes, from frames made before.
 
 **Lists.**
-The registry's operations, called as the REST API and the pages do, counts included, on both engines.
+The registry's operations, called as the pages do, counts included, on both engines.
 What is rare is the oldest: a walk from the newest would pass all the rest.
 
 **By hand.**

@@ -16,7 +16,8 @@ from gatepass.registry.storage.rows import insert_missing
 from gatepass.registry.storage.word_index import LABELS, USER_EMAILS, USER_NAMES, WordIndex
 
 Row = dict[str, Any]
-_AT_ONCE = 5_000
+# A transaction that is idle for two seconds is terminated.
+_AT_ONCE = 1_000
 
 
 def fill_tokens(

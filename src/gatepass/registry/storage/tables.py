@@ -424,8 +424,8 @@ access_tokens = _records(
         *("expires_at", "company_id", "kind", "created_at", "id"),
         **_where("deactivated_at IS NULL AND lapsed_at IS NULL AND expires_at IS NOT NULL"),
     ),
-    # Both cover what a list reads: otherwise PostgreSQL would rather read all of another index. By a
-    # clock that was wrong, a token may have lapsed too early.
+    # By a clock that was wrong, a token may have lapsed too early. Both indexes cover what a list
+    # reads: otherwise PostgreSQL would rather read all of another one.
     Index(
         "ix_access_tokens_lapsed",
         *("lapsed_at", "company_id", "kind", "created_at", "id"),
