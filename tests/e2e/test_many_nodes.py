@@ -75,7 +75,7 @@ def test_a_sign_in_at_one_node_works_at_once_at_the_other(nodes: Nodes) -> None:
 
 def test_pages_and_forms_need_no_sticky_sessions(nodes: Nodes) -> None:
     """nginx alternates between the nodes; cookies and forms work on both."""
-    with httpx.Client(base_url=nodes.dashboard, timeout=20) as browser:
+    with httpx.Client(base_url=nodes.dashboard) as browser:
         visit = Visit(browser)
         visit.sign_in(EMAIL, PASSWORD)
         for n in range(2):
@@ -174,7 +174,7 @@ class _Load:
 
     def _ask(self) -> None:
         key = {"Authorization": f"Bearer {self._nodes.first.verifier_key}"}
-        with httpx.Client(base_url=self._nodes.decisions, headers=key, timeout=20) as asking:
+        with httpx.Client(base_url=self._nodes.decisions, headers=key) as asking:
             while not self._stopped.is_set():
                 body = {"token": self._lasting, "permission": "charges:get"}
                 answer = asking.post("/v1/verify", json=body)

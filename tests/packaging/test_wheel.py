@@ -145,7 +145,7 @@ def demo(server: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def test_the_demo_runs_from_the_wheel(demo: dict[str, str]) -> None:
     """Sign in, create a token, call the guarded API, open the pages, deactivate the token."""
-    with httpx.Client(base_url=demo["address"], timeout=20) as client:
+    with httpx.Client(base_url=demo["address"]) as client:
         said = {"email": demo["email"], "password": demo["password"]}
         login = client.post("/v1/authentications", json=said).json()["token"]
         signed_in = {"authorization": f"Bearer {login}"}

@@ -10,8 +10,8 @@ from tests.support.needs import require
 
 #: A name of this machine that the browser doesn't know as loopback.
 ANOTHER_NAME = "gate.internal"
-# A guard against a hang, like the 30 s of Playwright's other waits. Its 5 s by default are too few for
-# a busy machine.
+# A guard against a hang, like the 30 s of Playwright's other waits. The default of 5 s is too short
+# on a busy machine.
 _EXPECT_MS = 30_000
 # Only the demo may be called. Root in a container has no sandbox.
 _FLAGS = [

@@ -47,7 +47,7 @@ class ServedInstallation(ServedNode):
         if database_url is not None:
             settings["GATEPASS_DATABASE_URL"] = database_url
         super().__init__(directory / "data", directory / "serve.log", catalogue, settings)
-        self._asking = httpx.Client(timeout=20)
+        self._asking = httpx.Client()
         if join is not None:
             self._join(join, settings)
             return
@@ -104,7 +104,7 @@ class ServedInstallation(ServedNode):
         )
         assert answer.status_code == 201, answer.text
         bearer = {"Authorization": f"Bearer {answer.json()['token']}"}
-        return httpx.Client(base_url=self.url, headers=bearer, timeout=20)
+        return httpx.Client(base_url=self.url, headers=bearer)
 
     def verify(self, token: str, *, url: str | None = None, **question: Any) -> dict[str, Any]:
         """Ask ``/v1/verify``, by default on the verify port."""
