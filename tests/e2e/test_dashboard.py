@@ -170,8 +170,8 @@ def test_a_double_click_creates_one_token_and_shows_it(demo: Demo, person: Page)
     page.wait_for_load_state()
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
-    # The second click happens before the first one's answer arrives. Browsers fire pageshow some time
-    # after a page has loaded, so perhaps between the two.
+    # The second click happens before the first one's answer arrives. Browsers fire pageshow some
+    # time after a page has loaded, so perhaps between the two.
     page.get_by_role("button", name="Create", exact=True).evaluate(
         """(button) => {
             button.click();

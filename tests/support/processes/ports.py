@@ -6,7 +6,6 @@ from contextlib import suppress
 
 from tests.support.waiting import until
 
-
 #: Sockets that hold the ports given out, until this process ends.
 _held: list[socket.socket] = []
 
