@@ -18,7 +18,7 @@ from tests.support.database.postgresql import Cluster
 from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
 from tests.support.processes.served_installation import EMAIL, ServedInstallation, new_token
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.nginx
 
@@ -156,7 +156,7 @@ class _Load:
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(LIMIT_S)
             assert not thread.is_alive()
 
     def until(self, *, ended: int) -> None:

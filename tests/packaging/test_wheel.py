@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.grants.grant_file_fixture import new_grant_file
+from tests.support.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 PINNED = ROOT / "requirements" / "server.txt"
@@ -139,7 +140,7 @@ def demo(server: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     assert line, (tmp_path / "log").read_text()
     yield json.loads(line)
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(LIMIT_S) == 0
     assert (tmp_path / "log").read_text() == ""
 
 

@@ -12,6 +12,7 @@ import httpx
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from tests.support.apps.installation import PASSWORD
 from tests.support.processes.served_node import ServedNode
+from tests.support.waiting import LIMIT_S
 
 EMAIL = "ada@example.com"
 CATALOGUE = """
@@ -86,7 +87,7 @@ class ServedInstallation(ServedNode):
             input=text,
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=LIMIT_S,
         )
         if check:
             assert done.returncode == 0, f"{arguments[:2]}: {done.stderr}"
