@@ -282,6 +282,7 @@ def test_a_taken_port_is_a_one_line_error(settings: Settings, which: str, shared
     """It names the setting, even if the other program would share the port."""
     port = getattr(settings, which)
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", port))
