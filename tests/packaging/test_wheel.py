@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.grants.grant_file_fixture import new_grant_file
+from tests.support.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 PINNED = ROOT / "requirements" / "server.txt"
@@ -139,13 +140,13 @@ def demo(server: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     assert line, (tmp_path / "log").read_text()
     yield json.loads(line)
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(LIMIT_S) == 0
     assert (tmp_path / "log").read_text() == ""
 
 
 def test_the_demo_runs_from_the_wheel(demo: dict[str, str]) -> None:
     """Sign in, create a token, call the guarded API, open the pages, deactivate the token."""
-    with httpx.Client(base_url=demo["address"], timeout=20) as client:
+    with httpx.Client(base_url=demo["address"]) as client:
         said = {"email": demo["email"], "password": demo["password"]}
         login = client.post("/v1/authentications", json=said).json()["token"]
         signed_in = {"authorization": f"Bearer {login}"}

@@ -13,6 +13,7 @@ import pytest
 from gatepass.core.errors import Misconfigured
 from gatepass.web.http import server as server_module
 from gatepass.web.http.server import Server, listener, unix_listener
+from tests.support.waiting import LIMIT_S
 from tests.web.http.test_connection import GET, Echo, request
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -32,7 +33,7 @@ async def serving(**options: Any) -> AsyncIterator[tuple[Server, Connect]]:
         server.stop()
         for connection in list(server._connections):
             connection.abort()
-        await asyncio.wait_for(server.stopped(), 5)
+        await asyncio.wait_for(server.stopped(), LIMIT_S)
 
 
 async def exchange(stream: tuple[Reader, Writer], raw: bytes) -> bytes:
@@ -40,7 +41,7 @@ async def exchange(stream: tuple[Reader, Writer], raw: bytes) -> bytes:
     reader, writer = stream
     writer.write(raw)
     try:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT_S)
         await reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
     except (asyncio.IncompleteReadError, ConnectionError):
         return b""
@@ -48,9 +49,9 @@ async def exchange(stream: tuple[Reader, Writer], raw: bytes) -> bytes:
 
 
 async def ended(stream: tuple[Reader, Writer]) -> bool:
-    """Whether the server has closed the connection, within five seconds."""
+    """Whether the server closes the connection."""
     try:
-        return await asyncio.wait_for(stream[0].read(), 5) == b""
+        return await asyncio.wait_for(stream[0].read(), LIMIT_S) == b""
     except ConnectionError:
         return True
 
@@ -123,7 +124,7 @@ def test_stopping_answers_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> Non
                 await connect()
             assert await ended(idle)
             assert await exchange(busy, raw[-2:]) == OK
-            await asyncio.wait_for(server.stopped(), 5)
+            await asyncio.wait_for(server.stopped(), LIMIT_S)
 
     asyncio.run(run())
 
@@ -138,7 +139,7 @@ def test_stopping_waits_for_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> 
             await asyncio.sleep(0.05)
             server.stop()
             assert await ended(stuck)
-            await asyncio.wait_for(server.stopped(), 5)
+            await asyncio.wait_for(server.stopped(), LIMIT_S)
 
     asyncio.run(run())
 
@@ -153,9 +154,10 @@ def test_a_client_that_stops_reading_is_not_answered_without_end() -> None:
             for _ in range(40):
                 writer.write(raw)
                 await asyncio.sleep(0)
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(LIMIT_S):
+                while not any(each._paused for each in server._connections):
+                    await asyncio.sleep(0.01)
             (connection,) = server._connections
-            assert connection._paused
             assert connection._transport.get_write_buffer_size() < 1 << 20
             writer.transport.abort()
 
