@@ -33,6 +33,7 @@ _IGNORED, _FRAMING, _HOST, _URI, _METHOD, _READ = range(6)
 _KINDS: Final = {
     b"host": _HOST,
     b"connection": _FRAMING,
+    b"proxy-connection": _FRAMING,
     b"transfer-encoding": _FRAMING,
     b"expect": _FRAMING,
     b"content-length": _READ,
@@ -48,6 +49,8 @@ _KINDS: Final = {
     b"upgrade": _READ,
     b"sec-websocket-protocol": _READ,
 }
+#: Both say whether the connection stays, to llhttp.
+_CONNECTION: Final = (b"connection", b"proxy-connection")
 _SPELLINGS_KEPT = 512
 _LONGEST_SPELLING = 40
 
@@ -209,7 +212,9 @@ class GatewayConnection(Connection):
         """Answer with a problem document, and close."""
         self.keep_alive = False
         self._plain = False
-        self.method = b""
+        if not self._in_body:
+            # It is that of an earlier request.
+            self.method = b""
         self._send(refusal(status))
         self.close()
 
@@ -232,7 +237,7 @@ class GatewayConnection(Connection):
         found: dict[bytes, list[bytes]] = {}
         for name, value in framing:
             found.setdefault(name.lower(), []).append(value)
-        self._plain = b"connection" not in found and self.keep_alive
+        self._plain = found.keys().isdisjoint(_CONNECTION) and self.keep_alive
         fault = self.fault(hosts, found.get(b"transfer-encoding", ()), plain=self._plain)
         if fault is None and any(
             value.strip().lower() != b"100-continue" for value in found.get(b"expect", ())
