@@ -549,6 +549,18 @@ def test_half_a_body_is_no_request(client: Client) -> None:
     assert [status for status, _ in answers(client.transport.sent)] == [400]
 
 
+@pytest.mark.parametrize("end", [b"ZZ\r\n", b"0\r\n: x\r\n"])
+def test_a_broken_body_that_then_ends_is_refused_once(client: Client, end: bytes) -> None:
+    """And what it reserved is free at once, not when the client has gone."""
+    client.send(request(b"/body", b"Transfer-Encoding: chunked", method=b"POST"), b"1\r\nb\r\n")
+    body = client.connection._body
+    assert body is not None
+    client.send(end)
+    assert body._account[0].held == 0
+    assert client.connection.eof_received() is False
+    assert [status for status, _ in answers(client.transport.sent)] == [400]
+
+
 def test_a_fault_of_ours_is_500(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     raw = request(b"/broken", b"Authorization: Bearer secret")
     assert client.send(raw + SMUGGLED) == [(500, b"")]

@@ -154,6 +154,7 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._closing = True
             self.keep_alive = False
+            self._release_body()
             self.deadline = self.server.tick + _SKIPPING_SECONDS
             self._skipped = 0
             if self._transport.can_write_eof():
@@ -408,7 +409,6 @@ class Connection(asyncio.Protocol):
             self._end_body(refused)
 
     def _end_body(self, refused: BodyRefused) -> None:
-        self._release_body()
         self.body_refused(refused)
         self.close()
 
