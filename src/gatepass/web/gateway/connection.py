@@ -25,6 +25,7 @@ from gatepass.web.http.connection import Connection, Header
 from gatepass.web.http.server import Server
 
 _GATEWAY: Final = GATEWAY.encode()
+_SERVICES: Final = (VERIFY.encode(), BATCH.encode())
 _ROUTES_KEPT = 4_096
 _LONGEST_ROUTE_KEPT = 512
 
@@ -168,7 +169,7 @@ class GatewayConnection(Connection):
 
     def _other(self, target: bytes) -> None:
         path, method = target.partition(b"?")[0].decode("latin-1"), self.method.decode("latin-1")
-        if method != "POST" or path not in (VERIFY, BATCH):
+        if not self._for_service():
             self._send(self._endpoints.without_body(path, method) or refusal(404))
             return
         # The key is checked before the body: without one no body is read or held in memory.
@@ -177,7 +178,7 @@ class GatewayConnection(Connection):
         expects = bool(lines("expect"))
         if isinstance(key_id, Reply):
             if expects:
-                # It isn't known whether the client sends its body.
+                # As in _fault.
                 self.keep_alive = False
             self._send(key_id)
             return
@@ -239,11 +240,16 @@ class GatewayConnection(Connection):
             found.setdefault(name.lower(), []).append(value)
         self._plain = found.keys().isdisjoint(_CONNECTION) and self.keep_alive
         fault = self.fault(hosts, found.get(b"transfer-encoding", ()), plain=self._plain)
-        if fault is None and any(
-            value.strip().lower() != b"100-continue" for value in found.get(b"expect", ())
-        ):
+        expected = found.get(b"expect", ())
+        if fault is None and any(value.strip().lower() != b"100-continue" for value in expected):
             fault = 417
+        if expected and not self._for_service():
+            # It isn't known whether the client sends its body, which nobody reads.
+            self.keep_alive = False
         return fault
+
+    def _for_service(self) -> bool:
+        return self.method == b"POST" and self.target.partition(b"?")[0] in _SERVICES
 
     def _lines(self) -> Lines:
         return self._port.lines(self.headers)
