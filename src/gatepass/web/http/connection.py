@@ -245,16 +245,16 @@ class Connection(asyncio.Protocol):
         if self._closing:
             self._skip(len(data))
             return
-        rest: bytes | None = data
-        while rest is not None:
+        rest = data
+        while rest:
             try:
                 self._feed(rest)
-                rest = None
+                rest = b""
             except HttpParserUpgrade as upgrade:
-                rest = None if self._closing else self._ignore_upgrade(rest[upgrade.args[0] :])
+                rest = b"" if self._closing else self._ignore_upgrade(rest[upgrade.args[0] :])
             except HttpParserError as error:
                 self._parsing_failed(error)
-                rest = None
+                rest = b""
         if self.target and not self._closing:
             self._count(len(data))
 
@@ -358,20 +358,20 @@ class Connection(asyncio.Protocol):
             return 501
         return None
 
-    def _ignore_upgrade(self, rest: bytes) -> bytes | None:
+    def _ignore_upgrade(self, rest: bytes) -> bytes:
         """Ignore that a request wants another protocol (RFC 9110, 7.8).
 
         llhttp stops behind its head. A client that would like HTTP/2 sends a body there, so the
         head is parsed once more, without the upgrade.
 
         Returns:
-            What is parsed next, if anything.
+            What is parsed next.
         """
         parser = self._parser
         method = parser.get_method()
         if method == b"CONNECT":
             self.refuse(405)
-            return None
+            return b""
         version = parser.get_http_version().encode()
         lines = [method + b" " + self.target + b" HTTP/" + version]
         wished = False
@@ -386,7 +386,7 @@ class Connection(asyncio.Protocol):
         if not wished:
             # Never parsed again and again.
             self.refuse(400)
-            return None
+            return b""
         self._parser = HttpRequestParser(self)
         self._feed = self._parser.feed_data
         self.target = b""
