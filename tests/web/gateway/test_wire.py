@@ -518,3 +518,15 @@ def test_no_secret_is_logged(shared_samples: Samples, chosen: Settings) -> None:
         assert password not in logged
         for text in filter(None, shared_samples.texts.values()):
             assert text[21:] not in logged
+
+
+@pytest.mark.parametrize("path", [GATEWAY, "/health/live", "/nowhere"])
+def test_behind_a_body_that_may_not_come_nothing_is_read(
+    shared_samples: Samples, verify_port: int, path: str
+) -> None:
+    """A client that waits with its body (Expect) may send another request in its place."""
+    hidden = request(*usual(shared_samples))
+    waiting = ((b"Expect", b"100-continue"), (b"Content-Length", b"%d" % len(hidden)))
+    raw = request(*usual(shared_samples), *waiting, path=path.encode())
+    ((_, headers, _),) = answers(exchange(verify_port, raw, hidden, hidden))
+    assert headers["connection"] == "close"

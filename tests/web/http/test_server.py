@@ -1,9 +1,10 @@
 """A server's connections: how many, how they are timed out, and how it stops."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,39 @@ def test_a_socket_in_use_or_another_file_is_left_alone(tmp_path: Path) -> None:
     assert other.read_text() == "precious"
     with pytest.raises(Misconfigured, match="VERIFY_SOCKET"), unix_listener(other / "x"):
         pass
+
+
+def test_many_may_connect_to_a_unix_socket_at_once(tmp_path: Path) -> None:
+    """Beyond the backlog a gateway's connection is refused, and its call with it."""
+
+    async def run() -> None:
+        path = tmp_path / "verify.sock"
+        with unix_listener(path) as shared, ExitStack() as clients:
+            server = Server(Echo)
+            await server.listen(socket.socket(fileno=os.dup(shared.fileno())))
+            for _ in range(300):
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+            server.stop()
+
+    asyncio.run(run())
+
+
+def test_a_server_that_accepts_nothing_is_left_alone(tmp_path: Path) -> None:
+    """And isn't waited for."""
+    path = tmp_path / "verify.sock"
+    with socket.socket(socket.AF_UNIX) as busy, ExitStack() as clients:
+        busy.bind(str(path))
+        busy.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        with pytest.raises(Misconfigured), unix_listener(path):
+            pass
+        assert path.exists()
 
 
 def test_a_successors_socket_stays(tmp_path: Path) -> None:

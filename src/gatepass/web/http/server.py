@@ -61,7 +61,9 @@ class Server:
             listener.setsockopt(socket.IPPROTO_TCP, option, UNREAD_SECONDS * 1000)
         make = lambda: self._connection(self)  # noqa: E731 - the factory takes no argument
         if listener.family == socket.AF_UNIX:
-            self._listeners.append(await self._loop.create_unix_server(make, sock=listener))
+            self._listeners.append(
+                await self._loop.create_unix_server(make, sock=listener, backlog=_BACKLOG)
+            )
         else:
             self._listeners.append(
                 await self._loop.create_server(make, sock=listener, backlog=_BACKLOG)
@@ -189,6 +191,8 @@ def _remove_left_behind(path: Path) -> None:
     except OSError as error:
         raise _unusable(path, error.strerror) from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # Where another process listens and accepts nothing, connecting would wait for ever.
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
