@@ -160,7 +160,7 @@ class GatewayConnection(Connection):
                 if route is not None:
                     # No header value holds a NUL, so this can't be read in two ways.
                     read += (method, route, self._raw_peer)
-                    key = blake2b(b"\0".join(read)).digest()
+                    key = blake2b(b"\0".join(read), person=b"gateway").digest()
                     self._send(self._endpoints.gateway_again(self.peer, key, self._lines))
                     return
             self._send(self._endpoints.gateway(self.peer, self._lines()))
