@@ -13,6 +13,7 @@ requests without a queue, and pipelining needs no care. What this class does car
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
@@ -65,8 +66,8 @@ class Connections(Protocol):
     def call_soon(self, function: Callable[[], object]) -> Any: ...
 
 
-class Connection(asyncio.Protocol):
-    """A connection. A subclass implements ``head_received`` and ``body_received``.
+class Connection(asyncio.Protocol, ABC):
+    """A connection. A subclass answers its requests.
 
     Args:
         server: its server.
@@ -105,25 +106,25 @@ class Connection(asyncio.Protocol):
 
     # --- for subclasses -----------------------------------------------------------------------
 
+    @abstractmethod
     def head_received(self) -> None:
         """Answer the request with ``respond``; or ask for its body with ``read_body``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def body_received(self, content: bytes, *, at_once: bool) -> None:
         """Answer the request whose body was asked for.
 
         Args:
             at_once: the body came with the head; nothing else has happened since.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def body_refused(self, refused: BodyRefused) -> None:
         """Answer a request whose body isn't read any further. The connection closes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, status: int) -> None:
         """Answer a request that can't be read with *status*, and close the connection."""
-        raise NotImplementedError
 
     def respond(self, status: int, rest: bytes) -> None:
         """Send an answer.
