@@ -67,7 +67,9 @@ class Port:
     def __init__(self, endpoints: Endpoints, routes: Routes) -> None:
         self.endpoints = endpoints
         self.bodies = Bodies()
-        self.kinds = dict(_KINDS)
+        # The spellings of usual gateways from the start: a stranger may fill up the rest.
+        self.kinds = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
+        self.kinds[b"X-Original-URI"] = _URI
         self._routes = routes
         self._kept_route = lru_cache(_ROUTES_KEPT)(partial(_route, routes))
 
