@@ -30,7 +30,7 @@ import importlib.util, json, sys
 from gatepass import open_verifier
 import gatepass.verify.replica.following  # what Verifier.follow needs
 decision = open_verifier(sys.argv[1]).check(sys.argv[2], permission="charges:get")
-server = ("fastapi", "starlette", "sqlalchemy", "granian", "argon2", "jinja2", "typer", "pydantic")
+server = ("fastapi", "starlette", "sqlalchemy", "httptools", "argon2", "jinja2", "typer")
 found = [name for name in server if importlib.util.find_spec(name) is not None]
 print(json.dumps([decision.reason, found]))
 """

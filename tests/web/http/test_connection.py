@@ -66,6 +66,8 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.tick = 0
+        self.stopping = False
+        self.starts: dict[int, bytes] = {}
         self.soon: list[Callable[[], Any]] = []
 
     def start_of(self, status: int) -> bytes:

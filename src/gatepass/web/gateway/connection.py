@@ -222,7 +222,7 @@ class GatewayConnection(Connection):
         self.close()
 
     def _send(self, reply: Reply) -> None:
-        if self._server.stopping:
+        if self.server.stopping:
             self.keep_alive = False
         if self._plain and self.keep_alive and self.method != b"HEAD":
             self.respond(reply.status, reply.rest())

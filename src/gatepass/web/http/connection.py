@@ -57,6 +57,12 @@ class Connections(Protocol):
     @property
     def tick(self) -> int: ...
 
+    @property
+    def stopping(self) -> bool: ...
+
+    @property
+    def starts(self) -> dict[int, bytes]: ...
+
     def start_of(self, status: int) -> bytes: ...
 
     def opened(self, connection: "Connection") -> None: ...
@@ -102,6 +108,7 @@ class Connection(asyncio.Protocol, ABC):
         self._waited = False
         self._unparsed: deque[bytes] = deque()
         self._paused = False
+        self._held = False
         self._closing = False
 
     # --- for subclasses -----------------------------------------------------------------------
@@ -110,17 +117,27 @@ class Connection(asyncio.Protocol, ABC):
     def head_received(self) -> None:
         """Answer the request with ``respond``; or ask for its body with ``read_body``."""
 
-    @abstractmethod
     def body_received(self, content: bytes, *, at_once: bool) -> None:
-        """Answer the request whose body was asked for.
+        """Answer the request whose body was asked for. Needed where ``read_body`` is used.
 
         Args:
             at_once: the body came with the head; nothing else has happened since.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def body_refused(self, refused: BodyRefused) -> None:
-        """Answer a request whose body isn't read any further. The connection closes."""
+        """Answer a request whose body isn't read any further. The connection closes.
+
+        Needed where ``read_body`` is used.
+        """
+        raise NotImplementedError
+
+    def skipped_body_broken(self) -> None:
+        """Close, because the end of a body that nobody reads can't be found.
+
+        Its request has its answer: a second one would be taken for that to another request.
+        """
+        self.close()
 
     @abstractmethod
     def refuse(self, status: int) -> None:
@@ -133,7 +150,8 @@ class Connection(asyncio.Protocol, ABC):
             status: its status.
             rest: all that follows the Date line (``http.answers``).
         """
-        self._transport.write(self.server.start_of(status) + rest)
+        server = self.server
+        self._transport.write((server.starts.get(status) or server.start_of(status)) + rest)
 
     def read_body(self, body: Body) -> None:
         """Read the body of this request within *body*'s limits."""
@@ -223,7 +241,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*, in pieces if it is large."""
-        if len(data) <= _PIECE_BYTES and not self._unparsed:
+        if len(data) <= _PIECE_BYTES and not self._unparsed and not self._held:
             self._parse(data)
             return
         self._transport.pause_reading()
@@ -233,8 +251,18 @@ class Connection(asyncio.Protocol, ABC):
         if idle:
             self._parse_next()
 
+    def hold(self) -> None:
+        """Parse nothing more until ``release``. A client that disconnects is still noticed."""
+        self._held = True
+
+    def release(self) -> None:
+        """Parse on after ``hold``."""
+        if self._held:
+            self._held = False
+            self._parse_next()
+
     def _parse_next(self) -> None:
-        if self._paused or self._transport.is_closing():
+        if self._paused or self._held or self._transport.is_closing():
             return
         if self._unparsed:
             self._parse(self._unparsed.popleft())
@@ -266,8 +294,7 @@ class Connection(asyncio.Protocol, ABC):
             log_unhandled(error.__context__ or error)
             self.refuse(500)
         elif self._in_body and self._body is None:
-            # It has its answer: a second one would be taken for that to another request.
-            self.close()
+            self.skipped_body_broken()
         else:
             self.refuse(400)
 
@@ -280,7 +307,7 @@ class Connection(asyncio.Protocol, ABC):
             self._count_body()
         elif self._field_bytes > MOST_HEAD_BYTES:
             if self._in_body:
-                self.close()
+                self.skipped_body_broken()
             else:
                 self.refuse(431)
 

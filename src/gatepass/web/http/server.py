@@ -31,6 +31,8 @@ class Server:
         most: how many connections may be open at a time.
 
     Attributes:
+        stopping: whether connections close after the request in progress.
+        starts: the first lines of answers by status, as far as they were needed this second.
         tick: seconds since the start, for time limits: reading a clock for each request would cost
             more.
     """
@@ -45,9 +47,10 @@ class Server:
         # Those that haven't yet been recognized; oldest first.
         self._strangers: dict[Connection, None] = {}
         self._listeners: list[asyncio.Server] = []
-        self._starts: dict[int, bytes] = {}
+        self.starts: dict[int, bytes] = {}
         self._date = b""
-        self._stopping: int | None = None
+        self.stopping = False
+        self._stopped_at = 0
         self._stopped = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._set_date()
@@ -71,8 +74,8 @@ class Server:
 
     def stop(self) -> None:
         """Accept nothing more, and close each connection after the request in progress."""
-        if self._stopping is None:
-            self._stopping = self.tick
+        if not self.stopping:
+            self.stopping, self._stopped_at = True, self.tick
             for listener in self._listeners:
                 listener.close()
             self._end_if_empty()
@@ -81,16 +84,11 @@ class Server:
         """Wait until all connections are closed after ``stop``."""
         await self._stopped.wait()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether connections close after the request in progress."""
-        return self._stopping is not None
-
     def start_of(self, status: int) -> bytes:
         """The status line and the Date of an answer."""
-        start = self._starts.get(status)
+        start = self.starts.get(status)
         if start is None:
-            start = self._starts[status] = status_line(status) + self._date
+            start = self.starts[status] = status_line(status) + self._date
         return start
 
     def call_soon(self, function: Callable[[], object]) -> None:
@@ -125,8 +123,8 @@ class Server:
         self._set_date()
         for connection in [each for each in self._connections if each.deadline <= self.tick]:
             connection.time_out()
-        if self._stopping is not None:
-            since = self.tick - self._stopping
+        if self.stopping:
+            since = self.tick - self._stopped_at
             for connection in list(self._connections):
                 if since > _LAST_SECONDS:
                     connection.abort()
@@ -135,10 +133,10 @@ class Server:
 
     def _set_date(self) -> None:
         self._date = f"date: {formatdate(usegmt=True)}\r\n".encode()
-        self._starts.clear()
+        self.starts.clear()
 
     def _end_if_empty(self) -> None:
-        if self._stopping is not None and not self._connections:
+        if self.stopping and not self._connections:
             self._stopped.set()
 
 
