@@ -41,7 +41,7 @@ Calls use random tokens; their paths carry {PATH_IDS} different ids.
 `Verifier.check` with token, method, path and address, in one thread, use counted.
 Texts are decoded from bytes right before the clock runs, as a server has just read them.
 Cached means that the tokens in use fit the verifier's cache.
-No entry is older than a second, so reading each token again every second is part of the mean.
+The file's position is read once a second, which is part of the mean.
 
 **Over HTTP.**
 wrk with one thread and {CONNECTIONS} connections rotates over {REQUESTS:,} prepared requests, each

@@ -3,9 +3,11 @@
 from collections.abc import Generator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support import needs
+from tests.support.waiting import LIMIT_S
 
 pytest_plugins = [
     "tests.support.apps.fixtures",
@@ -32,7 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
+    """Register the markers, and give servers on a busy machine more than httpx's 5 s."""
+    # One object that all of httpx's functions have as their default.
+    waits = httpx.get.__kwdefaults__["timeout"]
+    waits.connect = waits.read = waits.write = waits.pool = LIMIT_S
     for marker, meaning in needs.MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
 

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "port": 8787,
     "workers": CORES,
     "verify_port": None,
+    "verify_socket": None,
     "verify_workers": CORES,
     "trusted_proxies": networks("127.0.0.0/8", "::1/128"),
     "catalogue": None,
@@ -106,6 +107,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PORT", "65535", 65_535),
     ("WORKERS", "3", 3),
     ("VERIFY_PORT", "8788", 8788),
+    ("VERIFY_SOCKET", "/run/gatepass/verify.sock", Path("/run/gatepass/verify.sock")),
+    ("VERIFY_SOCKET", "verify.sock", Path("/data/verify.sock")),
     ("VERIFY_WORKERS", "1", 1),
     ("TRUSTED_PROXIES", "10.1.2.3", networks("10.1.2.3/32")),
     ("TRUSTED_PROXIES", " 10.0.0.0/8 ,\t::1 ", networks("10.0.0.0/8", "::1/128")),
@@ -211,6 +214,7 @@ BAD: dict[str, list[str]] = {
     "PORT": ["65536", '"8787"', "'8787'", "8787 ", "8787/tcp", ":8787", *WHOLE],
     "VERIFY_PORT": ["65536", '"8788"', *WHOLE],
     "WORKERS": ["513", *WHOLE],
+    "VERIFY_SOCKET": ["/" + "x" * 103, "$HOME/verify.sock", " /verify.sock", "/a\nb"],
     "VERIFY_WORKERS": ["513", *WHOLE],
     "TRUSTED_PROXIES": [
         ",",
@@ -295,7 +299,11 @@ def test_an_invalid_value_stops_the_start_with_one_line(name: str, text: str) ->
     ("environ", "in_vain"),
     [
         ({}, []),
-        ({"VERIFY_WORKERS": "2"}, [("GATEPASS_VERIFY_WORKERS", "GATEPASS_VERIFY_PORT")]),
+        (
+            {"VERIFY_WORKERS": "2"},
+            [("GATEPASS_VERIFY_WORKERS", "GATEPASS_VERIFY_PORT or GATEPASS_VERIFY_SOCKET")],
+        ),
+        ({"VERIFY_WORKERS": "2", "VERIFY_SOCKET": "verify.sock"}, []),
         ({"VERIFY_WORKERS": "2", "VERIFY_PORT": "8788"}, []),
         ({"VERIFY_WORKERS": "", "VERIFY_PORT": ""}, []),
         ({"MAIL_FROM": "keys@example.com"}, [("GATEPASS_MAIL_FROM", "GATEPASS_SMTP_URL")]),

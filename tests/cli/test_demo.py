@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.processes
 
@@ -51,7 +51,7 @@ class Started:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(LIMIT_S)
 
 
 def sign_in(facts: dict[str, Any], password: str) -> int:
@@ -69,7 +69,7 @@ def test_printed_credentials_work_and_the_demo_is_deleted(tmp_path: Path) -> Non
     assert list(tmp_path.glob("gatepass-demo-*"))
     assert sign_in(facts, facts["password"]) == 201
     assert sign_in(facts, "wrong wrong wrong") == 401
-    tried = subprocess.run(["sh", "-c", f"{facts['try']} -s"], capture_output=True, timeout=20)
+    tried = subprocess.run(["sh", "-c", f"{facts['try']} -s"], capture_output=True)
     assert json.loads(tried.stdout)["items"]
     asked = httpx.post(
         f"{facts['address']}/v1/verify",
@@ -146,7 +146,7 @@ def test_a_taken_port_is_reported_before_anything_is_created(tmp_path: Path) -> 
         taken.listen()
         port = taken.getsockname()[1]
         demo = Started(tmp_path, "--port", str(port), wait=False)
-        assert demo.process.wait(30) == 1
+        assert demo.process.wait(LIMIT_S) == 1
     said = demo.errors.read_text()
     assert said.count("\n") == 1
     assert f"can't listen on port {port}" in said
@@ -165,12 +165,12 @@ def test_an_unrelated_directory_is_refused(tmp_path: Path, content: str) -> None
             [*COMMAND[:-1], "init", "--company", "A", "--email", "a@b.example", "--password-stdin"],
             env={**os.environ, "GATEPASS_DATA_DIR": str(data)},
             input=b"correct horse battery staple",
-            timeout=60,
+            timeout=LIMIT_S,
         )
         assert made.returncode == 0
     before = (data / "gatepass.db").read_bytes()
     demo = Started(tmp_path, "--port", "0", "--data-dir", str(data), wait=False)
-    assert demo.process.wait(30) == 1
+    assert demo.process.wait(LIMIT_S) == 1
     assert demo.errors.read_text().count("\n") == 1
     assert (data / "gatepass.db").read_bytes() == before
 

@@ -17,7 +17,7 @@ import pytest
 
 from gatepass.cli import tree
 from gatepass.cli.installation import opened
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 COMMAND = [sys.executable, "-m", "gatepass.cli"]
 
@@ -181,7 +181,7 @@ def test_closed_standard_streams_cause_no_traceback(
     installed: Any, command: str, code: int
 ) -> None:
     line = f'"{sys.executable}" -m gatepass.cli {command}'
-    said = subprocess.run(["setsid", "-w", "sh", "-c", line], capture_output=True, timeout=60)
+    said = subprocess.run(["setsid", "-w", "sh", "-c", line], capture_output=True, timeout=LIMIT_S)
     assert said.returncode == code
     if code and "2>&-" not in command:
         assert "password" in one_line(said)
@@ -260,7 +260,7 @@ def test_ctrl_c_ends_a_waiting_command(installed: Any) -> None:
     process.stdin.flush()
     until(lambda: not _unread(process.stdin))
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, err) == (1, b"gatepass: stopped\n")
 
 

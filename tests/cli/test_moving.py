@@ -24,6 +24,7 @@ from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, users
 from gatepass.verify.clock import Clock
 from tests.support.apps.installation import PASSWORD
+from tests.support.waiting import LIMIT_S
 
 Gatepass = Callable[..., Any]
 
@@ -118,7 +119,7 @@ def test_on_a_terminal_progress_is_shown(installed: Gatepass, tmp_path: Path) ->
         [sys.executable, "-m", "gatepass.cli", "export", str(tmp_path / "backup")],
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
         stderr=theirs,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     os.close(theirs)
     said = b""

@@ -82,7 +82,6 @@ def open_page(demo: Demo, browser: Browser) -> Iterator[Callable[..., Page]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
         return page
 
     state: Any = None

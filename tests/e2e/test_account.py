@@ -1,11 +1,9 @@
-"""My account in a real Chromium: two-factor, password, and a sign-in that ends mid-form."""
+"""A sign-in that ends while a form is filled in, in a real Chromium."""
 
 import re
-import time
 from collections.abc import Iterator
 
 import httpx
-import pyotp
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -14,7 +12,6 @@ from tests.support.processes.demo import Demo
 
 #: Short enough that pages warn of the end from the start.
 LIFETIME_S = 290
-NEW = "seven brass kettles sing"
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +24,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 def opened(demo: Demo, browser: Browser, **options: bool) -> tuple[BrowserContext, Page]:
     context = browser.new_context(base_url=demo.url, **options)
     page = context.new_page()
-    page.set_default_timeout(10_000)
     return context, page
 
 
-def sign_in(page: Page, email: str, password: str, code: str = "") -> None:
+def sign_in(page: Page, email: str, password: str) -> None:
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_label("Two-factor code").fill(code)
     page.get_by_role("button", name="Sign in").click()
 
 
-def late_form(demo: Demo, page: Page, password: str, code: str = "") -> None:
+def late_form(demo: Demo, page: Page) -> None:
     """Fill in a form that will be submitted too late."""
     page.goto("/access-tokens/new")
-    sign_in(page, demo.email, password, code)
+    sign_in(page, demo.email, demo.password)
     expect(page).to_have_url(f"{demo.url}/access-tokens/new")
     page.get_by_role("textbox", name="Label").fill("Begun before lunch")
     page.locator('input[name="permissions"][value="charges:get"]').check()
@@ -68,7 +63,7 @@ def shown_again(page: Page) -> None:
 def test_a_form_that_outlives_its_sign_in_is_shown_again(demo: Demo, browser: Browser) -> None:
     context, page = opened(demo, browser)
     page.clock.install()
-    late_form(demo, page, demo.password)
+    late_form(demo, page)
     warned = page.get_by_role("status").filter(has_text="Your sign-in ends at")
     expect(warned).to_be_visible()
     expect(warned.get_by_role("link", name="Sign in again")).to_have_attribute("target", "_blank")
@@ -90,7 +85,7 @@ def test_a_form_that_outlives_its_sign_in_is_shown_again(demo: Demo, browser: Br
 
 def test_without_scripts_the_form_is_shown_again_too(demo: Demo, browser: Browser) -> None:
     context, page = opened(demo, browser, java_script_enabled=False)
-    late_form(demo, page, demo.password)
+    late_form(demo, page)
     end_sign_ins(demo)
     page.get_by_role("button", name="Create", exact=True).click()
     sign_in(page, demo.email, demo.password)
@@ -113,52 +108,4 @@ def test_signing_in_on_another_tab_is_enough(demo: Demo, browser: Browser) -> No
     assert other.evaluate("Number(document.body.dataset.signedInUntil)") > before
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Name saved.")).to_be_visible()
-    context.close()
-
-
-def test_two_factor_and_a_new_password(demo: Demo, browser: Browser) -> None:
-    context, page = opened(demo, browser)
-    page.goto("/account/two-factor")
-    sign_in(page, demo.email, demo.password)
-    secret = page.locator("#secret").inner_text().replace(" ", "")
-    expect(page.get_by_role("img", name="A QR code")).to_be_visible()
-    totp = pyotp.TOTP(secret)
-    # The previous step's code is valid, too, and leaves the current one for signing in.
-    page.get_by_label("Code from the app").fill(totp.at(time.time() - 30))
-    page.get_by_label("Current password").fill(demo.password)
-    page.get_by_role("button", name="Turn on two-factor").click()
-    codes = page.locator("#codes").inner_text().split()
-    assert len(codes) == 10
-    assert barriers(page) == []
-    page.go_back()
-    page.goto("/sign-in?again=1")
-    sign_in(page, demo.email, demo.password)
-    expect(page.get_by_role("alert")).to_contain_text("Incorrect e-mail address, password or")
-    page.get_by_label("Password", exact=True).fill(demo.password)
-    page.get_by_label("Two-factor code").fill(codes[0])
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(re.compile("/access-tokens"))
-    page.goto("/account/password")
-    assert barriers(page) == []
-    field = page.get_by_label("New password")
-    for typed, words in (
-        ("brass", "3 more characters needed."),
-        ("passwordpassword", "Must not be a common password"),
-        ("my ada@acme.example", "Must not contain your e-mail address."),
-        ("Summer2024!!!!!!!", "repeated or padded"),
-        ("1234-5678-9012 love", "Long enough."),
-        (NEW, "Long enough."),
-    ):
-        field.fill(typed)
-        expect(page.locator(".strength")).to_contain_text(words)
-    page.get_by_label("Current password").fill(demo.password)
-    page.get_by_role("button", name="Change password").click()
-    expect(page.get_by_text("Password changed")).to_be_visible()
-    page.goto("/sign-in?again=1")
-    sign_in(page, demo.email, NEW, codes[1])
-    expect(page).to_have_url(re.compile("/access-tokens"))
-    for path in ("/account", "/account/two-factor"):
-        page.goto(path)
-        assert barriers(page) == []
-    expect(page.get_by_text("8 recovery codes left.")).to_be_visible()
     context.close()

@@ -57,6 +57,8 @@ def page(demo: Demo, browser: Browser) -> Iterator[Page]:
 
 
 def test_typing_filters_the_list_and_updates_the_address(page: Page, demo: Demo) -> None:
+    # The page is that of the test before.
+    page.goto("/audit-log")
     page.locator("#person").fill("tomás")
     results = page.locator("#results")
     expect(results).to_contain_text("Events by or about Tomás Silva.")

@@ -18,6 +18,7 @@ from tests.support.processes.served_installation import (
     ServedInstallation,
     new_token,
 )
+from tests.support.waiting import LIMIT_S
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -40,7 +41,7 @@ def run(script: str, served: ServedInstallation) -> str:
         env={**served.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 0, (done.stdout, done.stderr)
     return done.stdout

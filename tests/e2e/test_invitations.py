@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browser.windows import sign_in
 from tests.support.processes.demo import Demo
+from tests.support.waiting import until
 
 NEW = "nell@acme.example"
 PASSWORD = "seven brass kettles sing"
@@ -16,12 +17,13 @@ ANOTHER = "a wholly new phrase"
 def open_mail(page: Page, subject: str, to: str) -> None:
     """Open the link of the latest mail with that subject."""
     mail = page.get_by_role("row").filter(has_text=to).get_by_role("link", name=subject).first
-    # A background task sends it.
-    for _ in range(50):
+
+    def arrived() -> bool:
         page.goto("/demo/mail")
-        if mail.is_visible():
-            break
-        page.wait_for_timeout(100)
+        return mail.is_visible()
+
+    # A background task sends it.
+    until(arrived)
     mail.click()
     page.get_by_role("link", name="Open the link").click()
 

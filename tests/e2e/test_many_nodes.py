@@ -18,7 +18,7 @@ from tests.support.database.postgresql import Cluster
 from tests.support.processes.nginx import Nginx, documented
 from tests.support.processes.ports import free_port
 from tests.support.processes.served_installation import EMAIL, ServedInstallation, new_token
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.nginx
 
@@ -75,7 +75,7 @@ def test_a_sign_in_at_one_node_works_at_once_at_the_other(nodes: Nodes) -> None:
 
 def test_pages_and_forms_need_no_sticky_sessions(nodes: Nodes) -> None:
     """nginx alternates between the nodes; cookies and forms work on both."""
-    with httpx.Client(base_url=nodes.dashboard, timeout=20) as browser:
+    with httpx.Client(base_url=nodes.dashboard) as browser:
         visit = Visit(browser)
         visit.sign_in(EMAIL, PASSWORD)
         for n in range(2):
@@ -156,7 +156,7 @@ class _Load:
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(LIMIT_S)
             assert not thread.is_alive()
 
     def until(self, *, ended: int) -> None:
@@ -174,7 +174,7 @@ class _Load:
 
     def _ask(self) -> None:
         key = {"Authorization": f"Bearer {self._nodes.first.verifier_key}"}
-        with httpx.Client(base_url=self._nodes.decisions, headers=key, timeout=20) as asking:
+        with httpx.Client(base_url=self._nodes.decisions, headers=key) as asking:
             while not self._stopped.is_set():
                 body = {"token": self._lasting, "permission": "charges:get"}
                 answer = asking.post("/v1/verify", json=body)

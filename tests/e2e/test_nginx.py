@@ -25,6 +25,7 @@ from tests.support.processes.ports import free_port
 from tests.support.processes.served_installation import ServedInstallation, new_token
 from tests.support.processes.serving import serving
 from tests.support.processes.workers import ask
+from tests.support.waiting import LIMIT_S
 
 pytestmark = pytest.mark.nginx
 
@@ -515,7 +516,7 @@ def handshake(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=LIMIT_S) as connection:
         connection.sendall(f"GET /v1/charges/1 HTTP/1.1\r\n{lines}\r\n".encode())
         stream = connection.makefile("rb")
         status = int(stream.readline().split()[1])
@@ -591,7 +592,7 @@ def test_no_request_line_reaches_the_api_without_a_token(ports: dict[str, str], 
     """In any form of the request target."""
     Api.reached.clear()
     host, _, port = ports["api"].removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=LIMIT_S) as connection:
         connection.sendall(f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         answer = b""
         while chunk := connection.recv(65_536):

@@ -14,7 +14,6 @@ def test_signing_in_by_another_name_says_what_to_set(tmp_path: Path, browser: Br
     with ServedInstallation(tmp_path) as served:
         another = f"http://{ANOTHER_NAME}:{served.port}"
         page = browser.new_page()
-        page.set_default_timeout(10_000)
         page.goto(f"{another}/sign-in")
         page.get_by_label("E-mail address").fill(EMAIL)
         page.get_by_label("Password", exact=True).fill(PASSWORD)

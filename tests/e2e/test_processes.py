@@ -34,7 +34,7 @@ def served(
 def everyone(served: ServedInstallation) -> Iterator[list[httpx.Client]]:
     """Connections to both ports, enough that every process serves some."""
     clients = [
-        httpx.Client(base_url=url, timeout=20)
+        httpx.Client(base_url=url)
         for url in (served.url, served.verify_url)
         for _ in range(CONNECTIONS)
     ]
@@ -158,7 +158,7 @@ def test_a_killed_worker_is_replaced_and_no_answer_is_wrong(
     for victim in served.workers():
         os.kill(victim, signal.SIGKILL)
     served.wait_ready()
-    fresh = [httpx.Client(base_url=client.base_url, timeout=20) for client in everyone]
+    fresh = [httpx.Client(base_url=client.base_url) for client in everyone]
     assert reasons(served, fresh, made["token"]) == {"allowed"}
 
 

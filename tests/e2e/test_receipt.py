@@ -69,6 +69,7 @@ def test_refused_by_all_is_updated_while_the_page_is_open(
 
     page.goto("/access-tokens")
     page.locator("#results .title").first.click()
+    expect(page).to_have_url(re.compile("/access-tokens/gpat_"))
     page.goto(f"{page.url}/deactivate")
     # A confirmation is required because the token was used within the last hour.
     label = page.get_by_label("To confirm, type the label", exact=False)

@@ -40,7 +40,7 @@ def served(
     command = [sys.executable, "-m", *SERVERS[request.param], f"{request.param}:app"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with (
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
         serving(
             command,
             lambda: client.get("/"),

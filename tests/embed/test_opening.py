@@ -14,6 +14,7 @@ from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.embed import open_verifier
 from gatepass.verify.grant_file import GrantFile, ddl
 from tests.support.grants.grant_file_fixture import Grants
+from tests.support.waiting import LIMIT_S
 
 
 def test_a_file_that_is_missing_or_something_else_stops_the_start(tmp_path: Path) -> None:
@@ -51,6 +52,7 @@ def test_a_catalogue_lets_one_ask_by_method_and_path(grants: Grants, tmp_path: P
 
 PROGRAM = """
 import os, sys, time
+from pathlib import Path
 from gatepass.embed import open_verifier
 verifier = open_verifier(sys.argv[1])
 def use(times):
@@ -60,7 +62,8 @@ use(3)
 child = os.fork()
 if child == 0:
     use(4)
-    time.sleep(1.5)
+    while not any(spool.read_text() for spool in Path(sys.argv[3]).glob(f"{os.getpid()}-*.spool")):
+        time.sleep(0.01)
     os._exit(0)
 os.waitpid(child, 0)
 use(2)
@@ -70,11 +73,13 @@ use(2)
 @pytest.mark.processes
 def test_use_is_spooled_by_the_process_and_by_its_forks_each_for_itself(grants: Grants) -> None:
     token = grants.token()
-    subprocess.run([sys.executable, "-c", PROGRAM, grants.path, token], check=True, timeout=30)
-    spools = GrantFile(grants.path).use_directory.glob("*.spool")
+    spooled = GrantFile(grants.path).use_directory
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, grants.path, token, spooled], check=True, timeout=LIMIT_S
+    )
     uses = [
         [json.loads(line)["tokens"][token[:21]] for line in spool.read_text().splitlines()]
-        for spool in spools
+        for spool in spooled.glob("*.spool")
     ]
     assert sorted(sum(count for count, *_ in lines) for lines in uses) == [4, 5]
     assert uses[0][0][2:] == ["203.0.113.9", "charges:get"]
@@ -85,5 +90,5 @@ def test_a_garbage_collected_verifier_stops_its_thread(grants: Grants) -> None:
     verifier = open_verifier(grants.path)
     (thread,) = set(threading.enumerate()) - before
     del verifier
-    thread.join(timeout=5)
+    thread.join(LIMIT_S)
     assert not thread.is_alive()

@@ -156,7 +156,7 @@ def served(
     transport = httpx.HTTPTransport(uds=str(where) if socket else None, limits=each_its_own)
     base = "http://api.example" if socket else f"http://127.0.0.1:{port}"
     with (
-        httpx.Client(base_url=base, transport=transport, timeout=20) as client,
+        httpx.Client(base_url=base, transport=transport) as client,
         serving(
             [str(BIN / program), *order],
             lambda: client.get("/charges"),

@@ -15,6 +15,7 @@ from gatepass import Verifier
 from gatepass.embed.wsgi import GatepassMiddleware
 from tests.support.apps.framework_apps import wsgi_call
 from tests.support.grants.grant_file_fixture import Grants
+from tests.support.waiting import LIMIT_S
 
 PERMISSIONS = {"GET /charges/{id}": "charges:get", "POST /charges": "charges:create"}
 
@@ -194,7 +195,7 @@ def served(verifier: Verifier) -> Iterator[Callable[..., tuple[int, bytes]]]:
     thread.start()
 
     def call(target: str, *lines: tuple[str, str], method: str = "GET") -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=LIMIT_S)
         connection.putrequest(method, target)
         for line in lines:
             connection.putheader(*line)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gatepass.verify.periodic_task import PeriodicTask
+from tests.support.waiting import LIMIT_S
 
 LOG = logging.getLogger("gatepass.test")
 LONG = 3_600.0
@@ -23,7 +24,7 @@ def test_it_runs_until_it_is_stopped() -> None:
     ours = task(runs.release)
     ours.start()
     for _ in range(3):
-        assert runs.acquire(timeout=5)
+        assert runs.acquire(timeout=LIMIT_S)
     ours.stop()
     assert not any(each.name == "gatepass_test" for each in threading.enumerate())
     ours.stop()
@@ -40,7 +41,7 @@ def test_a_run_that_fails_is_logged_once_and_repeated(caplog: pytest.LogCaptureF
     ours = task(work)
     ours.start()
     for _ in range(3):
-        assert runs.acquire(timeout=5)
+        assert runs.acquire(timeout=LIMIT_S)
     ours.stop()
     assert [each.getMessage() for each in caplog.records] == ["testing failed: ConnectionError"]
 
@@ -75,7 +76,7 @@ def test_each_kind_of_failure_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     ours = task(work)
     ours.start()
     for _ in range(4):
-        assert runs.acquire(timeout=5)
+        assert runs.acquire(timeout=LIMIT_S)
     ours.stop()
     assert [each.getMessage() for each in caplog.records] == [
         "testing failed: ConnectionError",
@@ -89,7 +90,7 @@ def test_the_first_run_waits_unless_the_task_is_woken() -> None:
     ours.start()
     assert not run.wait(0.05)
     ours.wake()
-    assert run.wait(5)
+    assert run.wait(LIMIT_S)
     ours.stop()
 
 
@@ -102,7 +103,7 @@ def test_a_run_can_stop_its_own_task() -> None:
 
     ours = task(work)
     ours.start()
-    assert runs.acquire(timeout=5)
+    assert runs.acquire(timeout=LIMIT_S)
     assert not runs.acquire(timeout=0.05)
 
 

@@ -36,7 +36,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 ID_FIELDS = {"role"}
 OTHER_FIELDS = frozenset(
     (
-        *("access_tokens", "address", "code", "confirm", "domains", "email", "entries"),
+        *("access_tokens", "address", "calls", "code", "confirm", "domains", "email", "entries"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),
         *("path", "permission", "permissions", "referer", "second_factor_required", "token"),
     )

@@ -25,6 +25,7 @@ from tests.registry.backup.conftest import IMPORT_TARGET
 from tests.support.database.exports import export, import_
 from tests.support.database.full_registry import FullRegistry, measured
 from tests.support.database.small_registry import NOW
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "postgresql with unusual defaults"])
@@ -232,7 +233,7 @@ with export_file.opened(Path(path), Progress()) as file:
 
 
 def killed(what: str, url: str, path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", _KILLED, what, url, path], timeout=60)
+    done = subprocess.run([sys.executable, "-c", _KILLED, what, url, path], timeout=LIMIT_S)
     assert done.returncode == -signal.SIGKILL
 
 

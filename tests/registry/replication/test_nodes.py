@@ -23,6 +23,7 @@ from tests.support.grants.fake_verifiers import (
     registration,
     rows,
 )
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -141,8 +142,8 @@ def during_a_write(database: Database, work: Callable[[], object], *, waits: boo
     with database.write(NOW) as change:
         receipts.begin(change, [Subject("access_token", "gpat_1", "One")], company="com_1")
         thread.start()
-        assert done.wait(0.2 if waits else 5) is not waits
-    assert done.wait(5)
+        assert done.wait(0.2 if waits else LIMIT_S) is not waits
+    assert done.wait(LIMIT_S)
     thread.join()
 
 

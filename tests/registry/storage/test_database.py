@@ -27,6 +27,7 @@ from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import etag
 from tests.support.database.postgresql import Cluster
 from tests.support.database.small_registry import HASH, NOW, SmallRegistry, nothing_changes
+from tests.support.waiting import LIMIT_S
 
 
 def test_revisions_are_without_gaps_and_commit_in_order(database: Database) -> None:
@@ -406,7 +407,7 @@ def test_a_write_notifies_followers_when_it_commits(postgresql_url: str) -> None
         listener.execute(f"LISTEN {CHANGED_CHANNEL}")
         with database.write(NOW):
             assert list(listener.notifies(timeout=0.1, stop_after=1)) == []
-        assert len(list(listener.notifies(timeout=2, stop_after=1))) == 1
+        assert len(list(listener.notifies(timeout=LIMIT_S, stop_after=1))) == 1
     database.close()
 
 

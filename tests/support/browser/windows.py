@@ -27,7 +27,6 @@ def window(browser: Browser, url: str = "", **options: Any) -> Iterator[Page]:
 
     context = browser.new_context(base_url=url or None, **options)
     page = context.new_page()
-    page.set_default_timeout(10_000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", hear)
     yield page

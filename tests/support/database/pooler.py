@@ -13,7 +13,7 @@ import psycopg
 from tests.support.database.postgresql import Cluster, end_with_parent
 from tests.support.needs import require
 from tests.support.processes.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 
 class Pooler:
@@ -57,7 +57,7 @@ class Pooler:
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(10)
+        self._process.wait(LIMIT_S)
         shutil.rmtree(self._root, ignore_errors=True)
 
     def _answers(self) -> bool:

@@ -18,7 +18,7 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import Frame, Frames, Opening, Reached, Records
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 FOLLOWER = "node_0123456789ABCDEF"
 
@@ -33,9 +33,9 @@ class Loop:
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(LIMIT_S)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(10)
+        self._thread.join(LIMIT_S)
         self.loop.close()
 
     def post(self, app: ASGIApp, key: str, path: str, **sent: Any) -> httpx.Response:
@@ -49,7 +49,7 @@ class Loop:
             ) as client:
                 return await client.post(path, **sent)
 
-        return asyncio.run_coroutine_threadsafe(post(), self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(post(), self.loop).result(LIMIT_S)
 
     async def _end(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -119,7 +119,7 @@ class Feed:
         self._running: Future[None] = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
         self._begin()
 
-    def next(self, seconds: float = 10) -> Frame | None:
+    def next(self, seconds: float = LIMIT_S) -> Frame | None:
         """Read the next frame and apply it to the copy; None at the end."""
         while not self._whole:
             try:
@@ -159,17 +159,17 @@ class Feed:
     def leave(self) -> None:
         """Disconnect, and wait until the application has finished."""
         self._loop.call_soon_threadsafe(self._gone.set)
-        self._running.result(10)
+        self._running.result(LIMIT_S)
 
     def _begin(self) -> None:
-        start = self._messages.get(timeout=10)
+        start = self._messages.get(timeout=LIMIT_S)
         if start is None:
-            self._running.result(1)
+            self._running.result(LIMIT_S)
             raise AssertionError("no answer")
         self.status = start["status"]
         self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
         if self.headers["content-type"] != frames.MEDIA_TYPE:
-            while (message := self._messages.get(timeout=10)) is not None:
+            while (message := self._messages.get(timeout=LIMIT_S)) is not None:
                 self.body += message["body"]
 
     def _take(self, frame: Frame) -> None:

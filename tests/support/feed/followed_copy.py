@@ -13,7 +13,7 @@ from gatepass.verify.replica.database_follower import Feed, Follower
 from gatepass.verify.replica.grant_copy import Position, open_copy
 from gatepass.verify.verifier import Verifier
 from tests.support.grants.grant_fixtures import Clocks, reason, until_decided
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 #: (table, id) -> (record, revision)
 Rows = dict[tuple[str, str], tuple[bytes, int]]
@@ -82,7 +82,7 @@ class FollowedCopy:
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        self._thread.join(timeout=15)
+        self._thread.join(LIMIT_S)
         assert not self._thread.is_alive()
 
     @property

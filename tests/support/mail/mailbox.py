@@ -10,6 +10,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 
 from tests.support.processes.ports import free_port
+from tests.support.waiting import LIMIT_S
 
 _LINK = re.compile(
     r"^(https?://\S+/(?:invitations|password-resets|email-changes)/\S+)$", re.MULTILINE
@@ -51,7 +52,7 @@ class Mailbox:
     def __exit__(self, *_: object) -> None:
         self._controller.stop()
 
-    def wait(self, messages: int = 1, *, seconds: float = 15) -> None:
+    def wait(self, messages: int = 1, *, seconds: float = LIMIT_S) -> None:
         """Wait until so many messages have arrived."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.messages) >= messages, seconds)

@@ -8,8 +8,7 @@ import threading
 from pathlib import Path
 
 from tests.support.needs import require
-
-_SECONDS_TO_START = 60
+from tests.support.waiting import LIMIT_S
 
 
 class Demo:
@@ -33,7 +32,7 @@ class Demo:
         self.printed = ""
         told = threading.Event()
         threading.Thread(target=self._read, args=(told,), daemon=True).start()
-        if not told.wait(_SECONDS_TO_START):
+        if not told.wait(LIMIT_S):
             self.stop()
             raise AssertionError(f"the demo didn't start:\n{self.printed}")
         self.url = self._said(r"(http://127\.0\.0\.1:[0-9]+)")
@@ -51,7 +50,7 @@ class Demo:
     def stop(self) -> None:
         """Stop it with SIGTERM."""
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(LIMIT_S)
 
     def _read(self, told: threading.Event) -> None:
         assert self.process.stdout is not None

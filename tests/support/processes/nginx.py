@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.support.needs import require
 from tests.support.processes.ports import wait_for_port
+from tests.support.waiting import LIMIT_S
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -63,4 +64,4 @@ class Nginx:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(LIMIT_S)

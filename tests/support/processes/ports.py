@@ -1,16 +1,30 @@
 """Ports on loopback."""
 
 import socket
+import sys
 from contextlib import suppress
 
 from tests.support.waiting import until
 
+#: Sockets that hold the ports given out, until this process ends.
+_held: list[socket.socket] = []
+
 
 def free_port() -> int:
-    """A port that no process listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no process listens on, and that no other test gets.
+
+    A bound socket that doesn't listen holds it: Linux gives the port to no one who asks for any
+    port, yet lets a server with SO_REUSEADDR listen on it.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port = holder.getsockname()[1]
+    if sys.platform == "linux":
+        _held.append(holder)
+    else:
+        holder.close()
+    return int(port)
 
 
 def wait_for_port(port: int, host: str = "127.0.0.1") -> None:

@@ -12,6 +12,7 @@ import httpx
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from tests.support.apps.installation import PASSWORD
 from tests.support.processes.served_node import ServedNode
+from tests.support.waiting import LIMIT_S
 
 EMAIL = "ada@example.com"
 CATALOGUE = """
@@ -47,7 +48,7 @@ class ServedInstallation(ServedNode):
         if database_url is not None:
             settings["GATEPASS_DATABASE_URL"] = database_url
         super().__init__(directory / "data", directory / "serve.log", catalogue, settings)
-        self._asking = httpx.Client(timeout=20)
+        self._asking = httpx.Client()
         if join is not None:
             self._join(join, settings)
             return
@@ -86,7 +87,7 @@ class ServedInstallation(ServedNode):
             input=text,
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=LIMIT_S,
         )
         if check:
             assert done.returncode == 0, f"{arguments[:2]}: {done.stderr}"
@@ -104,7 +105,7 @@ class ServedInstallation(ServedNode):
         )
         assert answer.status_code == 201, answer.text
         bearer = {"Authorization": f"Bearer {answer.json()['token']}"}
-        return httpx.Client(base_url=self.url, headers=bearer, timeout=20)
+        return httpx.Client(base_url=self.url, headers=bearer)
 
     def verify(self, token: str, *, url: str | None = None, **question: Any) -> dict[str, Any]:
         """Ask ``/v1/verify``, by default on the verify port."""

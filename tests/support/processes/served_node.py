@@ -12,6 +12,7 @@ from tests.support.needs import require
 from tests.support.processes.children import child_ids
 from tests.support.processes.ports import free_port
 from tests.support.processes.workers import ask
+from tests.support.waiting import LIMIT_S
 
 
 class ServedNode:
@@ -59,7 +60,7 @@ class ServedNode:
                 start_new_session=True,
             )
 
-    def wait_ready(self, seconds: float = 60) -> float:
+    def wait_ready(self, seconds: float = LIMIT_S) -> float:
         """Wait until the node is ready; the seconds that took.
 
         Raises:
@@ -88,13 +89,13 @@ class ServedNode:
         """Stop the node with SIGTERM, as an operator does; its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(LIMIT_S)
 
     def kill(self) -> None:
         """Kill the supervisor and its workers at once with SIGKILL."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(LIMIT_S)
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""

@@ -20,9 +20,9 @@ from tests.support.apps.answer import Answer
 from tests.support.grants.grant_fixtures import CATALOGUE
 from tests.support.needs import require
 from tests.support.processes.ports import free_port, wait_for_port
+from tests.support.waiting import LIMIT_S
 
 _ROOT = Path(__file__).parents[3]
-_READY_S = 60.0
 
 Headers = Sequence[tuple[str, str | bytes]]
 
@@ -79,7 +79,7 @@ class Worker:
         assert self.process.stdin is not None
         self.process.stdin.write(msgspec.json.encode(order) + b"\n")
         self.process.stdin.flush()
-        heard, _, _ = select.select([ready], [], [], _READY_S)
+        heard, _, _ = select.select([ready], [], [], LIMIT_S)
         said = os.read(ready, 1) if heard else b""
         os.close(ready)
         self.seconds_to_ready = time.monotonic() - started
@@ -99,7 +99,7 @@ class Worker:
         assert self.process.stderr is not None
         self.process.stdin.close()
         try:
-            self.process.wait(25)
+            self.process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -123,7 +123,7 @@ def ask(
     host: str = "127.0.0.1",
 ) -> Answer:
     """Send one request on a new connection."""
-    connection = http.client.HTTPConnection(host, port, timeout=10)
+    connection = http.client.HTTPConnection(host, port, timeout=LIMIT_S)
     try:
         named = any(name.lower() == "host" for name, _ in headers)
         connection.putrequest(method, path, skip_host=named, skip_accept_encoding=True)
@@ -141,7 +141,7 @@ def ask(
         connection.close()
 
 
-def exchange(port: int, *parts: bytes, pause: float = 0.0, seconds: float = 3.0) -> bytes:
+def exchange(port: int, *parts: bytes, pause: float = 0.0, seconds: float = LIMIT_S) -> bytes:
     """Send raw bytes, and read until the server closes or is silent for *seconds*."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         received = b""

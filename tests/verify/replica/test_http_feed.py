@@ -1,6 +1,7 @@
 """The feed's HTTP client: where it sends the key, and how it detects broken connections."""
 
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from gatepass.verify.replica import frames, http_feed
 from gatepass.verify.replica.frames import MEDIA_TYPE, BrokenFeed, Opening, Reached
 from gatepass.verify.replica.http_feed import FeedRefused, FeedServer, Stream
 from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed
+from tests.support.waiting import LIMIT_S
 
 QUERY = [("node", "node_1234567890123456"), ("permission", "charges:*")]
 
@@ -257,11 +259,12 @@ def test_a_silent_stream_times_out(
             connection.begin()
         if before == "opening":
             connection.frame(feed.opening(full=True))
-        time.sleep(1.5)
+        over.wait(LIMIT_S)
 
-    feed.script = freeze
+    feed.script, over = freeze, threading.Event()
     with pytest.raises(TimeoutError):
         list(asked(feed).frames())
+    over.set()
 
 
 def test_single_bytes_are_no_sign_of_life(
@@ -331,8 +334,9 @@ def test_a_dripping_response_is_cut_off(
     feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """Bytes arrive all the time, so the silence timeout doesn't apply."""
-    monkeypatch.setattr(http_feed, "CONNECT_SECONDS", 0.3)
-    monkeypatch.setattr(http_feed, "LONGEST_FRAME_SECONDS", 0.3)
+    # Long enough that a busy machine sends a byte meanwhile.
+    monkeypatch.setattr(http_feed, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(http_feed, "LONGEST_FRAME_SECONDS", 1)
 
     def drip(connection: Connection, *_: object) -> None:
         if place == "trailers":

@@ -14,6 +14,7 @@ from gatepass.web.cookies import cookie_name
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.apps.problems import reasons
 from tests.support.browser.page_reader import Page, Visit
+from tests.support.waiting import LIMIT_S
 
 Held = Callable[[], Any]
 UNCONFIRMED = "hasn't applied the change yet"
@@ -33,7 +34,7 @@ def held(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Held:
 
     @contextmanager
     def hold() -> Iterator[None]:
-        other = sqlite3.connect(installation.node.file.path, isolation_level=None, timeout=10)
+        other = sqlite3.connect(installation.node.file.path, isolation_level=None, timeout=LIMIT_S)
         other.execute("BEGIN IMMEDIATE")
         try:
             with monkeypatch.context() as hurry:
@@ -54,7 +55,7 @@ def is_unconfirmed(answer: httpx.Response, **current: object) -> None:
     """Require 503 that says the change is committed, without Retry-After, and with the record."""
     problem = answer.json()
     assert (answer.status_code, problem["reason"]) == (503, "not_confirmed")
-    assert "is_unconfirmed" in problem["detail"]
+    assert "The change was made" in problem["detail"]
     assert "retry-after" not in answer.headers
     assert problem["current"].items() >= current.items()
 

@@ -22,7 +22,7 @@ def enrol(installation: Installation, client: httpx.Client) -> tuple[str, list[s
     actor = Actor("user", company, me["id"], me["name"], frozenset({"*"}), credential, "127.0.0.1")
     reauthentication = installation.node.reauthentication
     secret, setup = totp_enrolment.begin(reauthentication, actor)
-    code = pyotp.TOTP(secret).at((installation.node.clock.now() - totp.STEP_MS) // 1000)
+    code = pyotp.TOTP(secret).at(installation.node.clock.now() // 1000)
     enabled = totp_enrolment.enable(
         reauthentication, actor, setup=setup, password=PASSWORD, code=code
     )
@@ -47,7 +47,8 @@ def test_every_wrong_code_gets_the_same_answer(any_installation: Installation) -
         assert answer.status_code == 401
         assert answer.content == nobody.content
         assert answer.headers["www-authenticate"] == nobody.headers["www-authenticate"]
-    good = pyotp.TOTP(secret).at(any_installation.node.clock.now() // 1000)
+    # The current step's was used. The next one is valid already.
+    good = pyotp.TOTP(secret).at((any_installation.node.clock.now() + totp.STEP_MS) // 1000)
     assert attempt(any_installation, code=good).status_code == 201
     assert attempt(any_installation, code=good).content == nobody.content
     assert attempt(any_installation, code=recovery[0]).status_code == 201

@@ -16,6 +16,7 @@ from gatepass.verify.replica.frames import Opening, Reached, Records, unpack
 from gatepass.web.feed import slices, source
 from tests.support.apps.installation import Installation
 from tests.support.feed.asgi_feed import Feed, OpenFeed, here, registry
+from tests.support.waiting import LIMIT_S
 
 MANY = 700
 #: Positions, and a follower's copy at each.
@@ -107,7 +108,7 @@ def test_a_waiting_long_read_sends_keepalives_and_delays_no_short_one(
     former = slices.Slices._read
 
     def slow(*arguments: Any) -> Any:
-        go_on.wait(20)
+        go_on.wait(LIMIT_S)
         return former(*arguments)
 
     monkeypatch.setattr(slices.Slices, "_read", slow)
@@ -149,7 +150,7 @@ def paused(
 
     def some(*arguments: Any) -> Any:
         if next(reads) >= 3:
-            go_on.wait(20)
+            go_on.wait(LIMIT_S)
         return former(*arguments)
 
     monkeypatch.setattr(slices, "_MOST_ROWS", 50)

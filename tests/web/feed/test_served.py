@@ -14,7 +14,7 @@ from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import Frame, Frames, Opening, Reached
 from tests.support.feed.asgi_feed import FOLLOWER
 from tests.support.processes.served_installation import ServedInstallation, new_token
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.processes
 
@@ -26,7 +26,7 @@ class Served:
     """A stream of the served installation, read frame by frame."""
 
     def __init__(self, served: ServedInstallation) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+        self._connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=LIMIT_S)
         headers = {"Authorization": f"Bearer {served.verifier_key}"}
         self._connection.request("GET", ADDRESS, headers=headers)
         self.answer = self._connection.getresponse()
@@ -81,7 +81,7 @@ def test_a_follower_that_does_not_read_is_disconnected(tmp_path: Path) -> None:
     settings = {"GATEPASS_MAX_STALENESS": str(STALENESS_S), "GATEPASS_WORKERS": "1"}
     with ServedInstallation(tmp_path, **settings) as served:
         # More than socket buffers hold, so that the readers block within the snapshot.
-        with sqlite3.connect(tmp_path / "data" / "gatepass.db", timeout=10) as database:
+        with sqlite3.connect(tmp_path / "data" / "gatepass.db", timeout=LIMIT_S) as database:
             rows = [(f"gpat_{number:016}", os.urandom(50_000)) for number in range(400)]
             database.executemany("INSERT INTO grants VALUES (?, ?, 1)", rows)
         database.close()

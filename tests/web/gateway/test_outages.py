@@ -215,7 +215,7 @@ def test_a_worker_whose_clock_went_back_is_not_ready(settings: Settings, samples
 
 @pytest.mark.processes
 def test_idle_connections_block_no_other(samples: Samples, settings: Settings) -> None:
-    """More than Granian's backlog, and than the default limit of open files on many systems."""
+    """More than the default limit of open files on many systems."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, limits[1]))
     silent: list[socket.socket] = []

@@ -14,6 +14,7 @@ from gatepass.web.gateway.verification import VERIFY
 from gatepass.web.http.server import unix_listener
 from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.workers import Worker
+from tests.support.waiting import LIMIT_S
 
 pytestmark = pytest.mark.processes
 
@@ -22,12 +23,12 @@ class OverSocket(http.client.HTTPConnection):
     """A connection to a Unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("gate", timeout=10)
+        super().__init__("gate", timeout=LIMIT_S)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
+        self.sock.settimeout(LIMIT_S)
         self.sock.connect(str(self._path))
 
 

@@ -37,6 +37,8 @@ class Echo(Connection):
         elif self.target.startswith(b"/body"):
             bodies = Bodies()
             self.read_body(Body(bodies, 100_000, bodies.services, "key"))
+            if any(name.lower() == b"expect" for name, _ in self.headers):
+                self.send_continue()
         elif self.target == b"/broken":
             raise ZeroDivisionError("a fault")
         else:
@@ -64,6 +66,8 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.tick = 0
+        self.stopping = False
+        self.starts: dict[int, bytes] = {}
         self.soon: list[Callable[[], Any]] = []
 
     def start_of(self, status: int) -> bytes:
@@ -95,7 +99,7 @@ class FakeTransport(asyncio.Transport):
         return {"peername": ("127.0.0.1", 4711), "socket": self}.get(name, default)
 
     def write(self, data: Any) -> None:
-        assert "close" not in self.done
+        assert not self.is_closing()
         assert "eof" not in self.done
         self.sent += data
 
@@ -141,7 +145,7 @@ class Client:
         """Let time pass."""
         for _ in range(seconds):
             self.server.tick += 1
-            if self.connection.deadline <= self.server.tick and not self.transport.is_closing():
+            if self.connection.deadline <= self.server.tick and "abort" not in self.transport.done:
                 self.connection.time_out()
 
 
@@ -318,6 +322,64 @@ def test_an_upgrade_and_a_close(client: Client) -> None:
     assert client.transport.done == ["close"]
 
 
+@pytest.mark.parametrize(
+    "line", [b"Proxy-Connection: upgrade", b"Proxy-Connection: a, Upgrade\r\nConnection: upgrade"]
+)
+def test_an_upgrade_by_an_old_name_is_ignored_too(client: Client, line: bytes) -> None:
+    """llhttp reads Proxy-Connection as it reads Connection."""
+    raw = request(b"/one", line, b"Upgrade: h2c")
+    assert client.send(raw, GET) == [(200, b"GET /one ")] * 2
+
+
+def test_an_upgrade_keeps_the_version(client: Client) -> None:
+    """HTTP/1.0 knows no upgrades, and keeps no connection unless asked to (RFC 9110, 7.8)."""
+    raw = b"GET /one HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    assert client.send(raw, GET) == [(200, b"GET /one ")]
+    assert client.transport.done == ["close"]
+
+
+def test_many_upgrades_at_once(client: Client) -> None:
+    raw = request(b"/one", b"Connection:upgrade", b"Upgrade:")
+    number = connection_module._PIECE_BYTES // len(raw)
+    assert client.send(raw * number) == [(200, b"GET /one ")] * number
+
+
+@pytest.mark.parametrize("line", [b"Connection: keep-alive", b"Proxy-Connection: keep-alive"])
+def test_only_http_1_1_has_chunks(client: Client, line: bytes) -> None:
+    """A proxy of HTTP/1.0 finds another end of such a request (RFC 9112, 6.1)."""
+    head = b"POST /body HTTP/1.0\r\nHost: a\r\n" + line + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+    found = client.send(head + b"0\r\n\r\n" + SMUGGLED)
+    assert [status for status, _ in found] == [400]
+
+
+@pytest.mark.parametrize(("version", "told"), [(b"1.1", True), (b"1.0", False)])
+def test_only_http_1_1_waits_for_a_continue(client: Client, version: bytes, told: bool) -> None:
+    head = b"POST /body HTTP/" + version + b"\r\nHost: a\r\nExpect: 100-continue\r\n"
+    client.send(head + b"Content-Length: 1\r\n\r\n")
+    assert client.transport.sent == (b"HTTP/1.1 100 Continue\r\n\r\n" if told else b"")
+
+
+@pytest.mark.parametrize("body", [b"ZZ\r\n\r\n", b"1\r\nab", b"0\r\n: x\r\n\r\n"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_request_has_one_answer_though_its_body_is_broken(
+    client: Client, body: bytes, together: bool
+) -> None:
+    """A second one would be taken for the answer to the next request."""
+    head = request(b"/one", b"Transfer-Encoding: chunked")
+    parts = [head + body] if together else [head, body]
+    assert client.send(*parts, SMUGGLED) == [(200, b"GET /one ")]
+    assert client.transport.done == ["eof"]
+
+
+@pytest.mark.parametrize(
+    "second", [b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", request(b"/broken"), b"GET /\x00"]
+)
+def test_behind_a_refusal_nothing_is_refused(client: Client, second: bytes) -> None:
+    found = client.send(b"GET /one HTTP/1.1\r\n\r\n" + second)
+    assert [status for status, _ in found] == [400]
+    assert client.transport.done == ["eof"]
+
+
 def test_empty_lines_before_a_request_are_skipped(client: Client) -> None:
     """RFC 9112, 2.2."""
     assert client.send(b"\r\n\r\n" + GET + b"\r\n" + GET) == [(200, b"GET /one ")] * 2
@@ -392,6 +454,19 @@ def test_a_body_that_nobody_reads_is_skipped_up_to_a_limit(
     assert ("eof" in client.transport.done) == (size == 70_000)
 
 
+@pytest.mark.parametrize("framing", [b"0\r\nX: ", b"5;a="])
+@pytest.mark.parametrize(("target", "expected"), [(b"/body", [413]), (b"/one", [200])])
+def test_fields_and_chunk_extensions_of_a_body_have_a_limit(
+    client: Client, framing: bytes, target: bytes, expected: list[int]
+) -> None:
+    """They aren't content, and a field is in memory until it ends."""
+    client.send(request(target, b"Transfer-Encoding: chunked", body=b"1\r\nb\r\n") + framing)
+    for _ in range(MOST_HEAD_BYTES // 8_192 + 1):
+        client.send(b"x" * 8_192)
+    assert [status for status, _ in answers(client.transport.sent)] == expected
+    assert client.transport.done[0] == "eof"
+
+
 # --- time ----------------------------------------------------------------------------------------
 
 
@@ -448,6 +523,15 @@ def test_nothing_is_read_while_answers_arent(client: Client) -> None:
     assert client.transport.done[-1] == "abort"
 
 
+def test_a_client_that_ends_and_reads_nothing_is_disconnected(client: Client) -> None:
+    """Its connection closes once its answers are sent, which they never are."""
+    client.send(GET)
+    assert not client.connection.eof_received()
+    client.transport.close()
+    client.wait(IDLE_SECONDS)
+    assert client.transport.done == ["close", "abort"]
+
+
 def test_after_an_error_the_client_gets_time_to_read_it(client: Client) -> None:
     """A connection that is closed while its client sends is reset, and the answer lost."""
     client.send(b"BREW")
@@ -463,6 +547,18 @@ def test_after_an_error_the_client_gets_time_to_read_it(client: Client) -> None:
 
 def test_half_a_body_is_no_request(client: Client) -> None:
     client.send(request(b"/body", b"Content-Length: 10", body=b"half", method=b"POST"))
+    assert client.connection.eof_received() is False
+    assert [status for status, _ in answers(client.transport.sent)] == [400]
+
+
+@pytest.mark.parametrize("end", [b"ZZ\r\n", b"0\r\n: x\r\n"])
+def test_a_broken_body_that_then_ends_is_refused_once(client: Client, end: bytes) -> None:
+    """And what it reserved is free at once, not when the client has gone."""
+    client.send(request(b"/body", b"Transfer-Encoding: chunked", method=b"POST"), b"1\r\nb\r\n")
+    body = client.connection._body
+    assert body is not None
+    client.send(end)
+    assert body._account[0].held == 0
     assert client.connection.eof_received() is False
     assert [status for status, _ in answers(client.transport.sent)] == [400]
 

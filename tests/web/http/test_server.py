@@ -1,9 +1,10 @@
 """A server's connections: how many, how they are timed out, and how it stops."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from gatepass.core.errors import Misconfigured
 from gatepass.web.http import server as server_module
 from gatepass.web.http.server import Server, listener, unix_listener
+from tests.support.waiting import LIMIT_S
 from tests.web.http.test_connection import GET, Echo, request
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -32,7 +34,7 @@ async def serving(**options: Any) -> AsyncIterator[tuple[Server, Connect]]:
         server.stop()
         for connection in list(server._connections):
             connection.abort()
-        await asyncio.wait_for(server.stopped(), 5)
+        await asyncio.wait_for(server.stopped(), LIMIT_S)
 
 
 async def exchange(stream: tuple[Reader, Writer], raw: bytes) -> bytes:
@@ -40,7 +42,7 @@ async def exchange(stream: tuple[Reader, Writer], raw: bytes) -> bytes:
     reader, writer = stream
     writer.write(raw)
     try:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT_S)
         await reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
     except (asyncio.IncompleteReadError, ConnectionError):
         return b""
@@ -48,9 +50,9 @@ async def exchange(stream: tuple[Reader, Writer], raw: bytes) -> bytes:
 
 
 async def ended(stream: tuple[Reader, Writer]) -> bool:
-    """Whether the server has closed the connection, within five seconds."""
+    """Whether the server closes the connection."""
     try:
-        return await asyncio.wait_for(stream[0].read(), 5) == b""
+        return await asyncio.wait_for(stream[0].read(), LIMIT_S) == b""
     except ConnectionError:
         return True
 
@@ -123,7 +125,7 @@ def test_stopping_answers_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> Non
                 await connect()
             assert await ended(idle)
             assert await exchange(busy, raw[-2:]) == OK
-            await asyncio.wait_for(server.stopped(), 5)
+            await asyncio.wait_for(server.stopped(), LIMIT_S)
 
     asyncio.run(run())
 
@@ -138,7 +140,7 @@ def test_stopping_waits_for_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> 
             await asyncio.sleep(0.05)
             server.stop()
             assert await ended(stuck)
-            await asyncio.wait_for(server.stopped(), 5)
+            await asyncio.wait_for(server.stopped(), LIMIT_S)
 
     asyncio.run(run())
 
@@ -153,9 +155,10 @@ def test_a_client_that_stops_reading_is_not_answered_without_end() -> None:
             for _ in range(40):
                 writer.write(raw)
                 await asyncio.sleep(0)
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(LIMIT_S):
+                while not any(each._paused for each in server._connections):
+                    await asyncio.sleep(0.01)
             (connection,) = server._connections
-            assert connection._paused
             assert connection._transport.get_write_buffer_size() < 1 << 20
             writer.transport.abort()
 
@@ -207,6 +210,39 @@ def test_a_socket_in_use_or_another_file_is_left_alone(tmp_path: Path) -> None:
     assert other.read_text() == "precious"
     with pytest.raises(Misconfigured, match="VERIFY_SOCKET"), unix_listener(other / "x"):
         pass
+
+
+def test_many_may_connect_to_a_unix_socket_at_once(tmp_path: Path) -> None:
+    """Beyond the backlog a gateway's connection is refused, and its call with it."""
+
+    async def run() -> None:
+        path = tmp_path / "verify.sock"
+        with unix_listener(path) as shared, ExitStack() as clients:
+            server = Server(Echo)
+            await server.listen(socket.socket(fileno=os.dup(shared.fileno())))
+            for _ in range(300):
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+            server.stop()
+
+    asyncio.run(run())
+
+
+def test_a_server_that_accepts_nothing_is_left_alone(tmp_path: Path) -> None:
+    """And isn't waited for."""
+    path = tmp_path / "verify.sock"
+    with socket.socket(socket.AF_UNIX) as busy, ExitStack() as clients:
+        busy.bind(str(path))
+        busy.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        with pytest.raises(Misconfigured), unix_listener(path):
+            pass
+        assert path.exists()
 
 
 def test_a_successors_socket_stays(tmp_path: Path) -> None:

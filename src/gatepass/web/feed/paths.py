@@ -34,7 +34,6 @@ from gatepass.web.body_limits import (
     drain,
     read,
 )
-from gatepass.web.close_socket import close_socket
 from gatepass.web.feed.acknowledgement import read_acknowledgement
 from gatepass.web.feed.heartbeat import Heartbeats
 from gatepass.web.feed.source import Source
@@ -157,12 +156,12 @@ class FeedPaths:
                 )
                 try:
                     await stream.begin()
-                    await self._until_disconnected(scope, receive, self._send(stream, send))
+                    await self._until_disconnected(receive, self._send(stream, send))
                 finally:
                     stream.close()
 
     async def _until_disconnected(
-        self, scope: Scope, receive: Receive, work: Coroutine[None, None, None]
+        self, receive: Receive, work: Coroutine[None, None, None]
     ) -> None:
         """Run *work* until it is done, the client disconnects, or this process stops."""
 
@@ -180,7 +179,6 @@ class FeedPaths:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            finished, disconnected = working.done(), disconnecting.done()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -188,9 +186,7 @@ class FeedPaths:
         # The answer has started, so an error can't be sent any more.
         if error is not None and not isinstance(error, TimeoutError | GatepassError):
             log_unhandled(error)
-        client = scope.get("client")
-        if not disconnected and (error is not None or not finished) and client:
-            close_socket((client[0], int(client[1])))
+        # An answer that isn't finished ends the connection (``http.asgi``).
 
     async def _send(self, stream: Stream, send: Send) -> None:
         # A frame that arrives later than this is useless to a follower.

@@ -1,1 +1,1 @@
-"""Data-plane endpoints for gateways and services, over ASGI and RSGI."""
+"""Data-plane endpoints for gateways and services, over ASGI and on the verify port."""

@@ -25,6 +25,7 @@ from gatepass.web.http.connection import Connection, Header
 from gatepass.web.http.server import Server
 
 _GATEWAY: Final = GATEWAY.encode()
+_SERVICES: Final = (VERIFY.encode(), BATCH.encode())
 _ROUTES_KEPT = 4_096
 _LONGEST_ROUTE_KEPT = 512
 
@@ -33,6 +34,7 @@ _IGNORED, _FRAMING, _HOST, _URI, _METHOD, _READ = range(6)
 _KINDS: Final = {
     b"host": _HOST,
     b"connection": _FRAMING,
+    b"proxy-connection": _FRAMING,
     b"transfer-encoding": _FRAMING,
     b"expect": _FRAMING,
     b"content-length": _READ,
@@ -48,6 +50,8 @@ _KINDS: Final = {
     b"upgrade": _READ,
     b"sec-websocket-protocol": _READ,
 }
+#: Both say whether the connection stays, to llhttp.
+_CONNECTION: Final = (b"connection", b"proxy-connection")
 _SPELLINGS_KEPT = 512
 _LONGEST_SPELLING = 40
 
@@ -63,7 +67,9 @@ class Port:
     def __init__(self, endpoints: Endpoints, routes: Routes) -> None:
         self.endpoints = endpoints
         self.bodies = Bodies()
-        self.kinds = dict(_KINDS)
+        # The spellings of usual gateways from the start: a stranger may fill up the rest.
+        self.kinds = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
+        self.kinds[b"X-Original-URI"] = _URI
         self._routes = routes
         self._kept_route = lru_cache(_ROUTES_KEPT)(partial(_route, routes))
 
@@ -156,7 +162,7 @@ class GatewayConnection(Connection):
                 if route is not None:
                     # No header value holds a NUL, so this can't be read in two ways.
                     read += (method, route, self._raw_peer)
-                    key = blake2b(b"\0".join(read)).digest()
+                    key = blake2b(b"\0".join(read), person=b"gateway").digest()
                     self._send(self._endpoints.gateway_again(self.peer, key, self._lines))
                     return
             self._send(self._endpoints.gateway(self.peer, self._lines()))
@@ -165,7 +171,7 @@ class GatewayConnection(Connection):
 
     def _other(self, target: bytes) -> None:
         path, method = target.partition(b"?")[0].decode("latin-1"), self.method.decode("latin-1")
-        if method != "POST" or path not in (VERIFY, BATCH):
+        if not self._for_service():
             self._send(self._endpoints.without_body(path, method) or refusal(404))
             return
         # The key is checked before the body: without one no body is read or held in memory.
@@ -174,7 +180,7 @@ class GatewayConnection(Connection):
         expects = bool(lines("expect"))
         if isinstance(key_id, Reply):
             if expects:
-                # It isn't known whether the client sends its body.
+                # As in _fault.
                 self.keep_alive = False
             self._send(key_id)
             return
@@ -209,12 +215,14 @@ class GatewayConnection(Connection):
         """Answer with a problem document, and close."""
         self.keep_alive = False
         self._plain = False
-        self.method = b""
+        if not self._in_body:
+            # It is that of an earlier request.
+            self.method = b""
         self._send(refusal(status))
         self.close()
 
     def _send(self, reply: Reply) -> None:
-        if self._server.stopping:
+        if self.server.stopping:
             self.keep_alive = False
         if self._plain and self.keep_alive and self.method != b"HEAD":
             self.respond(reply.status, reply.rest())
@@ -232,13 +240,18 @@ class GatewayConnection(Connection):
         found: dict[bytes, list[bytes]] = {}
         for name, value in framing:
             found.setdefault(name.lower(), []).append(value)
-        self._plain = b"connection" not in found and self.keep_alive
+        self._plain = found.keys().isdisjoint(_CONNECTION) and self.keep_alive
         fault = self.fault(hosts, found.get(b"transfer-encoding", ()), plain=self._plain)
-        if fault is None and any(
-            value.strip().lower() != b"100-continue" for value in found.get(b"expect", ())
-        ):
+        expected = found.get(b"expect", ())
+        if fault is None and any(value.strip().lower() != b"100-continue" for value in expected):
             fault = 417
+        if expected and not self._for_service():
+            # It isn't known whether the client sends its body, which nobody reads.
+            self.keep_alive = False
         return fault
+
+    def _for_service(self) -> bool:
+        return self.method == b"POST" and self.target.partition(b"?")[0] in _SERVICES
 
     def _lines(self) -> Lines:
         return self._port.lines(self.headers)

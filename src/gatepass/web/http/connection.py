@@ -13,6 +13,7 @@ requests without a queue, and pipelining needs no care. What this class does car
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
@@ -56,6 +57,12 @@ class Connections(Protocol):
     @property
     def tick(self) -> int: ...
 
+    @property
+    def stopping(self) -> bool: ...
+
+    @property
+    def starts(self) -> dict[int, bytes]: ...
+
     def start_of(self, status: int) -> bytes: ...
 
     def opened(self, connection: "Connection") -> None: ...
@@ -65,8 +72,8 @@ class Connections(Protocol):
     def call_soon(self, function: Callable[[], object]) -> Any: ...
 
 
-class Connection(asyncio.Protocol):
-    """A connection. A subclass implements ``head_received`` and ``body_received``.
+class Connection(asyncio.Protocol, ABC):
+    """A connection. A subclass answers its requests.
 
     Args:
         server: its server.
@@ -91,7 +98,8 @@ class Connection(asyncio.Protocol):
         self._parser = HttpRequestParser(self)
         self._feed = self._parser.feed_data
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._head_bytes = 0
+        # Of a head, or of fields and chunk extensions around a body, without content in between.
+        self._field_bytes = 0
         self._in_body = False
         self._skipped = 0
         self._body: Body | None = None
@@ -100,16 +108,17 @@ class Connection(asyncio.Protocol):
         self._waited = False
         self._unparsed: deque[bytes] = deque()
         self._paused = False
+        self._held = False
         self._closing = False
 
     # --- for subclasses -----------------------------------------------------------------------
 
+    @abstractmethod
     def head_received(self) -> None:
         """Answer the request with ``respond``; or ask for its body with ``read_body``."""
-        raise NotImplementedError
 
     def body_received(self, content: bytes, *, at_once: bool) -> None:
-        """Answer the request whose body was asked for.
+        """Answer the request whose body was asked for. Needed where ``read_body`` is used.
 
         Args:
             at_once: the body came with the head; nothing else has happened since.
@@ -117,12 +126,22 @@ class Connection(asyncio.Protocol):
         raise NotImplementedError
 
     def body_refused(self, refused: BodyRefused) -> None:
-        """Answer a request whose body isn't read any further. The connection closes."""
+        """Answer a request whose body isn't read any further. The connection closes.
+
+        Needed where ``read_body`` is used.
+        """
         raise NotImplementedError
 
+    def skipped_body_broken(self) -> None:
+        """Close, because the end of a body that nobody reads can't be found.
+
+        Its request has its answer: a second one would be taken for that to another request.
+        """
+        self.close()
+
+    @abstractmethod
     def refuse(self, status: int) -> None:
         """Answer a request that can't be read with *status*, and close the connection."""
-        raise NotImplementedError
 
     def respond(self, status: int, rest: bytes) -> None:
         """Send an answer.
@@ -131,7 +150,8 @@ class Connection(asyncio.Protocol):
             status: its status.
             rest: all that follows the Date line (``http.answers``).
         """
-        self._transport.write(self.server.start_of(status) + rest)
+        server = self.server
+        self._transport.write((server.starts.get(status) or server.start_of(status)) + rest)
 
     def read_body(self, body: Body) -> None:
         """Read the body of this request within *body*'s limits."""
@@ -140,8 +160,9 @@ class Connection(asyncio.Protocol):
         self.deadline = self.server.tick + body.seconds
 
     def send_continue(self) -> None:
-        """Tell a client that waits for it (``Expect``) to send its body."""
-        self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        """Tell a client that waits for it (``Expect``) to send its body; HTTP/1.0 can't wait."""
+        if self._parser.get_http_version() != "1.0":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def close(self) -> None:
         """Close the connection once its answers are sent and the client has had time to read.
@@ -152,6 +173,7 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._closing = True
             self.keep_alive = False
+            self._release_body()
             self.deadline = self.server.tick + _SKIPPING_SECONDS
             self._skipped = 0
             if self._transport.can_write_eof():
@@ -163,7 +185,8 @@ class Connection(asyncio.Protocol):
         """Close the connection because its deadline has passed."""
         if self._body is not None and not self._closing:
             self._end_body(BodyRefused(408))
-        elif self._paused or self._closing:
+        elif self._paused or self._closing or self._transport.is_closing():
+            # The last: it closes once its answers are sent, and its client doesn't read them.
             self._transport.abort()
         elif self.target and not self._in_body:
             self.refuse(408)
@@ -218,7 +241,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*, in pieces if it is large."""
-        if len(data) <= _PIECE_BYTES and not self._unparsed:
+        if len(data) <= _PIECE_BYTES and not self._unparsed and not self._held:
             self._parse(data)
             return
         self._transport.pause_reading()
@@ -228,8 +251,18 @@ class Connection(asyncio.Protocol):
         if idle:
             self._parse_next()
 
+    def hold(self) -> None:
+        """Parse nothing more until ``release``. A client that disconnects is still noticed."""
+        self._held = True
+
+    def release(self) -> None:
+        """Parse on after ``hold``."""
+        if self._held:
+            self._held = False
+            self._parse_next()
+
     def _parse_next(self) -> None:
-        if self._paused or self._transport.is_closing():
+        if self._paused or self._held or self._transport.is_closing():
             return
         if self._unparsed:
             self._parse(self._unparsed.popleft())
@@ -241,31 +274,41 @@ class Connection(asyncio.Protocol):
         if self._closing:
             self._skip(len(data))
             return
-        try:
-            self._feed(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
-            self._parsing_failed(error, data)
-        if self.target:
+        rest = data
+        while rest:
+            try:
+                self._feed(rest)
+                rest = b""
+            except HttpParserUpgrade as upgrade:
+                rest = b"" if self._closing else self._ignore_upgrade(rest[upgrade.args[0] :])
+            except HttpParserError as error:
+                self._parsing_failed(error)
+                rest = b""
+        if self.target and not self._closing:
             self._count(len(data))
 
-    def _parsing_failed(self, error: Exception, data: bytes) -> None:
-        if isinstance(error, HttpParserUpgrade):
-            self._ignore_upgrade(data[error.args[0] :])
-        elif isinstance(error, HttpParserCallbackError):
+    def _parsing_failed(self, error: HttpParserError) -> None:
+        if self._closing:
+            return
+        if isinstance(error, HttpParserCallbackError):
             log_unhandled(error.__context__ or error)
             self.refuse(500)
-        elif not self._closing:
+        elif self._in_body and self._body is None:
+            self.skipped_body_broken()
+        else:
             self.refuse(400)
 
     def _count(self, arrived: int) -> None:
         """Count what has arrived of a request that is still incomplete."""
+        if not self._in_body and not self._field_bytes:
+            self.deadline = self.server.tick + HEAD_SECONDS
+        self._field_bytes += arrived
         if self._body is not None:
             self._count_body()
-        elif not self._in_body and not self._closing:
-            if not self._head_bytes:
-                self.deadline = self.server.tick + HEAD_SECONDS
-            self._head_bytes += arrived
-            if self._head_bytes > MOST_HEAD_BYTES:
+        elif self._field_bytes > MOST_HEAD_BYTES:
+            if self._in_body:
+                self.skipped_body_broken()
+            else:
                 self.refuse(431)
 
     # --- from the parser ----------------------------------------------------------------------
@@ -280,7 +323,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        self._head_bytes = 0
+        self._field_bytes = 0
         if self._closing or parser.should_upgrade():
             return
         self._in_body = True
@@ -292,6 +335,7 @@ class Connection(asyncio.Protocol):
         self.head_received()
 
     def on_body(self, piece: bytes) -> None:
+        self._field_bytes = 0
         if self._body is not None:
             self._content += piece
         else:
@@ -324,14 +368,17 @@ class Connection(asyncio.Protocol):
         Args:
             host_lines: the number of Host headers.
             transfer_encoding: the values of the Transfer-Encoding headers.
-            plain: there is no Connection header.
+            plain: there is neither a Connection nor a Proxy-Connection header.
         """
-        # Without a Connection header only HTTP/1.1 keeps a connection alive.
+        # Without those only HTTP/1.1 keeps a connection alive.
         version = "1.1" if plain and self.keep_alive else self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
             self.keep_alive = False
             return 505
         if host_lines > 1 or (host_lines == 0 and version == "1.1"):
+            return 400
+        if transfer_encoding and version == "1.0":
+            # A proxy of that version finds another end (RFC 9112, 6.1).
             return 400
         if transfer_encoding and (
             len(transfer_encoding) > 1 or transfer_encoding[0].strip().lower() != b"chunked"
@@ -339,28 +386,40 @@ class Connection(asyncio.Protocol):
             return 501
         return None
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Answer a request that wants another protocol as if it didn't (RFC 9110, 7.8).
+    def _ignore_upgrade(self, rest: bytes) -> bytes:
+        """Ignore that a request wants another protocol (RFC 9110, 7.8).
 
         llhttp stops behind its head. A client that would like HTTP/2 sends a body there, so the
         head is parsed once more, without the upgrade.
+
+        Returns:
+            What is parsed next.
         """
-        if self.method == b"CONNECT" or self._parser.get_method() == b"CONNECT":
+        parser = self._parser
+        method = parser.get_method()
+        if method == b"CONNECT":
             self.refuse(405)
-            return
-        lines = [self._parser.get_method() + b" " + self.target + b" HTTP/1.1"]
+            return b""
+        version = parser.get_http_version().encode()
+        lines = [method + b" " + self.target + b" HTTP/" + version]
+        wished = False
         for name, value in self.headers:
-            if name.lower() == b"connection":
-                value = b",".join(
-                    each for each in value.split(b",") if each.strip().lower() != b"upgrade"
-                )
+            # llhttp reads both alike.
+            if name.lower() in (b"connection", b"proxy-connection"):
+                options = value.split(b",")
+                kept = [each for each in options if each.strip().lower() != b"upgrade"]
+                wished |= len(kept) < len(options)
+                value = b",".join(kept)
             lines.append(name + b": " + value)
+        if not wished:
+            # Never parsed again and again.
+            self.refuse(400)
+            return b""
         self._parser = HttpRequestParser(self)
         self._feed = self._parser.feed_data
-        self._in_body = False
         self.target = b""
         self.headers = []
-        self._parse(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        return b"\r\n".join(lines) + b"\r\n\r\n" + rest
 
     # --- bodies -------------------------------------------------------------------------------
 
@@ -372,11 +431,12 @@ class Connection(asyncio.Protocol):
         self._counted += arrived
         try:
             self._body.receive(arrived)
+            if self._field_bytes > MOST_HEAD_BYTES:
+                raise BodyRefused(413)
         except BodyRefused as refused:
             self._end_body(refused)
 
     def _end_body(self, refused: BodyRefused) -> None:
-        self._release_body()
         self.body_refused(refused)
         self.close()
 

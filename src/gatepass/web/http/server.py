@@ -31,6 +31,8 @@ class Server:
         most: how many connections may be open at a time.
 
     Attributes:
+        stopping: whether connections close after the request in progress.
+        starts: the first lines of answers by status, as far as they were needed this second.
         tick: seconds since the start, for time limits: reading a clock for each request would cost
             more.
     """
@@ -45,9 +47,10 @@ class Server:
         # Those that haven't yet been recognized; oldest first.
         self._strangers: dict[Connection, None] = {}
         self._listeners: list[asyncio.Server] = []
-        self._starts: dict[int, bytes] = {}
+        self.starts: dict[int, bytes] = {}
         self._date = b""
-        self._stopping: int | None = None
+        self.stopping = False
+        self._stopped_at = 0
         self._stopped = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._set_date()
@@ -61,7 +64,9 @@ class Server:
             listener.setsockopt(socket.IPPROTO_TCP, option, UNREAD_SECONDS * 1000)
         make = lambda: self._connection(self)  # noqa: E731 - the factory takes no argument
         if listener.family == socket.AF_UNIX:
-            self._listeners.append(await self._loop.create_unix_server(make, sock=listener))
+            self._listeners.append(
+                await self._loop.create_unix_server(make, sock=listener, backlog=_BACKLOG)
+            )
         else:
             self._listeners.append(
                 await self._loop.create_server(make, sock=listener, backlog=_BACKLOG)
@@ -69,8 +74,8 @@ class Server:
 
     def stop(self) -> None:
         """Accept nothing more, and close each connection after the request in progress."""
-        if self._stopping is None:
-            self._stopping = self.tick
+        if not self.stopping:
+            self.stopping, self._stopped_at = True, self.tick
             for listener in self._listeners:
                 listener.close()
             self._end_if_empty()
@@ -79,16 +84,11 @@ class Server:
         """Wait until all connections are closed after ``stop``."""
         await self._stopped.wait()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether connections close after the request in progress."""
-        return self._stopping is not None
-
     def start_of(self, status: int) -> bytes:
         """The status line and the Date of an answer."""
-        start = self._starts.get(status)
+        start = self.starts.get(status)
         if start is None:
-            start = self._starts[status] = status_line(status) + self._date
+            start = self.starts[status] = status_line(status) + self._date
         return start
 
     def call_soon(self, function: Callable[[], object]) -> None:
@@ -123,8 +123,8 @@ class Server:
         self._set_date()
         for connection in [each for each in self._connections if each.deadline <= self.tick]:
             connection.time_out()
-        if self._stopping is not None:
-            since = self.tick - self._stopping
+        if self.stopping:
+            since = self.tick - self._stopped_at
             for connection in list(self._connections):
                 if since > _LAST_SECONDS:
                     connection.abort()
@@ -133,10 +133,10 @@ class Server:
 
     def _set_date(self) -> None:
         self._date = f"date: {formatdate(usegmt=True)}\r\n".encode()
-        self._starts.clear()
+        self.starts.clear()
 
     def _end_if_empty(self) -> None:
-        if self._stopping is not None and not self._connections:
+        if self.stopping and not self._connections:
             self._stopped.set()
 
 
@@ -189,6 +189,8 @@ def _remove_left_behind(path: Path) -> None:
     except OSError as error:
         raise _unusable(path, error.strerror) from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # Where another process listens and accepts nothing, connecting would wait for ever.
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

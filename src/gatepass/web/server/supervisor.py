@@ -2,8 +2,8 @@
 
 All workers of a port listen on it with SO_REUSEPORT. A worker that dies is restarted at once,
 however often; one that dies within seconds is restarted with exponential backoff, at most two
-seconds. (Granian's own supervision stops everything when a worker dies, or gives up on one that
-dies twice within seconds. Neither is acceptable here: other services' traffic depends on us.)
+seconds. (Web servers' own supervision often stops everything when a worker dies, or gives up on one
+that dies twice within seconds. Neither is acceptable here: other services' traffic depends on us.)
 """
 
 import contextlib

@@ -21,9 +21,6 @@ from typing import Any
 
 import msgspec
 import uvloop
-from granian.constants import HTTPModes, Interfaces, TaskImpl
-from granian.http import HTTP1Settings
-from granian.server.embed import Server as Granian
 from msgspec.structs import replace
 
 from gatepass.core.catalogue import parse_catalogue
@@ -35,21 +32,10 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
-from gatepass.web.close_socket import close_all, set_unread_timeout
 from gatepass.web.gateway.connection import Port
 from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.http.connection import Connection
 from gatepass.web.http.server import Server, listener
-
-#: Connections at a time. They cost little; at Granian's default of a thousand, an attacker who
-#: opens that many and sends nothing keeps everyone else out until they time out.
-_MOST_CONNECTIONS = 16_384
-#: Timeout of a request's head, and of an idle connection.
-_HEAD_SECONDS = 30
-#: Read buffer of a connection, and so the longest request head. Granian's default of 400 KiB, times
-#: all connections, would be gigabytes for an attacker to use. A feed's URL takes 60 KiB at most.
-_MOST_AHEAD = 65_536
-#: When stopping, clients that neither finish a request nor read an answer get this long.
-_LAST_SECONDS = 15.0
 
 _log = logging.getLogger("gatepass.worker")
 
@@ -105,7 +91,9 @@ def main() -> int:
 
 
 def _main_worker(order: StartOrder, settings: Settings) -> None:
+    # Imported here: verify workers load neither framework nor ORM.
     from gatepass.node.node import open_node
+    from gatepass.web.http.asgi import asgi
 
     node = open_node(
         settings, parse_catalogue(order.catalogue), clock=Clock(offset_ns=order.clock_offset_ns)
@@ -115,7 +103,7 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
     application = make(node) if order.argument is None else make(node, order.argument)
     node.start()
     try:
-        _serve(order, settings, application, Interfaces.ASGI, TaskImpl.asyncio, node.leave)
+        _run(_serve(order, settings, asgi(application), node.leave))
     finally:
         node.stop()
 
@@ -132,28 +120,9 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     trusted = replace(TrustedProxies.of(settings.trusted_proxies), unix=True)
     port = Port(Endpoints(verifier, trusted, verifier.not_ready), routes)
     try:
-        _run(_serve_verify(order, settings, port))
+        _run(_serve(order, settings, port.connection))
     finally:
         maintenance.close()
-
-
-async def _serve_verify(order: StartOrder, settings: Settings, port: Port) -> None:
-    _open_many_files()
-    loop = asyncio.get_running_loop()
-    server = Server(port.connection)
-    if order.port is not None:
-        await server.listen(listener(settings.host, order.port))
-    if order.listening_descriptor is not None:
-        await server.listen(socket.socket(fileno=order.listening_descriptor))
-
-    def supervisor_gone() -> None:
-        loop.remove_reader(sys.stdin.fileno())
-        server.stop()
-
-    loop.add_signal_handler(signal.SIGTERM, server.stop)
-    loop.add_reader(sys.stdin.fileno(), supervisor_gone)
-    _report_ready(order.ready_descriptor)
-    await server.stopped()
 
 
 def _run(serving: Coroutine[Any, Any, None]) -> None:
@@ -164,63 +133,33 @@ def _run(serving: Coroutine[Any, Any, None]) -> None:
         runner.run(serving)
 
 
-def _serve(
+async def _serve(
     order: StartOrder,
     settings: Settings,
-    application: Any,
-    interface: Interfaces,
-    task_impl: TaskImpl,
+    connection: Callable[[Server], Connection],
     leave: Callable[[], None] = lambda: None,
 ) -> None:
     _open_many_files()
-    port = order.port
-    assert port is not None  # as only a verify worker's may be
-    server: Any = Granian(
-        application,
-        address=settings.host,
-        port=port,
-        interface=interface,
-        task_impl=task_impl,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(
-            header_read_timeout=_HEAD_SECONDS * 1000, max_buffer_size=_MOST_AHEAD
-        ),
-        websockets=False,
-        backlog=1024,
-        backpressure=_MOST_CONNECTIONS,
-        log_enabled=False,
-    )
+    loop = asyncio.get_running_loop()
+    server = Server(connection)
+    if order.port is not None:
+        await server.listen(listener(settings.host, order.port))
+    if order.listening_descriptor is not None:
+        await server.listen(socket.socket(fileno=order.listening_descriptor))
 
-    async def serve() -> None:
-        loop = asyncio.get_running_loop()
+    def stop() -> None:
+        # Answers in progress are waited for; endless ones (feeds) have to be ended.
+        leave()
+        server.stop()
 
-        def stop() -> None:
-            # The server waits for answers in progress; endless ones (feeds) have to be ended.
-            leave()
-            server.stop()
-            loop.call_later(_LAST_SECONDS, close_all, port)
+    def supervisor_gone() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        stop()
 
-        loop.add_signal_handler(signal.SIGTERM, stop)
-
-        def serving() -> None:
-            set_unread_timeout(port)
-            _report_ready(order.ready_descriptor)
-
-        def supervisor_gone() -> None:
-            loop.remove_reader(sys.stdin.fileno())
-            stop()
-
-        loop.add_reader(sys.stdin.fileno(), supervisor_gone)
-        loop.call_later(0.05, serving)
-        await server.serve()
-
-    # Everything loaded so far lives as long as the process: exempt it from garbage collection.
-    gc.collect()
-    gc.freeze()
-    loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
-    # Not asyncio.run: its cleanup can't handle the tasks that Granian creates in Rust.
-    loop.run_until_complete(serve())
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+    _report_ready(order.ready_descriptor)
+    await server.stopped()
 
 
 def _open_many_files() -> None:

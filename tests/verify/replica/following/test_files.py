@@ -11,7 +11,7 @@ import pytest
 
 from gatepass import Misconfigured, Verifier
 from gatepass.verify.freshness import SharedMap
-from tests.support.feed.following import Follow
+from tests.support.feed.following import Follow, allowed_while_fresh
 from tests.support.feed.scripted_feed import KEY, ScriptedFeed
 from tests.support.grants.grant_fixtures import Samples, reason, until_decided
 from tests.support.processes.children import finished, in_child
@@ -78,11 +78,8 @@ def test_a_full_disk_stops_no_answers_while_the_lease_runs(
             full = max(path.stat().st_size for path in directory.iterdir() if path.is_file())
             resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
             feed.commit(samples.changed("good", label="x" * 500_000))
-            began = time.monotonic()
-            while time.monotonic() < began + 1:
-                assert reason(verifier, samples.texts["good"]) == "allowed"
-                time.sleep(0.01)
-            until_decided(verifier, samples.texts["good"], "stale")
+            allowed_while_fresh(verifier, samples.texts["good"])
+            assert reason(verifier, samples.texts["good"]) == "stale"
             assert any("can't be written" in line for line in logged), logged
             no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
             resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)

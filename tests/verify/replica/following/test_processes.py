@@ -17,7 +17,7 @@ from tests.support.feed.following import Follow
 from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed, boot_ns
 from tests.support.grants.grant_fixtures import Samples, reason, until_decided
 from tests.support.processes.children import finished, in_child, killed_in_the_end
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ class Said:
     def say(self, line: str) -> None:
         os.write(self._write, line.encode() + b"\n")
 
-    def hear(self, seconds: float = 10) -> str:
+    def hear(self, seconds: float = LIMIT_S) -> str:
         deadline = time.monotonic() + seconds
         while b"\n" not in self._buffer:
             assert select.select([self._read], [], [], max(0, deadline - time.monotonic()))[0]
@@ -153,14 +153,14 @@ def test_a_fork_in_the_midst_of_a_snapshot_only_delays_it(
         connection.frame(feed.opening(full=True))
         connection.frame(pack(feed.since(-1)[:5]))
         half_sent.set()
-        forked.wait(5)
+        forked.wait(LIMIT_S)
         connection.frame(pack(feed.since(-1)[5:]))
         connection.frame(Reached(*feed.position, boot_ns()))
         time.sleep(1)
 
     feed.script = slowly
     verifier = follow(wait=0)
-    half_sent.wait(5)
+    assert half_sent.wait(LIMIT_S)
     time.sleep(0.1)
     assert finished(in_child(lambda: None))
     forked.set()

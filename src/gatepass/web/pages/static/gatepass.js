@@ -41,7 +41,10 @@ document.addEventListener("submit", (event) => {
   event.target.dataset.sent = "yes";
   setTimeout(() => delete event.target.dataset.sent, 5000);
 });
-addEventListener("pageshow", () => {
+// The page left by the submission may be shown again by the back button. A page that has just loaded
+// fires this event, too, perhaps between the two clicks.
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
   for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
 });
 

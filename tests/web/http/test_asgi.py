@@ -1,0 +1,381 @@
+"""Connections for an ASGI application."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.types import Message, Receive, Scope, Send
+
+from gatepass.web.http import asgi as asgi_module
+from gatepass.web.http.asgi import AsgiConnection
+from tests.web.http.test_connection import GET, SMUGGLED, FakeServer, FakeTransport, request
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def body_of(receive: Receive) -> bytes | None:
+    """The whole body; None if it broke off."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message["body"]
+        more = message["more_body"]
+    return body
+
+
+async def answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with what it received."""
+    body = await body_of(receive)
+    if body is None:
+        await answer(send, 400, b"")
+        return
+    ours = [[k.decode(), v.decode()] for k, v in scope["headers"] if k.startswith(b"x-")]
+    said = [scope["method"], scope["path"], scope["query_string"].decode(), ours, body.decode()]
+    await answer(send, 200, json.dumps(said).encode())
+
+
+class Client:
+    """A client of one connection, in a running loop."""
+
+    def __init__(self, app: App = echo) -> None:
+        self.server = FakeServer()
+        self.connection = AsgiConnection(self.server, app)
+        self.transport = FakeTransport()
+        self.connection.connection_made(self.transport)
+
+    async def settle(self) -> None:
+        """Let the application run until it waits."""
+        for _ in range(20):
+            self.server.run()
+            await asyncio.sleep(0)
+
+    async def send(self, *parts: bytes) -> bytes:
+        """Send *parts* one after another; everything sent back so far."""
+        for part in parts:
+            self.connection.data_received(part)
+            await self.settle()
+        return self.transport.sent
+
+    @property
+    def statuses(self) -> list[int]:
+        return [status for status, _, _ in answers(self.transport.sent)]
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [json.loads(body) for _, _, body in answers(self.transport.sent)]
+
+
+def answers(sent: bytes) -> list[tuple[int, dict[str, str], bytes]]:
+    """The status, headers and body of each answer."""
+    found = []
+    while sent:
+        head, _, sent = sent.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
+        body = b""
+        if headers.get("transfer-encoding") == "chunked":
+            while True:
+                size, _, sent = sent.partition(b"\r\n")
+                piece, sent = sent[: int(size, 16)], sent[int(size, 16) + 2 :]
+                if not piece:
+                    break
+                body += piece
+        else:
+            length = int(headers.get("content-length", 0))
+            body, sent = sent[:length], sent[length:]
+        if not first.startswith("HTTP/1.1 100"):
+            found.append((int(first.split()[1]), headers, body))
+    return found
+
+
+def running(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a test within an event loop."""
+
+    @wraps(test)
+    def run(*args: Any, **how: Any) -> None:
+        asyncio.run(test(*args, **how))
+
+    return run
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+STREAM = (
+    request(b"/one?a=b%20c", b"X-A:  1 ")
+    + request(b"/b%C3%A4/c", b"Content-Length: 11", body=b"GET / HTTP/", method=b"POST")
+    + request(b"/two", b"Transfer-Encoding: chunked", body=chunked(b"x" * 40, 7), method=b"PUT")
+    + request(b"http://other.example/three?x", b"X-B: 2", b"X-B: 3")
+    + request(b"/four", b"Content-Length: 4", body=b"more", method=b"DELETE")
+)
+EXPECTED = [
+    ["GET", "/one", "a=b%20c", [["x-a", "1"]], ""],
+    ["POST", "/bä/c", "", [], "GET / HTTP/"],
+    ["PUT", "/two", "", [], "x" * 40],
+    ["GET", "/three", "x", [["x-b", "2"], ["x-b", "3"]], ""],
+    ["DELETE", "/four", "", [], "more"],
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(min_value=0, max_value=len(STREAM)), max_size=8))
+@running
+async def test_any_split_of_the_bytes_is_the_same_requests_in_order(cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(STREAM)]
+    client = Client()
+    await client.send(*filter(None, (STREAM[a:b] for a, b in pairwise(places))))
+    assert client.bodies == EXPECTED
+
+
+@running
+async def test_many_requests_at_once_are_answered_one_after_the_other() -> None:
+    running_now, most = 0, 0
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal running_now, most
+        running_now += 1
+        most = max(most, running_now)
+        await asyncio.sleep(0)
+        running_now -= 1
+        await echo(scope, receive, send)
+
+    client = Client(slow)
+    await client.send(STREAM * 100)
+    for _ in range(200):
+        await client.settle()
+    assert client.bodies == EXPECTED * 100
+    assert most == 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked", 400),
+        (b"POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6", 400),
+        (b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked", 501),
+        (b"GET /one HTTP/1.1\r\nHost: a\r\nHost: b", 400),
+        (b"GET /one HTTP/1.1\r\nX-A: 1", 400),
+        (b"GET /one HTTP/2.0\r\nHost: a", 505),
+        (b"GET /one HTTP/1.1\r\nHost: a\r\nExpect: tea", 417),
+        (b"BREW /one HTTP/1.1\r\nHost: a", 400),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", GET])
+@running
+async def test_what_could_be_read_in_two_ways_is_refused(
+    raw: bytes, status: int, before: bytes
+) -> None:
+    """In its turn, and nothing behind it is a request."""
+    client = Client()
+    await client.send(before + raw + b"\r\n\r\n" + SMUGGLED, SMUGGLED)
+    assert client.statuses == ([200, status] if before else [status])
+    assert "eof" in client.transport.done
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@running
+async def test_an_answer_of_unknown_length(method: bytes, version: bytes) -> None:
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for piece in (b"first", b"", b"second"):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    client = Client(stream)
+    sent = await client.send(method + b" / HTTP/" + version + b"\r\nHost: a\r\n\r\n")
+    head, _, body = sent.partition(b"\r\n\r\n")
+    assert b"content-length" not in head
+    if method == b"HEAD":
+        assert body == b""
+    elif version == b"1.1":
+        assert body == b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n"
+    else:
+        assert body == b"firstsecond"
+    assert ("close" in client.transport.done) == (version == b"1.0")
+
+
+@running
+async def test_an_answer_without_a_body() -> None:
+    async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 204, b"")
+
+    client = Client(nothing)
+    await client.send(GET + GET)
+    assert client.statuses == [204, 204]
+    assert b"content-length" not in client.transport.sent
+
+
+@running
+async def test_the_application_may_close_the_connection() -> None:
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 200, b"{}", (b"Connection", b"close"))
+
+    client = Client(closing)
+    await client.send(GET + SMUGGLED)
+    assert client.statuses == [200]
+    assert client.transport.sent.count(b"connection: close") == 1
+    assert client.transport.done == ["close"]
+
+
+@running
+async def test_a_client_that_leaves_is_noticed_during_an_answer() -> None:
+    messages: list[Message] = []
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        messages.extend([await receive(), await receive()])
+        await send({"type": "http.response.body", "body": b"nobody reads it"})
+
+    client = Client(waiting)
+    await client.send(GET)
+    assert [message["type"] for message in messages] == []
+    client.connection.connection_lost(None)
+    await client.settle()
+    assert [message["type"] for message in messages] == ["http.request", "http.disconnect"]
+    assert client.transport.sent == b""
+
+
+@pytest.mark.parametrize("how", ["end", "broken chunk"])
+@running
+async def test_half_a_body_is_a_disconnect_and_may_be_answered(how: str) -> None:
+    client = Client()
+    if how == "end":
+        await client.send(request(b"/x", b"Content-Length: 9", body=b"half", method=b"POST"))
+        client.connection.eof_received()
+    else:
+        raw = request(b"/x", b"Transfer-Encoding: chunked", method=b"POST")
+        await client.send(raw + b"4\r\nhalf\r\nxyz\r\n" + SMUGGLED)
+    await client.settle()
+    assert client.statuses == [400]
+    assert "eof" in client.transport.done
+
+
+@running
+async def test_no_more_of_a_body_is_read_than_the_application_asks_for() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await echo(scope, receive, send)
+
+    client = Client(slow)
+    size, piece = 1 << 20, 16_384
+    await client.send(request(b"/x", b"Content-Length: %d" % size, method=b"POST"))
+    sent = 0
+    # A transport that is paused delivers no more.
+    while client.transport.done[-1:] != ["pause"]:
+        await client.send(b"b" * piece)
+        sent += piece
+    assert len(client.connection._exchanges[0].body) <= asgi_module._MOST_AHEAD + piece
+    assert sent <= asgi_module._MOST_AHEAD + 2 * piece
+    go_on.set()
+    await client.settle()
+    while sent < size:
+        assert client.transport.done[-1] == "resume"
+        await client.send(b"b" * piece)
+        sent += piece
+    assert client.bodies == [["POST", "/x", "", [], "b" * size]]
+
+
+@running
+async def test_an_application_waits_for_a_client_that_does_not_read() -> None:
+    pieces = 0
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal pieces
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(5):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            pieces += 1
+        await send({"type": "http.response.body"})
+
+    client = Client(stream)
+    client.connection.data_received(GET)
+    client.connection.pause_writing()
+    await client.settle()
+    assert pieces == 0
+    client.connection.resume_writing()
+    await client.settle()
+    assert pieces == 5
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("raises", [False, True])
+@running
+async def test_an_application_that_fails(
+    started: bool, raises: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 if nothing was sent; otherwise the connection is aborted, so that half an answer isn't
+    taken for a whole one."""
+
+    secret = "a" + " secret"
+
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        if raises:
+            raise ZeroDivisionError(secret)
+
+    client = Client(failing)
+    await client.send(GET)
+    if started:
+        assert client.transport.done == ["abort"]
+        assert b"0\r\n\r\n" not in client.transport.sent
+    else:
+        assert client.statuses == [500]
+    assert ("ZeroDivisionError" in caplog.text) == raises
+    assert secret not in caplog.text
+
+
+@running
+async def test_a_client_that_expects_it_is_told_to_continue() -> None:
+    client = Client()
+    head = request(b"/x", b"Expect: 100-continue", b"Content-Length: 2", method=b"POST")
+    assert (await client.send(head)).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+    await client.send(b"ok", GET)
+    assert client.statuses == [200, 200]
+
+
+@running
+async def test_a_client_that_waits_to_continue_may_be_refused() -> None:
+    """Whether its body follows isn't known then, so nothing more is read."""
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 403, b"{}")
+
+    client = Client(refusing)
+    head = request(b"/x", b"Expect: 100-continue", b"Content-Length: 90", method=b"POST")
+    await client.send(head, SMUGGLED)
+    assert client.statuses == [403]
+    assert b"connection: close" in client.transport.sent
+
+
+@pytest.mark.parametrize(("size", "goes_on"), [(60_000, True), (70_000, False)])
+@running
+async def test_a_body_that_nobody_reads_is_skipped_up_to_a_limit(size: int, goes_on: bool) -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 200, b"{}")
+
+    client = Client(early)
+    await client.send(request(b"/x", b"Content-Length: %d" % size, method=b"POST"))
+    assert client.statuses == [200]
+    body = b"b" * size
+    await client.send(*(body[at : at + 10_000] for at in range(0, size, 10_000)), GET)
+    assert client.statuses == ([200, 200] if goes_on else [200])
