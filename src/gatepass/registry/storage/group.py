@@ -34,8 +34,12 @@ _TAKE_REVISION = {
     )
 }
 _SET_REVISION = text("UPDATE revision SET number = :number, tag = :tag WHERE id = 1")
-_KEEP_REVISION = text("INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)")
-_WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
+_KEEP = "INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)"
+_KEEP_REVISION = {
+    "sqlite": text(_KEEP),
+    # Wakes followers when it commits: once, however many revisions there are.
+    "postgresql": text(f"{_KEEP} RETURNING pg_notify('{CHANGED_CHANNEL}', '')"),
+}
 
 
 class Group:
@@ -116,9 +120,7 @@ class Group:
         if len(self._revisions) > 1:
             number, tag = self.revision
             self.session.execute(_SET_REVISION, {"number": number, "tag": tag})
-        self.session.execute(_KEEP_REVISION, self._revisions)
-        if self._dialect == "postgresql":
-            self.session.execute(_WAKE_FOLLOWERS)
+        self.session.execute(_KEEP_REVISION[self._dialect], self._revisions)
 
     @property
     def _savepoint(self) -> str:
