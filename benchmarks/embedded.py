@@ -17,7 +17,9 @@ from benchmarks.rounds import alternate
 from benchmarks.sample_grants import CATALOGUE, NETWORKS_PER_GRANT, PATH_IDS, SampleCall
 from benchmarks.scenarios import LARGE, SMALL, Bench, scenario
 from gatepass.verify.clock import Clock
+from gatepass.verify.decider import CACHE_SIZE
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.recent import RecentCache
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 
@@ -35,7 +37,8 @@ class Forgetful(Verifier):
 
     def forget(self) -> None:
         """Empty the cache of texts; holders and companies stay."""
-        self._tokens.clear()
+        self._tokens = RecentCache(CACHE_SIZE)
+        self._decisions = RecentCache(CACHE_SIZE)
 
 
 class Subject:

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -36,6 +37,11 @@ class Load:
     wrk_share: float
     server_share: float
 
+    @property
+    def processor_us(self) -> float:
+        """CPU time of the server's processes for one request, in microseconds."""
+        return self.server_share / self.per_second * 1e6
+
 
 def find_wrk() -> str | None:
     """The path of wrk; None if it isn't installed."""
@@ -52,9 +58,14 @@ def write_requests(population: Population, path: Path, bearer: list[str] | None 
     """
     calls = population.calls(min(REQUESTS, population.size))
     texts = [call.token for call in calls] if bearer is None else bearer
+    return write_raw(path, map(request_bytes, calls, texts))
+
+
+def write_raw(path: Path, requests: Iterable[bytes]) -> Path:
+    """Write whole requests to the file *path*."""
     with path.open("wb") as file:
-        for call, text in zip(calls, texts, strict=True):
-            file.write(request_bytes(call, text) + b"\0")
+        for request in requests:
+            file.write(request + b"\0")
     return path
 
 
@@ -73,7 +84,7 @@ def request_bytes(call: SampleCall, text: str) -> bytes:
     ).encode()
 
 
-def load(port: int, requests: Path, seconds: int, *servers: int) -> Load:
+def load(port: int, requests: Path, seconds: int, *servers: int, refused: bool = False) -> Load:
     """Load the server at *port* for some seconds.
 
     Args:
@@ -81,9 +92,10 @@ def load(port: int, requests: Path, seconds: int, *servers: int) -> Load:
         requests: a file of ``write_requests``.
         seconds: whole seconds.
         servers: ids of the processes whose CPU time is measured.
+        refused: every answer must be a refusal, instead of none.
 
     Raises:
-        RuntimeError: an answer was an error, so the measurement is void.
+        RuntimeError: an answer was another one, so the measurement is void.
     """
     wrk = find_wrk()
     assert wrk is not None
@@ -101,9 +113,9 @@ def load(port: int, requests: Path, seconds: int, *servers: int) -> Load:
         resource.getrusage(resource.RUSAGE_CHILDREN),
     )
     line = next(line for line in run.stdout.splitlines() if line.startswith("RESULT "))
-    answered, took_us, broken, refused, p99_us = map(int, line.split()[1:])
-    if broken or refused or not answered:
-        raise RuntimeError(f"{answered} answers, {broken} broken and {refused} refused: {url}")
+    answered, took_us, broken, refusals, p99_us = map(int, line.split()[1:])
+    if broken or not answered or refusals != (answered if refused else 0):
+        raise RuntimeError(f"{answered} answers, {broken} broken and {refusals} refused: {url}")
     took = took_us / 1e6
     spent = own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime
     return Load(answered / took, p99_us / 1000, spent / took, (after - before) / took)

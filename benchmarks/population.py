@@ -11,6 +11,8 @@ from random import Random
 
 from benchmarks import sample_grants
 from benchmarks.sample_grants import Row, SampleCall
+from gatepass.core.credentials import make
+from gatepass.core.grants import Grant, encode
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from gatepass.verify.grant_file import UPSERT
@@ -61,6 +63,17 @@ class Population:
         random = Random(seed)
         numbers = random.sample(range(self.size), count)
         return [sample_grants.call(number, random) for number in numbers]
+
+    def verifier_key(self) -> str:
+        """Add a verifier key; its text."""
+        new = make("gpvk")
+        grant = Grant(
+            new.id, new.digest, "verifier", "", "", "bench", frozenset(), None, (), None, False
+        )
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            row = {"id": grant.id, "record": encode(grant), "revision": 1}
+            connection.execute(UPSERT["grants"], row)
+        return new.text
 
     def token(self, number: int) -> str:
         """The text of one token."""

@@ -24,10 +24,45 @@ from tests.support.waiting import until
 _ROOT = Path(__file__).parent.parent
 _NGINX_204 = """\
 keepalive_requests 1000000000;
-server {{
-    listen 127.0.0.1:{port} backlog=1024;
-    location / {{ return 204; }}
-}}
+server {
+    listen 127.0.0.1:PORT backlog=1024;
+    location / { return 204; }
+}
+"""
+# The parts of docs/how-to/gateways/nginx.md that cost something. A file's absence is answered with
+# 204 in the last phase, since a plain "return" would come before auth_request.
+_NGINX_ASKING = """\
+keepalive_requests 1000000000;
+upstream gatepass_verify {
+    server GATEPASS;
+    keepalive 64;
+    keepalive_requests 1000000000;
+}
+server {
+    listen 127.0.0.1:PORT backlog=1024;
+    auth_request /_gatepass;
+    location / {
+        try_files /nothing @allowed;
+    }
+    location @allowed {
+        auth_request off;
+        return 204;
+    }
+    location = /_gatepass {
+        internal;
+        auth_request off;
+        proxy_pass http://gatepass_verify/authz/nginx;
+        proxy_http_version 1.1;
+        proxy_pass_request_body off;
+        proxy_pass_request_headers off;
+        proxy_set_header Connection "";
+        proxy_set_header Content-Length "";
+        proxy_set_header X-Original-URI $request_uri;
+        proxy_set_header X-Original-Method $request_method;
+        proxy_set_header X-Forwarded-For $http_x_forwarded_for;
+        proxy_set_header Authorization $http_authorization;
+    }
+}
 """
 
 
@@ -48,7 +83,10 @@ class Server:
 
 @contextmanager
 def gatepass_worker(
-    population: Population, role: str = "verify", port: int | None = None
+    population: Population,
+    role: str = "verify",
+    port: int | None = None,
+    listening: socket.socket | None = None,
 ) -> Iterator[Server]:
     """One worker process, started as the supervisor starts it.
 
@@ -56,6 +94,7 @@ def gatepass_worker(
         population: its database.
         role: ``verify`` or ``main``.
         port: one that other workers may share; by default a free one.
+        listening: a Unix socket to serve too.
     """
     settings = Settings.read(
         {
@@ -64,7 +103,12 @@ def gatepass_worker(
         }
     )
     with Worker(
-        role, settings, catalogue=CATALOGUE_TEXT, application=APPLICATION, port=port
+        role,
+        settings,
+        catalogue=CATALOGUE_TEXT,
+        application=APPLICATION,
+        port=port,
+        listening=listening,
     ) as worker:
         yield Server(worker.port, worker.process.pid, worker.seconds_to_ready)
 
@@ -72,9 +116,26 @@ def gatepass_worker(
 @contextmanager
 def nginx_204(directory: Path) -> Iterator[Server]:
     """nginx with one worker that answers every request with 204: the baseline."""
+    with _nginx(directory, _NGINX_204) as server:
+        yield server
+
+
+@contextmanager
+def nginx_asking(directory: Path, gatepass: str) -> Iterator[Server]:
+    """nginx with one worker that answers 204 to every request that Gatepass allows.
+
+    Args:
+        gatepass: the verify port as an address of nginx's: ``127.0.0.1:8788`` or ``unix:/path``.
+    """
+    with _nginx(directory, _NGINX_ASKING.replace("GATEPASS", gatepass)) as server:
+        yield server
+
+
+@contextmanager
+def _nginx(directory: Path, http: str) -> Iterator[Server]:
     directory.mkdir()
     port = free_port()
-    with Nginx(directory, _NGINX_204.format(port=port), f"127.0.0.1:{port}") as nginx:
+    with Nginx(directory, http.replace("PORT", str(port)), f"127.0.0.1:{port}") as nginx:
         (worker,) = until(lambda: child_ids(nginx.process.pid))
         yield Server(port, worker)
 

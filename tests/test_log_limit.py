@@ -13,6 +13,7 @@ from gatepass.core.reason import Reason
 from gatepass.log_limit import LogLimit
 from gatepass.registry.storage.ended_log import EndedLog, Revocation
 from gatepass.verify.usage import Usage, spools
+from gatepass.web.unhandled import log_unhandled
 
 SOURCE = Path(gatepass.__file__).parent
 
@@ -26,8 +27,6 @@ EVENTS = {
     "verify/grant_file.py": {"watch"},
     "verify/replica/clock_agreement.py": {"check"},
     "verify/replica/following.py": {"recovered", "_replace_removed_files"},
-    "web/gateway/endpoints.py": {"gateway", "_failing_closed"},
-    "web/http_boundary.py": {"log_unhandled"},
     "web/server/supervisor.py": {"_start", "_read_pipe", "_stop_workers"},
 }
 
@@ -90,3 +89,19 @@ def test_a_damaged_spool_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptur
         for spool in spools(tmp_path):
             assert list(spool.batches(0)) == []
     assert len(caplog.records) <= 1
+
+
+def test_an_unhandled_exception_is_logged_once_a_minute_for_each_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By its type and place alone: its message may quote a client's secret."""
+    for error in (ValueError("a secret"), KeyError("a secret"), ValueError("another")) * 3:
+        try:
+            raise error
+        except Exception as raised:
+            log_unhandled(raised)
+    assert [line.getMessage().split("\n")[0] for line in caplog.records] == [
+        "unhandled builtins.ValueError",
+        "unhandled builtins.KeyError",
+    ]
+    assert "secret" not in caplog.text

@@ -23,7 +23,9 @@ from gatepass.environment import PREFIX, QUOTES
 DEFAULT_PORT = 8787
 DEFAULT_PUBLIC_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 #: Settings that only have an effect together with another one.
-_ONLY_WITH = {"VERIFY_WORKERS": "VERIFY_PORT", "MAIL_FROM": "SMTP_URL"}
+_ONLY_WITH = {"VERIFY_WORKERS": ("VERIFY_PORT", "VERIFY_SOCKET"), "MAIL_FROM": ("SMTP_URL",)}
+#: sockaddr_un holds 108 bytes on Linux, 104 elsewhere, with a zero at the end.
+_LONGEST_SOCKET = 103
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
 # A host outside ASCII is written with its A-labels (xn--…), as browsers compare origins.
 _ORIGIN = re.compile(
@@ -42,6 +44,7 @@ class Settings:
     port: int = DEFAULT_PORT
     workers: int = 1
     verify_port: int | None = None
+    verify_socket: Path | None = None
     verify_workers: int = 1
     trusted_proxies: tuple[Network | str, ...] = ()
     catalogue: Path | None = None
@@ -82,6 +85,7 @@ class Settings:
             port=setting("PORT", _port, str(DEFAULT_PORT)),
             workers=setting("WORKERS", _workers, cores),
             verify_port=setting("VERIFY_PORT", _port, None),
+            verify_socket=setting("VERIFY_SOCKET", partial(_socket, data_dir), None),
             verify_workers=setting("VERIFY_WORKERS", _workers, cores),
             trusted_proxies=setting("TRUSTED_PROXIES", _proxies, "127.0.0.0/8,::1/128"),
             catalogue=setting("CATALOGUE", _path, None),
@@ -106,9 +110,9 @@ class Settings:
         """
         for name, needed in _ONLY_WITH.items():
             variable, text = environment.find(environ, name)
-            missing, other = environment.find(environ, needed)
-            if text is not None and other is None:
-                yield variable, missing
+            others = [environment.find(environ, other) for other in needed]
+            if text is not None and all(other is None for _, other in others):
+                yield variable, " or ".join(missing for missing, _ in others)
 
     def with_(self, **changes: Any) -> Self:
         """A copy with *changes*."""
@@ -196,6 +200,13 @@ def _path(text: str) -> Path:
 
 def _directory(text: str) -> Path:
     return _path(text).absolute()
+
+
+def _socket(data_dir: Path, text: str) -> Path:
+    path = data_dir / _path(text)
+    if len(os.fsencode(path)) > _LONGEST_SOCKET:
+        raise ValueError(f"must be a path of at most {_LONGEST_SOCKET} bytes, from / on")
+    return path
 
 
 def _whole(text: str, what: str, least: int, most: int) -> int:

@@ -235,7 +235,10 @@ def test_serve_names_the_taken_port(installed: Any, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("GATEPASS_VERIFY_WORKERS", "1")
         said = run("serve")
     assert said.returncode == 1
-    in_vain = b"GATEPASS_VERIFY_WORKERS has no effect without GATEPASS_VERIFY_PORT"
+    in_vain = (
+        b"GATEPASS_VERIFY_WORKERS has no effect without "
+        b"GATEPASS_VERIFY_PORT or GATEPASS_VERIFY_SOCKET"
+    )
     assert said.stderr.count(in_vain) == 1
     last = said.stderr.decode().splitlines()[-1]
     assert last.startswith("gatepass: GATEPASS_PORT")

@@ -118,7 +118,8 @@ def test_lists_are_complete_without_a_limit(installed: Any, token: str) -> None:
         json.loads(installed("token", "list", "--limit", "2", "--json").out)["items"] == items[:2]
     )
     assert installed("token", "list").out.count("\n") == 208, "a row is a line, however long"
-    assert installed("token", "list", "--limit", "0").code == 2
+    for wrong in ("0", "-1", "99999999999999999999"):
+        assert installed("token", "list", "--limit", wrong).code == 2, wrong
 
 
 def test_search_and_status_narrow_the_list(installed: Any, token: str) -> None:

@@ -87,7 +87,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallat
     directory = tmp_path_factory.mktemp("nginx-gatepass")
     catalogue = directory / "its-catalogue.yaml"
     catalogue.write_text(CATALOGUE)
-    with ServedInstallation(directory, GATEPASS_CATALOGUE=str(catalogue)) as served:
+    with ServedInstallation(
+        directory, GATEPASS_CATALOGUE=str(catalogue), GATEPASS_VERIFY_SOCKET="verify.sock"
+    ) as served:
         yield served
 
 
@@ -125,16 +127,22 @@ def gateway(
 
 
 @pytest.fixture(scope="module")
-def ports(
-    served: ServedInstallation, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
-    """A gateway in front of an API that records its requests."""
+def api_port() -> Iterator[int]:
+    """An API that records its requests."""
     Api.reached = []
     api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=api.serve_forever, daemon=True).start()
-    with gateway(served, tmp_path_factory.mktemp("nginx"), api.server_port) as ports:
-        yield ports
+    yield api.server_port
     api.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ports(
+    served: ServedInstallation, api_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """A gateway in front of it."""
+    with gateway(served, tmp_path_factory.mktemp("nginx"), api_port) as ports:
+        yield ports
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +185,21 @@ def test_a_permitted_call_reaches_the_api_with_its_identity_and_without_the_secr
     assert reached["headers"]["x-gatepass-kind"] == "api"
     assert reached["headers"]["x-gatepass-permissions"] == "charges:*"
     assert made["token"] not in answer.text
+
+
+def test_nginx_may_ask_over_the_unix_socket(
+    served: ServedInstallation, api_port: int, tmp_path: Path
+) -> None:
+    socket_path = served.data / "verify.sock"
+    client = served.sign_in()
+    changed = {"127.0.0.1:8788": f"unix:{socket_path}"}
+    with gateway(served, tmp_path, api_port, changed=changed) as addresses:
+        for networks, status in (([], 200), (["127.0.0.0/8"], 200), (["203.0.113.0/24"], 403)):
+            made = new_token(client, networks=networks)
+            # A client's claim of another address is ignored, as over TCP.
+            sent = {"x-access-token": made["token"], "X-Forwarded-For": "203.0.113.9"}
+            answer = httpx.get(f"{addresses['api']}/v1/charges/ch_1", headers=sent)
+            assert answer.status_code == status
 
 
 def test_post_bodies_arrive_completely(served: ServedInstallation, ports: dict[str, str]) -> None:

@@ -1,19 +1,21 @@
 """A node on PostgreSQL: its copy of the grants."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gatepass.core.catalogue import parse_catalogue
-from gatepass.core.errors import Unavailable
+from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.node import copying
 from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings
 from gatepass.verify.replica.database_follower import Follower, NodeLock
+from gatepass.verify.replica.grant_copy import open_copy
 from tests.support.apps.installation import CATALOGUE
 from tests.support.waiting import until
 
@@ -48,6 +50,17 @@ def test_a_change_is_unconfirmed_while_the_follower_hangs(node: Node) -> None:
     assert change(node, "Difference Engines")
     assert stands(node, "Analytical Engines")
     assert stands(node, "Difference Engines")
+
+
+def test_a_process_that_serves_confirms_nothing_while_the_lock_is_free(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that followed has just died; this one still decides by the copy it left."""
+    monkeypatch.setattr("gatepass.node.copying.CONFIRM_SECONDS", 0.1)
+    monkeypatch.setattr(node, "_take_duties", lambda: None)
+    node.start()
+    assert not change(node, "Analytical Engines")
+    assert stands(node, "Analytical Engines")
 
 
 def test_a_removed_copy_is_rebuilt(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +105,24 @@ class Task:
 
     def stop(self, wait_s: float) -> None:
         self.calls.append((self.name, wait_s > 0))
+
+
+def test_a_copy_that_is_being_written_opens(tmp_path: Path, postgresql_url: str) -> None:
+    """A full snapshot is one transaction, which can take longer than SQLite waits for a lock."""
+    settings = Settings(data_dir=tmp_path / "data", database_url=postgresql_url)
+    node = open_node(settings, parse_catalogue(CATALOGUE))
+    with closing(open_copy(node.file.path)) as follower:
+        follower.execute("BEGIN IMMEDIATE")
+        open_node(settings, parse_catalogue(CATALOGUE)).stop()
+    node.stop()
+
+
+def test_a_file_that_is_no_copy_is_named(tmp_path: Path, postgresql_url: str) -> None:
+    settings = Settings(data_dir=tmp_path / "data", database_url=postgresql_url)
+    settings.data_dir.mkdir(mode=0o700)
+    settings.grant_path.write_bytes(b"a disk's leftovers" * 1000)
+    with pytest.raises(Misconfigured, match=r"grants\.db isn't a copy of grants .*: remove it"):
+        open_node(settings, parse_catalogue(CATALOGUE))
 
 
 def test_all_tasks_are_stopped_before_any_is_awaited(node: Node) -> None:

@@ -55,6 +55,7 @@ OPERATIONS = {
     "GET /v1/verifier-keys",
     "POST /v1/verifier-keys/{id}/deactivate",
     "POST /v1/verify",
+    "POST /v1/verify/batch",
     "GET /v1/feed",
     "POST /v1/feed/acknowledgement",
     "POST /v1/feed/use",
@@ -65,6 +66,7 @@ OPERATIONS = {
 #: Served without the framework, for verifier keys.
 VERIFIERS = {
     "POST /v1/verify",
+    "POST /v1/verify/batch",
     "GET /v1/feed",
     "POST /v1/feed/acknowledgement",
     "POST /v1/feed/use",

@@ -15,6 +15,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.companies import Company
+from gatepass.registry.input.emails import read_email
+from gatepass.registry.input.text import read_label
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.schema import create_schema, require_utf8, schema_state
 
@@ -39,6 +41,8 @@ def init(
     """Create a company and its administrator, and the schema in an empty database."""
     with opened(schemas=("empty", "current")) as node:
         require_utf8(node.database)
+        name = name or email.partition("@")[0]
+        _check(company, email, name)
         password = _read(sys.stdin) if password_stdin else _ask()
         passwords.check_rules(password, email=email, company_name=company)
         password_hash = passwords.hash(password)
@@ -60,7 +64,7 @@ def init(
                 actor,
                 company=record.id,
                 email=email,
-                name=name or email.partition("@")[0],
+                name=name,
                 role="admin",
                 password_hash=password_hash,
                 operator=first or operator,
@@ -72,6 +76,13 @@ def init(
         return
     typer.echo(f"{printable(record.name)} is set up. {user.email} is its administrator.", err=True)
     typer.echo("Next: gatepass serve", err=True)
+
+
+def _check(company: str, email: str, name: str) -> None:
+    """Check what was typed, by its option, before anyone is asked for a password."""
+    read_label("company", company)
+    read_email("email", email)
+    read_label("name", name)
 
 
 def _without_administrator(reading: Reading, name: str) -> Company | None:

@@ -41,7 +41,8 @@ def serve(
     def ready() -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         where = f"http://{host}:{settings.port}"
-        also = "" if settings.verify_port is None else f", for gateways on {settings.verify_port}"
+        gateways = [str(at) for at in (settings.verify_port, settings.verify_socket) if at]
+        also = f", for gateways on {' and '.join(gateways)}" if gateways else ""
         if not settings.public_url_fits:
             log.warning(
                 "GATEPASS_PUBLIC_URL has its default, %s: links in mail lead there",

@@ -1,5 +1,6 @@
 """``gatepass token``: list, show and deactivate access tokens of all companies."""
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -46,7 +47,9 @@ def list_(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="At most this many; by default all.", min=1, show_default=False),
+        typer.Option(
+            help="At most this many; by default all.", min=1, max=sys.maxsize, show_default=False
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:

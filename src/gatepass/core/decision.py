@@ -1,5 +1,6 @@
 """The decision whether a call is allowed, for dashboard, API, gateways and embedding apps."""
 
+from functools import lru_cache
 from hmac import compare_digest
 
 import msgspec
@@ -15,6 +16,8 @@ __all__ = ["STATUS", "Call", "Decision", "Reason", "admit", "admit_verifier", "d
 
 _PREFIXES = {"api": ACCESS_TOKEN + "_", "ui": ACCESS_TOKEN + "_", "login": LOGIN_TOKEN + "_"}
 _NO_PREFIX = "\0"
+#: Pairs of sets of permissions whose intersection is cached: tokens have equal ones.
+_EFFECTIVE_KEPT = 1_024
 _NOTHING: frozenset[str] = frozenset()
 # Bound once: an enumeration looks up its members at each use. isinstance(x, Reason) is slow, too,
 # so the hot path tests for the non-enum type.
@@ -248,7 +251,12 @@ def _may(grant: Grant, role: frozenset[str], name: str) -> bool:
 def _effective(grant: Grant, role: frozenset[str]) -> tuple[str, ...]:
     if grant.kind == "login":
         return tuple(sorted(role))
-    return effective(_chosen(grant), role)
+    return _effective_in(grant.permissions, role)
+
+
+@lru_cache(_EFFECTIVE_KEPT)
+def _effective_in(permissions: frozenset[str], role: frozenset[str]) -> tuple[str, ...]:
+    return effective(permissions - {EVERYTHING}, role)
 
 
 def _chosen(grant: Grant) -> frozenset[str]:

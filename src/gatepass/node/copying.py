@@ -22,7 +22,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import in_place, inode
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.database_follower import Follower, NodeLock
-from gatepass.verify.replica.grant_copy import open_copy
+from gatepass.verify.replica.grant_copy import make_copy
 
 #: How long a request waits for this node's copy to reach the change it made.
 CONFIRM_SECONDS = 2.0
@@ -33,12 +33,16 @@ class Copying:
 
     Args:
         clock: of this process.
+
+    Attributes:
+        serving: whether this process decides by the copy; the command line doesn't.
     """
 
     def __init__(self, settings: Settings, file: GrantFile, clock: Clock) -> None:
         self._settings = settings
         self._file = file
         self._clock = clock
+        self.serving = False
         # Kept from one copy to the next, so that what it has logged isn't logged again at once.
         self._follower: Follower | None = None
 
@@ -46,18 +50,18 @@ class Copying:
         """Create an empty copy if there is none: readers open it read-only.
 
         Raises:
-            OSError, sqlite3.Error: the copy can't be created.
+            OSError, Misconfigured: the copy can't be created.
         """
         if not self._file.path.exists():
             # An empty copy gets no lease: a token that it lacks may be valid.
             self._file.shared.end_lease()
-        open_copy(self._file.path).close()
+        make_copy(self._file.path)
 
     def follow(self, database: Database, running: Callable[[], bool]) -> None:
         """Follow while *running* returns True and the copy's file is in place.
 
         Raises:
-            OSError, sqlite3.Error: the copy can't be created.
+            OSError, Misconfigured: the copy can't be created.
         """
 
         self.make()
@@ -87,8 +91,9 @@ class Copying:
         deadline = time.monotonic() + CONFIRM_SECONDS
         while self._file.shared.revision < revision:
             if time.monotonic() > deadline:
-                # The command line on a machine without a running node: no process decides here.
-                return _is_unlocked(self._file.lock_path)
+                # The command line on a machine without a running node: no process decides here. A
+                # process that serves does, also while no other holds the lock.
+                return not self.serving and _is_unlocked(self._file.lock_path)
             time.sleep(0.002)
         return True
 

@@ -128,6 +128,7 @@ class Node:
 
     def start(self) -> None:
         """Start the background tasks, and the node's duties once this process has the lock."""
+        self._copying.serving = True
         self._maintenance.start()
         self._start(
             "revocation_log", self.ended_log.append, failure="writing the revocation log failed"

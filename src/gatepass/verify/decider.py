@@ -11,8 +11,8 @@ No network, no lock, no write, no await. See docs/explanation/one-request.md.
 """
 
 from collections.abc import Callable
-from hashlib import blake2s
-from typing import Generic, Protocol, TypeVar
+from hashlib import blake2b
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -34,28 +34,37 @@ from gatepass.verify.first_copy import wait_for_copy
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.http.client_address import read_address
+from gatepass.verify.recent import RecentCache
+from gatepass.verify.usage import Use
 
-#: Decoded rows are cached for a second at most, so that a writer that dies between its commit and
-#: the second change of the generation leaves no stale rows behind.
+#: What is cached is confirmed once a second, by reading the file's position, so that a writer that
+#: dies between its commit and the second change of the generation leaves no stale rows behind.
 CACHE_NS = 1_000_000_000
-#: Decoded tokens, holders and companies in the cache; a full cache is emptied.
+#: Tokens, holders, companies and decisions that are cached at least, if they are used.
 CACHE_SIZE = 16_384
 #: After this many changes of the generation in a row a reader gives up (503).
 ATTEMPTS = 200
+_NEVER_MS: Final = 1 << 62
 
+_encode = msgspec.msgpack.Encoder().encode
 _Record = TypeVar("_Record", Holder, CompanyRules)
 _Fact = TypeVar("_Fact", Grant, Holder, CompanyRules)
 _Rule = Callable[[Grant | None, Holder | None, CompanyRules | None, Call, int], Decision]
 
 
-class Span(msgspec.Struct, frozen=True, gc=False):
-    """The time for which rows read under one generation are valid: a second at most.
+class Span(msgspec.Struct, gc=False):
+    """The time for which rows read under one generation are valid.
 
     All entries read in it refer to the same object. So one identity comparison validates an entry,
     and an entry never outlives any of its parts.
+
+    Attributes:
+        position: of the file, read before the rows. While it is the same, the rows are current.
+        until_ns: when the position must be read again (boot clock).
     """
 
     generation: int
+    position: tuple[int, str] | None
     until_ns: int
 
 
@@ -64,7 +73,6 @@ class CachedToken(msgspec.Struct, gc=False):
 
     Attributes:
         record: the grant's bytes; while they are the same, they aren't decoded again.
-        memo: reply headers that an endpoint derived from the rows.
     """
 
     span: Span
@@ -73,10 +81,22 @@ class CachedToken(msgspec.Struct, gc=False):
     holder: Holder | None
     company: CompanyRules | None
     record: bytes
-    memo: list[tuple[str, str]] | None = None
 
     def __repr__(self) -> str:
         return f"CachedToken({self.grant!r})"
+
+
+class Remembered(Use, gc=False, kw_only=True):
+    """A decision about one call, valid for the span its rows were read in; counts its uses.
+
+    Attributes:
+        until_ms: the next moment at which time alone changes it, in Unix ms.
+        answer: of the endpoint that asked.
+    """
+
+    span: Span
+    until_ms: int
+    answer: Any
 
 
 class _Row(msgspec.Struct, Generic[_Record], gc=False):
@@ -91,6 +111,8 @@ class UsageCounter(Protocol):
     """Counts every decision; must be fast and never raise (``verify.usage``)."""
 
     def note(self, decision: Decision, now: int) -> None: ...
+
+    def note_again(self, use: Use, now: int) -> None: ...
 
 
 class Decider:
@@ -121,10 +143,11 @@ class Decider:
         self.usage = usage
         #: Until when (``time.monotonic``) checks wait for a first copy.
         self.first_copy_by = 0.0
-        self._tokens: dict[bytes, CachedToken] = {}
-        self._span = Span(0, 0)
-        self._holders: dict[str, _Row[Holder]] = {}
-        self._companies: dict[str, _Row[CompanyRules]] = {}
+        self._span = Span(0, None, 0)
+        self._decisions: RecentCache[bytes, Remembered] = RecentCache(CACHE_SIZE)
+        self._tokens: RecentCache[bytes, CachedToken] = RecentCache(CACHE_SIZE)
+        self._holders: RecentCache[str, _Row[Holder]] = RecentCache(CACHE_SIZE)
+        self._companies: RecentCache[str, _Row[CompanyRules]] = RecentCache(CACHE_SIZE)
 
     def check(
         self,
@@ -160,14 +183,33 @@ class Decider:
             if method is None or path is None:
                 raise ValueError("method and path go together")
             route = self.routes.match(method, path)
-        packed = None if address is None else read_address(address)
-        credential = token or Reason.token_missing
+        call = (token, permission, route, address, origin, referer)
         try:
-            return self.judge(credential, permission, route, packed, origin, referer)[0]
+            return self._check(*call)
         except Unavailable:
             if not wait_for_copy(self):
                 raise
-            return self.judge(credential, permission, route, packed, origin, referer)[0]
+            return self._check(*call)
+
+    def _check(
+        self,
+        token: str | None,
+        permission: str | None,
+        route: str | Reason | None,
+        address: str | None,
+        origin: str | None,
+        referer: str | None,
+    ) -> Decision:
+        key = call_key((token, permission, route, address, origin, referer))
+        decision: Decision | None = self.recall(key)
+        if decision is None:
+            asked_ms = self.clock.now()
+            packed = None if address is None else read_address(address)
+            decision, known = self.judge(
+                token or Reason.token_missing, permission, route, packed, origin, referer
+            )
+            self.remember(key, decision, known, decision, asked_ms)
+        return decision
 
     def judge(
         self,
@@ -222,6 +264,74 @@ class Decider:
                 self.usage.note(decision, now)
             return decision, cached
         raise Unavailable("the grants change too quickly to be read")
+
+    def count_in(self, usage: UsageCounter) -> None:
+        """Count decisions in *usage* from now on, and none that were made before."""
+        self.usage = usage
+        # They hold counts of the former.
+        self._decisions = RecentCache(CACHE_SIZE)
+
+    def recall(self, key: bytes) -> Any:
+        """The answer to an equal call that was decided before, if it would be decided the same now.
+
+        Counts as a decision. None if it must be decided.
+
+        Args:
+            key: a digest of everything that the decision depends on, besides rows and time.
+
+        Raises:
+            Unavailable: as for :meth:`check`.
+        """
+        decisions, clock = self._decisions, self.clock
+        remembered = decisions.recent.get(key) or decisions.get(key)
+        if remembered is None:
+            return None
+        span = remembered.span
+        boot_ns = clock.boot_ns()
+        # One reading of the generation is enough: no row is read.
+        if (
+            span is not self._span
+            or span.generation != self.file.shared.words[GENERATION]
+            or (boot_ns >= span.until_ns and self._span_at(span.generation, boot_ns) is not span)
+        ):
+            return None
+        now = (boot_ns + clock.offset_ns) // 1_000_000
+        if now >= remembered.until_ms:
+            return None
+        if self.copy and not self.fresh():
+            raise _stale()
+        if self.usage is not None:
+            self.usage.note_again(remembered, now)
+        return remembered.answer
+
+    def remember(
+        self,
+        key: bytes,
+        decision: Decision,
+        known: CachedToken | None,
+        answer: object,
+        asked_ms: int,
+    ) -> None:
+        """Let ``recall`` give *answer* to equal calls while *decision* stands.
+
+        Only for tokens whose secret matched, so that guesses displace nothing.
+
+        Args:
+            known: the token's rows, as ``judge`` returned them.
+            asked_ms: a time before the decision, in Unix ms.
+        """
+        if known is not None and decision.grant is not None:
+            call = decision.call
+            remembered = Remembered(
+                decision.grant.id,
+                call.address,
+                call.permission or (call.route if type(call.route) is str else None),
+                decision.reason,
+                span=known.span,
+                until_ms=_next_moment(known, asked_ms),
+                answer=answer,
+            )
+            self._decisions.put(key, remembered)
 
     def admit(
         self,
@@ -288,14 +398,29 @@ class Decider:
         if len(text) != credentials.LENGTH or not text.isascii():
             return None
         # Keyed by digest: the cache holds no secret, and a look-up's timing reveals none.
-        key = blake2s(text.encode()).digest()
+        key = blake2b(text.encode()).digest()
         span = self._span
         if span.generation != generation or boot_ns >= span.until_ns:
-            span = self._span = Span(generation, boot_ns + CACHE_NS)
-        cached = self._tokens.get(key)
+            span = self._span_at(generation, boot_ns)
+        tokens = self._tokens
+        cached = tokens.recent.get(key) or tokens.get(key)
         if cached is not None and cached.span is span:
             return cached
         return self._read(text, key, span, cached)
+
+    def _span_at(self, generation: int, boot_ns: int) -> Span:
+        """The current span, extended if nothing was committed since; or a new one."""
+        span = self._span
+        if span.generation == generation and boot_ns < span.until_ns:
+            return span
+        # Before any row of a new span, and after all rows of the former.
+        position = self.file.position()
+        until_ns = boot_ns + CACHE_NS
+        if span.generation == generation and span.position == position is not None:
+            span.until_ns = until_ns
+            return span
+        span = self._span = Span(generation, position, until_ns)
+        return span
 
     def _read(
         self, text: str, key: bytes, span: Span, former: CachedToken | None
@@ -327,9 +452,7 @@ class Decider:
         cached = CachedToken(
             span, Credential(grant.id, grant.digest), grant, holder, company, record
         )
-        if len(self._tokens) >= CACHE_SIZE:
-            self._tokens.clear()
-        self._tokens[key] = cached
+        self._tokens.put(key, cached)
         return cached
 
     def _holder_and_rules(
@@ -358,12 +481,35 @@ class Decider:
         )
 
 
+def call_key(parts: tuple[str | None, ...]) -> bytes:
+    """A digest of the parts of a call, for ``Decider.recall``: the cache holds no secret.
+
+    Args:
+        parts: in an order and number that is always the same.
+    """
+    try:
+        return blake2b(_encode(parts)).digest()
+    except UnicodeEncodeError:
+        # Unpaired surrogates, which no token and no permission has.
+        return blake2b(repr(parts).encode("ascii", "backslashreplace")).digest()
+
+
 def _stale() -> Unavailable:
     return Unavailable("the lease of this copy of the grants has ended", reason="stale")
 
 
+def _next_moment(known: CachedToken, after_ms: int) -> int:
+    """The next moment at which time alone could change a decision, in Unix ms."""
+    company = known.company
+    moments = (
+        known.grant.expires_at,
+        None if company is None or company.trial is None else company.trial.until,
+    )
+    return min((at for at in moments if at is not None and at > after_ms), default=_NEVER_MS)
+
+
 def _cache(
-    rows: dict[str, _Row[_Record]],
+    rows: RecentCache[str, _Row[_Record]],
     key: str,
     row: _Row[_Record] | None,
     record: bytes | None,
@@ -375,9 +521,7 @@ def _cache(
         row.span = span
         return row.fact
     fact = None if record is None else _decoded(decode, record)
-    if len(rows) >= CACHE_SIZE:
-        rows.clear()
-    rows[key] = _Row(span, record, fact)
+    rows.put(key, _Row(span, record, fact))
     return fact
 
 

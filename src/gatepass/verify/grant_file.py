@@ -93,6 +93,8 @@ class GrantFile:
         self._leaked: list[sqlite3.Cursor] = []
         self._opened: tuple[int, int] | None = None
         self._watched = 0
+        # The statement for this file's position; "" if it has none, None if that isn't known yet.
+        self._position: str | None = None
         forks.register(self)
 
     def writing(self) -> AbstractContextManager[None]:
@@ -117,6 +119,21 @@ class GrantFile:
         """
         ((holder, rules),) = self._rows(_SELECT_BOTH, (user, company))
         return holder, rules
+
+    def position(self) -> tuple[int, str] | None:
+        """The (revision, tag) that the rows are of; None if the file doesn't say.
+
+        Every commit that changes rows changes it. So rows that were read between two equal
+        positions are still current.
+
+        Raises:
+            Unavailable: the file can't be read.
+        """
+        if self._position is None:
+            tables = {name for (name,) in self._rows(_POSITION_TABLES, ())}
+            self._position = next((sql for name, sql in _POSITIONS.items() if name in tables), "")
+        rows = self._rows(self._position, ()) if self._position else []
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def _rows(self, statement: str, parameters: tuple[str, ...]) -> list[tuple[Any, ...]]:
         try:
@@ -175,6 +192,7 @@ class GrantFile:
         if self._opened is not None and not in_place(self.path, self._opened):
             _log.error("%s was removed or replaced while it was in use", self.path)
             self._opened = None
+            self._position = None
             self._local = threading.local()
             self.shared.change_generation()
 
@@ -258,6 +276,11 @@ class _Reader:
 
 _IS_COPY = "SELECT 1 FROM sqlite_master WHERE name = 'followed'"
 _POSITION = "SELECT revision, tag, scope FROM followed WHERE id = 1"
+_POSITION_TABLES = "SELECT name FROM sqlite_master WHERE name IN ('followed', 'revision')"
+_POSITIONS = {
+    "followed": "SELECT revision, tag FROM followed WHERE id = 1",
+    "revision": "SELECT number, tag FROM revision WHERE id = 1",
+}
 _SELECT_BOTH = (
     "SELECT (SELECT record FROM holders WHERE id = ?), "
     "(SELECT record FROM company_rules WHERE id = ?)"

@@ -59,6 +59,28 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True):
     decisions: dict[str, int]
 
 
+class Use(msgspec.Struct, gc=False):
+    """Equal decisions about equal calls.
+
+    Attributes:
+        token: the token's id, of an allowed call.
+        address, permission: of the call.
+        reason: of the decision.
+        count: how often it was decided. Only grows, so that a race between threads can lose a
+            count and never invents one.
+        flushed: how many of them were flushed.
+        at: when last, in Unix ms.
+    """
+
+    token: str
+    address: bytes | None
+    permission: str | None
+    reason: Reason
+    count: int = 0
+    flushed: int = 0
+    at: int = 0
+
+
 class Usage:
     """Counts the decisions of this process. ``note`` is for the hot path, the rest for a thread.
 
@@ -70,6 +92,8 @@ class Usage:
         self.directory = directory
         self._tokens: dict[str, _Use] = {}
         self._decisions: dict[str, int] = {}
+        # Those with counts that weren't flushed.
+        self._again: list[Use] = []
         self._descriptor: int | None = None
         self._pid = 0
         self._log_limit = LogLimit()
@@ -100,6 +124,17 @@ class Usage:
         reason = decision.reason.value
         decisions[reason] = decisions.get(reason, 0) + 1
 
+    def note_again(self, use: Use, now: int) -> None:
+        """Count one more decision like those of *use*. It costs less than ``note``."""
+        use.at = now
+        count = use.count = use.count + 1
+        if count == use.flushed + 1:
+            if len(self._again) < MOST_TOKENS:
+                self._again.append(use)
+            else:
+                use.flushed = count
+                self._count(use.reason.value, 1)
+
     def flush(self) -> None:
         """Append the counts since the last flush to this process's spool.
 
@@ -107,8 +142,10 @@ class Usage:
         """
         tokens, self._tokens = self._tokens, {}
         decisions, self._decisions = self._decisions, {}
+        again, self._again = self._again, []
         # Another thread may be about to count in the swapped dictionaries.
         tokens, decisions = tokens.copy(), decisions.copy()
+        self._add(again, tokens, decisions)
         if not tokens and not decisions:
             return
         allowed = decisions.get("allowed", 0) + sum(counted[0] for counted in tokens.values())
@@ -133,6 +170,27 @@ class Usage:
                 )
             for reason, count in decisions.items():
                 self._decisions[reason] = self._decisions.get(reason, 0) + count
+
+    def _add(self, again: list[Use], tokens: dict[str, _Use], decisions: dict[str, int]) -> None:
+        """Add what *again* counted since the last flush to the counts by token and by reason."""
+        for number, use in enumerate(again):
+            if number % _FORMATTED_AT_ONCE == 0:
+                time.sleep(_PAUSE_SECONDS)
+            count = use.count
+            more, use.flushed = count - use.flushed, count
+            if use.count != count:
+                # Counted meanwhile, by a thread that took it for one of the list.
+                self._again.append(use)
+            if use.reason is not _ALLOWED:
+                decisions[use.reason.value] = decisions.get(use.reason.value, 0) + more
+            elif more:
+                counted = tokens.get(use.token)
+                if counted is None or use.at >= counted[1]:
+                    counted = (counted[0] if counted else 0, use.at, use.address, use.permission)
+                tokens[use.token] = (counted[0] + more, *counted[1:])
+
+    def _count(self, reason: str, more: int) -> None:
+        self._decisions[reason] = self._decisions.get(reason, 0) + more
 
     def close(self) -> None:
         """Flush, and unlock the spool so that it gets folded and removed."""

@@ -148,9 +148,18 @@ class Body:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give back what the body reserved."""
         for (budget, sender), length in self._held.items():
             budget.release(sender, length)
         self._held.clear()
+
+    @property
+    def seconds(self) -> float:
+        """How long the body may take."""
+        return self._bodies.seconds
 
     @property
     def deadline(self) -> float:

@@ -1,8 +1,6 @@
 """The ASGI middleware around the framework: body limits, HEAD, default headers, HSTS, and the last
 ``except``."""
 
-import logging
-import traceback
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,8 +23,9 @@ from gatepass.web.body_limits import (
     source_of,
 )
 from gatepass.web.gateway.asgi import address_of, pieces_of, send_reply
-from gatepass.web.gateway.endpoints import Reply
+from gatepass.web.gateway.reply import Reply
 from gatepass.web.problems import Problem, problem_of_status
+from gatepass.web.unhandled import log_unhandled
 
 _SIGN_IN = "/v1/authentications"
 # Its form may carry text that was typed into another form before the sign-in expired.
@@ -37,8 +36,6 @@ _SIGN_IN_PAGE = "/sign-in"
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 
 _NO_PROXIES = TrustedProxies()
-
-_log = logging.getLogger("gatepass.web")
 
 
 class HttpBoundary:
@@ -140,11 +137,6 @@ def problem_response(problem: Problem) -> Response:
     return Response(problem.body(), problem.status, headers=dict(problem.headers()))
 
 
-def log_unhandled(error: BaseException) -> None:
-    """Log the type and traceback of an unexpected exception, without its message."""
-    _log.error("unhandled %s\n%s", _kinds(error), "".join(_places(error)))
-
-
 def _is_sign_in(scope: Scope) -> bool:
     if scope["path"] != _SIGN_IN_PAGE:
         return bool(scope["path"] == _SIGN_IN)
@@ -216,20 +208,3 @@ _DEFAULTS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosn
 
 async def _answer(exchange: _Exchange, problem: Problem) -> None:
     await send_reply(exchange.send, Reply.of(problem), head=exchange.head)
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    chain: list[BaseException] = []
-    following: BaseException | None = error
-    while following is not None and following not in chain:
-        chain.append(following)
-        following = following.__cause__ or following.__context__
-    return chain
-
-
-def _kinds(error: BaseException) -> str:
-    return " from ".join(f"{type(e).__module__}.{type(e).__qualname__}" for e in _chain(error))
-
-
-def _places(error: BaseException) -> list[str]:
-    return [line for e in _chain(error) for line in traceback.format_tb(e.__traceback__)]

@@ -221,6 +221,42 @@ def _before_the_framework() -> dict[str, Any]:
                 "responses": {"200": json_answer("The decision.", answer), **refused},
             }
         },
+        "/v1/verify/batch": {
+            "post": {
+                "tags": ["Verify"],
+                "operationId": "verify_batch",
+                "summary": "Authorize up to 100 calls",
+                "description": "The decisions are in the order of the calls. One invalid call "
+                "makes the whole request 422.",
+                "security": [{"bearer": []}, {"x-access-token": []}],
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/json": {
+                            "schema": {
+                                "type": "object",
+                                "required": ["calls"],
+                                "additionalProperties": False,
+                                "properties": {
+                                    "calls": {"type": "array", "items": question, "maxItems": 100}
+                                },
+                            }
+                        }
+                    },
+                },
+                "responses": {
+                    "200": json_answer(
+                        "The decisions.",
+                        {
+                            "type": "object",
+                            "required": ["decisions"],
+                            "properties": {"decisions": {"type": "array", "items": answer}},
+                        },
+                    ),
+                    **refused,
+                },
+            }
+        },
         **feed_paths(refused, {"404": {"$ref": "#/components/responses/Problem404"}}),
         "/health/live": _health(
             "live", "Check that the process answers", {"200": "The process answers."}

@@ -175,8 +175,8 @@ def test_a_conflict_shows_both_versions_and_keeps_the_input(
     page = ada.send(edit, mine)
     assert page.answer.status_code == 409
     page.shows(
-        "Someone else changed this while you were editing",
-        "Ada Lovelace saved changes just now",
+        "You changed this in another tab while you were editing",
+        "You saved changes just now",
         "Theirs",
         "Mine",
         "203.0.113.0/24",

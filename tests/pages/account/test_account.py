@@ -57,7 +57,7 @@ def test_the_profile_shows_the_user(ada: Visit) -> None:
     # The first page's form has an outdated name.
     second = ada.send("/account", page.form("/account").filled(name="Countess", do="save"))
     assert second.answer.status_code == 409
-    assert "Someone else changed this while you were editing" in second.text
+    second.shows("You changed this in another tab while you were editing", "You saved changes")
     assert second.form("/account").one("name") == "Countess"
     ada.send("/account", second.form("/account").filled(do="save"))
     assert ada.get("/account").form("/account").one("name") == "Countess"

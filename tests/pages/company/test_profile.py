@@ -23,7 +23,7 @@ def test_renaming_reports_a_conflict(installation: Installation, ada: Visit) -> 
     assert "Engines Ltd" in ada.get("/access-tokens").text
     late = ada.send("/company", form.filled(name="Engines & Sons"))
     assert late.answer.status_code == 409
-    late.shows("Ada Lovelace saved changes", "Engines Ltd", "Engines & Sons")
+    late.shows("You saved changes", "Engines Ltd", "Engines & Sons")
     ada.send("/company", late.form("/company").filled())
     assert "Engines & Sons" in ada.get("/company").text
 

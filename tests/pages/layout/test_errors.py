@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 
 from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts, Unavailable
 from gatepass.node.node import Node
-from gatepass.registry.membership import email_changes
+from gatepass.registry.membership import email_changes, invitations
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search
 from tests.support.apps.installation import Installation
@@ -77,6 +77,18 @@ def test_an_outage_on_create_keeps_the_input(ada: Visit, monkeypatch: pytest.Mon
         assert page.form(path).one("label") == "Kept"
     again = ada.send(path, page.form(path).filled(do="create"))
     assert "Created: Kept" in again.text
+
+
+def test_an_outage_on_inviting_keeps_what_was_typed(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, typed = "/company/users/invite", {"email": "new@example.com", "role": "reporting"}
+    with monkeypatch.context() as outage:
+        outage.setattr(invitations, "create", away)
+        page = ada.send(path, typed)
+        assert page.answer.status_code == 503
+        page.shows("Press Create invitation again.")
+    assert ada.send(path, page.form(path).filled()).answer.status_code == 303
 
 
 def test_a_node_on_sqlite_never_lags(ada: Visit) -> None:

@@ -131,7 +131,7 @@ def test_a_conflict_overwrites_nothing(installation: Installation, ada: Visit, b
     installation.signed_in().patch(f"/v1/users/{bob.id}", json={"role": "customer-service"})
     late = ada.send(path, form.filled(role="reporting", do="save"))
     assert late.answer.status_code == 409
-    late.shows("Ada Lovelace saved changes", "just now", "Customer Service", "Reporting")
+    late.shows("You saved changes", "just now", "Customer Service", "Reporting")
     assert role_of(installation, bob) == "customer-service"
     again = late.form(path)
     assert again.one("role") == "reporting"

@@ -9,8 +9,10 @@ import pytest
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.networks import parse_network
+from gatepass.log_limit import LogLimit
 from gatepass.node.node import Node, open_node
 from gatepass.settings import Settings
+from gatepass.web import unhandled
 from tests.support.apps.installation import CATALOGUE, Installation, Open
 from tests.support.weak_hashing import weaken
 
@@ -58,3 +60,9 @@ def any_installation(
 ) -> Installation:
     """A new installation on each engine in turn."""
     return open_installation(database_url, **more_settings)
+
+
+@pytest.fixture(autouse=True)
+def unhandled_exceptions_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the tests before logged within the last minute."""
+    monkeypatch.setattr(unhandled, "_limit", LogLimit())

@@ -21,8 +21,11 @@ def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
 
     def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
         lines = header_lines(headers)
-        reply = endpoints.gateway(peer, lines) if path == GATEWAY else endpoints.verify(lines, body)
-        found = [(name.lower(), value) for name, value in reply.headers]
+        if path == GATEWAY:
+            reply = endpoints.gateway(peer, lines)
+        else:
+            reply = endpoints.verify(path, lines, body)
+        found = [(name.decode(), value.decode()) for name, value in reply.headers]
         return Answer(reply.status, found, reply.body)
 
     return asking

@@ -70,6 +70,10 @@ class Samples:
         self.connection = self._connect()
         for statement in ddl("sqlite"):
             self.connection.execute(statement)
+        self.connection.execute(
+            "CREATE TABLE revision (id INTEGER PRIMARY KEY, number INTEGER, tag TEXT)"
+        )
+        self.connection.execute("INSERT INTO revision VALUES (1, 0, '')")
         self.file = GrantFile(path)
         self.texts: dict[str, str] = {}
         self.grants: dict[str, Grant] = {}
@@ -98,6 +102,7 @@ class Samples:
     def begin(self, *records: Record) -> None:
         """Write records, and leave the transaction open."""
         self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.execute("UPDATE revision SET number = number + 1, tag = hex(randomblob(8))")
         for record in records:
             self.connection.execute(
                 UPSERT[_TABLE[type(record)]],

@@ -37,6 +37,7 @@ class Worker:
         catalogue: the text of the catalogue.
         application: what a main worker serves, as ``module:function``.
         port: one that workers share; by default a free one.
+        listening: a Unix socket that the worker serves too.
 
     Attributes:
         seconds_to_ready: from starting the process until it reports that it is ready.
@@ -51,6 +52,7 @@ class Worker:
         catalogue: str = CATALOGUE,
         application: str = "tests.support.apps.gateway_application:make",
         port: int | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
         require("processes")
         self.port = port or free_port()
@@ -63,13 +65,14 @@ class Worker:
             application=application,
             port=self.port,
             ready_descriptor=say_ready,
+            listening_descriptor=None if listening is None else listening.fileno(),
         )
         started = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gatepass.web.server.worker"],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=(say_ready,),
+            pass_fds=(say_ready, *(() if listening is None else (listening.fileno(),))),
             env=with_tests_on_the_path(),
         )
         os.close(say_ready)
@@ -122,7 +125,8 @@ def ask(
     """Send one request on a new connection."""
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
-        connection.putrequest(method, path, skip_accept_encoding=True)
+        named = any(name.lower() == "host" for name, _ in headers)
+        connection.putrequest(method, path, skip_host=named, skip_accept_encoding=True)
         for name, value in headers:
             connection.putheader(name, value)
         if body:

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gatepass.core.reason import STATUS
-from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
+from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.verification import VERIFY
 from tests.support.apps.gateway_clients import plain
 from tests.support.grants.grant_fixtures import Samples
 

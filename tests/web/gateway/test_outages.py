@@ -17,7 +17,8 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
-from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints
+from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.verification import VERIFY
 from tests.support.apps.answer import Answer
 from tests.support.apps.gateway_clients import Ask, asgi, plain
 from tests.support.grants.grant_fixtures import Samples
@@ -88,7 +89,6 @@ def test_an_unexpected_error_is_500(
     """It is logged without secrets."""
     endpoints = Endpoints(samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
     asking = way(endpoints)
-    assert both(samples, asking)[0].status == 204
 
     def faulty(*_: object, **__: object) -> object:
         raise ZeroDivisionError("a fault")

@@ -9,7 +9,8 @@ import pytest
 from gatepass.core.reason import STATUS, Reason
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.body_limits import MOST_BODY_BYTES
-from gatepass.web.gateway.endpoints import VERIFY, Endpoints
+from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.gateway.verification import VERIFY
 from tests.support.apps.gateway_clients import Ask, asgi, plain
 from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples
 

@@ -10,7 +10,8 @@ import pytest
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.web.body_limits import MOST_BODY_BYTES
-from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
+from gatepass.web.gateway.endpoints import GATEWAY
+from gatepass.web.gateway.verification import VERIFY
 from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.workers import Worker, ask, exchange
 
@@ -126,6 +127,20 @@ def test_an_invalid_line_before_a_valid_one_is_refused(shared_samples: Samples, 
     for name in (b"Origin", b"Referer"):
         lines = [(name, b"\xff"), (name, b"https://shop.example.com")]
         assert reason_of(port, *usual(shared_samples, "ui"), *lines) == "origin_not_allowed"
+
+
+def test_an_invalid_line_after_a_valid_one_is_refused(shared_samples: Samples, port: int) -> None:
+    token = shared_samples.texts["good"].encode()
+    headers = usual(shared_samples, Authorization=None)
+    for name, value in ((b"X-Access-Token", token), (b"Authorization", b"Bearer " + token)):
+        assert reason_of(port, *headers, (name, value), (name, b"\xff")) == "token_invalid"
+    headers = usual(shared_samples)
+    for name in (b"X-Original-URI", b"X-Original-Method"):
+        assert reason_of(port, *headers, (name, b"\xff")) == "route_unknown"
+    lines = [(b"X-Forwarded-For", b"203.0.113.7"), (b"X-Forwarded-For", b"\xff")]
+    assert reason_of(port, *headers, *lines) == "address_not_allowed"
+    lines = [(b"Origin", b"https://shop.example.com"), (b"Origin", b"\xff")]
+    assert reason_of(port, *usual(shared_samples, "ui"), *lines) == "origin_not_allowed"
 
 
 def test_an_invalid_line_before_an_empty_one_is_refused(shared_samples: Samples, port: int) -> None:
@@ -424,11 +439,9 @@ def test_the_main_port_passes_other_paths_to_the_application(main_port: int, pat
         *(b"/authz/ngin%78", b"/%61%75%74%68%7a/%6e%67%69%6e%78", b"/authz/%6Eginx?x=/authz/nginx"),
     ],
 )
-def test_an_escaped_gateway_path_is_404(
-    shared_samples: Samples, main_port: int, path: bytes
-) -> None:
+def test_an_escaped_gateway_path_is_404(shared_samples: Samples, port: int, path: bytes) -> None:
     """A proxy that denies /authz/ may compare the raw path."""
-    sent = exchange(main_port, request(*usual(shared_samples), CLOSE, path=path))
+    sent = exchange(port, request(*usual(shared_samples), CLOSE, path=path))
     ((status, _, _),) = answers(sent)
     assert status == 404
 
@@ -436,8 +449,8 @@ def test_an_escaped_gateway_path_is_404(
 @pytest.mark.parametrize(
     "path", ["/%76%31/verify", "/v1%2fverify", "/v1/verif%79", "/health%2flive", "/healt%68/ready"]
 )
-def test_escaped_paths_of_services_and_probes_are_404(main_port: int, path: str) -> None:
-    assert ask(main_port, "POST" if "v1" in path else "GET", path).status == 404
+def test_escaped_paths_of_services_and_probes_are_404(port: int, path: str) -> None:
+    assert ask(port, "POST" if "v1" in path else "GET", path).status == 404
 
 
 def test_other_methods_are_405_with_the_allowed_ones(shared_samples: Samples, port: int) -> None:

@@ -19,7 +19,8 @@ from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.usage import spools
-from gatepass.web.gateway.endpoints import GATEWAY, VERIFY
+from gatepass.web.gateway.endpoints import GATEWAY
+from gatepass.web.gateway.verification import VERIFY
 from gatepass.web.server import supervisor as serve_module
 from gatepass.web.server.supervisor import serve
 from tests.support.grants.grant_fixtures import CATALOGUE, Samples

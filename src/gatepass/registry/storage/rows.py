@@ -63,12 +63,17 @@ def require_unchanged(
 def record_of(kind: type[T], row: Row[Any], **computed: Any) -> T:
     """The record of *row*: a dataclass, from the columns with its fields' names.
 
+    A field's default never stands for a column that wasn't selected: that would be another value
+    than the stored one.
+
     Args:
         computed: the fields that aren't columns, or have another value.
+
+    Raises:
+        KeyError: neither *row* nor *computed* has a field.
     """
-    columns = row._mapping
-    same = {field.name: columns[field.name] for field in fields(kind) if field.name in columns}
-    return kind(**(same | computed))
+    names = [field.name for field in fields(kind) if field.name not in computed]
+    return kind(**{name: row._mapping[name] for name in names}, **computed)
 
 
 def status_of(row: Row[Any], now: int | None = None) -> Literal["active", "expired", "deactivated"]:

@@ -43,7 +43,7 @@ from gatepass.verify.first_copy import FIRST_COPY_SECONDS, has_copy
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.frames import Opening
-from gatepass.verify.replica.grant_copy import Position, open_copy
+from gatepass.verify.replica.grant_copy import Position, make_copy
 from gatepass.verify.replica.http_feed import VERSION, FeedRefused, FeedServer, Stream
 from gatepass.verify.replica.identity import identity
 from gatepass.verify.replica.maintenance import Maintenance
@@ -87,7 +87,7 @@ def follow(
     routes = Routes(()) if catalogue is None else read_catalogue(catalogue).routes
     path = own_directory(Path(directory).absolute()) / FILE_NAME
     file = GrantFile(path, _scope(limits))
-    _make_copy(path)
+    make_copy(path)
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
     decider = decider_class(file, clock, routes, copy=True, usage=usage)
@@ -312,7 +312,7 @@ class Following:
         own_directory(self._path.parent)
         former, file = self._file, GrantFile(self._path, self._scope)
         with self._sqlite_lock:
-            _make_copy(self._path)
+            make_copy(self._path)
         self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
         self._file = decider.file = file
         # A decision that is under way on the former file is repeated.
@@ -391,22 +391,6 @@ def own_directory(path: Path) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise Misconfigured(f"{path} must be writable")
     return path
-
-
-def _make_copy(path: Path) -> None:
-    """Create an empty copy if there is none: readers don't create files."""
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            open_copy(path).close()
-            return
-        except sqlite3.OperationalError as error:
-            # Another process of the service is creating it.
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise Misconfigured(f"{path} can't be opened: {error}") from error
-            time.sleep(0.02)
-        except sqlite3.Error as error:
-            raise Misconfigured(f"{path} isn't a copy of grants: {error}") from error
 
 
 def _limits(companies: Collection[str], permissions: Collection[str]) -> list[tuple[str, str]]:

@@ -6,12 +6,13 @@ A follower advances a copy with ``CopyTransaction``: a node's from its database
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
-from gatepass.core.errors import Unavailable
+from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.verify.freshness import inode
 from gatepass.verify.grant_file import TABLES, GrantFile, ddl
 
@@ -28,11 +29,13 @@ _UPSERT = {
 }
 _DELETE = {table: f"DELETE FROM {table} WHERE id = ?" for table in TABLES}  # noqa: S608 - the grant file's own table names
 _SIDE_SUFFIXES = ("-wal", "-shm")
+_CREATION_SECONDS = 5
 
 
 def open_copy(path: Path) -> sqlite3.Connection:
     """Open a copy for writing; create its tables if it is new.
 
+    Only a new copy needs the write lock: a follower that loads a full snapshot holds it for long.
     Less durable than a registry: after a power cut the copy is rebuilt from its last position.
     """
     connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
@@ -40,20 +43,47 @@ def open_copy(path: Path) -> sqlite3.Connection:
         os.chmod(path, 0o600)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("BEGIN IMMEDIATE")
-        made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'followed'").fetchall()
-        if not made:
-            for statement in ddl("sqlite"):
-                connection.execute(statement)
-            connection.execute(
-                "CREATE TABLE followed (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, "
-                "tag TEXT NOT NULL, scope TEXT NOT NULL)"
-            )
-        connection.execute("COMMIT")
+        if not _is_made(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            if not _is_made(connection):
+                for statement in ddl("sqlite"):
+                    connection.execute(statement)
+                connection.execute(
+                    "CREATE TABLE followed (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, "
+                    "tag TEXT NOT NULL, scope TEXT NOT NULL)"
+                )
+            connection.execute("COMMIT")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def make_copy(path: Path) -> None:
+    """Create an empty copy if there is none: readers don't create files.
+
+    Raises:
+        Misconfigured: the file can't be opened, or isn't a copy.
+    """
+    deadline = time.monotonic() + _CREATION_SECONDS
+    while True:
+        try:
+            open_copy(path).close()
+            return
+        except sqlite3.OperationalError as error:
+            # Another process of the service is creating it.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise Misconfigured(f"{path} can't be opened: {error}") from error
+            time.sleep(0.02)
+        except sqlite3.Error as error:
+            raise Misconfigured(
+                f"{path} isn't a copy of grants ({error}): remove it, and it is built again"
+            ) from error
+
+
+def _is_made(connection: sqlite3.Connection) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'followed'")
+    return bool(found.fetchall())
 
 
 def side_files(path: Path) -> tuple[tuple[int, int] | None, ...]:

@@ -52,7 +52,8 @@ class Maintenance:
         """Start a thread, with counts of its own: the parent spools the parent's."""
         decider = self._decider()
         if decider is not None and not self._closed:
-            decider.usage = self._usage = Usage(decider.file.use_directory)
+            self._usage = Usage(decider.file.use_directory)
+            decider.count_in(self._usage)
             self._task = self._new_task()
             self._task.start()
 

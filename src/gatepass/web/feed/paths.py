@@ -42,9 +42,9 @@ from gatepass.web.feed.stream import Stream
 from gatepass.web.feed.subscribe_query import Subscription, read_subscription
 from gatepass.web.feed.usage_report import fold_report
 from gatepass.web.gateway.asgi import address_of, pieces_of, send_reply
-from gatepass.web.gateway.endpoints import Reply, refusal
-from gatepass.web.http_boundary import log_unhandled
+from gatepass.web.gateway.reply import JSON, Reply, refusal
 from gatepass.web.problems import problem_of_error, problem_of_reason
+from gatepass.web.unhandled import log_unhandled
 
 FEED = "/v1/feed"
 ACKNOWLEDGEMENT = "/v1/feed/acknowledgement"
@@ -112,7 +112,7 @@ class FeedPaths:
         if scope["path"] == FEED:
             subscription = read_subscription(scope["query_string"])
             if scope["method"] == "HEAD":
-                return Reply(200, [(name.decode(), value.decode()) for name, value in _HEADERS])
+                return Reply(200, b"".join(b"%s: %s\r\n" % header for header in _HEADERS))
             await self._stream(scope, receive, send, subscription, key)
             return None
         with Body(self._bodies, MOST_BODY_BYTES, self._bodies.services, key[:ID_LENGTH]) as body:
@@ -213,5 +213,4 @@ class FeedPaths:
 
 
 def _json(value: object) -> Reply:
-    headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
-    return Reply(200, headers, msgspec.json.encode(value))
+    return Reply(200, JSON, msgspec.json.encode(value))

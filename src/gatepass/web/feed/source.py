@@ -31,7 +31,7 @@ from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
 from gatepass.web.feed.slices import Slice, Slices
-from gatepass.web.http_boundary import log_unhandled
+from gatepass.web.unhandled import log_unhandled
 
 #: Without changes, streams wake up this often to send heartbeats and check keys and time limits.
 BEAT_SECONDS = 0.5

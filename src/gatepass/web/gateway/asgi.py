@@ -9,7 +9,9 @@ from gatepass.core.networks import parse_address
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
-from gatepass.web.gateway.endpoints import GATEWAY, VERIFY, Endpoints, Reply, refusal
+from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.reply import Reply, refusal
+from gatepass.web.gateway.verification import BATCH, VERIFY
 
 #: Paths that are answered in their plain spelling only.
 _PLAIN = ("/authz", "/health/", "/metrics", "/v1/")
@@ -47,8 +49,8 @@ class GatewayPaths:
         elif path == GATEWAY:
             client = scope.get("client")
             reply = self._endpoints.gateway(client[0] if client else "", lines)
-        elif path == VERIFY and method == "POST":
-            reply = await self._endpoints.receive_verify(self._bodies, lines, next_piece)
+        elif path in (VERIFY, BATCH) and method == "POST":
+            reply = await self._endpoints.receive_verify(path, self._bodies, lines, next_piece)
         else:
             found = self._endpoints.without_body(path, method)
             if found is None:
@@ -97,7 +99,7 @@ def pieces_of(receive: Receive) -> NextPiece:
 
 async def send_reply(send: Send, reply: Reply, *, head: bool) -> None:
     """Send an answer."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
+    headers = reply.headers
     if reply.status != 204:
         headers.append((b"content-length", str(len(reply.body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -24,6 +24,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.environment import PREFIX
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
+from gatepass.web.http.server import unix_listener
 from gatepass.web.server.worker import StartOrder
 
 APPLICATION = "gatepass.web.app:create_app"
@@ -39,7 +40,6 @@ _log = logging.getLogger("gatepass.serve")
 @dataclass
 class _Worker:
     role: str
-    port: int
     process: subprocess.Popen[bytes] | None = None
     pipe: int = -1
     started: float = 0.0
@@ -73,19 +73,20 @@ def serve(
     Raises:
         Misconfigured: a port is taken.
     """
-    reserved = [_reserve(settings.host, settings.port)]
-    workers = [_Worker("main", settings.port) for _ in range(settings.workers)]
-    if settings.verify_port is not None:
-        if settings.verify_port == settings.port:
-            raise Misconfigured("GATEPASS_VERIFY_PORT: must differ from GATEPASS_PORT")
-        reserved.append(_reserve(settings.host, settings.verify_port))
-        workers += [_Worker("verify", settings.verify_port) for _ in range(settings.verify_workers)]
-    try:
-        orders = _Orders(settings, catalogue_text, clock, application, argument)
+    if settings.verify_port == settings.port:
+        raise Misconfigured("GATEPASS_VERIFY_PORT: must differ from GATEPASS_PORT")
+    workers = [_Worker("main") for _ in range(settings.workers)]
+    if settings.verify_port is not None or settings.verify_socket is not None:
+        workers += [_Worker("verify") for _ in range(settings.verify_workers)]
+    with contextlib.ExitStack() as held:
+        held.enter_context(_reserve(settings.host, settings.port))
+        if settings.verify_port is not None:
+            held.enter_context(_reserve(settings.host, settings.verify_port))
+        shared = None
+        if settings.verify_socket is not None:
+            shared = held.enter_context(unix_listener(settings.verify_socket))
+        orders = _Orders(settings, catalogue_text, clock, application, argument, shared)
         return _Supervisor(orders, clock, workers).run(when_ready)
-    finally:
-        for placeholder in reserved:
-            placeholder.close()
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class _Orders:
     clock: Clock
     application: str
     argument: str | None
+    shared: socket.socket | None
 
     def order(self, worker: _Worker, ready_descriptor: int) -> StartOrder:
         """The worker's start order; one for the verify port has no secret at all."""
@@ -110,9 +112,15 @@ class _Orders:
             clock_offset_ns=self.clock.offset_ns,
             application=self.application,
             argument=self.argument if is_main else None,
-            port=worker.port,
+            port=settings.port if is_main else settings.verify_port,
             ready_descriptor=ready_descriptor,
+            listening_descriptor=None if is_main or self.shared is None else self.shared.fileno(),
         )
+
+    def descriptors(self, ready_descriptor: int) -> tuple[int, ...]:
+        """The descriptors that a worker inherits."""
+        shared = () if self.shared is None else (self.shared.fileno(),)
+        return (ready_descriptor, *shared)
 
     def environ(self, worker: _Worker) -> dict[str, str]:
         """The worker's environment: without our settings, on the verify port without libpq's."""
@@ -182,7 +190,7 @@ class _Supervisor:
             worker.process = subprocess.Popen(
                 [sys.executable, "-m", "gatepass.web.server.worker"],
                 stdin=subprocess.PIPE,
-                pass_fds=(write,),
+                pass_fds=self._orders.descriptors(write),
                 env=self._orders.environ(worker),
             )
         except OSError as error:

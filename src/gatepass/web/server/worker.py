@@ -14,15 +14,17 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 import uvloop
 from granian.constants import HTTPModes, Interfaces, TaskImpl
 from granian.http import HTTP1Settings
-from granian.server.embed import Server
+from granian.server.embed import Server as Granian
+from msgspec.structs import replace
 
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import GatepassError
@@ -34,9 +36,9 @@ from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.close_socket import close_all, set_unread_timeout
+from gatepass.web.gateway.connection import Port
 from gatepass.web.gateway.endpoints import Endpoints
-from gatepass.web.gateway.inline_loop import InlineLoop
-from gatepass.web.gateway.rsgi import GatewayPort
+from gatepass.web.http.server import Server, listener
 
 #: Connections at a time. They cost little; at Granian's default of a thousand, an attacker who
 #: opens that many and sends nothing keeps everyone else out until they time out.
@@ -63,8 +65,9 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
         clock_offset_ns: the node's clock (``verify.clock``).
         application: ``module:function`` that builds the main port's ASGI application of a node.
         argument: a second argument of that function, if any.
-        port: the port to listen on.
+        port: the port to listen on; None only for a verify worker.
         ready_descriptor: the file descriptor for one byte once the worker serves.
+        listening_descriptor: a Unix socket that listens and is shared by the verify workers.
     """
 
     role: str
@@ -72,9 +75,10 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
     catalogue: str
     clock_offset_ns: int
     application: str
-    port: int
+    port: int | None
     ready_descriptor: int
     argument: str | None = None
+    listening_descriptor: int | None = None
 
     def __repr__(self) -> str:
         # The settings hold passwords.
@@ -124,12 +128,40 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
     maintenance = Maintenance(verifier, usage)
     maintenance.start()
-    trusted = TrustedProxies.of(settings.trusted_proxies)
-    application = GatewayPort(Endpoints(verifier, trusted, verifier.not_ready))
+    # The Unix socket's file mode says who may ask there; over TCP every peer has an address.
+    trusted = replace(TrustedProxies.of(settings.trusted_proxies), unix=True)
+    port = Port(Endpoints(verifier, trusted, verifier.not_ready), routes)
     try:
-        _serve(order, settings, application, Interfaces.RSGI, TaskImpl.rust)
+        _run(_serve_verify(order, settings, port))
     finally:
         maintenance.close()
+
+
+async def _serve_verify(order: StartOrder, settings: Settings, port: Port) -> None:
+    _open_many_files()
+    loop = asyncio.get_running_loop()
+    server = Server(port.connection)
+    if order.port is not None:
+        await server.listen(listener(settings.host, order.port))
+    if order.listening_descriptor is not None:
+        await server.listen(socket.socket(fileno=order.listening_descriptor))
+
+    def supervisor_gone() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        server.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, server.stop)
+    loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+    _report_ready(order.ready_descriptor)
+    await server.stopped()
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    # Everything loaded so far lives as long as the process: exempt it from garbage collection.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serving)
 
 
 def _serve(
@@ -141,10 +173,12 @@ def _serve(
     leave: Callable[[], None] = lambda: None,
 ) -> None:
     _open_many_files()
-    server: Any = Server(
+    port = order.port
+    assert port is not None  # as only a verify worker's may be
+    server: Any = Granian(
         application,
         address=settings.host,
-        port=order.port,
+        port=port,
         interface=interface,
         task_impl=task_impl,
         http=HTTPModes.http1,
@@ -164,12 +198,12 @@ def _serve(
             # The server waits for answers in progress; endless ones (feeds) have to be ended.
             leave()
             server.stop()
-            loop.call_later(_LAST_SECONDS, close_all, order.port)
+            loop.call_later(_LAST_SECONDS, close_all, port)
 
         loop.add_signal_handler(signal.SIGTERM, stop)
 
         def serving() -> None:
-            set_unread_timeout(order.port)
+            set_unread_timeout(port)
             _report_ready(order.ready_descriptor)
 
         def supervisor_gone() -> None:
@@ -183,7 +217,7 @@ def _serve(
     # Everything loaded so far lives as long as the process: exempt it from garbage collection.
     gc.collect()
     gc.freeze()
-    loop = InlineLoop() if interface is Interfaces.RSGI else uvloop.new_event_loop()
+    loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     # Not asyncio.run: its cleanup can't handle the tasks that Granian creates in Rust.
     loop.run_until_complete(serve())

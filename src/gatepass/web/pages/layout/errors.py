@@ -22,7 +22,6 @@ from gatepass.core.errors import Forbidden, GatepassError, OperatorEmailForbidde
 from gatepass.web.body_limits import UNAUTHENTICATED_BODY_BYTES
 from gatepass.web.caller import NotAdmitted, admit, node_of
 from gatepass.web.cookies import same_site
-from gatepass.web.http_boundary import log_unhandled
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.navigation import TWO_FACTOR
@@ -38,6 +37,7 @@ from gatepass.web.pages.layout.visitor import Visitor, address_text, credential_
 from gatepass.web.pages.text.forms import read_form
 from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
 from gatepass.web.public_origin import Elsewhere, is_loopback, opened_elsewhere
+from gatepass.web.unhandled import log_unhandled
 
 #: Reasons that mean that the visitor has to sign in.
 _SIGNED_OUT = frozenset(

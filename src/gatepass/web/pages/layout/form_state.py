@@ -20,15 +20,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Meanwhile:
-    """An edit conflict: someone else saved the record while the form was open.
+    """An edit conflict: the record was saved while the form was open.
 
     Attributes:
         by, at: who changed it last and when (Unix ms); None if the log doesn't say.
+        own: that was the visitor, in another tab or by a program.
     """
 
     by: str | None
     at: int | None
     differences: Sequence[Difference]
+    own: bool = False
 
 
 @dataclass(frozen=True)

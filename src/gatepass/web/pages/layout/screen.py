@@ -61,15 +61,18 @@ class Screen:
     def changed_meanwhile(
         self, subject: str, differences: Sequence[Difference], actions: Collection[str] = ()
     ) -> FormState:
-        """The state of a form whose record *subject* (an id) someone else changed first.
+        """The state of a form whose record *subject* (an id) was changed meanwhile.
 
         Args:
             actions: the audit actions that change what the form edits; empty for all.
         """
         with self.read() as reading:
             last = log.last_change(reading, self.actor.company, subject, actions)
-        by, at = (None, None) if last is None else (last.actor_name, last.at)
-        return FormState(409, meanwhile=Meanwhile(by, at, differences))
+        if last is None:
+            return FormState(409, meanwhile=Meanwhile(None, None, differences))
+        own = last.actor_id is not None and last.actor_id == self.actor.user
+        meanwhile = Meanwhile(last.actor_name, last.at, differences, own)
+        return FormState(409, meanwhile=meanwhile)
 
     def render(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """The page of *template*; *context* is what else the template names."""

@@ -2,7 +2,7 @@
 
 from starlette.responses import HTMLResponse, Response
 
-from gatepass.core.errors import Conflict, Forbidden, InvalidInput
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitations
 from gatepass.web.pages.layout.after_change import see_other
@@ -42,8 +42,9 @@ def send_form(screen: CurrentScreen, fields: Form) -> Response:
                 role=role,
                 lifetime_ms=screen.node.settings.invitation_lifetime * 1000,
             )
-    except (InvalidInput, Conflict) as error:
-        return _page(screen, refused(error, conflict_at="email"), email, role)
+    except (InvalidInput, Conflict, Unavailable) as error:
+        state = refused(error, button=_button(screen), conflict_at="email")
+        return _page(screen, state, email, role)
     except Forbidden as error:
         if error.permission in (None, "users:manage"):
             raise
@@ -51,6 +52,11 @@ def send_form(screen: CurrentScreen, fields: Form) -> Response:
         return _page(screen, FormState(403, {"role": problem}), email, role)
     screen.node.mailing.wake()
     return see_other(f"{INVITATIONS}?done=invited", confirmed=change.confirmed)
+
+
+def _button(screen: Screen) -> str:
+    without_mail = screen.node.mailing.post.kind == "log"
+    return "Create invitation" if without_mail else "Send invitation"
 
 
 def _page(
@@ -68,4 +74,5 @@ def _page(
         withheld=[one.name for one in all_roles if one not in offered],
         lifetime=duration(screen.node.settings.invitation_lifetime),
         post=screen.node.mailing.post.kind,
+        button=_button(screen),
     )

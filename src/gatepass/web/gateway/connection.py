@@ -1,0 +1,251 @@
+"""A connection to the verify port: the endpoints for gateways and services, and nothing else."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from hashlib import blake2b
+from typing import Final
+
+from gatepass.core.reason import Reason
+from gatepass.core.routes import Routes
+from gatepass.verify.http.header_lines import Lines
+from gatepass.web.body_limits import (
+    MOST_BODY_BYTES,
+    Bodies,
+    Body,
+    BodyRefused,
+    content_length,
+)
+from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.reply import Reply, refusal
+from gatepass.web.gateway.verification import BATCH, VERIFY
+from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, rest_of
+from gatepass.web.http.connection import Connection, Header
+from gatepass.web.http.server import Server
+
+_GATEWAY: Final = GATEWAY.encode()
+_ROUTES_KEPT = 4_096
+_LONGEST_ROUTE_KEPT = 512
+
+# What a header is to this port. Those of the last three kinds are read by the endpoints.
+_IGNORED, _FRAMING, _HOST, _URI, _METHOD, _READ = range(6)
+_KINDS: Final = {
+    b"host": _HOST,
+    b"connection": _FRAMING,
+    b"transfer-encoding": _FRAMING,
+    b"expect": _FRAMING,
+    b"content-length": _READ,
+    b"x-original-uri": _URI,
+    b"x-original-method": _METHOD,
+    b"authorization": _READ,
+    b"x-access-token": _READ,
+    b"x-forwarded-for": _READ,
+    b"x-forwarded-host": _READ,
+    b"origin": _READ,
+    b"referer": _READ,
+    b"sec-fetch-site": _READ,
+    b"upgrade": _READ,
+    b"sec-websocket-protocol": _READ,
+}
+_SPELLINGS_KEPT = 512
+_LONGEST_SPELLING = 40
+
+
+class Port:
+    """What the connections of a verify port share.
+
+    Args:
+        endpoints: answers the requests.
+        routes: the catalogue's.
+    """
+
+    def __init__(self, endpoints: Endpoints, routes: Routes) -> None:
+        self.endpoints = endpoints
+        self.bodies = Bodies()
+        self.kinds = dict(_KINDS)
+        self._routes = routes
+        self._kept_route = lru_cache(_ROUTES_KEPT)(partial(_route, routes))
+
+    def route(self, method: bytes, uri: bytes) -> bytes | None:
+        """The permission that a call needs, or the reason why its route is refused, as bytes; None
+        if the headers must be read one by one."""
+        if len(uri) + len(method) <= _LONGEST_ROUTE_KEPT:
+            return self._kept_route(method, uri)
+        return _route(self._routes, method, uri)
+
+    def connection(self, server: Server) -> "GatewayConnection":
+        """A connection of *server*."""
+        return GatewayConnection(server, self)
+
+    def kind(self, name: bytes) -> int:
+        """What a header is, by its name in a spelling that wasn't seen before."""
+        kind = _KINDS.get(name.lower(), _IGNORED)
+        # Bounded in number and in size: callers choose the names.
+        if len(self.kinds) < _SPELLINGS_KEPT and len(name) <= _LONGEST_SPELLING:
+            self.kinds[name] = kind
+        return kind
+
+    def lines(self, headers: Sequence[Header]) -> Lines:
+        """The header lines of a request that endpoints read, by lower-case name."""
+        found: defaultdict[str, list[str | None]] = defaultdict(list)
+        for name, value in headers:
+            if self.kinds.get(name, _READ) != _IGNORED:
+                text = value.decode("ascii").strip(" \t") if value.isascii() else None
+                found[name.decode("ascii").lower()].append(text)
+        return found.__getitem__
+
+
+class GatewayConnection(Connection):
+    """A connection of a gateway or a service.
+
+    Args:
+        port: what it shares with the others.
+    """
+
+    def __init__(self, server: Server, port: Port) -> None:
+        super().__init__(server)
+        self._server = server
+        self._port = port
+        self._endpoints = port.endpoints
+        self._plain = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register the connection."""
+        super().connection_made(transport)
+        self._raw_peer = self.peer.encode()
+        if self._endpoints.trusts(self.peer):
+            self._server.recognized(self)
+
+    def head_received(self) -> None:
+        """Answer the request, or read its body."""
+        kinds = self._port.kinds
+        hosts = uris = methods = 0
+        uri = method = b""
+        framing: list[Header] = []
+        read: list[bytes] = []
+        for name, value in self.headers:
+            kind = kinds.get(name)
+            if kind is None:
+                kind = self._port.kind(name)
+            if kind == _IGNORED:
+                continue
+            if kind == _READ:
+                read += (name, value)
+            elif kind == _URI:
+                uri = value
+                uris += 1
+            elif kind == _METHOD:
+                method = value
+                methods += 1
+            elif kind == _HOST:
+                hosts += 1
+            else:
+                framing.append((name, value))
+        if framing or hosts != 1 or not self.keep_alive:
+            fault = self._fault(hosts, framing)
+            if fault is not None:
+                self.refuse(fault)
+                return
+        else:
+            self._plain = True
+        target = self.target
+        if target == _GATEWAY or target.startswith(_GATEWAY + b"?"):
+            if uris == 1 == methods:
+                route = self._port.route(method, uri)
+                if route is not None:
+                    # No header value holds a NUL, so this can't be read in two ways.
+                    read += (method, route, self._raw_peer)
+                    key = blake2b(b"\0".join(read)).digest()
+                    self._send(self._endpoints.gateway_again(self.peer, key, self._lines))
+                    return
+            self._send(self._endpoints.gateway(self.peer, self._lines()))
+        else:
+            self._other(target)
+
+    def _other(self, target: bytes) -> None:
+        path, method = target.partition(b"?")[0].decode("latin-1"), self.method.decode("latin-1")
+        if method != "POST" or path not in (VERIFY, BATCH):
+            self._send(self._endpoints.without_body(path, method) or refusal(404))
+            return
+        # The key is checked before the body: without one no body is read or held in memory.
+        lines = self._lines()
+        key_id = self._endpoints.key_id(lines)
+        expects = bool(lines("expect"))
+        if isinstance(key_id, Reply):
+            if expects:
+                # It isn't known whether the client sends its body.
+                self.keep_alive = False
+            self._send(key_id)
+            return
+        self._server.recognized(self)
+        bodies = self._port.bodies
+        body = Body(bodies, MOST_BODY_BYTES, bodies.services, key_id)
+        try:
+            body.expect(content_length(lines("content-length")))
+        except BodyRefused as refused:
+            self.body_refused(refused)
+            self.close()
+            return
+        self.read_body(body)
+        if expects:
+            self.send_continue()
+
+    def body_received(self, content: bytes, *, at_once: bool) -> None:
+        """Answer a service."""
+        path = self.target.partition(b"?")[0].decode("latin-1")
+        if at_once:
+            self._send(self._endpoints.verification.answer(path, content))
+        else:
+            # The key may have been revoked while the body arrived.
+            self._send(self._endpoints.verify(path, self._lines(), content))
+
+    def body_refused(self, refused: BodyRefused) -> None:
+        """Answer with the status that says why."""
+        self.keep_alive = False
+        self._send(refusal(refused.status, *refused.headers))
+
+    def refuse(self, status: int) -> None:
+        """Answer with a problem document, and close."""
+        self.keep_alive = False
+        self._plain = False
+        self.method = b""
+        self._send(refusal(status))
+        self.close()
+
+    def _send(self, reply: Reply) -> None:
+        if self._server.stopping:
+            self.keep_alive = False
+        if self._plain and self.keep_alive and self.method != b"HEAD":
+            self.respond(reply.status, reply.rest())
+            return
+        lines = reply.lines
+        if not self.keep_alive:
+            lines += CLOSE
+        elif not self._plain:
+            # Needed by HTTP/1.0, and allowed in 1.1.
+            lines += KEEP_ALIVE
+        head = self.method == b"HEAD"
+        self.respond(reply.status, rest_of(reply.status, lines, reply.body, head=head))
+
+    def _fault(self, hosts: int, framing: Sequence[Header]) -> int | None:
+        found: dict[bytes, list[bytes]] = {}
+        for name, value in framing:
+            found.setdefault(name.lower(), []).append(value)
+        self._plain = b"connection" not in found and self.keep_alive
+        fault = self.fault(hosts, found.get(b"transfer-encoding", ()), plain=self._plain)
+        if fault is None and any(
+            value.strip().lower() != b"100-continue" for value in found.get(b"expect", ())
+        ):
+            fault = 417
+        return fault
+
+    def _lines(self) -> Lines:
+        return self._port.lines(self.headers)
+
+
+def _route(routes: Routes, method: bytes, uri: bytes) -> bytes | None:
+    if not uri or not method or not uri.isascii() or not method.isascii():
+        return None
+    route = routes.match(method.decode("ascii").strip(" \t"), uri.decode("ascii").strip(" \t"))
+    return b"!" + route.value.encode() if isinstance(route, Reason) else route.encode()

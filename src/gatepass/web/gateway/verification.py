@@ -1,0 +1,195 @@
+"""``POST /v1/verify`` and ``/v1/verify/batch``: decisions for services, in JSON."""
+
+from collections.abc import Callable
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from gatepass.core.decision import Decision, Reason
+from gatepass.core.errors import GatepassError, InvalidInput
+from gatepass.core.networks import parse_address
+from gatepass.core.permissions import is_permission
+from gatepass.verify.decider import CachedToken, call_key
+from gatepass.verify.verifier import Verifier
+from gatepass.web.body_limits import MOST_BODY_BYTES
+from gatepass.web.gateway.reply import JSON, Reply, refusal
+from gatepass.web.problems import Problem, problem_of_error
+from gatepass.web.strict_json import BrokenJSON, field_name, parse
+from gatepass.web.times import format_time
+from gatepass.web.unhandled import log_unhandled
+
+VERIFY: Final = "/v1/verify"
+BATCH: Final = "/v1/verify/batch"
+#: Calls in one batch.
+MOST_CALLS: Final = 100
+
+_FIELDS: Final = ("token", "permission", "method", "path", "address", "origin", "referer")
+_KNOWN_FIELDS: Final = frozenset(_FIELDS)
+_MOST_ERRORS = 20
+
+#: The values of ``_FIELDS``.
+_Question = tuple[str | None, ...]
+_Answer = TypeVar("_Answer")
+_Errors = list[tuple[str, str]]
+
+
+class Verification:
+    """Answers services whose verifier key has just been checked.
+
+    Args:
+        verifier: makes the decisions.
+    """
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+        self._answers: dict[str, Callable[[bytes], Reply]] = {
+            VERIFY: self._one,
+            BATCH: self._batch,
+        }
+
+    def answer(self, path: str, body: bytes) -> Reply:
+        """Answer a request: 200 with the decisions, or a problem document; never raises.
+
+        Args:
+            path: ``VERIFY`` or ``BATCH``.
+            body: the request's JSON.
+        """
+        if len(body) > MOST_BODY_BYTES:
+            return refusal(413)
+        return failing_closed(partial(self._answers[path], body))
+
+    def _one(self, body: bytes) -> Reply:
+        # Services repeat themselves, to the byte.
+        key = blake2b(body, person=b"verify").digest()
+        reply: Reply | None = self._verifier.recall(key)
+        if reply is not None:
+            return reply
+        errors: _Errors = []
+        question = _read(parse(body), "", errors)
+        if errors:
+            raise InvalidInput(errors)
+        return Reply(200, JSON, self._decide(question, key))
+
+    def _batch(self, body: bytes) -> Reply:
+        value = parse(body)
+        if not isinstance(value, dict):
+            raise InvalidInput([("body", "must be an object")])
+        errors = _unknown(value, frozenset(("calls",)), "")
+        calls = value.get("calls")
+        if not isinstance(calls, list):
+            errors.append(("calls", "must be a list"))
+        elif len(calls) > MOST_CALLS:
+            errors.append(("calls", f"must have at most {MOST_CALLS} calls"))
+        else:
+            questions = [_read(call, f"calls.{at}", errors) for at, call in enumerate(calls)]
+        if errors:
+            raise InvalidInput(errors[:MOST_CALLS])
+        decide = self._decide
+        return Reply(
+            200, JSON, b'{"decisions":[%s]}' % b",".join([decide(each) for each in questions])
+        )
+
+    def _decide(self, question: _Question, body_key: bytes | None = None) -> bytes:
+        """The decision about one call, in JSON.
+
+        Args:
+            body_key: also remember the answer to a body that is the whole question.
+        """
+        token, permission, method, path, address, origin, referer = question
+        verifier = self._verifier
+        route: str | Reason | None = None
+        if method is not None:
+            route = verifier.routes.match(method, path or "")
+        key = call_key(("verify", token, permission, route, address, origin, referer))
+        answer: bytes | None = verifier.recall(key)
+        if answer is None:
+            asked_ms = verifier.clock.now()
+            decision, known = verifier.judge(
+                token or Reason.token_missing,
+                permission,
+                route,
+                None if address is None else parse_address(address),
+                origin,
+                referer,
+            )
+            answer = msgspec.json.encode(_members(decision, known))
+            verifier.remember(key, decision, known, answer, asked_ms)
+            if body_key is not None:
+                verifier.remember(body_key, decision, known, Reply(200, JSON, answer), asked_ms)
+        return answer
+
+
+def failing_closed(answer: Callable[[], _Answer]) -> _Answer | Reply:
+    """The result of *answer*; a problem document if it raises, 500 for an unexpected error."""
+    try:
+        return answer()
+    except BrokenJSON as error:
+        return Reply.of(Problem(400, "bad_request", str(error)))
+    except GatepassError as error:
+        return Reply.of(problem_of_error(error))
+    except Exception as error:
+        log_unhandled(error)
+        return refusal(500)
+
+
+def _members(decision: Decision, known: CachedToken | None) -> dict[str, Any]:
+    """The members of a decision's JSON object."""
+    members: dict[str, Any] = {
+        "allowed": decision.allowed,
+        "reason": decision.reason.value,
+        "status": decision.status,
+    }
+    grant = decision.grant
+    if grant is not None and known is not None:
+        members["grant"] = {
+            "id": grant.id,
+            "label": grant.label,
+            "kind": grant.kind,
+            "company": grant.company,
+            "user": grant.user,
+            "permissions": list(decision.effective),
+            "expires_at": None if grant.expires_at is None else format_time(grant.expires_at),
+        }
+    return members
+
+
+def _read(value: Any, place: str, errors: _Errors) -> _Question:
+    """The fields of a question.
+
+    Args:
+        place: where it stands in the body; "" for the whole body.
+        errors: what is wrong with it is added here.
+    """
+    if not isinstance(value, dict):
+        errors.append((place or "body", "must be an object"))
+        return ()
+    prefix = f"{place}." if place else ""
+    if not value.keys() <= _KNOWN_FIELDS:
+        errors += _unknown(value, _KNOWN_FIELDS, prefix)
+    question = tuple([value.get(name) for name in _FIELDS])
+    if any(text is not None and type(text) is not str for text in question):
+        errors += [
+            (prefix + name, "must be a string")
+            for name, text in zip(_FIELDS, question, strict=True)
+            if text is not None and not isinstance(text, str)
+        ]
+        question = tuple([text if isinstance(text, str) else None for text in question])
+    _, permission, method, path, *_ = question
+    if permission is not None and not is_permission(permission):
+        errors.append((prefix + "permission", "must be a permission such as charges:create"))
+    if (method is None) != (path is None):
+        missing = "path" if path is None else "method"
+        errors.append((prefix + missing, "must be given: method and path go together"))
+    if permission is None and method is None and path is None:
+        errors.append((prefix + "permission", "must be given, or method and path"))
+    return question
+
+
+def _unknown(value: dict[str, Any], known: frozenset[str], prefix: str) -> _Errors:
+    # At most _MOST_ERRORS, because the names are repeated and may take up a megabyte.
+    names = [name for name in value if name not in known][:_MOST_ERRORS]
+    return [
+        (prefix + field_name((name,)), "must be left out: there is no such field") for name in names
+    ]

@@ -1,0 +1,398 @@
+"""One HTTP/1.1 connection: llhttp parses it strictly, a subclass answers each request at once.
+
+Answers are computed within the callback that completes the request, so they are in the order of the
+requests without a queue, and pipelining needs no care. What this class does care for:
+
+* **Framing** (RFC 9112). llhttp refuses both lengths at once, repeated lengths, folded lines, bare
+  line feeds and the other ways in which two parsers can read one byte stream differently; here
+  follow the rules that it leaves to its user. A connection whose next request can't be found for
+  certain is closed.
+* **Time and size.** A head, a body, an idle connection and an unread answer each have a limit.
+* **Unread answers.** While the client doesn't read, nothing more is read from it.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, cast
+
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
+
+from gatepass.web.body_limits import Body, BodyRefused
+from gatepass.web.unhandled import log_unhandled
+
+#: Longest head of a request, in bytes. A feed's URL takes 60 KiB at most.
+MOST_HEAD_BYTES: Final = 65_536
+MOST_HEADERS: Final = 100
+#: A connection that never sent a whole request, and the head of any request: seconds.
+HEAD_SECONDS: Final = 30
+#: A kept-alive connection between two requests. Longer than the 60 s after which nginx closes its
+#: idle connections: the side that sends the next request must be the one that closes.
+IDLE_SECONDS: Final = 75
+#: How much of a body that nobody reads is skipped, and for how long, before the connection closes.
+_SKIPPED_BYTES = 65_536
+_SKIPPING_SECONDS = 2
+#: A client that reads nothing of its answers for this long is disconnected.
+UNREAD_SECONDS: Final = 60
+#: Data is parsed in pieces of this size, so that one connection's pipelined requests don't keep
+#: the others waiting.
+_PIECE_BYTES = 16_384
+
+#: A peer on a Unix socket, which has no address.
+UNIX_PEER: Final = "unix:"
+
+Header = tuple[bytes, bytes]
+
+
+class Connections(Protocol):
+    """What a connection needs of its server (``http.server``)."""
+
+    @property
+    def tick(self) -> int: ...
+
+    def start_of(self, status: int) -> bytes: ...
+
+    def opened(self, connection: "Connection") -> None: ...
+
+    def closed(self, connection: "Connection") -> None: ...
+
+    def call_soon(self, function: Callable[[], object]) -> Any: ...
+
+
+class Connection(asyncio.Protocol):
+    """A connection. A subclass implements ``head_received`` and ``body_received``.
+
+    Args:
+        server: its server.
+
+    Attributes:
+        method: of the current request.
+        target: its request target, as received.
+        headers: its header lines in order, names as received, values without surrounding space.
+        keep_alive: whether another request may follow.
+        peer: the client's address as text; ``UNIX_PEER`` on a Unix socket, "" if unknown.
+    """
+
+    def __init__(self, server: Connections) -> None:
+        self.server = server
+        self.method = b""
+        self.target = b""
+        self.headers: list[Header] = []
+        self.keep_alive = True
+        self.peer = ""
+        #: When this connection times out, by ``Server.tick``.
+        self.deadline: float = server.tick + HEAD_SECONDS
+        self._parser = HttpRequestParser(self)
+        self._feed = self._parser.feed_data
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._head_bytes = 0
+        self._in_body = False
+        self._skipped = 0
+        self._body: Body | None = None
+        self._content = bytearray()
+        self._counted = 0
+        self._waited = False
+        self._unparsed: deque[bytes] = deque()
+        self._paused = False
+        self._closing = False
+
+    # --- for subclasses -----------------------------------------------------------------------
+
+    def head_received(self) -> None:
+        """Answer the request with ``respond``; or ask for its body with ``read_body``."""
+        raise NotImplementedError
+
+    def body_received(self, content: bytes, *, at_once: bool) -> None:
+        """Answer the request whose body was asked for.
+
+        Args:
+            at_once: the body came with the head; nothing else has happened since.
+        """
+        raise NotImplementedError
+
+    def body_refused(self, refused: BodyRefused) -> None:
+        """Answer a request whose body isn't read any further. The connection closes."""
+        raise NotImplementedError
+
+    def refuse(self, status: int) -> None:
+        """Answer a request that can't be read with *status*, and close the connection."""
+        raise NotImplementedError
+
+    def respond(self, status: int, rest: bytes) -> None:
+        """Send an answer.
+
+        Args:
+            status: its status.
+            rest: all that follows the Date line (``http.answers``).
+        """
+        self._transport.write(self.server.start_of(status) + rest)
+
+    def read_body(self, body: Body) -> None:
+        """Read the body of this request within *body*'s limits."""
+        self._body = body
+        self._waited = False
+        self.deadline = self.server.tick + body.seconds
+
+    def send_continue(self) -> None:
+        """Tell a client that waits for it (``Expect``) to send its body."""
+        self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def close(self) -> None:
+        """Close the connection once its answers are sent and the client has had time to read.
+
+        Closing at once would reset the connection if the client still sends, and the client would
+        lose the answer (RFC 9112, 9.6).
+        """
+        if not self._closing:
+            self._closing = True
+            self.keep_alive = False
+            self.deadline = self.server.tick + _SKIPPING_SECONDS
+            self._skipped = 0
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+
+    # --- from the server ----------------------------------------------------------------------
+
+    def time_out(self) -> None:
+        """Close the connection because its deadline has passed."""
+        if self._body is not None and not self._closing:
+            self._end_body(BodyRefused(408))
+        elif self._paused or self._closing:
+            self._transport.abort()
+        elif self.target and not self._in_body:
+            self.refuse(408)
+        else:
+            self._transport.close()
+
+    def leave(self) -> None:
+        """Close once there is no request in progress."""
+        if not self.target and not self._in_body:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    # --- from the transport -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register the connection."""
+        self._transport = cast(asyncio.Transport, transport)
+        if transport.get_extra_info("socket").family == socket.AF_UNIX:
+            self.peer = UNIX_PEER
+        else:
+            # None of a connection that was reset before it was accepted.
+            peer = transport.get_extra_info("peername")
+            self.peer = peer[0] if peer else ""
+        self.server.opened(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget the connection."""
+        self.server.closed(self)
+        self._unparsed.clear()
+        self._release_body()
+
+    def pause_writing(self) -> None:
+        """Read nothing more while the client doesn't read its answers."""
+        self._paused = True
+        self.deadline = self.server.tick + UNREAD_SECONDS
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read again."""
+        self._paused = False
+        self.deadline = self.server.tick + IDLE_SECONDS
+        self._parse_next()
+
+    def eof_received(self) -> bool:
+        """The client sends no more: its answers are still sent; half a request has none."""
+        if self._body is not None:
+            self._end_body(BodyRefused(400))
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse *data*, in pieces if it is large."""
+        if len(data) <= _PIECE_BYTES and not self._unparsed:
+            self._parse(data)
+            return
+        self._transport.pause_reading()
+        idle = not self._unparsed
+        for start in range(0, len(data), _PIECE_BYTES):
+            self._unparsed.append(data[start : start + _PIECE_BYTES])
+        if idle:
+            self._parse_next()
+
+    def _parse_next(self) -> None:
+        if self._paused or self._transport.is_closing():
+            return
+        if self._unparsed:
+            self._parse(self._unparsed.popleft())
+            self.server.call_soon(self._parse_next)
+        else:
+            self._transport.resume_reading()
+
+    def _parse(self, data: bytes) -> None:
+        if self._closing:
+            self._skip(len(data))
+            return
+        try:
+            self._feed(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._parsing_failed(error, data)
+        if self.target:
+            self._count(len(data))
+
+    def _parsing_failed(self, error: Exception, data: bytes) -> None:
+        if isinstance(error, HttpParserUpgrade):
+            self._ignore_upgrade(data[error.args[0] :])
+        elif isinstance(error, HttpParserCallbackError):
+            log_unhandled(error.__context__ or error)
+            self.refuse(500)
+        elif not self._closing:
+            self.refuse(400)
+
+    def _count(self, arrived: int) -> None:
+        """Count what has arrived of a request that is still incomplete."""
+        if self._body is not None:
+            self._count_body()
+        elif not self._in_body and not self._closing:
+            if not self._head_bytes:
+                self.deadline = self.server.tick + HEAD_SECONDS
+            self._head_bytes += arrived
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self.refuse(431)
+
+    # --- from the parser ----------------------------------------------------------------------
+
+    def on_url(self, part: bytes) -> None:
+        self.target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Fields behind a chunked body are no headers.
+        if not self._in_body:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        self._head_bytes = 0
+        if self._closing or parser.should_upgrade():
+            return
+        self._in_body = True
+        self.keep_alive = parser.should_keep_alive()
+        self.method = parser.get_method()
+        if len(self.headers) > MOST_HEADERS:
+            self.refuse(431)
+            return
+        self.head_received()
+
+    def on_body(self, piece: bytes) -> None:
+        if self._body is not None:
+            self._content += piece
+        else:
+            self._skip(len(piece))
+
+    def on_message_complete(self) -> None:
+        if self._closing or not self._in_body:
+            return
+        if self._body is not None:
+            content, at_once = bytes(self._content), not self._waited
+            self._release_body()
+            self.body_received(content, at_once=at_once)
+        if not self.keep_alive:
+            self._closing = True
+            self._transport.close()
+            return
+        self._in_body = False
+        self._skipped = 0
+        self.target = b""
+        self.headers = []
+        self.deadline = self.server.tick + IDLE_SECONDS
+
+    # --- framing ------------------------------------------------------------------------------
+
+    def fault(
+        self, host_lines: int, transfer_encoding: Sequence[bytes], *, plain: bool
+    ) -> int | None:
+        """The status for a request whose framing headers break a rule of HTTP; None if none does.
+
+        Args:
+            host_lines: the number of Host headers.
+            transfer_encoding: the values of the Transfer-Encoding headers.
+            plain: there is no Connection header.
+        """
+        # Without a Connection header only HTTP/1.1 keeps a connection alive.
+        version = "1.1" if plain and self.keep_alive else self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self.keep_alive = False
+            return 505
+        if host_lines > 1 or (host_lines == 0 and version == "1.1"):
+            return 400
+        if transfer_encoding and (
+            len(transfer_encoding) > 1 or transfer_encoding[0].strip().lower() != b"chunked"
+        ):
+            return 501
+        return None
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Answer a request that wants another protocol as if it didn't (RFC 9110, 7.8).
+
+        llhttp stops behind its head. A client that would like HTTP/2 sends a body there, so the
+        head is parsed once more, without the upgrade.
+        """
+        if self.method == b"CONNECT" or self._parser.get_method() == b"CONNECT":
+            self.refuse(405)
+            return
+        lines = [self._parser.get_method() + b" " + self.target + b" HTTP/1.1"]
+        for name, value in self.headers:
+            if name.lower() == b"connection":
+                value = b",".join(
+                    each for each in value.split(b",") if each.strip().lower() != b"upgrade"
+                )
+            lines.append(name + b": " + value)
+        self._parser = HttpRequestParser(self)
+        self._feed = self._parser.feed_data
+        self._in_body = False
+        self.target = b""
+        self.headers = []
+        self._parse(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
+    # --- bodies -------------------------------------------------------------------------------
+
+    def _count_body(self) -> None:
+        """Count what has arrived of a body that is still incomplete."""
+        assert self._body is not None
+        self._waited = True
+        arrived = len(self._content) - self._counted
+        self._counted += arrived
+        try:
+            self._body.receive(arrived)
+        except BodyRefused as refused:
+            self._end_body(refused)
+
+    def _end_body(self, refused: BodyRefused) -> None:
+        self._release_body()
+        self.body_refused(refused)
+        self.close()
+
+    def _release_body(self) -> None:
+        if self._body is not None:
+            self._body.release()
+            self._body = None
+            self._content = bytearray()
+            self._counted = 0
+
+    def _skip(self, length: int) -> None:
+        if not self._skipped:
+            self.deadline = self.server.tick + _SKIPPING_SECONDS
+        self._skipped += length
+        if self._skipped > _SKIPPED_BYTES:
+            if self._closing:
+                self._transport.close()
+            else:
+                self.close()

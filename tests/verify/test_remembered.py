@@ -1,0 +1,208 @@
+"""A remembered decision is the one that would be made now."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gatepass.core.decision import Decision, Reason
+from gatepass.core.grants import CompanyRules, Holder, Trial
+from gatepass.core.networks import Networks
+from gatepass.verify.usage import Usage
+from gatepass.verify.verifier import Verifier
+from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples, networks
+
+OPEN = networks("203.0.113.0/24")
+ROLES = {"developer": frozenset({"charges:get", "charges:create"})}
+
+calls = st.fixed_dictionaries(
+    {
+        "token": st.sampled_from(["good", "lasting", "networked", "ui", "listed", "unknown"]),
+        "permission": st.sampled_from([None, "charges:get", "charges:create", "refunds:create"]),
+        "route": st.sampled_from([None, ("GET", "/v1/charges/1"), ("GET", "/v1/charges/2"),
+                                  ("POST", "/v1/charges"), ("GET", "/nowhere")]),
+        "address": st.sampled_from([None, "203.0.113.7", "198.51.100.7", "nonsense", ""]),
+        "origin": st.sampled_from([None, "", "https://shop.example.com", "https://example.net"]),
+        "referer": st.sampled_from([None, "", "https://shop.example.com/", "https://a.net/"]),
+    }
+)  # fmt: skip
+CHANGES: dict[str, Any] = {
+    "deactivate": lambda samples: samples.change("good", deactivated=True),
+    "reactivate": lambda samples: samples.change("good", deactivated=False),
+    "networks": lambda samples: samples.change("good", networks=networks("198.51.100.0/24")),
+    "no networks": lambda samples: samples.change("good", networks=None),
+    "demote": lambda samples: samples.put(Holder("usr_dev", "cmp_1", True, "nobody")),
+    "promote": lambda samples: samples.put(Holder("usr_dev", "cmp_1", True, "developer")),
+    "allowlist": lambda samples: samples.put(CompanyRules("cmp_1", True, OPEN, ROLES)),
+    "no allowlist": lambda samples: samples.put(CompanyRules("cmp_1", True, None, ROLES)),
+    "trial": lambda samples: samples.put(
+        CompanyRules("cmp_1", True, None, ROLES, Trial(OPEN, START_MS + 40_000))
+    ),
+}
+steps = st.lists(
+    st.one_of(
+        calls,
+        calls,
+        st.sampled_from(list(CHANGES)),
+        st.sampled_from([0.4, 1.0, 30.0, 45.0]),
+    ),
+    min_size=2,
+    max_size=40,
+)
+
+
+def check(verifier: Verifier, samples: Samples, call: dict[str, Any]) -> Decision:
+    method, path = call["route"] or (None, None)
+    return verifier.check(
+        samples.texts[call["token"]],
+        method=method,
+        path=path,
+        **{name: call[name] for name in ("permission", "address", "origin", "referer")},
+    )
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps)
+def test_it_is_what_a_verifier_without_a_memory_decides(samples: Samples, steps: list[Any]) -> None:
+    """However calls repeat and differ, whatever changes, however time passes."""
+    samples.put(*samples.records)
+    clocks = Clocks()
+    clock = clocks.clock()
+    remembering = samples.verifier(clock)
+    asked: list[dict[str, Any]] = []
+    for step in steps:
+        if isinstance(step, dict):
+            asked.append(step)
+        elif isinstance(step, float):
+            clocks.advance(step)
+        else:
+            CHANGES[step](samples)
+        # Everything asked before is asked again.
+        for call in asked:
+            found = check(remembering, samples, call)
+            fresh = check(samples.verifier(clock), samples, call)
+            assert (found.reason, found.needed, found.effective, found.grant) == (
+                fresh.reason,
+                fresh.needed,
+                fresh.effective,
+                fresh.grant,
+            ), call
+
+
+UI = {"permission": "charges:get", "origin": None, "referer": None}
+SHOP = "https://shop.example.com"
+
+
+@pytest.mark.parametrize(
+    ("token", "call", "other"),
+    [
+        ("good", {"permission": "charges:get"}, {"permission": "refunds:create"}),
+        ("good", {"method": "GET", "path": "/v1/charges/1"}, {"path": "/v1/charges/1/refund"}),
+        ("good", {"method": "POST", "path": "/v1/charges"}, {"method": "GET"}),
+        ("networked", {"permission": "charges:get", "address": "198.51.100.7"}, {"address": None}),
+        ("networked", {"permission": "charges:get", "address": "198.51.100.7"}, {"address": "x"}),
+        ("ui", UI | {"origin": SHOP}, {"origin": "https://example.net"}),
+        ("ui", UI | {"origin": SHOP}, {"origin": ""}),
+        ("ui", UI | {"referer": SHOP}, {"referer": "https://example.net/"}),
+        ("ui", UI | {"referer": SHOP}, {"referer": None}),
+        ("ui", UI | {"referer": SHOP}, {"origin": "", "referer": SHOP}),
+    ],
+)
+def test_a_call_that_differs_in_one_part_is_another(
+    samples: Samples, verifier: Verifier, token: str, call: dict[str, Any], other: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        assert verifier.check(samples.texts[token], **call).allowed
+        assert not verifier.check(samples.texts[token], **(call | other)).allowed
+
+
+def test_an_equal_call_is_not_decided_again(
+    samples: Samples, verifier: Verifier, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a second later, while nothing was committed."""
+    judged = []
+    judge = verifier.judge
+
+    def spy(*args: Any, **how: Any) -> Any:
+        judged.append(args)
+        return judge(*args, **how)
+
+    monkeypatch.setattr(verifier, "judge", spy)
+    text = samples.texts["good"]
+    for path in ("/v1/charges/1", "/v1/charges/2", "/v1/charges/1?page=2"):
+        assert verifier.check(text, method="GET", path=path).allowed
+        clocks.advance(0.9)
+    assert len(judged) == 1
+    samples.put(samples.grants["poor"])
+    assert verifier.check(text, method="GET", path="/v1/charges/1").allowed
+    assert len(judged) == 2
+
+
+@pytest.mark.parametrize("name", ["unknown", "wrong secret", "bad checksum"])
+def test_what_has_no_matching_secret_is_not_remembered(
+    samples: Samples, verifier: Verifier, name: str
+) -> None:
+    assert verifier.check(samples.texts[name], permission="charges:get").reason == "token_invalid"
+    assert len(verifier._decisions) == 0
+
+
+def test_no_secret_is_in_the_memory(samples: Samples, verifier: Verifier) -> None:
+    for text in samples.texts.values():
+        verifier.check(text, permission="charges:get", origin="https://shop.example.com")
+    held = repr(verifier._decisions.recent) + repr(verifier._tokens.recent)
+    assert samples.grants["good"].id in held
+    for name, text in samples.texts.items():
+        if text:
+            assert text[21:53] not in held, name
+
+
+def test_an_expired_token_stays_expired(
+    samples: Samples, verifier: Verifier, clocks: Clocks
+) -> None:
+    text = samples.texts["lasting"]
+    for seconds, reason in ((59.999, "allowed"), (0.001, "token_expired"), (9, "token_expired")):
+        clocks.advance(seconds)
+        assert verifier.check(text, permission="charges:get").reason == reason
+
+
+def test_a_trial_ends_by_the_clock_alone(
+    samples: Samples, verifier: Verifier, clocks: Clocks
+) -> None:
+    trial = Trial(Networks(), START_MS + 1_500)
+    samples.put(CompanyRules("cmp_1", True, None, ROLES, trial))
+    text = samples.texts["good"]
+    for seconds, reason in ((0, "company_address_not_allowed"), (1.499, None), (0.001, "allowed")):
+        clocks.advance(seconds)
+        found = verifier.check(text, permission="charges:get", address="203.0.113.7")
+        assert found.reason == (reason or "company_address_not_allowed")
+
+
+def test_a_copy_whose_lease_has_ended_remembers_nothing(samples: Samples, clocks: Clocks) -> None:
+    verifier = samples.verifier(clocks.clock(), copy=True)
+    verifier.file.shared.renew_lease(clocks.boot_ns, clocks.wall_ms, 1_000)
+    text = samples.texts["good"]
+    assert verifier.check(text, permission="charges:get").allowed
+    clocks.advance(1)
+    with pytest.raises(Exception, match="lease"):
+        verifier.check(text, permission="charges:get")
+
+
+def test_each_use_of_a_remembered_decision_counts(
+    samples: Samples, clocks: Clocks, tmp_path: Any
+) -> None:
+    usage = Usage(tmp_path / "use")
+    verifier = samples.verifier(clocks.clock(), usage=usage)
+    flushed: list[Any] = []
+    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
+    for number in range(1, 12):
+        verifier.check(samples.texts["good"], permission="charges:get", address="203.0.113.7")
+        verifier.check(samples.texts["deactivated"], permission="charges:get")
+        if number % 4 == 0:
+            usage.flush()
+    usage.flush()
+    usage.flush()
+    assert [line.count(b"[4,") + 2 * line.count(b"[3,") for line in flushed] == [1, 1, 2]
+    assert [b'"token_deactivated":4' in line for line in flushed] == [True, True, False]
+    assert b'"allowed":3' in flushed[2]
+    assert Reason.allowed == "allowed"
