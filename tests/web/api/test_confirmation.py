@@ -54,7 +54,7 @@ def is_unconfirmed(answer: httpx.Response, **current: object) -> None:
     """Require 503 that says the change is committed, without Retry-After, and with the record."""
     problem = answer.json()
     assert (answer.status_code, problem["reason"]) == (503, "not_confirmed")
-    assert "is_unconfirmed" in problem["detail"]
+    assert "stands" in problem["detail"]
     assert "retry-after" not in answer.headers
     assert problem["current"].items() >= current.items()
 

@@ -1,9 +1,10 @@
 """The registry's database: connections and transactions.
 
 * ``read``: a consistent snapshot.
-* ``write``: a change that takes a revision. Its first statement locks the revision row, which
-  serializes all writes: revisions commit in order without gaps, and no write relies on an outdated
-  read. Never hash a password, send mail or use the network inside one.
+* ``write``: a change that takes a revision. Its transaction's first statement locks the revision
+  row, which serializes all writes: revisions commit in order without gaps, and no write relies on
+  an outdated read. Writes of several threads may share a transaction (``group``). Never hash a
+  password, send mail or use the network inside one.
 * ``auxiliary_write``: small writes beside the grants (use counts, failed sign-ins). It doesn't lock
   the revision row, so counting can't delay a deactivation.
 * ``administrative_write``: schema changes, imports and restores.
