@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ def in_line(
     database: Database,
     calls: Sequence[Callable[[], Outcome]],
     outcomes: list[Future[Outcome]] | None = None,
+    now: int = NOW,
 ) -> list[Outcome]:
     """Run *calls* in threads that wait, in this order, behind a change that does nothing.
 
@@ -69,7 +71,7 @@ def in_line(
         What each returned or raised.
     """
     outcomes = [] if outcomes is None else outcomes
-    with ThreadPoolExecutor(len(calls)) as pool, database.write(NOW):
+    with ThreadPoolExecutor(len(calls)) as pool, database.write(now):
         for number, call in enumerate(calls, start=1):
             outcomes.append(pool.submit(call))
             until(partial(_are_waiting, database, number))
@@ -326,6 +328,21 @@ def test_every_change_of_a_group_is_confirmed_by_its_own_revision(database: Data
 
     assert in_line(database, [confirmed] * 3) == [True, False, True]
     assert sorted(asked) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("apart_ms", [-7_000, 7_000])
+def test_a_wrong_time_is_refused_in_a_group_too(postgresql_url: str, apart_ms: int) -> None:
+    database = Database(postgresql_url, tolerance_ms=5_000)
+
+    def change(by: int) -> int:
+        with database.write(time.time_ns() // 1_000_000 + by) as change:
+            pass
+        return change.revision
+
+    calls = [lambda: change(0), lambda: change(apart_ms), lambda: change(0)]
+    wrong = in_line(database, calls, now=time.time_ns() // 1_000_000)
+    assert (wrong[0], wrong[1].reason, wrong[2]) == (2, "unavailable", 3)
+    database.close()
 
 
 @pytest.mark.processes
