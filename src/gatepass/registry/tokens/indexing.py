@@ -1,54 +1,59 @@
 """The indexes that searches of access tokens read: words of labels, and permissions."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Row, delete
+from sqlalchemy import RowMapping, delete
 
 from gatepass.registry.storage.database import Write
 from gatepass.registry.storage.rows import insert_missing
 from gatepass.registry.storage.tables import access_token_permissions
 from gatepass.registry.storage.word_index import LABELS
 
+#: A token's columns by name.
+Columns = Mapping[str, Any] | RowMapping
 
-def add(write: Write, row: Row[Any]) -> None:
+
+def add(write: Write, token: Columns) -> None:
     """Index a new token."""
-    LABELS.add(write, row.company_id, row.id, row.created_at, [row.label_folded])
-    _add_permissions(write, row, row.permissions)
+    LABELS.add(
+        write, token["company_id"], token["id"], token["created_at"], [token["label_folded"]]
+    )
+    _add_permissions(write, token, token["permissions"])
 
 
-def replace(write: Write, before: Row[Any], after: Row[Any]) -> None:
+def replace(write: Write, before: Columns, after: Columns) -> None:
     """Index a token as it is *after* a change."""
-    if after.label_folded != before.label_folded:
+    if after["label_folded"] != before["label_folded"]:
         LABELS.replace(
             write,
-            after.company_id,
-            after.id,
-            after.created_at,
-            before=[before.label_folded],
-            after=[after.label_folded],
+            after["company_id"],
+            after["id"],
+            after["created_at"],
+            before=[before["label_folded"]],
+            after=[after["label_folded"]],
         )
-    former, new = set(before.permissions), set(after.permissions)
+    former, new = set(before["permissions"]), set(after["permissions"])
     table = access_token_permissions.c
     if former - new:
         write.session.execute(
             delete(access_token_permissions).where(
-                table.company_id == after.company_id,
+                table.company_id == after["company_id"],
                 table.permission.in_(former - new),
-                table.created_at == after.created_at,
-                table.id == after.id,
+                table.created_at == after["created_at"],
+                table.id == after["id"],
             )
         )
     _add_permissions(write, after, new - former)
 
 
-def _add_permissions(write: Write, row: Row[Any], permissions: Collection[str]) -> None:
+def _add_permissions(write: Write, token: Columns, permissions: Collection[str]) -> None:
     rows = [
         {
-            "company_id": row.company_id,
+            "company_id": token["company_id"],
             "permission": permission,
-            "created_at": row.created_at,
-            "id": row.id,
+            "created_at": token["created_at"],
+            "id": token["id"],
         }
         for permission in permissions
     ]
