@@ -24,6 +24,7 @@ _REGISTERED_BY = (
     "lists",
     "followers",
     "many",
+    "creating",
 )
 _DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 

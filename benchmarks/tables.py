@@ -60,6 +60,10 @@ A main worker serves the feed, this process follows it by `Verifier.follow`, on 
 Rates are of whole streams: from asking until the copy is fresh.
 Beside decisions, another process applies changes, from frames made before.
 
+**Lists.**
+The registry's operations, called as the pages do, counts included, on both engines.
+What is rare is the oldest: a walk from the newest would pass all the rest.
+
 **By hand.**
 Hand-written checks of one service, written for speed: prepared statements, a pool, one indexed
 look-up ([by_hand_apps.py](../../benchmarks/by_hand_apps.py)).

@@ -57,7 +57,7 @@ def list_(
     print_list(
         json,
         AccessToken,
-        every(search, most=limit, q=q or None, status=status),
+        every(search, most=limit, q=q or None, status=status, counted=False),
         ("Id", "Label", "Kind", "Status", "Permissions", "Expires"),
         lambda token: (
             token.id,

@@ -30,6 +30,7 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
 from gatepass.registry.tokens import usage as registry_usage
+from gatepass.registry.tokens.lapsing import record_lapsed
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
@@ -43,6 +44,7 @@ _INTERVAL_SECONDS = 1.0
 _QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
+_LAPSING_SECONDS = 60.0
 _BREATHER_SECONDS = 0.05
 #: For the runs under way, all together; the supervisor kills a worker after four times as long.
 _STOP_SECONDS = 5.0
@@ -187,8 +189,8 @@ class Node:
     def _take_duties(self) -> None:
         """Start the node's duties if this process acquires the node's lock.
 
-        One process of a node has them: it folds the counts, sends mail, follows, reports and
-        compacts. If it dies, another acquires the lock within a second.
+        One process of a node has them: it folds the counts, sends mail, follows, reports, records
+        expired tokens and compacts. If it dies, another acquires the lock within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
@@ -212,6 +214,12 @@ class Node:
             first_s=_FIRST_COMPACTION_SECONDS,
         )
         self._start("folding", self.fold, failure="folding counts failed")
+        self._start(
+            "lapsing",
+            partial(record_lapsed, self.database, self.clock.now, self._running),
+            failure="recording expired tokens failed",
+            interval_s=_LAPSING_SECONDS,
+        )
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.

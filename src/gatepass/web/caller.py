@@ -19,7 +19,6 @@ from gatepass.core.networks import format_address, parse_address
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp_policy
-from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.verify.http.client_address import client_address
 from gatepass.verify.http.header_lines import asgi_lines
@@ -114,9 +113,8 @@ def caller_of(request: Request, decision: Decision) -> Caller:
     node = node_of(request)
     signed_in = grant.kind == "login"
     with node.database.read(node.clock.now()) as reading:
-        user = users.get(reading, grant.user)
-        lacking = signed_in and totp_policy.lacking(reading, user.id)
-    if lacking and request.url.path not in _WAY_TO_SECOND_FACTOR:
+        user, lacking = totp_policy.user_and_lacking(reading, grant.user)
+    if signed_in and lacking and request.url.path not in _WAY_TO_SECOND_FACTOR:
         raise Forbidden(
             "Your company requires a second factor. Set one up to go on.",
             reason="second_factor_required",

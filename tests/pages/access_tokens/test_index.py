@@ -2,8 +2,11 @@
 
 import pytest
 
+from gatepass.registry.actor import Actor
+from gatepass.registry.tokens import access_tokens
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
+from tests.support.database.many_records import fill_tokens
 
 NASTY = """<script>alert(1)</script>"' onmouseover=x {{ 7777*7 }} \u200f"""
 
@@ -139,3 +142,24 @@ def test_another_companys_tokens_are_not_listed(installation: Installation, ada:
     assert installation.verify(
         installation.access_token("charges:get", maker="eve@example.com"), permission="charges:get"
     )["allowed"]
+
+
+def test_counts_end_at_a_thousand(installation: Installation, ada: Visit) -> None:
+    one = installation.access_token("charges:get", label="The first")
+    with installation.node.database.read(0) as reading:
+        maker = access_tokens.get(reading, Actor.command_line(), one[:21])
+    assert maker.created_by.id is not None
+    fill_tokens(
+        installation.node.database,
+        maker.company,
+        maker.created_by.id,
+        1_000,
+        lambda n: {},
+        newest=maker.created_at - 1,
+    )
+    exact = ada.get("/access-tokens?q=settlement")
+    assert "1,000 tokens" in exact.text
+    above = ada.get("/access-tokens")
+    assert "1,000+" in above.text
+    assert "more than 1,000 tokens" in " ".join(above.text.split()).replace("1,000+", "")
+    assert "1,000+" in ada.get("/company").text

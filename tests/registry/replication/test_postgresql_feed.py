@@ -14,6 +14,7 @@ from sqlalchemy import text
 from gatepass.core.errors import Unavailable
 from gatepass.registry.replication import postgresql_feed
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage import group
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
 from tests.support.database.pooler import Pooler
@@ -147,9 +148,8 @@ def test_a_frozen_server_times_out_and_following_continues(
 def test_without_notifications_polling_finds_changes(
     registry: SmallRegistry, postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "gatepass.registry.storage.database._WAKE_FOLLOWERS", text("SELECT 'nobody is called'")
-    )
+    kept = group._KEEP_REVISION
+    monkeypatch.setitem(kept, "postgresql", kept["sqlite"])
     with FollowedCopy(tmp_path / "grants.db", DatabaseFeed(postgresql_url)) as copy:
         copy.until_at(registry.revision())
         copy.until_at(end_a_token(registry))

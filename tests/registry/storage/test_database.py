@@ -18,9 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from gatepass.core.errors import Conflict, Unavailable
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.directory.users import create
-from gatepass.registry.storage.database import CHANGED_CHANNEL, Change, Database, Reading, Write
+from gatepass.registry.storage.database import Change, Database, Reading, Write
 from gatepass.registry.storage.ended_log import Revocation
 from gatepass.registry.storage.engines import BEGIN_WRITE
+from gatepass.registry.storage.group import CHANGED_CHANNEL
 from gatepass.registry.storage.silent_server import ResponseTimeoutConnection
 from gatepass.registry.storage.tables import decision_counts
 from gatepass.registry.tokens import access_tokens

@@ -4,15 +4,19 @@ never guessed. Told that it failed, somebody would make it twice."""
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from math import inf
 
 import pytest
 from sqlalchemy import QueuePool, create_engine, insert, select
 
 from gatepass.core.errors import Unavailable
+from gatepass.registry.storage import group
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.tables import decision_counts
 from tests.support.database.postgresql import Cluster
+from tests.support.waiting import until
 
 NOW = 1_800_000_000_000
 
@@ -60,7 +64,8 @@ class Relay:
                 if self.forward:
                     there.sendall(data)
                 else:
-                    there.close()
+                    # The server notices: a mere close() doesn't end what another thread reads.
+                    there.shutdown(socket.SHUT_RDWR)
                 return
             there.sendall(data)
 
@@ -101,6 +106,48 @@ def test_the_outcome_is_read_over_a_new_connection(
         change(database, relay)
     assert relay.cut
     assert count(direct) == (1 if relay.forward else None)
+    database.close()
+    direct.close()
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_all_changes_of_a_group_have_one_outcome(
+    relay: Relay,
+    postgresql_url: str,
+    postgresql: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    readable: bool,
+) -> None:
+    # A slow machine ends no group.
+    monkeypatch.setattr(group, "LONGEST_S", inf)
+    relay.closed = not readable
+    direct = Database(postgresql_url)
+    database = Database(postgresql_url.replace(str(postgresql.port), str(relay.port)))
+
+    def behind() -> str:
+        try:
+            with database.write(NOW):
+                pass
+        except Unavailable as error:
+            return error.reason
+        return "made"
+
+    reasons = []
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            with database.write(NOW) as change:
+                change.session.execute(insert(decision_counts), {"reason": "allowed", "total": 1})
+                others = [pool.submit(behind) for _ in range(3)]
+                until(lambda: len(database._turns._waiting) == 3)
+                relay.armed = True
+            reasons.append("made")
+        except Unavailable as error:
+            reasons.append(error.reason)
+        reasons += [other.result() for other in others]
+    made = "made" if relay.forward else "unavailable"
+    assert reasons == [made if readable else "outcome_unknown"] * 4
+    if readable:
+        assert count(direct) == (1 if relay.forward else None)
     database.close()
     direct.close()
 

@@ -14,11 +14,16 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.core.grants import CompanyRules
+from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import throttling
+from gatepass.registry.directory import user_search
+from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import schema
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema, migrate, schema_state
 from gatepass.registry.storage.tables import companies, metadata, users
+from gatepass.registry.tokens import search as token_search
 from gatepass.verify.grant_file import TABLES
 from tests.support.database.postgresql import Cluster
 
@@ -261,3 +266,67 @@ def test_a_migration_keeps_known_addresses(tmp_path: Path, postgresql: Cluster) 
         assert known == [True, True, False, False]
         database.close()
     postgresql.drop("test_sources")
+
+
+def test_lists_find_what_there_was_before_version_six(
+    tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words, permissions and past expiries of existing records are indexed, batch by batch."""
+    path = tmp_path / "old.db"
+    path.touch(mode=0o600)
+    batches = "gatepass.registry.storage.migrations.versions.v0006_lists._AT_ONCE"
+    for url in (f"sqlite:///{path}", postgresql.create("test_lists")):
+        database = _at_version(url, "0005", *_FIFTH_VERSION)
+        with monkeypatch.context() as patch:
+            patch.setattr(batches, 2)
+            assert migrate(database) is True
+        actor = Actor("user", "com_1", "usr_1", "Ada", frozenset("*"), "gplt_1")
+        with database.write(_THEN) as change:
+            publish(change, CompanyRules("com_1", True, None, {}))
+        with database.read(_THEN) as reading:
+            for q, status, permission, found in (
+                (None, None, None, ["gpat_5", "gpat_4", "gpat_3", "gpat_2", "gpat_1"]),
+                ("PAYROLL", None, None, ["gpat_4", "gpat_2"]),
+                ("ttle", "active", None, ["gpat_3"]),
+                ("settlement 1", None, None, ["gpat_1"]),
+                (None, "expired", None, ["gpat_5", "gpat_1"]),
+                (None, "deactivated", None, ["gpat_4"]),
+                (None, None, "refunds:create", ["gpat_5", "gpat_4"]),
+                (None, None, "refunds:get", ["gpat_5"]),
+            ):
+                page = token_search.list_(reading, actor, q=q, status=status, permission=permission)
+                assert [token.id for token in page.items] == found, (q, status, permission)
+            for q, users_found in (("aDa", ["usr_1"]), ("bücher", ["usr_3"]), ("xn--", ["usr_3"])):
+                people = user_search.list_(reading, actor, q=q)
+                assert [user.id for user in people.items] == users_found
+        with database.administrative_write() as connection:
+            differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        assert {one[0] for one in differences} <= {"remove_table", "remove_index"}
+        database.close()
+    postgresql.drop("test_lists")
+
+
+_THEN = 1_700_000_000_000
+_TOKEN = (
+    "INSERT INTO access_tokens (id, company_id, digest, kind, label, label_folded, permissions, "
+    "networks, domains, expires_at, created_at, created_by, deactivated_at, deactivated_by_name) "
+    "VALUES ('gpat_{n}', 'com_1', '', 'api', '{label}', '{label}', '{permissions}', '[]', '[]', "
+    "{expires_at}, {n}, 'usr_1', {ended}, 'Ada')"
+)
+_FIFTH_VERSION = (
+    *_FIRST_RELEASE[:2],
+    _USER.format(id="usr_2", email="bob@example.com", ended="9"),
+    _USER.format(id="usr_3", email="x@bücher.example", ended="NULL").replace(
+        "'x@bücher.example', 'Bob'", "'x@xn--bcher-kva.example', 'Bob'"
+    ),
+    *(
+        _TOKEN.format(n=n, label=label, permissions=permissions, expires_at=expires_at, ended=ended)
+        for n, label, permissions, expires_at, ended in (
+            (1, "settlement 1", '["charges:create"]', _THEN - 1, "NULL"),
+            (2, "payroll", '["charges:create"]', _THEN * 10, "NULL"),
+            (3, "settlement 3", '["charges:create"]', "NULL", "NULL"),
+            (4, "old payroll", '["charges:get","refunds:create"]', "NULL", "5"),
+            (5, "all of refunds", '["refunds\\:*"]', _THEN, "NULL"),
+        )
+    ),
+)

@@ -8,7 +8,7 @@ limited to the page.
 from collections.abc import Collection, Iterator, Sequence
 from typing import TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, tuple_, union_all
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
@@ -19,6 +19,9 @@ from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
 from gatepass.registry.storage.rows import of_company
 from gatepass.registry.storage.tables import audit_events
+
+# With so many events, a filter isn't selective.
+_MANY = 200
 
 _Conditions = tuple[ColumnElement[bool], ...]
 
@@ -72,7 +75,7 @@ def list_(
     newest = (table.at.desc(), table.number.desc())
     scans = [
         select(table.number).where(*scan, *older).order_by(*newest).limit(limit + 1)
-        for scan in _scans(actor, filters)
+        for scan in _scans(reading, actor, filters)
     ]
     if not scans:
         return Page([], None)
@@ -92,7 +95,7 @@ def count(reading: Reading, actor: Actor, **filters: Unpack[Filters]) -> int:
         Forbidden, InvalidInput: as ``list_`` does.
     """
     actor.require("audit:get")
-    scans = [select(audit_events.c.number).where(*scan) for scan in _scans(actor, filters)]
+    scans = [select(audit_events.c.number).where(*scan) for scan in _scans(reading, actor, filters)]
     if not scans:
         return 0
     counted = select(func.count()).select_from(_union(scans).subquery())
@@ -109,7 +112,7 @@ def _union(scans: Sequence[Select[tuple[int]]]) -> Select[tuple[int]]:
     return each[0] if len(each) == 1 else select(union_all(*each).subquery().c.number)
 
 
-def _scans(actor: Actor, filters: Filters) -> list[_Conditions]:
+def _scans(reading: Reading, actor: Actor, filters: Filters) -> list[_Conditions]:
     """The conditions of each index scan. No event matches two scans; no scan means no event."""
     table = audit_events.c
     common = of_company(actor, audit_events)
@@ -120,14 +123,32 @@ def _scans(actor: Actor, filters: Filters) -> list[_Conditions]:
         common.append(table.at < until)
     if newest is not None:
         common.append(table.number <= newest)
-    # The most selective filter comes first and uses its index; the others check each row of it.
     alternatives = list(_alternatives(filters))
     if not alternatives:
         return [tuple(common)]
     if not all(alternatives):
         return []
-    common += [or_(*(and_(*each) for each in others)) for others in alternatives[1:]]
+    # The most selective filter uses its index; the others check each row of it.
+    if len(alternatives) > 1:
+        alternatives.sort(key=lambda each: _size(reading, each, common))
+    # As expressions, the others can't make the engine choose their index.
+    common += [
+        case((or_(*(and_(*each) for each in others)), 1), else_=0) == 1
+        for others in alternatives[1:]
+    ]
     return [(*each, *common) for each in alternatives[0]]
+
+
+def _size(
+    reading: Reading, alternatives: list[_Conditions], common: list[ColumnElement[bool]]
+) -> int:
+    """How many events match one filter, up to ``_MANY``."""
+    some = [
+        select(audit_events.c.number).where(*each, *common).limit(_MANY) for each in alternatives
+    ]
+    return reading.session.execute(
+        select(func.count()).select_from(_union(some).limit(_MANY).subquery())
+    ).scalar_one()
 
 
 def _alternatives(filters: Filters) -> Iterator[list[_Conditions]]:

@@ -1,17 +1,21 @@
 """Resolves search terms of the audit log: names of users and labels of tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Row, Select, select
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded, storable
+from gatepass.registry.storage import scans
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import contains
 from gatepass.registry.storage.tables import access_tokens, users
+from gatepass.registry.storage.word_index import LABELS, USER_NAMES, WordIndex
 
 #: With more matches the search asks for a longer term: leaving some out would be worse.
 MOST = 20
@@ -45,21 +49,16 @@ def tokens_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     actor.require("audit:get")
     if not storable(text):
         return []
-    wanted = [access_tokens.c.company_id == actor.company]
     own_id = token_id(text)
+    table = access_tokens.c
+    named = select(table.id, table.label.label("name"), table.created_at)
     if own_id is not None:
-        wanted.append(access_tokens.c.id == own_id)
-    else:
-        wanted.append(contains(reading, access_tokens.c.label_folded, folded(text)))
-    rows = reading.session.execute(
-        select(access_tokens.c.id, access_tokens.c.label)
-        .where(*wanted)
-        .order_by(access_tokens.c.created_at.desc(), access_tokens.c.id.desc())
-        .limit(MOST + 1)
-    ).all()
-    if own_id is not None and not rows:
-        return [Named(own_id, own_id)]
-    return _few("token", [Named(row.id, row.label) for row in rows])
+        row = reading.session.execute(
+            named.where(table.id == own_id, table.company_id == actor.company)
+        ).one_or_none()
+        return [Named(own_id, own_id if row is None else row.name)]
+    rows = _called(reading, actor, LABELS, text, named, table.label_folded)
+    return _few("token", rows[::-1])
 
 
 def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
@@ -75,19 +74,49 @@ def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     actor.require("audit:get")
     if not storable(text):
         return []
-    ours = select(users.c.id, users.c.name).where(users.c.company_id == actor.company)
-    ours = ours.order_by(users.c.created_at, users.c.id)
-    exactly = (users.c.id == text) | (users.c.email_folded == fold_email(text))
-    those = reading.session.execute(ours.where(exactly).limit(MOST + 1)).all()
-    if those:
-        return _few("person", [Named(row.id, row.name) for row in those])
-    rows = reading.session.execute(ours)
-    wanted = folded(text)
-    return _few("person", [Named(row.id, row.name) for row in rows if wanted in folded(row.name)])
+    table = users.c
+    named = select(table.id, table.name, table.created_at)
+    # Of any company at first: each of the two has an index without the company.
+    exactly = (table.id == text) | (table.email_folded == fold_email(text))
+    those = reading.session.execute(
+        named.add_columns(table.company_id).where(exactly).order_by(table.created_at, table.id)
+    ).all()
+    own = [row for row in those if row.company_id == actor.company]
+    if own:
+        return _few("person", own)
+    return _few("person", _called(reading, actor, USER_NAMES, text, named, table.name_searched))
 
 
-def _few(field: str, found: list[Named]) -> list[Named]:
-    if len(found) > MOST:
+def _called(
+    reading: Reading,
+    actor: Actor,
+    index: WordIndex,
+    text: str,
+    named: Select[Any],
+    searched: ColumnElement[str],
+) -> list[Row[Any]]:
+    """The company's records whose text *searched* contains *text*, oldest first.
+
+    If there are more than ``MOST``, these are some of them.
+
+    Args:
+        named: selects all records, of any company.
+    """
+    assert actor.company is not None
+    part = folded(text)
+    matches = contains(reading, searched, part)
+    with scans.by_index(reading):
+        way = index.find(reading, actor.company, part).way(reading, [], matches)
+        ids = None if way is None else scans.page(reading, way.scans, None, MOST + 1)[0]
+    if ids is None:
+        some = named.where(index.records.c.company_id == actor.company, matches).limit(MOST + 1)
+    else:
+        some = named.where(index.records.c.id.in_(ids))
+    return sorted(reading.session.execute(some), key=lambda row: (row.created_at, row.id))
+
+
+def _few(field: str, rows: Sequence[Row[Any]]) -> list[Named]:
+    if len(rows) > MOST:
         message = f"Enter more of the name, or the id: more than {MOST} match."
         raise InvalidInput([(field, message)])
-    return found
+    return [Named(row.id, row.name) for row in rows]

@@ -13,10 +13,11 @@ from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.companies import Company
+from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Change, Reading
-from gatepass.registry.storage.rows import update_row
+from gatepass.registry.storage.rows import find, update_row
 
 users = tables.users
 
@@ -78,11 +79,16 @@ def without(reading: Reading, company: str) -> int:
     ).scalar_one()
 
 
-def lacking(reading: Reading, user: str) -> bool:
-    """Whether this user lacks the second factor that their company requires."""
-    found = reading.session.execute(
-        select(tables.companies.c.second_factor_required, users.c.totp_sealed)
-        .join(tables.companies, tables.companies.c.id == users.c.company_id)
-        .where(users.c.id == user)
-    ).one()
-    return found.second_factor_required and found.totp_sealed is None
+def user_and_lacking(reading: Reading, user_id: str) -> tuple[User, bool]:
+    """A user of any company, and whether they lack the second factor that it requires.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    row = find(reading, _WITH_POLICY.where(users.c.id == user_id), user_id, "user")
+    return user_of(row), row.second_factor_required and row.totp_sealed is None
+
+
+_WITH_POLICY = select(users, tables.companies.c.second_factor_required).join(
+    tables.companies, tables.companies.c.id == users.c.company_id
+)

@@ -25,9 +25,10 @@ from gatepass.registry.backup.revocation_state import KINDS
 from gatepass.registry.directory import companies, user_privileges
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage import tables
-from gatepass.registry.storage.database import CHANGED_CHANNEL, Change, Database, Reading, Write
+from gatepass.registry.storage.database import Change, Database, Reading, Write
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.ended_log import EndedLogReader, Revocation
+from gatepass.registry.storage.group import CHANGED_CHANNEL
 from gatepass.registry.storage.rows import deactivation
 from gatepass.registry.storage.schema import make_file, state_of, upgrade
 from gatepass.registry.storage.tables import (

@@ -1,21 +1,22 @@
 """Searching a company's users, one page at a time, newest first."""
 
-from collections.abc import Iterator
-from typing import Any
-
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import or_, select
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.input.text import folded, search_text, storable
-from gatepass.registry.storage import rows
+from gatepass.registry.storage import rows, scans
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.paging import Cursor, Page, read_cursor, read_limit
+from gatepass.registry.storage.paging import Page, contains, read_cursor, read_limit
+from gatepass.registry.storage.scans import Scan
 from gatepass.registry.storage.tables import users
+from gatepass.registry.storage.word_index import USER_EMAILS, USER_NAMES
 
-# How many rows one query reads while searching for a name.
-_STRIDE = 1_000
+STATUSES = {
+    "active": users.c.deactivated_at.is_(None),
+    "deactivated": users.c.deactivated_at.is_not(None),
+}
 
 
 def get(reading: Reading, actor: Actor, user_id: str) -> User:
@@ -47,62 +48,71 @@ def list_(
     status: str | None = None,
     limit: int | None = None,
     cursor: str | None = None,
+    counted: bool = True,
 ) -> Page[User]:
-    """A page of the company's users, newest first, with their number if one page holds them all.
+    """A page of the company's users, newest first.
 
     Args:
         q: part of the name or e-mail address, ignoring case and surrounding spaces.
         status: ``active`` or ``deactivated``.
+        counted: whether to count all that match.
 
     Raises:
         Forbidden: without ``users:get``.
         InvalidInput: for ``status``, ``cursor`` or ``limit``.
     """
     actor.require("users:get")
-    after, limit = read_cursor(cursor), read_limit(limit)
-    wanted = rows.of_company(actor, users)
-    if status == "active":
-        wanted.append(users.c.deactivated_at.is_(None))
-    elif status == "deactivated":
-        wanted.append(users.c.deactivated_at.is_not(None))
-    elif status is not None:
+    if status not in (None, *STATUSES):
         raise InvalidInput([("status", "Must be active or deactivated.")])
+    after, limit = read_cursor(cursor), read_limit(limit)
     q = search_text(q)
-    if not storable(q):
-        return Page([], None, 0)
-    found: list[Row[Any]] = []
-    for row in _newest(reading, wanted, after, _STRIDE if q else limit + 1):
-        if q and not _named(row, folded(q)):
-            continue
-        found.append(row)
-        if len(found) > limit:
-            break
-    page, more = found[:limit], None
-    if len(found) > limit:
-        more = str(Cursor(page[-1].created_at, page[-1].id))
-    whole = after is None and more is None
-    return Page([user_of(row) for row in page], more, len(page) if whole else None)
+    with scans.by_index(reading):
+        found = _scans(reading, actor, folded(q), status) if storable(q) else []
+        ids, more = scans.page(reading, found, after, limit)
+        whole = after is None and more is None
+        number = len(ids) if whole else scans.count(reading, found) if counted else None
+    page = {
+        row.id: row for row in reading.session.execute(select(users).where(users.c.id.in_(ids)))
+    }
+    return Page([user_of(page[id]) for id in ids], more, number)
 
 
-def _newest(
-    reading: Reading, wanted: list[Any], after: Cursor | None, stride: int
-) -> Iterator[Row[Any]]:
-    key = tuple_(users.c.created_at, users.c.id)
-    while True:
-        rest = [] if after is None else [key < tuple_(after.number, after.id)]
-        found = reading.session.execute(
-            select(users)
-            .where(*wanted, *rest)
-            .order_by(users.c.created_at.desc(), users.c.id.desc())
-            .limit(stride)
-        ).all()
-        yield from found
-        if len(found) < stride:
-            return
-        after = Cursor(found[-1].created_at, found[-1].id)
+def by_status(reading: Reading, company: str) -> dict[str, int]:
+    """The number of a company's users of each status, as ``Page.count`` has it."""
+    ours = users.c.company_id == company
+    with scans.by_index(reading):
+        return {
+            status: scans.count(reading, [Scan(users, [ours, condition])])
+            for status, condition in STATUSES.items()
+        }
 
 
-def _named(row: Row[Any], part: str) -> bool:
-    # Not in SQL, because SQLite folds the case of ASCII only. An internationalized domain matches
-    # in both spellings: as displayed, and by its A-labels.
-    return any(part in text for text in (folded(row.name), folded(row.email), row.email_folded))
+def _scans(reading: Reading, actor: Actor, q: str, status: str | None) -> list[Scan]:
+    """Scans that find the users."""
+    of_status = [] if status is None else [STATUSES[status]]
+    ours = rows.of_company(actor, users)
+    if not q:
+        return [Scan(users, [*ours, *of_status])]
+    texts = {
+        USER_NAMES: contains(reading, users.c.name_searched, q),
+        # An internationalized domain matches in both spellings: as displayed, and by its A-labels.
+        USER_EMAILS: or_(
+            contains(reading, users.c.email_searched, q),
+            contains(reading, users.c.email_folded, q),
+        ),
+    }
+    if actor.company is None:
+        return [Scan(users, of_status, [or_(*texts.values())])]
+    by_name = scans.either(
+        [
+            index.find(reading, actor.company, q).way(reading, of_status, matches)
+            for index, matches in texts.items()
+        ]
+    )
+    return scans.fastest(
+        reading,
+        [by_name],
+        [Scan(users, [*ours, *of_status])],
+        [or_(*texts.values())],
+        narrow=status is not None,
+    )

@@ -15,11 +15,12 @@ from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, published_holder, published_rules
 from gatepass.registry.input.emails import fold_email, read_email
-from gatepass.registry.input.text import read_label
+from gatepass.registry.input.text import folded, read_label
 from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import users
+from gatepass.registry.storage.word_index import USER_EMAILS, USER_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +141,16 @@ def add(
             "email": email,
             "email_folded": fold_email(email),
             "name": name,
+            "name_searched": folded(name),
+            "email_searched": folded(email),
             "role": role,
             "operator": operator,
             "password_hash": password_hash,
             "created_at": user.created_at,
         },
     )
+    USER_NAMES.add(change, company, user.id, now, [folded(name)])
+    USER_EMAILS.add(change, company, user.id, now, _searched_emails(email))
     publish(change, Holder(user.id, company, True, role))
     after = {"email": email, "role": role, "operator": operator}
     record(change, actor, "created", user, after=after)
@@ -194,6 +199,44 @@ def operators(reading: Reading, company: str) -> frozenset[str]:
     """The ids of a company's users who are operators."""
     wanted = select(users.c.id).where(users.c.company_id == company, users.c.operator)
     return frozenset(reading.session.scalars(wanted))
+
+
+def write_name(write: Write, user: User, name: str) -> None:
+    """Write a user's new name. Performs no check; the caller must have done it."""
+    rows.update_row(write, users, user.id, name=name, name_searched=folded(name))
+    USER_NAMES.replace(
+        write,
+        user.company,
+        user.id,
+        user.created_at,
+        before=[folded(user.name)],
+        after=[folded(name)],
+    )
+
+
+def write_email(write: Write, user: User, email: str) -> None:
+    """Write a user's new e-mail address. Performs no check; the caller must have done it."""
+    rows.update_row(
+        write,
+        users,
+        user.id,
+        email=email,
+        email_folded=fold_email(email),
+        email_searched=folded(email),
+    )
+    USER_EMAILS.replace(
+        write,
+        user.company,
+        user.id,
+        user.created_at,
+        before=_searched_emails(user.email),
+        after=_searched_emails(email),
+    )
+
+
+def _searched_emails(email: str) -> tuple[str, str]:
+    """Both spellings of an address: as displayed, and with an international domain's A-labels."""
+    return folded(email), fold_email(email)
 
 
 def etag(user: User) -> str:

@@ -11,13 +11,13 @@ from dataclasses import replace
 from sqlalchemy import select
 
 from gatepass.core.decision import held
-from gatepass.core.errors import Forbidden, NotFound
+from gatepass.core.errors import Forbidden
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import (
     admits,
-    published_grant,
     published_holder,
+    published_of_actor,
     published_rules,
 )
 from gatepass.registry.storage.database import Change, Reading
@@ -72,18 +72,15 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     """
     if actor.kind not in ("user", "token"):
         return actor
-    grant = published_grant(reading, actor.credential or "")
+    grant, holder, rules = published_of_actor(
+        reading, actor.credential or "", actor.user or "", actor.company or ""
+    )
     if grant is None or grant.user != actor.user or grant.company != actor.company:
         raise Forbidden("This credential isn't valid for this user.", reason="token_invalid")
     if grant.deactivated:
         raise Forbidden("This credential has been deactivated.", reason="token_deactivated")
     if grant.expires_at is not None and reading.now >= grant.expires_at:
         raise Forbidden("This credential has expired.", reason="token_expired")
-    holder = published_holder(reading, grant.user)
-    try:
-        rules = published_rules(reading, grant.company)
-    except NotFound:
-        rules = None
     if holder is None or rules is None or not (holder.active and rules.active):
         raise Forbidden("This account has been deactivated.", reason="account_deactivated")
     if not admits(reading, rules, actor.address):

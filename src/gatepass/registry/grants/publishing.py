@@ -26,6 +26,11 @@ _SELECT = {
     table: text(f"SELECT record FROM {table} WHERE id = :id")  # noqa: S608 - the grant file's own table names
     for table in UPSERT
 }
+_SELECT_OF_ACTOR = text(
+    "SELECT (SELECT record FROM grants WHERE id = :credential), "
+    "(SELECT record FROM holders WHERE id = :user), "
+    "(SELECT record FROM company_rules WHERE id = :company)"
+)
 
 
 def publish(change: Change, record: Grant | Holder | CompanyRules) -> None:
@@ -71,6 +76,20 @@ def published_rules(reading: Reading, company: str) -> CompanyRules:
     if record is None:
         raise NotFound("There is no such company.")
     return grants.decode_company(record)
+
+
+def published_of_actor(
+    reading: Reading, credential: str, user: str, company: str
+) -> tuple[Grant | None, Holder | None, CompanyRules | None]:
+    """The published grant, holder and rules of an actor, in one round trip."""
+    grant, holder, rules = reading.session.execute(
+        _SELECT_OF_ACTOR, {"credential": credential, "user": user, "company": company}
+    ).one()
+    return (
+        None if grant is None else grants.decode_grant(grant),
+        None if holder is None else grants.decode_holder(holder),
+        None if rules is None else grants.decode_company(rules),
+    )
 
 
 def _publish(change: Change, table: str, records: Sequence[Grant | Holder | CompanyRules]) -> None:

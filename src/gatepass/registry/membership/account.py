@@ -14,7 +14,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, sessions, totp, totp_policy
 from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.directory import companies
-from gatepass.registry.directory.users import record, user_of
+from gatepass.registry.directory.users import record, user_of, write_name
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.input.text import read_label
 from gatepass.registry.membership import password_resets, pending_email_changes
@@ -82,8 +82,9 @@ def rename(change: Change, actor: Actor, name: str, *, former: str | None = None
         )
     if name == row.name:
         return
-    update_row(change, users, row.id, name=name)
-    renamed = replace(user_of(row), name=name)
+    user = user_of(row)
+    write_name(change, user, name)
+    renamed = replace(user, name=name)
     record(change, actor, "renamed", renamed, before={"name": row.name}, after={"name": name})
 
 

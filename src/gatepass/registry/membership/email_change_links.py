@@ -12,14 +12,12 @@ from sqlalchemy import Row
 from gatepass.core.errors import BrokenLink, Conflict
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.user_privileges import require_active
-from gatepass.registry.directory.users import User, by_email, get, record
-from gatepass.registry.input.emails import fold_email, read_email
+from gatepass.registry.directory.users import User, by_email, get, record, write_email
+from gatepass.registry.input.emails import read_email
 from gatepass.registry.membership import email_changes, invitations, password_resets
 from gatepass.registry.membership.pending_email_changes import EMAIL_CHANGES, is_valid
 from gatepass.registry.membership.single_use_links import address_holder, follower
 from gatepass.registry.storage.database import Reading, Write
-from gatepass.registry.storage.rows import update_row
-from gatepass.registry.storage.tables import users as users_table
 
 CHANGED_MAIL = "email_changed"
 
@@ -143,7 +141,7 @@ def change_at_once(write: Write, actor: Actor, user_id: str, email: str) -> User
 
 def _change(write: Write, actor: Actor, user: User, row: Row[Any]) -> User:
     EMAIL_CHANGES.use(write, row)
-    update_row(write, users_table, user.id, email=row.email, email_folded=fold_email(row.email))
+    write_email(write, user, row.email)
     password_resets.end_links(write, actor, user.id)
     email_changes.notify_former_address(write, CHANGED_MAIL, row.id, user)
     before, after = {"email": user.email}, {"email": row.email}

@@ -20,7 +20,7 @@ from gatepass.registry.replication.liveness import (
     Registration,
 )
 from gatepass.registry.storage import revisions
-from gatepass.registry.storage.database import CHANGED_CHANNEL
+from gatepass.registry.storage.group import CHANGED_CHANNEL
 from gatepass.registry.storage.revisions import ChangedRow, Position
 from gatepass.registry.storage.silent_server import connect
 

@@ -1,9 +1,10 @@
 """The registry's database: connections and transactions.
 
 * ``read``: a consistent snapshot.
-* ``write``: a change that takes a revision. Its first statement locks the revision row, which
-  serializes all writes: revisions commit in order without gaps, and no write relies on an outdated
-  read. Never hash a password, send mail or use the network inside one.
+* ``write``: a change that takes a revision. Its transaction's first statement locks the revision
+  row, which serializes all writes: revisions commit in order without gaps, and no write relies on
+  an outdated read. Writes of several threads may share a transaction (``group``). Never hash a
+  password, send mail or use the network inside one.
 * ``auxiliary_write``: small writes beside the grants (use counts, failed sign-ins). It doesn't lock
   the revision row, so counting can't delay a deactivation.
 * ``administrative_write``: schema changes, imports and restores.
@@ -11,8 +12,6 @@
 
 import logging
 import os
-import secrets
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -37,26 +36,12 @@ from gatepass.registry.storage.engines import (
     sqlite_engine,
     sqlite_path,
 )
+from gatepass.registry.storage.group import Group
 from gatepass.registry.storage.silent_server import without_response_timeout
+from gatepass.registry.storage.turns import Turns
 
 T = TypeVar("T")
 
-#: The PostgreSQL notification channel that wakes followers when a write commits.
-CHANGED_CHANNEL = "gatepass_changed"
-
-# Also returns the primary's time at the start of the statement, before it waited for the lock.
-_TAKE_REVISION = {
-    dialect: text(
-        "UPDATE revision SET number = number + 1, tag = :tag WHERE id = 1 "  # noqa: S608 - the times below
-        f"RETURNING number, {told_ms}"
-    )
-    for dialect, told_ms in (
-        ("sqlite", "NULL"),
-        ("postgresql", "(extract(epoch FROM statement_timestamp()) * 1000)::bigint"),
-    )
-}
-_KEEP_REVISION = text("INSERT INTO revisions (number, tag, at) VALUES (:number, :tag, :at)")
-_WAKE_FOLLOWERS = text(f"SELECT pg_notify('{CHANGED_CHANNEL}', '')")
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
 _WAIT_FOR_REVISION = text("SELECT number FROM revision WHERE id = 1 FOR UPDATE")
 _KNOWN_REVISION = text("SELECT 1 FROM revisions WHERE number = :number AND tag = :tag")
@@ -121,7 +106,8 @@ class Database:
             self._changes = engine.execution_options(gatepass_begin=BEGIN_WRITE)
             self._reads = engine.execution_options(gatepass_begin=BEGIN_READ)
         self._engine = engine
-        self._writer = threading.Lock()
+        self._turns = Turns()
+        self._group: Group | None = None
         own = weakref.ref(self)
 
         def reset_after_fork() -> None:
@@ -143,7 +129,8 @@ class Database:
 
     @contextmanager
     def write(self, now: int) -> Iterator["Change"]:
-        """A write with a new revision, at time *now* (Unix ms). It commits atomically at the end.
+        """A write with a new revision, at time *now* (Unix ms). It commits atomically at the end,
+        perhaps together with others that wait for the lock.
 
         Nothing is raised after the commit. The Change's ``confirmed`` then says whether this node
         decides by it already.
@@ -153,18 +140,23 @@ class Database:
                 connection was lost during the commit, and its outcome can't be determined
                 (``outcome_unknown``).
         """
-        tag = secrets.token_hex(8)
-        began = time.monotonic()
-        with self._writer_session() as session:
-            take = _TAKE_REVISION[self.dialect]
-            number, primary_ms = session.execute(take, {"tag": tag}).one()
-            self._require_same_time(now, primary_ms, began)
-            change = Change(session, now, number)
-            yield change
-            session.execute(_KEEP_REVISION, {"number": number, "tag": tag, "at": now})
-            if self.dialect == "postgresql":
-                session.execute(_WAKE_FOLLOWERS)
-            self._commit(session, number, tag)
+        asked = time.monotonic()
+        with _outage_as_unavailable():
+            self._take_turn(joins=True)
+            group = self._group = self._group or Group(self._changes)
+            try:
+                number, primary_ms = group.begin()
+                self._require_same_time(now, primary_ms, asked)
+                change = Change(group.session, now, number)
+                yield change
+                # A revocation doesn't wait for those behind it.
+                group.complete(now, last=bool(change.revocations))
+            except BaseException:
+                group.undo()
+                raise
+            finally:
+                self._pass_on(group)
+            group.outcome.result()
         if self._revoked is not None and change.revocations:
             self._revoked(change.revocations)
         change.confirmed = self._confirm is None or self._confirm(number)
@@ -176,9 +168,17 @@ class Database:
         Raises:
             Unavailable: the database can't be written now.
         """
-        with self._writer_session() as session:
-            yield Write(session, now)
-            session.commit()
+        # SQLite has one writer at a time.
+        alone = self.path is not None
+        if alone:
+            self._take_turn(joins=False)
+        try:
+            with _outage_as_unavailable(), Session(self._changes) as session:
+                yield Write(session, now)
+                session.commit()
+        finally:
+            if alone:
+                self._turns.release()
 
     @contextmanager
     def administrative_write(self) -> Iterator[Connection]:
@@ -200,27 +200,39 @@ class Database:
         """Close all idle connections."""
         self._engine.dispose()
 
-    @contextmanager
-    def _writer_session(self) -> Iterator[Session]:
+    def _take_turn(self, *, joins: bool) -> None:
         # SQLite's busy handler polls for the write lock, and with dozens of threads some never get
-        # it. So one thread of each process at a time waits for it.
-        if self.path is not None and not self._writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+        # it. So one thread of each process at a time waits for it; on PostgreSQL, too, those behind
+        # it share its transaction.
+        if not self._turns.take(BUSY_TIMEOUT_MS / 1000, joins=joins):
             raise Unavailable(_UNAVAILABLE)
-        try:
-            with _outage_as_unavailable(), Session(self._changes) as session:
-                yield session
-        finally:
-            if self.path is not None:
-                self._writer.release()
 
-    def _commit(self, session: Session, number: int, tag: str) -> None:
-        """Commit; if the connection is lost meanwhile, find out whether it committed."""
+    def _pass_on(self, group: Group) -> None:
+        """Hand the open transaction to the next change in line, or end it."""
+        if not group.closing and self._turns.hand_over():
+            return
+        self._group = None
         try:
-            with self._writing():
-                session.commit()
-        except exc.DBAPIError:
-            if self.dialect != "postgresql" or not self._committed(number, tag):
-                raise
+            if not group.empty and not group.outcome.done():
+                self._commit(group)
+            group.session.close()
+        finally:
+            self._turns.release()
+
+    def _commit(self, group: Group) -> None:
+        """Commit, and set the outcome. If the connection is lost meanwhile, find it out."""
+        try:
+            group.prepare()
+            try:
+                with self._writing():
+                    group.session.commit()
+            except exc.DBAPIError:
+                if self.dialect != "postgresql" or not self._committed(*group.revision):
+                    raise
+        except BaseException as error:
+            group.outcome.set_exception(error)
+        else:
+            group.outcome.set_result(None)
 
     def _committed(self, number: int, tag: str) -> bool:
         """Whether the revision *number* has the tag *tag*, read over a new connection.
@@ -257,7 +269,8 @@ class Database:
         # opens its own.
         _inherited.append(self._engine.pool)
         self._engine.dispose(close=False)
-        self._writer = threading.Lock()
+        self._turns = Turns()
+        self._group = None
 
 
 class Reading:

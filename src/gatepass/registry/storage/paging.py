@@ -18,8 +18,8 @@ from gatepass.registry.storage.database import Reading
 
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
-#: Counting stops here: "100,000 or more" is precise enough, and fast.
-COUNT_LIMIT = 100_000
+#: Counting stops above it: "1,000+" is precise enough, and fast.
+COUNT_LIMIT = 1_000
 
 _LONGEST_CURSOR = 200
 _BIGGEST_NUMBER = 2**63 - 1
@@ -33,8 +33,8 @@ class Page(Generic[T]):
 
     Attributes:
         next: the ``cursor`` of the next page; None on the last page.
-        count: number of matches over all pages; ``COUNT_LIMIT`` means that many or more. None if
-            not counted.
+        count: number of matches over all pages; above ``COUNT_LIMIT`` it means more than that. None
+            if not counted.
     """
 
     items: list[T]

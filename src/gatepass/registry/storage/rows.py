@@ -1,10 +1,11 @@
 """Looking up one row, making its record, comparing its version, marking it as deactivated."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, update
+from sqlalchemy import ColumnElement, Row, Select, Table, text, update
+from sqlalchemy.dialects import sqlite
 
 from gatepass.core.errors import Conflict, NotFound
 from gatepass.registry.actor import Actor, Person
@@ -97,6 +98,31 @@ def deactivated_by(row: Row[Any]) -> Person | None:
 def update_row(write: Write, table: Table, record_id: str, **values: Any) -> None:
     """Set columns of the row of *table* with that id."""
     write.session.execute(update(table).where(table.c.id == record_id).values(values))
+
+
+def insert_missing(write: Write, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those of *rows* that *table* doesn't have yet, in one statement.
+
+    All have the same columns, of text and whole numbers.
+    """
+    if not rows:
+        return
+    if write.session.get_bind().dialect.name == "sqlite":
+        write.session.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows))
+        return
+    names = list(rows[0])
+    arrays = ", ".join(
+        f"CAST(:{name} AS {'bigint' if isinstance(rows[0][name], int) else 'text'}[])"
+        for name in names
+    )
+    # The driver would send a list of rows one by one.
+    write.session.execute(
+        text(
+            f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM unnest({arrays}) "  # noqa: S608 - the schema's own names
+            "ON CONFLICT DO NOTHING"
+        ),
+        {name: [row[name] for row in rows] for name in names},
+    )
 
 
 def mark_deactivated(write: Write, actor: Actor, table: Table, which: ColumnElement[bool]) -> None:

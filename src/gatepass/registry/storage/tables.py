@@ -6,6 +6,7 @@ change here needs a migration; a test compares the two.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -57,13 +58,57 @@ class JSONText(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
-def _table(name: str, *parts: SchemaItem) -> Table:
-    return Table(name, metadata, *parts)
+def _table(name: str, *parts: SchemaItem, **options: Any) -> Table:
+    return Table(name, metadata, *parts, **options)
 
 
 def _records(name: str, *parts: SchemaItem) -> Table:
     """A table of records, each with an ``id``."""
     return _table(name, Column("id", key_text, primary_key=True), *parts)
+
+
+def _postings(name: str, *key: Column[Any], more: Sequence[Column[Any]] = ()) -> Table:
+    """An index of records by *key*, newest first within a key.
+
+    The primary key holds all columns, so SQLite stores nothing beside it. The rows derive from
+    other tables; the operations that write those write these as well.
+    """
+    return _table(
+        name,
+        Column("company_id", key_text, primary_key=True),
+        *key,
+        Column("created_at", BigInteger, primary_key=True, autoincrement=False),
+        Column("id", key_text, primary_key=True),
+        *more,
+        sqlite_with_rowid=False,
+    )
+
+
+def _word_index(name: str) -> tuple[Table, Table]:
+    """The two tables of a ``word_index.WordIndex``: words of records, and parts of words."""
+    words = _postings(
+        f"{name}_words",
+        Column("word", key_text, primary_key=True),
+        # The text that follows the word, cut off.
+        more=(Column("rest", key_text, primary_key=True),),
+    )
+    Index(
+        f"ix_{name}_words_rest",
+        *(words.c[column] for column in ("company_id", "word", "rest", "created_at", "id")),
+    )
+    # The end of each word from each of its characters on, cut off.
+    parts = _table(
+        f"{name}_word_parts",
+        Column("company_id", key_text, primary_key=True),
+        Column("part", key_text, primary_key=True),
+        Column("word", key_text, primary_key=True),
+        sqlite_with_rowid=False,
+    )
+    return words, parts
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 def _deactivation() -> tuple[Column[Any], ...]:
@@ -184,6 +229,9 @@ users = _records(
     Column("email", Text, nullable=False),
     Column("email_folded", key_text, nullable=False),
     Column("name", Text, nullable=False),
+    # The name and the address as displayed, for searches without case.
+    Column("name_searched", key_text, nullable=False),
+    Column("email_searched", key_text, nullable=False),
     # The id of a built-in role or of a role of this company. Built-in roles have no row, so this
     # isn't a foreign key.
     Column("role", key_text, nullable=False),
@@ -197,16 +245,24 @@ users = _records(
     # The time step of the last code used: no code is accepted twice.
     Column("totp_last_step", BigInteger),
     Index(None, "company_id", "created_at", "id"),
+    Index("ix_users_active", "company_id", "created_at", "id", **_where("deactivated_at IS NULL")),
+    Index(
+        "ix_users_deactivated",
+        *("company_id", "created_at", "id"),
+        **_where("deactivated_at IS NOT NULL"),
+    ),
     Index(None, "email_folded"),
     # An address belongs to one active user; deactivated users keep theirs, too.
     Index(
         "ix_users_active_email_folded",
         "email_folded",
         unique=True,
-        sqlite_where=text("deactivated_at IS NULL"),
-        postgresql_where=text("deactivated_at IS NULL"),
+        **_where("deactivated_at IS NULL"),
     ),
 )
+
+user_name_words, user_name_word_parts = _word_index("user_name")
+user_email_words, user_email_word_parts = _word_index("user_email")
 
 recovery_codes = _table(
     "recovery_codes",
@@ -347,13 +403,43 @@ access_tokens = _records(
     # The form that created the token: submitting it again doesn't create a second one.
     Column("form_id", key_text),
     UniqueConstraint("created_by", "form_id"),
-    # Lists are ordered by the first three columns. The index also covers the columns of filters and
-    # searches, so scanning a hundred thousand tokens reads no table row.
-    Index(
-        "ix_access_tokens_search",
-        *("company_id", "created_at", "id"),
-        *("deactivated_at", "expires_at", "kind", "label_folded"),
+    # The expiry, once a round of ``tokens.lapsing`` has found it past. Between two rounds, lists
+    # also read the tokens that are due.
+    Column("lapsed_at", BigInteger),
+    # Lists, one index for each status. They also cover the labels, which a search may walk.
+    *(
+        Index(
+            f"ix_access_tokens_{status}",
+            *("company_id", "kind", "created_at", "id", "expires_at", "label_folded"),
+            **_where(condition),
+        )
+        for status, condition in (
+            ("active", "deactivated_at IS NULL AND lapsed_at IS NULL"),
+            ("expired", "deactivated_at IS NULL AND lapsed_at IS NOT NULL"),
+            ("deactivated", "deactivated_at IS NOT NULL"),
+        )
     ),
+    Index(
+        "ix_access_tokens_due",
+        *("expires_at", "company_id", "kind", "created_at", "id"),
+        **_where("deactivated_at IS NULL AND lapsed_at IS NULL AND expires_at IS NOT NULL"),
+    ),
+    # By a clock that was wrong, a token may have lapsed too early. Both indexes cover what a list
+    # reads: otherwise PostgreSQL would rather read all of another one.
+    Index(
+        "ix_access_tokens_lapsed",
+        *("lapsed_at", "company_id", "kind", "created_at", "id"),
+        **_where("deactivated_at IS NULL AND lapsed_at IS NOT NULL"),
+    ),
+    # The command line lists all companies' tokens.
+    Index(None, "created_at", "id"),
+    # Ids are searched by their beginning.
+    Index(None, "company_id", "id"),
+)
+
+access_token_words, access_token_word_parts = _word_index("access_token")
+access_token_permissions = _postings(
+    "access_token_permissions", Column("permission", key_text, primary_key=True)
 )
 
 verifier_keys = _records(

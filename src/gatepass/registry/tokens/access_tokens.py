@@ -8,7 +8,7 @@ from sqlalchemy import Row, insert, select
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, publish_grants
@@ -24,8 +24,16 @@ from gatepass.registry.storage.rows import (
     update_row,
 )
 from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens import indexing
 from gatepass.registry.tokens import input as fields
-from gatepass.registry.tokens.records import STORED, AccessToken, etag, grant_of, tokens_of
+from gatepass.registry.tokens.records import (
+    STORED,
+    AccessToken,
+    etag,
+    grant_of,
+    new_token,
+    tokens_of,
+)
 
 _LONGEST_FORM_ID = 100
 
@@ -77,7 +85,7 @@ def create(
     )
     actor.require_held(found["permissions"])
     credential = make(ACCESS_TOKEN)
-    values = {
+    columns = {
         "id": credential.id,
         "company_id": actor.company,
         "digest": credential.digest,
@@ -86,13 +94,16 @@ def create(
         "created_at": now,
         "created_by": actor.user,
         "form_id": form_id,
+        "deactivated_at": None,
         **found,
     }
-    change.session.execute(insert(access_tokens), values)
-    row = _find(change, actor, credential.id)
-    publish(change, grant_of(row))
-    _record(change, actor, "created", row, after={**found, "kind": kind})
-    return _token(change, row), credential.text
+    change.session.execute(insert(access_tokens), columns)
+    indexing.add(change, columns)
+    publish(change, grant_of(columns))
+    # A signed-in user holds what their role permits.
+    token = new_token(columns, Person(actor.user, actor.name), actor.permissions)
+    _record(change, actor, "created", token, after={**found, "kind": kind})
+    return token, credential.text
 
 
 def get(reading: Reading, actor: Actor, token_id: str) -> AccessToken:
@@ -149,12 +160,16 @@ def modify(
     values = dict(after)
     if "label" in after:
         values["label_folded"] = folded(after["label"])
+    if "expires_at" in after:
+        values["lapsed_at"] = None
     update_row(change, access_tokens, row.id, **values)
-    row = _find(change, actor, row.id)
-    publish(change, grant_of(row))
+    former_row, row = row, _find(change, actor, row.id)
+    indexing.replace(change, former_row._mapping, row._mapping)
+    publish(change, grant_of(row._mapping))
     former = {name: before[name] for name in after}
-    _record(change, actor, "modified", row, before=former, after=after)
-    return _token(change, row)
+    changed = _token(change, row)
+    _record(change, actor, "modified", changed, before=former, after=after)
+    return changed
 
 
 def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
@@ -186,7 +201,7 @@ def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
     rows = change.session.execute(
         STORED.where(these).order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()
-    publish_grants(change, [grant_of(row) for row in rows])
+    publish_grants(change, [grant_of(row._mapping) for row in rows])
     subjects, company = [_subject(row) for row in rows], rows[0].company_id
     receipts.begin(change, subjects, company=company)
     log.record_each(
@@ -220,13 +235,15 @@ def _find(reading: Reading, actor: Actor, token_id: str) -> Row[Any]:
     return find(reading, rows, token_id, "access token")
 
 
-def _record(write: Write, actor: Actor, verb: str, row: Row[Any], **fields: dict[str, Any]) -> None:
-    action, subject = f"access_token.{verb}", _subject(row)
-    log.record(write, actor, action, subject, company=row.company_id, **fields)
+def _record(
+    write: Write, actor: Actor, verb: str, token: AccessToken, **fields: dict[str, Any]
+) -> None:
+    action, subject = f"access_token.{verb}", _subject(token)
+    log.record(write, actor, action, subject, company=token.company, **fields)
 
 
-def _subject(row: Row[Any]) -> Subject:
-    return Subject("access_token", row.id, row.label)
+def _subject(token: Row[Any] | AccessToken) -> Subject:
+    return Subject("access_token", token.id, token.label)
 
 
 def _token(reading: Reading, row: Row[Any]) -> AccessToken:

@@ -1,9 +1,10 @@
 """Access token records, and the grants that derive from them."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, RowMapping, select
 
 from gatepass.core.grants import Grant
 from gatepass.core.networks import Networks, parse_network
@@ -87,20 +88,47 @@ def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
     ]
 
 
-def grant_of(row: Row[Any]) -> Grant:
-    """The grant that derives from a row of ``STORED``."""
+def new_token(columns: Mapping[str, Any], maker: Person, role: Collection[str]) -> AccessToken:
+    """The record of a token that was just created.
+
+    Args:
+        columns: its columns.
+        role: the permissions of its creator's role.
+    """
+    return AccessToken(
+        id=columns["id"],
+        company=columns["company_id"],
+        label=columns["label"],
+        kind=columns["kind"],
+        status="active",
+        permissions=tuple(columns["permissions"]),
+        effective_permissions=effective(columns["permissions"], role),
+        networks=tuple(columns["networks"]),
+        domains=tuple(columns["domains"]),
+        expires_at=columns["expires_at"],
+        created_at=columns["created_at"],
+        created_by=maker,
+        deactivated_at=None,
+        deactivated_by=None,
+        last_used=None,
+    )
+
+
+def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
+    """The grant that derives from a token's columns."""
+    networks = columns["networks"]
     return Grant(
-        id=row.id,
-        digest=row.digest,
-        kind=row.kind,
-        company=row.company_id,
-        user=row.created_by,
-        label=row.label,
-        permissions=frozenset(row.permissions),
-        networks=Networks.of(map(parse_network, row.networks)) if row.networks else None,
-        domains=tuple(row.domains),
-        expires_at=row.expires_at,
-        deactivated=row.deactivated_at is not None,
+        id=columns["id"],
+        digest=columns["digest"],
+        kind=columns["kind"],
+        company=columns["company_id"],
+        user=columns["created_by"],
+        label=columns["label"],
+        permissions=frozenset(columns["permissions"]),
+        networks=Networks.of(map(parse_network, networks)) if networks else None,
+        domains=tuple(columns["domains"]),
+        expires_at=columns["expires_at"],
+        deactivated=columns["deactivated_at"] is not None,
     )
 
 

@@ -142,6 +142,7 @@ def search(
             status=status,
             permission=permission,
             kind=kind,
+            counted=False,
             **paging,
         )
     return Listed[AccessToken].of(page)

@@ -75,7 +75,9 @@ def search(
 ) -> Listed[User]:
     """Needs `users:get`. `q` searches names and e-mail addresses."""
     with node.database.read(node.clock.now()) as reading:
-        page = user_search.list_(reading, actor, q=q or None, status=status, **paging)
+        page = user_search.list_(
+            reading, actor, q=q or None, status=status, counted=False, **paging
+        )
     return Listed[User].of(page)
 
 

@@ -10,13 +10,12 @@ from starlette.responses import Response
 from gatepass.core.display_text import marked
 from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.paging import COUNT_LIMIT, Page
+from gatepass.registry.storage.paging import Page
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens import usage
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.layout.lists import address_of_page, list_page
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
-from gatepass.web.pages.text.wording import counted
 from gatepass.web.pages.widgets.sparkline import days_until
 
 PATH = "/access-tokens"
@@ -77,7 +76,6 @@ def show_list(
         use={id: days_until(now, counts) for id, counts in use.items() if any(counts)},
         filtered=not empty,
         no_match=_no_match(filters),
-        count_in_words=_count(page.count),
         too_many=(page.count or 0) > _MANY,
     )
 
@@ -99,12 +97,6 @@ def _tokens(
 def _exist(reading: Reading, screen: Screen) -> bool:
     """Whether the company has any token at all."""
     return bool(_tokens(reading, screen, Filters("", "any", "any"), limit=1).items)
-
-
-def _count(count: int | None) -> str:
-    if count is None:
-        return ""
-    return f"{count:,} or more tokens" if count >= COUNT_LIMIT else counted(count, "token")
 
 
 def _no_match(filters: Filters) -> str:

@@ -3,8 +3,8 @@
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
-from gatepass.registry.directory import companies
-from gatepass.registry.directory.figures import people_by_status, tokens_by_status
+from gatepass.registry.directory import companies, user_search
+from gatepass.registry.tokens import search as token_search
 from gatepass.web.pages.company.second_factor import rule_of
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
@@ -67,8 +67,10 @@ def _page(
     with screen.read() as reading:
         company = companies.own(reading, screen.actor)
         second_factor = rule_of(reading, screen.visitor, company)
-        people = people_by_status(reading, company.id) if may("users:get") else None
-        tokens = tokens_by_status(reading, company.id) if may("access-tokens:search") else None
+        people = user_search.by_status(reading, company.id) if may("users:get") else None
+        tokens = (
+            token_search.by_status(reading, company.id) if may("access-tokens:search") else None
+        )
     return screen.render_form(
         "company/profile.html",
         state,

@@ -7,6 +7,7 @@ from starlette.responses import HTMLResponse
 
 from gatepass.core.networks import InvalidNetwork
 from gatepass.registry.audit.sentences import elapsed
+from gatepass.registry.storage.paging import COUNT_LIMIT
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.headers import security_headers
 from gatepass.web.pages.layout.static_files import static
@@ -66,6 +67,7 @@ def page_environment(loader: BaseLoader) -> Environment:
         can=wording.can,
         role_can=wording.role_can,
         where=wording.where,
+        count_limit=COUNT_LIMIT,
         counted=wording.counted,
         elapsed=elapsed,
         some=wording.some,

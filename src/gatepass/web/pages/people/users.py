@@ -15,7 +15,6 @@ from gatepass.web.pages.layout.navigation import USERS
 from gatepass.web.pages.layout.screen import CurrentScreen, page_router
 from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.people.invitations import section
-from gatepass.web.pages.text.wording import counted
 
 #: How many invitations the page shows below the users; all are on a page of their own.
 _INVITATIONS = 10
@@ -77,7 +76,6 @@ def show_list(
         roles=known,
         guarded=_guarded(screen.visitor, page.items),
         above=[role.id for role in known.values() if not may_hold(screen, role)],
-        count_in_words="" if page.count is None else counted(page.count, "user"),
         invited=invited,
         flash=_DONE.get(done, ""),
     )

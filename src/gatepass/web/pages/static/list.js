@@ -31,7 +31,7 @@ async function show() {
     if (!fresh || answer.redirected) return location.assign(address);
     localise(fresh);
     results.replaceChildren(...fresh.childNodes);
-    document.getElementById("count").textContent = count.textContent;
+    document.getElementById("count").replaceChildren(...count.childNodes);
     history.replaceState(null, "", address);
     results.ariaBusy = "false";
   } catch (error) {

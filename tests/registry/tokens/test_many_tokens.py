@@ -1,0 +1,161 @@
+"""A page of tokens costs the same among many as among few, with any filter, on both engines."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from gatepass.registry.actor import Actor
+from gatepass.registry.storage.paging import COUNT_LIMIT
+from gatepass.registry.tokens import search as token_search
+from tests.support.database.many_records import Row, fill_tokens
+from tests.support.database.small_registry import NOW, SmallRegistry
+from tests.support.database.work import Work, measured
+
+pytestmark = pytest.mark.slow
+
+FEW, MANY, RARE = 3_000, 30_000, 60
+TABLES = (
+    "access_tokens",
+    "access_token_words",
+    "access_token_word_parts",
+    "access_token_permissions",
+)
+
+#: What is rare is the oldest there is: a walk from the newest would pass all the rest.
+RARELY: dict[str, Row] = {
+    "payroll": {"label": "Payroll – Köln"},
+    "ui": {"kind": "ui"},
+    "refunds": {"permissions": ["refunds:create"]},
+    "refunds, all": {"permissions": ["refunds:*", "refunds:create"]},
+    "expired": {"expires_at": NOW - 10, "lapsed_at": NOW - 10},
+    "due": {"expires_at": NOW - 10},
+    "deactivated": {"deactivated_at": NOW - 5, "deactivated_by_name": "Ada"},
+}
+FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
+    "nothing": (COUNT_LIMIT + 1, {}),
+    "active": (COUNT_LIMIT + 1, {"status": "active"}),
+    "expired": (2 * RARE, {"status": "expired"}),
+    "deactivated": (RARE, {"status": "deactivated"}),
+    "api": (COUNT_LIMIT + 1, {"kind": "api"}),
+    "ui": (RARE, {"kind": "ui"}),
+    "a permission of most": (COUNT_LIMIT + 1, {"permission": "charges:create"}),
+    "a permission of few": (2 * RARE, {"permission": "refunds:create"}),
+    "a permission of none": (0, {"permission": "invoices:get"}),
+    "a word of most": (COUNT_LIMIT + 1, {"q": "SETTLEMENT"}),
+    "a part of a word of most": (COUNT_LIMIT + 1, {"q": "ettle"}),
+    "two letters": (COUNT_LIMIT + 1, {"q": "tt"}),
+    "a word of few": (RARE, {"q": "payroll"}),
+    "a part of a word of few": (RARE, {"q": "ayrol"}),
+    "some words of few": (RARE, {"q": "roll – kö"}),
+    "one label": (1, {"q": "settlement 314."}),
+    "no label": (0, {"q": "nowhere"}),
+    "no label, of known words": (0, {"q": "settlement payroll"}),
+    "the beginning of an id": (1, {"q": "gpat_Known00"}),
+    "the beginning of all ids": (COUNT_LIMIT + 1, {"q": "gpat_"}),
+    "a word of most, active": (COUNT_LIMIT + 1, {"q": "settlement", "status": "active"}),
+    "a word of few, active": (RARE, {"q": "payroll", "status": "active"}),
+    "a word of most, deactivated": (RARE, {"q": "settlement", "status": "deactivated"}),
+    "a word of most, ui": (RARE, {"q": "settlement", "kind": "ui"}),
+    "a word of most, a permission of few": (RARE, {"q": "settle", "permission": "refunds:*"}),
+    "a permission of most, expired": (
+        2 * RARE,
+        {"permission": "charges:create", "status": "expired"},
+    ),
+    "everything": (
+        COUNT_LIMIT + 1,
+        {"q": "t", "status": "active", "kind": "api", "permission": "charges:create"},
+    ),
+}
+
+
+def token(n: int, number: int) -> Row:
+    """The token with number *n* of *number*."""
+    group = (number - 1 - n) // RARE
+    rare = list(RARELY.values())
+    if n == 5:
+        return {"id": f"gpat_Known{number:011}"}
+    # Most will expire some time.
+    common = {"label": f"Settlement {n}.", "expires_at": NOW + n if n % 4 else None}
+    return common | (rare[group] if group < len(rare) else {})
+
+
+def fill(registry: SmallRegistry, number: int) -> Actor:
+    company = registry.company(f"Company of {number}")
+    user = registry.user(company, f"u{number}@example.com")
+    fill_tokens(
+        registry.database,
+        company.id,
+        user.id,
+        number,
+        lambda n: token(n, number),
+        newest=NOW,
+    )
+    # As PostgreSQL does by itself in time; SQLite's plans have to be good without.
+    if registry.database.dialect == "postgresql":
+        with registry.database.administrative_write() as connection:
+            connection.execute(text("ANALYZE"))
+    return registry.signed_in(user)
+
+
+def page(registry: SmallRegistry, actor: Actor, **filters: Any) -> tuple[Work, Any]:
+    with registry.read() as reading, measured(reading) as work:
+        found = token_search.list_(reading, actor, limit=RARE - 10, **filters)
+    return work, found
+
+
+@pytest.fixture
+def actors(registry: SmallRegistry) -> tuple[Actor, Actor]:
+    """Of a company with few tokens, and of one with many."""
+    return fill(registry, FEW), fill(registry, MANY)
+
+
+def test_a_page_takes_the_same_work_among_many(
+    registry: SmallRegistry, actors: tuple[Actor, Actor]
+) -> None:
+    for name, (count, filters) in FILTERS.items():
+        (little, of_few), (much, of_many) = (page(registry, actor, **filters) for actor in actors)
+        assert len(of_many.items) == len(of_few.items) == min(count, RARE - 10), name
+        assert (of_few.count, of_many.count) == (count, count), name
+        assert much.amount <= little.amount * 1.5 + 200, (name, little.amount, much.amount)
+        assert much.scanned(*TABLES) == [], (name, much.plans)
+        assert much.sorted <= 2_200, (name, much.plans)
+
+
+def test_a_page_far_in_takes_the_work_of_the_first(
+    registry: SmallRegistry, actors: tuple[Actor, Actor]
+) -> None:
+    for name in ("nothing", "active", "api", "a permission of most", "a word of most"):
+        _, filters = FILTERS[name]
+        first, found = page(registry, actors[1], **filters)
+        with registry.read() as reading:
+            for _ in range(10):
+                found = token_search.list_(
+                    reading, actors[1], limit=200, cursor=found.next, counted=False, **filters
+                )
+        far, there = page(registry, actors[1], cursor=found.next, **filters)
+        assert there.items[0].created_at < found.items[-1].created_at
+        assert far.amount <= first.amount * 1.2 + 200, (name, first.amount, far.amount)
+        assert far.scanned(*TABLES) == [], (name, far.plans)
+
+
+def test_the_command_lines_pages_follow_an_index(
+    registry: SmallRegistry, actors: tuple[Actor, Actor]
+) -> None:
+    work, found = page(registry, Actor.command_line(), counted=False)
+    assert len(found.items) == RARE - 10
+    assert work.sorted <= RARE
+    assert work.scanned(*TABLES) in (
+        [],
+        ["SCAN access_tokens USING INDEX ix_access_tokens_created_at_id"],
+        ["SCAN access_tokens USING COVERING INDEX ix_access_tokens_created_at_id"],
+    )
+
+
+def test_counts_by_status(registry: SmallRegistry, actors: tuple[Actor, Actor]) -> None:
+    company = actors[1].company
+    assert company is not None
+    with registry.read() as reading, measured(reading) as work:
+        counts = token_search.by_status(reading, company)
+    assert counts == {"active": COUNT_LIMIT + 1, "expired": 2 * RARE, "deactivated": RARE}
+    assert work.scanned(*TABLES) == []
