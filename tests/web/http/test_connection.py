@@ -77,6 +77,10 @@ class FakeServer:
 
     def closed(self, connection: Connection) -> None: ...
 
+    def busy(self, connection: Connection) -> None: ...
+
+    def idle(self, connection: Connection) -> None: ...
+
     def call_soon(self, function: Callable[[], Any]) -> None:
         self.soon.append(function)
 

@@ -111,6 +111,16 @@ class Server:
         """Exempt a gateway's or a service's connection from being closed for a new one."""
         self._strangers.pop(connection, None)
 
+    def busy(self, connection: Connection) -> None:
+        """Don't close a connection for a new one until it is ``idle``."""
+        self._strangers.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        """Close a connection for a new one, after those that are idle for longer."""
+        if connection in self._connections:
+            self._strangers.pop(connection, None)
+            self._strangers[connection] = None
+
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
