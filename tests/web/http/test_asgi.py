@@ -173,6 +173,7 @@ async def test_many_requests_at_once_are_answered_one_after_the_other() -> None:
         (b"GET /one HTTP/2.0\r\nHost: a", 505),
         (b"GET /one HTTP/1.1\r\nHost: a\r\nExpect: tea", 417),
         (b"BREW /one HTTP/1.1\r\nHost: a", 400),
+        (b"GET /one HTTP/2.0\r\nHost: a\r\nProxy-Connection: keep-alive", 505),
     ],
 )
 @pytest.mark.parametrize("before", [b"", GET])
@@ -185,6 +186,16 @@ async def test_what_could_be_read_in_two_ways_is_refused(
     await client.send(before + raw + b"\r\n\r\n" + SMUGGLED, SMUGGLED)
     assert client.statuses == ([200, status] if before else [status])
     assert "eof" in client.transport.done
+
+
+@pytest.mark.parametrize("name", [b"Connection", b"Proxy-Connection"])
+@running
+async def test_chunks_of_http_1_0_are_refused(name: bytes) -> None:
+    """A proxy of that version finds another end. llhttp reads both headers alike."""
+    client = Client()
+    lines = b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n" + name
+    await client.send(lines + b": keep-alive\r\n\r\n0\r\n\r\n" + SMUGGLED)
+    assert client.statuses == [400]
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])

@@ -1,6 +1,7 @@
 """Connections for an ASGI application: one request after the other, each in a task."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -19,6 +20,7 @@ _MOST_AHEAD = 65_536
 _NEVER: Final = float("inf")
 #: Statuses whose answers have no body.
 _BODILESS = frozenset((204, 304))
+_authority_end: Final = re.compile(rb"[/?#]")
 
 
 def asgi(app: ASGIApp) -> Callable[[Connections], Connection]:
@@ -122,7 +124,7 @@ class AsgiConnection(Connection):
         """Hand the request to the application, after those before."""
         if self._refused is not None:
             return
-        hosts, encodings, expects, plain = 0, [], False, True
+        hosts, encodings, expects = 0, [], False
         headers = []
         for name, value in self.headers:
             name, value = name.lower(), value.strip(b" \t")
@@ -131,14 +133,12 @@ class AsgiConnection(Connection):
                 hosts += 1
             elif name == b"transfer-encoding":
                 encodings.append(value)
-            elif name == b"connection":
-                plain = False
             elif name == b"expect":
                 if value.lower() != b"100-continue":
                     self.refuse(417)
                     return
                 expects = True
-        fault = self.fault(hosts, encodings, plain=plain)
+        fault = self.fault(hosts, encodings, plain=False)
         if fault is not None:
             self.refuse(fault)
             return
@@ -224,8 +224,9 @@ class AsgiConnection(Connection):
         target = self.target
         if target.startswith(b"/") or b"://" not in target:
             return target
-        slash = target.find(b"/", target.index(b"://") + 3)
-        return target[slash:] if slash > 0 else b"/"
+        found = _authority_end.search(target, target.index(b"://") + 3)
+        rest = target[found.start() :] if found else b""
+        return rest if rest.startswith(b"/") else b"/" + rest
 
     # --- the application ----------------------------------------------------------------------
 
