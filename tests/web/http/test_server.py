@@ -139,6 +139,21 @@ def test_a_busy_connection_is_not_closed_for_a_new_one() -> None:
     asyncio.run(run())
 
 
+def test_the_system_holds_little_of_an_answer() -> None:
+    """So that a client that reads slowly is told from one that doesn't read."""
+
+    async def run() -> None:
+        async with serving() as (server, connect):
+            stream = await connect()
+            assert await exchange(stream, GET) == OK
+            (connection,) = server._connections
+            own = connection._transport.get_extra_info("socket")
+            held = own.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            assert held <= 2 * server_module._SENDING_BYTES
+
+    asyncio.run(run())
+
+
 def test_stopping_answers_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing new is accepted; idle connections close a moment later, others with their answer."""
     monkeypatch.setattr(server_module, "_LINGERING_SECONDS", 0)

@@ -17,7 +17,9 @@ from gatepass.web.unhandled import log_unhandled
 
 #: More of a body than this isn't read ahead of the application.
 _MOST_AHEAD = 65_536
-_NEVER: Final = float("inf")
+#: Requests that arrive during an answer are queued as far as they came in one piece. Each takes
+#: dozens of times the memory of its bytes.
+_PIECE_BYTES = 2_048
 #: Statuses whose answers have no body.
 _BODILESS = frozenset((204, 304))
 _authority_end: Final = re.compile(rb"[/?#]")
@@ -62,6 +64,8 @@ class Exchange:
 class AsgiConnection(Connection):
     """A connection of a client of *app*."""
 
+    piece_bytes = _PIECE_BYTES
+
     def __init__(self, server: Connections, app: ASGIApp) -> None:
         super().__init__(server)
         self._app = app
@@ -72,6 +76,7 @@ class AsgiConnection(Connection):
         self._refused: int | None = None
         # Keeps them from being garbage-collected.
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = False
         self._gone = False
         self._drained = asyncio.Event()
         self._drained.set()
@@ -88,7 +93,7 @@ class AsgiConnection(Connection):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the application."""
-        self._gone = True
+        self._ended = self._gone = True
         self._drained.set()
         for exchange in self._exchanges:
             exchange.changed.set()
@@ -98,20 +103,32 @@ class AsgiConnection(Connection):
         """Let the application wait."""
         super().pause_writing()
         self._drained.clear()
+        self._mark()
 
     def resume_writing(self) -> None:
         """Let the application go on."""
         super().resume_writing()
         self._drained.set()
-        if self._exchanges:
-            self.deadline = _NEVER
+        self._mark()
 
     def eof_received(self) -> bool:
-        """The client sends no more. Its answers are still sent; half a body is a broken one."""
+        """The client sends no more, and may have gone; half a body is a broken one.
+
+        The application is told that it disconnected, so that streams end. What the application
+        answers nevertheless is sent.
+        """
+        self._ended = True
+        for exchange in self._exchanges:
+            exchange.changed.set()
         if self._arriving is not None:
             self._break_body()
         # True keeps the transport open for the answers.
         return bool(self._exchanges)
+
+    def time_out(self) -> None:
+        """Close the connection, except during an answer: the application has limits of its own."""
+        if not self._exchanges or self._paused:
+            super().time_out()
 
     def leave(self) -> None:
         """Close once no request is in progress."""
@@ -161,8 +178,6 @@ class AsgiConnection(Connection):
         exchange = Exchange(scope, keep_alive=self.keep_alive, expects=expects)
         self._arriving = exchange
         self._exchanges.append(exchange)
-        # The application has time limits of its own.
-        self.deadline = _NEVER
         if len(self._exchanges) == 1:
             self._begin()
 
@@ -185,6 +200,7 @@ class AsgiConnection(Connection):
             return
         exchange.complete = True
         exchange.changed.set()
+        self._mark()
         self._in_body = False
         self._skipped = 0
         self.target = b""
@@ -193,13 +209,13 @@ class AsgiConnection(Connection):
             # What follows is parsed once this request is answered.
             self.hold()
         else:
-            self.deadline = self.server.tick + IDLE_SECONDS
+            self._await_client()
 
     def skipped_body_broken(self) -> None:
         """Let the application know that no more of the body follows."""
         if self._arriving is not None:
             self._break_body()
-        elif self._refused is None:
+        elif not self._exchanges:
             self.close()
 
     def refuse(self, status: int) -> None:
@@ -247,16 +263,24 @@ class AsgiConnection(Connection):
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, exchange: Exchange) -> None:
+        # Until the client reads, the answers to its other requests take no memory.
+        await self._drained.wait()
+        if self._gone:
+            return
         try:
             await self._app(
                 exchange.scope, partial(self._receive, exchange), partial(self._send, exchange)
             )
         except Exception as error:
             log_unhandled(error)
+        except BaseException:
+            self.abort()
+            raise
         if exchange.state == "finished" or self._gone:
             return
         if exchange.state == "waiting":
-            await send_problem(500, partial(self._send, exchange))
+            status = 400 if exchange.broken else 500
+            await send_problem(status, partial(self._send, exchange))
         else:
             # The client must not take half an answer for a whole one.
             self.abort()
@@ -264,37 +288,46 @@ class AsgiConnection(Connection):
     def _finish(self, exchange: Exchange) -> None:
         """Go on with the next request, or close."""
         exchange.state = "finished"
+        exchange.changed.set()
         self._exchanges.popleft()
         if self._closing or self._gone:
             return
         if not exchange.keep_alive:
-            if exchange.complete:
-                self._closing = True
-                self._transport.close()
-            else:
-                self.close()
-                self._held = False
-                self._parse_next()
+            self._exchanges.clear()
+            self._mark()
+            self.close()
+            self.release()
             return
-        self.deadline = self.server.tick + IDLE_SECONDS
+        self._await_client()
+        self._mark()
         if not exchange.complete:
             # The rest is skipped, up to a limit.
             exchange.body.clear()
             self._skip(0)
         if self._exchanges:
-            self.deadline = _NEVER
             self._begin()
         elif self._refused is not None:
             self.refuse(self._refused)
         if not self._exchanges:
             self.release()
 
+    def _mark(self) -> None:
+        """Tell the server whether this connection may be closed for a new one.
+
+        Not while it has sent all of a request and reads the answer: it takes no effort to have many
+        connections that are idle, send slowly or don't read.
+        """
+        if self._exchanges and self._exchanges[0].complete and not self._paused:
+            self.server.busy(self)
+        else:
+            self.server.idle(self)
+
     async def _receive(self, exchange: Exchange) -> Message:
         if exchange.expects and not exchange.body and not exchange.complete:
             exchange.expects = False
-            if exchange.state == "waiting":
+            if exchange.state == "waiting" and not self._ended:
                 self.send_continue()
-        while True:
+        while exchange.state != "finished":
             if exchange.body or (exchange.complete and not exchange.received):
                 body = bytes(exchange.body)
                 exchange.body.clear()
@@ -304,15 +337,16 @@ class AsgiConnection(Connection):
                     "body": body,
                     "more_body": not exchange.complete,
                 }
-            if self._gone or exchange.broken:
+            if self._ended or exchange.broken:
                 return {"type": "http.disconnect"}
             exchange.changed.clear()
             if not exchange.complete:
                 self.release()
             await exchange.changed.wait()
+        return {"type": "http.disconnect"}
 
     async def _send(self, exchange: Exchange, message: Message) -> None:
-        if self._gone or exchange.state == "finished":
+        if exchange.state == "finished" or self._gone or self._transport.is_closing():
             return
         if message["type"] == "http.response.start":
             exchange.start = message

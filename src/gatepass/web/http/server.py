@@ -17,6 +17,8 @@ from gatepass.web.http.connection import UNREAD_SECONDS, Connection
 #: many and sends nothing would keep everyone else out until they time out.
 MOST_CONNECTIONS = 16_384
 _BACKLOG = 1024
+#: How much of an answer the system may hold, about.
+_SENDING_BYTES = 131_072
 #: When stopping, idle connections stay open for this long: a gateway may be sending on one.
 _LINGERING_SECONDS = 1
 #: When stopping, clients that neither finish a request nor read an answer get this long.
@@ -58,9 +60,12 @@ class Server:
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept connections on *listener*."""
+        # Inherited by each connection. Otherwise the system takes megabytes of an answer at a time,
+        # and a client that reads slowly looks for minutes like one that doesn't read.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENDING_BYTES)
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
         if option is not None and listener.family != socket.AF_UNIX:
-            # Inherited by each connection: one that acknowledges nothing for this long is gone.
+            # Inherited, too: one that acknowledges nothing for this long is gone.
             listener.setsockopt(socket.IPPROTO_TCP, option, UNREAD_SECONDS * 1000)
         make = lambda: self._connection(self)  # noqa: E731 - the factory takes no argument
         if listener.family == socket.AF_UNIX:
