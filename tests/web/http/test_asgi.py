@@ -523,6 +523,133 @@ async def test_an_application_that_fails(
 
 
 @running
+async def test_a_cancelled_answer() -> None:
+    async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    client = Client(cancelled)
+    await client.send(GET)
+    assert client.transport.done == ["abort"]
+
+
+@running
+async def test_half_a_body_that_the_application_leaves_unanswered_is_400() -> None:
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        await body_of(receive)
+
+    client = Client(silent)
+    await client.send(request(b"/x", b"Content-Length: 9", method=b"POST"))
+    client.connection.eof_received()
+    await client.settle()
+    assert client.statuses == [400]
+
+
+START = "http.response.start"
+BODY = "http.response.body"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"X-A", b"1\r\nX-B: 2")],
+        [(b"X-A", b"1\n")],
+        [(b"X-A", b"1\r")],
+        [(b"X-A", b"\0")],
+        [(b"X-A: 1\r\nX-B", b"2")],
+        [(b"X A", b"1")],
+        [(b"", b"1")],
+        [(b"Content-Length", b"2"), (b"content-length", b"2")],
+        [(b"Content-Length", b"2x")],
+        [(b"Content-Length", b"+2")],
+        [(b"Content-Length", b"1")],
+        [(b"Content-Length", b"3")],
+    ],
+)
+@running
+async def test_an_answer_that_could_be_read_in_two_ways_is_not_sent(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    """Another client of a proxy would get the rest of it."""
+
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 200, b"{}", *headers)
+
+    client = Client(wrong)
+    await client.send(GET + GET)
+    assert client.statuses == [500, 500]
+
+
+@pytest.mark.parametrize("pieces", [[b"123", b""], [b"1", b"2", b""], [b"1234", b"5"]])
+@running
+async def test_a_started_answer_of_another_length_is_aborted(pieces: list[bytes]) -> None:
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": START, "status": 200, "headers": [(b"content-length", b"4")]})
+        for piece in pieces[:-1]:
+            await send({"type": BODY, "body": piece, "more_body": True})
+        await send({"type": BODY, "body": pieces[-1]})
+
+    client = Client(wrong)
+    await client.send(GET + SMUGGLED)
+    assert client.transport.sent.count(b"HTTP/1.1") == 1
+    assert len(client.transport.sent.partition(b"\r\n\r\n")[2]) <= 4
+    assert client.transport.done == ["abort"]
+
+
+@running
+async def test_the_framing_of_an_answer_is_the_servers() -> None:
+    async def framed(scope: Scope, receive: Receive, send: Send) -> None:
+        length, encoding = (b"Content-Length", b"0"), (b"Transfer-Encoding", b"chunked")
+        if scope["path"] == "/none":
+            await answer(send, 204, b"", length, encoding)
+        else:
+            await answer(send, 200, b"{}", encoding)
+
+    client = Client(framed)
+    await client.send(request(b"/none") + GET)
+    assert client.statuses == [204, 200]
+    assert client.transport.sent.count(b"content-length") == 1
+    assert b"encoding" not in client.transport.sent.lower()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"type": BODY, "body": b"x"}],
+        [{"type": START, "status": 101, "headers": []}, {"type": BODY}],
+        [{"type": START, "status": 200, "headers": []}, {"type": "http.response.trailers"}],
+        [{"type": START, "status": 200, "headers": []}],
+    ],
+)
+@running
+async def test_messages_that_are_no_answer(messages: list[Message]) -> None:
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    client = Client(wrong)
+    await client.send(GET)
+    assert client.statuses == [500]
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"http://a", "/", ""),
+        (b"http://a?x=/metrics", "/", "x=/metrics"),
+        (b"HTTP://user:secret@a:80/one?x://", "/one", "x://"),
+        (b"http://a/one://b/two", "/one://b/two", ""),
+        (b"/one?x=http://a/two", "/one", "x=http://a/two"),
+        (b"/http://a/two", "/http://a/two", ""),
+    ],
+)
+@running
+async def test_an_absolute_target(target: bytes, path: str, query: str) -> None:
+    client = Client()
+    await client.send(request(target))
+    assert client.bodies == [["GET", path, query, [], ""]]
+
+
+@running
 async def test_a_client_that_expects_it_is_told_to_continue() -> None:
     client = Client()
     head = request(b"/x", b"Expect: 100-continue", b"Content-Length: 2", method=b"POST")

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
-from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, header_lines, rest_of
-from gatepass.web.http.connection import IDLE_SECONDS, Connection, Connections
+from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, header_line, header_lines, rest_of
+from gatepass.web.http.connection import Connection, Connections
 from gatepass.web.problems import problem_of_status
 from gatepass.web.unhandled import log_unhandled
 
@@ -35,6 +35,7 @@ class Exchange:
 
     Attributes:
         body: what has arrived of the request's body and wasn't received by the application.
+        left: how much of the Content-Length that the application set is still to be sent.
         complete: all of the body has arrived.
         broken: the rest of the body won't arrive.
         changed: set when more of the body has arrived, or won't, or the client is gone.
@@ -54,6 +55,7 @@ class Exchange:
         self.state: Literal["waiting", "started", "finished"] = "waiting"
         self.start: Message = {}
         self.chunked = False
+        self.left: int | None = None
 
     @property
     def is_http_1_0(self) -> bool:
@@ -351,12 +353,20 @@ class AsgiConnection(Connection):
         if message["type"] == "http.response.start":
             exchange.start = message
             return
+        if message["type"] != "http.response.body":
+            raise RuntimeError("an answer must be a start and a body")
         body, more = message.get("body", b""), message.get("more_body", False)
         head = b""
         if exchange.state == "waiting":
             head = self._head(exchange, body, more=more)
-            exchange.state = "started"
-        if exchange.scope["method"] == "HEAD" or exchange.start["status"] in _BODILESS:
+        bodiless = exchange.scope["method"] == "HEAD" or exchange.start["status"] in _BODILESS
+        if exchange.left is not None and not bodiless:
+            exchange.left -= len(body)
+            if exchange.left < 0 or (exchange.left and not more):
+                # The client would read another answer where this one doesn't end.
+                raise RuntimeError("the body of an answer must have its Content-Length")
+        exchange.state = "started"
+        if bodiless:
             data = b""
         elif exchange.chunked:
             data = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
@@ -373,19 +383,30 @@ class AsgiConnection(Connection):
 
     def _head(self, exchange: Exchange, body: bytes, *, more: bool) -> bytes:
         status = exchange.start["status"]
-        lines, has_length = [self.server.starts.get(status) or self.server.start_of(status)], False
+        if status < 200:
+            raise ValueError("an answer must be a final one")
+        lines = [self.server.starts.get(status) or self.server.start_of(status)]
+        lengths = []
         for name, value in exchange.start.get("headers", ()):
             lower = name.lower()
             if lower == b"connection":
                 if b"close" in value.lower():
                     exchange.keep_alive = False
-                continue
-            has_length = has_length or lower == b"content-length"
-            lines.append(b"%s: %s\r\n" % (name, value))
+            elif lower == b"content-length" and status == 204:
+                # A 204 has none (RFC 9110, 8.6).
+                pass
+            elif lower != b"transfer-encoding":
+                if lower == b"content-length":
+                    lengths.append(value)
+                lines.append(header_line(name, value))
+        if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
+            raise ValueError("an answer must have one Content-Length")
+        exchange.left = int(lengths[0]) if lengths else None
+        exchange.chunked = False
         if self.server.stopping or (exchange.expects and not exchange.complete):
             # Without "100 Continue" it isn't known whether the client sends its body.
             exchange.keep_alive = False
-        if not has_length and status not in _BODILESS:
+        if not lengths and status not in _BODILESS:
             if not more:
                 lines.append(b"content-length: %d\r\n" % len(body))
             elif exchange.is_http_1_0:
