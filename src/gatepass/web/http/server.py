@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
+from typing import Final
 
 from gatepass.core.errors import Misconfigured
 from gatepass.web.http.answers import status_line
@@ -15,7 +16,7 @@ from gatepass.web.http.connection import UNREAD_SECONDS, Connection
 
 #: Connections at a time. They cost little; with a limit near a thousand, an attacker who opens that
 #: many and sends nothing would keep everyone else out until they time out.
-MOST_CONNECTIONS = 16_384
+MOST_CONNECTIONS: Final = 16_384
 _BACKLOG = 1024
 #: How much of an answer the system may hold, about.
 _SENDING_BYTES = 131_072
