@@ -54,6 +54,7 @@ _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
 
 @router.get(
     "/audit-events/export",
+    operation_id="audit_events_export",
     summary="The audit log as a file",
     response_class=StreamingResponse,
     responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in _FILES}}},
