@@ -1,7 +1,4 @@
-"""A Django site in one file, whose views say what they need.
-
-``gunicorn "django_app:create_app()"``
-"""
+"""A Django site, whose views say what they need: ``gunicorn "django_app:create_app()"``."""
 
 import os
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import django_app
+import django_app  # noqa: F401 - configures Django, as pytest-django does in a larger project
 import pytest
 from django.test import Client, override_settings
 
