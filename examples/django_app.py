@@ -28,11 +28,12 @@ def verifier() -> Verifier:
     )
 
 
+GATEPASS = {"VERIFIER": verifier}
 settings.configure(
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     MIDDLEWARE=["gatepass.embed.django.GatepassMiddleware"],
-    GATEPASS={"VERIFIER": verifier},
+    GATEPASS=GATEPASS,
 )
 urlpatterns = [path("charges/<id>", charge)]
 create_app = get_wsgi_application

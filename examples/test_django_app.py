@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import django_app  # noqa: F401 - configures Django, as pytest-django does in a larger project
+import django_app
 import pytest
 from django.test import Client, override_settings
 
@@ -12,7 +12,8 @@ from gatepass.testing import FakeVerifier
 @pytest.fixture
 def client(gatepass_verifier: FakeVerifier) -> Iterator[Client]:
     """A caller of the site, which decides by the test's own verifier."""
-    with override_settings(GATEPASS={"VERIFIER": lambda: gatepass_verifier}):
+    settings = {**django_app.GATEPASS, "VERIFIER": lambda: gatepass_verifier}
+    with override_settings(GATEPASS=settings):
         yield Client()
 
 

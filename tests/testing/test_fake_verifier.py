@@ -208,6 +208,7 @@ def test_every_decision_is_recorded_also_one_from_the_cache(
     assert token[21:] not in repr(gatepass_verifier.decisions)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("wanted", ["def test(): ...", "def test(gatepass_verifier): ..."])
 def test_the_plugin_imports_gatepass_only_for_a_test_that_uses_it(
     wanted: str, tmp_path: Path
@@ -222,6 +223,7 @@ def test_the_plugin_imports_gatepass_only_for_a_test_that_uses_it(
     assert done.stdout.endswith(f"{'verifier' in wanted}\n")
 
 
+@pytest.mark.processes
 def test_it_needs_no_pytest() -> None:
     program = "import sys, gatepass.testing; sys.exit('pytest' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
