@@ -89,6 +89,9 @@ def test_time_passes_as_the_test_says(
     assert reason(gatepass_verifier, token) == "token_expired"
     gatepass_verifier.advance(timedelta(days=10_000))
     assert reason(gatepass_verifier, lasting) == "allowed"
+    # Its two clocks advance together, as those of one machine.
+    assert gatepass_verifier.clock.watch()
+    assert gatepass_verifier.not_ready() is None
     gatepass_verifier.expire(lasting)
     assert reason(gatepass_verifier, lasting) == "token_expired"
 
