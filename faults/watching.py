@@ -10,6 +10,7 @@ for all processes of the machine.
 import contextlib
 import json
 import logging
+import os
 import queue
 import random
 import subprocess
@@ -17,9 +18,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from faults.clients import NOTHING, DecisionClient
@@ -70,12 +72,18 @@ class Watcher:
         name: of the verifier.
         verifier: ``{"port": …, "key": …}`` for a node's port; ``{"url": …, "key": …, "directory":
             …}`` for an embedded verifier, which runs in the watcher's process.
+        environ: more environment variables of the process.
     """
 
-    def __init__(self, name: str, **verifier: Any) -> None:
+    def __init__(
+        self, name: str, *, environ: Mapping[str, str] = MappingProxyType({}), **verifier: Any
+    ) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "faults.watching"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "faults.watching"],
+            env={**os.environ, **environ},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self._lock = threading.Lock()
         self._say(verifier)
