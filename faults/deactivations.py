@@ -238,13 +238,13 @@ class _Oracle:
             stages.request(ended.sent, committed, ended.answered)
             for each in watched:
                 name, copied = each.watcher.name, copies[each.trace].first_with(revision)
-                refused = reports[name].tokens[id].refused_replied
-                if name == ended.node or copied is None or not refused:
+                seen = reports[name].tokens[id]
+                if name == ended.node or copied is None or not seen.refused_replied:
                     continue
                 if each.server is None:
-                    stages.node(committed, copied, refused)
+                    stages.node(committed, copied, seen)
                 elif served := copies[each.server.trace].first_with(revision):
-                    stages.embedded(committed, served, copied, refused)
+                    stages.embedded(committed, served, copied, seen)
         return stages
 
     def _delays(self, lab: Lab, name: str, report: Report) -> Finding:

@@ -14,6 +14,7 @@ from statistics import median, quantiles
 from typing import NamedTuple
 
 from faults.experiments import Finding
+from faults.watching import Seen
 
 _TRACING = Path(__file__).with_name("traced_followers")
 
@@ -78,25 +79,30 @@ class Stages:
         self._add("at the asked node: request until the commit", committed - sent)
         self._add("at the asked node: commit until the 200", answered - committed)
 
-    def node(self, committed: int, copied: Copied, refused: int) -> None:
+    def node(self, committed: int, copied: Copied, seen: Seen) -> None:
         """Add a deactivation as another node received it."""
         began = max(committed, copied.began)
         self._add("at another node: commit until its follower asks", began - committed)
         self._add("at another node: until it has read the change", copied.read - began)
         self._add("at another node: until its file has it", copied.written - copied.read)
-        self._add("at another node: until a caller is refused", refused - copied.written)
+        self._refused("at another node", copied, seen)
 
-    def embedded(self, committed: int, served: Copied, copied: Copied, refused: int) -> None:
+    def embedded(self, committed: int, served: Copied, copied: Copied, seen: Seen) -> None:
         """Add a deactivation as an embedded verifier received it from the node that serves it."""
         self._add("embedded: commit until its server's file has it", served.written - committed)
         self._add("embedded: until the change arrives", copied.began - served.written)
         self._add("embedded: until its file has it", copied.written - copied.began)
-        self._add("embedded: until a caller is refused", refused - copied.written)
+        self._refused("embedded", copied, seen)
 
     def findings(self) -> Iterator[Finding]:
         """A row for each stage."""
         for stage, seconds in self._found.items():
             yield Finding(f"{stage}: median, p99, maximum", in_ms(seconds))
+
+    def _refused(self, where: str, copied: Copied, seen: Seen) -> None:
+        asked = max(copied.written, seen.refused_asked)
+        self._add(f"{where}: until the next question", asked - copied.written)
+        self._add(f"{where}: until its answer", seen.refused_replied - asked)
 
     def _add(self, stage: str, ns: int) -> None:
         # A reader may see a commit before its writer has noted it.
