@@ -58,7 +58,7 @@ _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 #: Consecutive heartbeats that leave the copy stale before the follower reconnects.
 _MOST_LAPSES = 3
 _CLOSE_SECONDS = 2.0
-#: Changes arrive twenty times a second at most.
+#: Changes arrive fifty times a second at most.
 _REACHED_PAUSE_SECONDS = 0.005
 _MOST_NAMED = 200
 
