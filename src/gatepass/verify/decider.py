@@ -283,7 +283,7 @@ class Decider:
             Unavailable: as for :meth:`check`.
         """
         decisions, clock = self._decisions, self.clock
-        remembered = decisions.recent.get(key) or decisions.get(key)
+        remembered = decisions.recent.get(key) or decisions.revive(key)
         if remembered is None:
             return None
         span = remembered.span
@@ -320,7 +320,7 @@ class Decider:
             known: the token's rows, as ``judge`` returned them.
             asked_ms: a time before the decision, in Unix ms.
         """
-        if known is not None and decision.grant is not None:
+        if known is not None and decision.grant is not None and self._decisions.accepts(key):
             call = decision.call
             remembered = Remembered(
                 decision.grant.id,
@@ -403,7 +403,7 @@ class Decider:
         if span.generation != generation or boot_ns >= span.until_ns:
             span = self._span_at(generation, boot_ns)
         tokens = self._tokens
-        cached = tokens.recent.get(key) or tokens.get(key)
+        cached = tokens.recent.get(key) or tokens.revive(key)
         if cached is not None and cached.span is span:
             return cached
         return self._read(text, key, span, cached)
@@ -452,7 +452,8 @@ class Decider:
         cached = CachedToken(
             span, Credential(grant.id, grant.digest), grant, holder, company, record
         )
-        self._tokens.put(key, cached)
+        if former is not None or self._tokens.accepts(key):
+            self._tokens.put(key, cached)
         return cached
 
     def _holder_and_rules(
@@ -462,22 +463,24 @@ class Decider:
         if not user or not company:
             # A verifier key acts for the installation.
             return None, None
-        holder, rules = self._holders.get(user), self._companies.get(company)
+        holders, companies = self._holders, self._companies
+        holder = holders.recent.get(user) or holders.revive(user)
+        rules = companies.recent.get(company) or companies.revive(company)
         if holder is not None and holder.span is span:
             if rules is not None and rules.span is span:
                 return holder.fact, rules.fact
             record = self.file.record("company_rules", company)
             return holder.fact, _cache(
-                self._companies, company, rules, record, decode_company, span
+                companies, company, rules, record, decode_company, span
             )
         if rules is not None and rules.span is span:
             found = self.file.record("holders", user)
-            return _cache(self._holders, user, holder, found, decode_holder, span), rules.fact
+            return _cache(holders, user, holder, found, decode_holder, span), rules.fact
         # With many tokens most calls need both: one statement instead of two.
         of_user, of_company = self.file.holder_and_rules(user, company)
         return (
-            _cache(self._holders, user, holder, of_user, decode_holder, span),
-            _cache(self._companies, company, rules, of_company, decode_company, span),
+            _cache(holders, user, holder, of_user, decode_holder, span),
+            _cache(companies, company, rules, of_company, decode_company, span),
         )
 
 
@@ -521,7 +524,8 @@ def _cache(
         row.span = span
         return row.fact
     fact = None if record is None else _decoded(decode, record)
-    rows.put(key, _Row(span, record, fact))
+    if row is not None or rows.accepts(key):
+        rows.put(key, _Row(span, record, fact))
     return fact
 
 
