@@ -144,13 +144,13 @@ def test_what_has_no_matching_secret_is_not_remembered(
     samples: Samples, verifier: Verifier, name: str
 ) -> None:
     assert verifier.check(samples.texts[name], permission="charges:get").reason == "token_invalid"
-    assert len(verifier._decisions) == 0
+    assert len(verifier.remembered._decisions) == 0
 
 
 def test_no_secret_is_in_the_memory(samples: Samples, verifier: Verifier) -> None:
     for text in samples.texts.values():
         verifier.check(text, permission="charges:get", origin="https://shop.example.com")
-    held = repr(verifier._decisions.recent) + repr(verifier._tokens.recent)
+    held = repr(verifier.remembered._decisions.recent) + repr(verifier._rows._tokens.recent)
     assert samples.grants["good"].id in held
     for name, text in samples.texts.items():
         if text:

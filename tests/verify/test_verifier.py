@@ -186,7 +186,7 @@ def test_a_strangers_long_texts_are_not_kept(samples: Samples, verifier: Verifie
         verifier.check(samples.texts["good"], **GET, address=f"{number}" + "x" * 100_000)
         verifier.check("gpat_" + "0" * 100_000 + str(number), **GET)
     assert client_address._parsed.cache_info().currsize == before
-    assert len(verifier._tokens) == 1
+    assert len(verifier._rows._tokens) == 1
 
 
 @pytest.mark.parametrize(
