@@ -258,7 +258,7 @@ class _Counts(Usage):
         tokens, decisions = dict(self._tokens), dict(self._decisions)
         self._add(self._again, tokens, decisions)
         self._again = []
-        allowed = sum(counted[0] for counted in tokens.values())
+        allowed = sum(counted.count for counted in tokens.values())
         if allowed:
             decisions["allowed"] = decisions.get("allowed", 0) + allowed
         self._tokens, self._decisions = {}, {}
