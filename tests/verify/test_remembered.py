@@ -206,3 +206,20 @@ def test_each_use_of_a_remembered_decision_counts(
     assert [b'"token_deactivated":4' in line for line in flushed] == [True, True, False]
     assert b'"allowed":3' in flushed[2]
     assert Reason.allowed == "allowed"
+
+
+def test_a_counter_gets_what_was_decided_since_it_counts(
+    samples: Samples, clocks: Clocks, tmp_path: Any
+) -> None:
+    """A fork's counter doesn't wait for its parent to flush what was remembered before."""
+    verifier = samples.verifier(clocks.clock(), usage=Usage(tmp_path / "parent"))
+    usage = Usage(tmp_path / "child")
+    flushed: list[bytes] = []
+    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
+    for _ in range(3):
+        verifier.check(samples.texts["good"], permission="charges:get")
+    verifier.count_in(usage)
+    for _ in range(2):
+        verifier.check(samples.texts["good"], permission="charges:get")
+    usage.flush()
+    assert b'"allowed":2' in flushed[0]

@@ -20,6 +20,7 @@ from gatepass.core.grants import (
     decode_company,
     decode_grant,
     decode_holder,
+    share_values,
 )
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.recent import RecentCache
@@ -166,6 +167,7 @@ class CachedRows:
             span, Credential(grant.id, grant.digest), grant, holder, company, record
         )
         if former is not None or self._tokens.accepts(key):
+            share_values(grant)
             self._tokens.put(key, cached)
         return cached
 

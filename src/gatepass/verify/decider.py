@@ -17,13 +17,13 @@ from collections.abc import Callable
 from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier, decide
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.core.networks import parse_address
 from gatepass.core.routes import Routes
 from gatepass.verify.cached_rows import CachedRows, CachedToken
 from gatepass.verify.clock import Clock
 from gatepass.verify.first_copy import wait_for_copy
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.http.client_address import read_address
 from gatepass.verify.remembered import RememberedDecisions, UsageCounter, call_key
 
 #: After this many changes of the generation in a row a reader gives up (503).
@@ -136,7 +136,7 @@ class Decider:
         decision: Decision | None = self.remembered.recall(key)
         if decision is None:
             asked_ms = self.clock.now()
-            packed = None if address is None else read_address(address)
+            packed = None if address is None else parse_address(address)
             decision, known = self.judge(
                 token or Reason.token_missing, permission, route, packed, origin, referer
             )
