@@ -5,6 +5,7 @@ milliseconds. And an entry that is never used costs more than it could save: it 
 memory, and displaces another. So a full cache accepts a key only at its second sight.
 """
 
+import gc
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -13,6 +14,9 @@ _Value = TypeVar("_Value")
 
 #: Keys that a full cache knows to have seen, at most: a byte each, placed by their hash.
 _SEEN = 1 << 16
+#: The collector counts what is allocated less what is freed. While a cache frees as much as it
+#: adds, new tuples would gather by the ten thousand, and then be visited in one go.
+_COLLECTED_AT_ONCE = 64
 
 
 class RecentCache(Generic[_Key, _Value]):
@@ -35,6 +39,7 @@ class RecentCache(Generic[_Key, _Value]):
         self._older: dict[_Key, _Value] = {}
         self._forgotten: dict[_Key, _Value] = {}
         self._seen = bytearray(_SEEN)
+        self._uncollected = 0
 
     def revive(self, key: _Key) -> _Value | None:
         """The value of a *key* that isn't in ``recent``, or None."""
@@ -66,6 +71,10 @@ class RecentCache(Generic[_Key, _Value]):
         if len(self.recent) >= self._size:
             self._forgotten, self._older, self.recent = self._older, self.recent, {}
         self.recent[key] = value
+        self._uncollected += 1
+        if self._uncollected >= _COLLECTED_AT_ONCE:
+            self._uncollected = 0
+            gc.collect(0)
 
     def __len__(self) -> int:
         return len(self.recent) + len(self._older)
