@@ -12,13 +12,13 @@ from typing import TypeVar
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.core.networks import Network
+from gatepass.core.networks import Network, parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.core.routes import Routes
 from gatepass.embed.refusal import Refusal
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.first_copy import wait_for_copy, wait_for_copy_async
-from gatepass.verify.http.client_address import TrustedProxies, client_address, read_address
+from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import Lines
 from gatepass.verify.http.request_credentials import read_credential, read_origin
 from gatepass.verify.verifier import Verifier
@@ -102,7 +102,7 @@ class Gate:
             The decision if it is "allowed". Anything else, also an outage, is the refusal to answer
             with, so that an adapter can't mistake one for the other.
         """
-        packed = None if peer in _UNIX_PEERS else read_address(peer or "")
+        packed = None if peer in _UNIX_PEERS else parse_address(peer or "")
         address, garbage = packed, False
         if packed is not None or peer in _UNIX_PEERS:
             address, garbage = client_address(packed, lines("x-forwarded-for"), self._trusted)

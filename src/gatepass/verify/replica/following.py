@@ -314,7 +314,8 @@ class Following:
         with self._sqlite_lock:
             make_copy(self._path)
         self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
-        self._file = decider.file = file
+        self._file = file
+        decider.read_from(file)
         # A decision that is under way on the former file is repeated.
         former.shared.change_generation()
         _log.error("files of %s were removed or replaced; starting with new ones", self._path)
