@@ -9,6 +9,7 @@ import signal
 import stat
 import threading
 from collections import Counter
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -421,14 +422,61 @@ def test_a_count_that_comes_in_the_midst_of_a_flush_stops_nothing(
     note(usage, 1)
     note(usage, 1, "gpat_another000000000")
     tokens, format_address = usage._tokens, usage_module.format_address
+    late = [("gpat_late000000000000", copy(tokens[TOKEN])) for _ in range(2)]
 
-    def late(address: bytes) -> str:
-        tokens[f"gpat_late{len(tokens):012d}"] = tokens[TOKEN]
+    def counting(address: bytes) -> str:
+        tokens.update(late[:1])
+        del late[:1]
         return format_address(address)
 
-    monkeypatch.setattr(usage_module, "format_address", late)
+    monkeypatch.setattr(usage_module, "format_address", counting)
     usage.flush()
-    assert folded(directory).tokens == {TOKEN: 1, "gpat_another000000000": 1}
+    assert not late
+    found = folded(directory)
+    assert found.tokens[TOKEN] == found.tokens["gpat_another000000000"] == 1
+    assert found.decisions["allowed"] == found.tokens.total() <= 3
+
+
+def test_a_flush_is_written_in_parts(usage: Usage, directory: Path) -> None:
+    """No decision waits for all of it; and the parts say what the whole says."""
+    for number in range(1_000):
+        note(usage, 1 + number % 3, f"gpat_{number:016d}")
+    usage.note(Decision(Reason.token_missing, None, frozenset(), Call(Reason.token_missing)), 1)
+    usage.flush()
+    assert max(len(batch["tokens"]) for batch in lines(directory)) <= 256  # type: ignore[arg-type]
+    found = folded(directory)
+    assert found.tokens == {f"gpat_{number:016d}": 1 + number % 3 for number in range(1_000)}
+    assert found.decisions == {"allowed": 1_999, "token_missing": 1}
+
+
+def test_a_disk_that_fills_up_in_a_flush_loses_and_repeats_nothing(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written before counts once, and so does the rest, later."""
+    write, written = os.write, []
+
+    def filling(descriptor: int, line: bytes) -> int:
+        if len(written) == 2:
+            # Other threads go on.
+            note(usage, 1, f"gpat_{0:016d}")
+            note(usage, 1, f"gpat_{999:016d}")
+            return full_disk()
+        written.append(line)
+        return write(descriptor, line)
+
+    for number in range(1_000):
+        note(usage, 2, f"gpat_{number:016d}")
+    usage.note(Decision(Reason.token_missing, None, frozenset(), Call(Reason.token_missing)), 1)
+    monkeypatch.setattr(os, "write", filling)
+    usage.flush()
+    monkeypatch.undo()
+    assert 0 < sum(folded(directory).tokens.values()) < 2_000
+    for number in range(1, 999):
+        note(usage, 1, f"gpat_{number:016d}")
+    usage.flush()
+    found = folded(directory)
+    assert found.tokens == {f"gpat_{number:016d}": 3 for number in range(1_000)}
+    assert found.decisions == {"allowed": 3_000, "token_missing": 1}
 
 
 def test_a_count_is_not_carried_over_a_flush(
