@@ -47,7 +47,7 @@ faults: dev-env  ## the promise under faults, as a table and as docs/explanation
 
 server-env: $(VENV)/.server
 dev-env: $(VENV)/.dev
-clients-env: $(VENV)/.clients  ## what tests/clients generates clients with; needs Node.js and npm
+clients-env: $(VENV)/.clients  ## what tests/clients generates clients with
 
 $(VENV)/.server: requirements/server.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Gatepass needs Python 3.11 or newer")'
@@ -60,13 +60,8 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.server
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-# openapi-python-client needs an older typer than Gatepass, so it has an environment of its own.
-$(VENV)/.clients: requirements/openapi-python-client.txt tests/clients/package-lock.json $(VENV)/.dev
-	test -x $(VENV)/openapi-python-client/bin/python || $(PYTHON) -m venv $(VENV)/openapi-python-client
-	$(VENV)/openapi-python-client/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/openapi-python-client.txt
-	mkdir -p $(VENV)/clients
-	cp tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc $(VENV)/clients
-	cd $(VENV)/clients && npm ci --silent
+$(VENV)/.clients: tests/clients/install.py requirements/openapi-python-client.txt tests/clients/package-lock.json $(VENV)/.dev
+	$(BIN)/python tests/clients/install.py
 	touch $@
 
 lock:  ## pin the dependencies again (needs pip-tools, npm and jq)

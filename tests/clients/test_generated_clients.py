@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,8 +21,9 @@ pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/generate-a-client.md"
-PYTHON_TOOLS = ROOT / ".venv/openapi-python-client/bin"
-NODE_MODULES = ROOT / ".venv/clients/node_modules"
+PYTHON_TOOLS = Path(sys.prefix) / "openapi-python-client/bin"
+NODE_TOOLS = Path(sys.prefix) / "clients/bin"
+NODE_MODULES = Path(sys.prefix) / "clients/node_modules"
 LONGEST_S = 120
 #: What both programs print, apart from quotation marks.
 PRINTED = """\
@@ -72,7 +74,7 @@ def run(command: str, directory: Path, environ: Mapping[str, str]) -> str:
         cwd=directory,
         env={
             **os.environ,
-            "PATH": f"{PYTHON_TOOLS}:{os.environ['PATH']}",
+            "PATH": f"{PYTHON_TOOLS}:{NODE_TOOLS}:{os.environ['PATH']}",
             "REDOCLY_TELEMETRY": "off",
             "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true",
             **environ,
@@ -119,8 +121,8 @@ def test_a_python_client_makes_a_call_of_every_kind(served: ServedInstallation, 
     for command in commands(blocks("sh")[1]):
         run(f"{command} --fail-on-warning", work, environ)
     assert plain(run(f"{PYTHON_TOOLS}/python program.py", work, environ)) == PRINTED
-    checked = "mypy --strict --follow-imports=silent --no-incremental program.py"
-    assert "Success" in run(f"{ROOT}/.venv/bin/{checked}", work, environ)
+    checked = "-m mypy --strict --follow-imports=silent --no-incremental program.py"
+    assert "Success" in run(f"{sys.executable} {checked}", work, environ)
 
 
 def test_a_typescript_client_makes_a_call_of_every_kind(

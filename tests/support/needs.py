@@ -15,7 +15,7 @@ import pytest
 MARKERS = {
     "browser": "drives the system's Chromium",
     "nginx": "drives the system's nginx",
-    "node": "runs Node.js with the packages of tests/clients",
+    "node": "generates clients with what tests/clients/install.py installs",
     "postgresql": "starts PostgreSQL servers, or pgbouncer in front of one",
     "processes": "starts servers or commands as processes of their own",
     "installation": "opens a whole installation: registry, node, REST API and pages",

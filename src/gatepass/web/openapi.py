@@ -32,7 +32,8 @@ _DESCRIPTION = """\
 Create, restrict, monitor and deactivate access tokens, and authorize calls that present one.
 
 Times are RFC 3339 with an offset; answers have UTC. Errors are problem documents (RFC 9457);
-programs should switch on `reason`. Lists are newest first and continue with `cursor`.
+programs should switch on `reason`. Lists are newest first and continue with `cursor`; a page has
+up to 50 records unless `limit` says otherwise.
 """
 _CONTACT = {"name": "The Gatepass developers"}
 _LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}

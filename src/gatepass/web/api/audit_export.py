@@ -57,7 +57,18 @@ _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     operation_id="audit_events_export",
     summary="The audit log as a file",
     response_class=StreamingResponse,
-    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in _FILES}}},
+    responses={
+        200: {
+            "content": {kind: {"schema": {"type": "string"}} for kind in _FILES},
+            "headers": {
+                "X-Total-Count": {
+                    "description": "The number of events.",
+                    "required": True,
+                    "schema": {"type": "integer", "minimum": 0},
+                }
+            },
+        }
+    },
 )
 def export(
     node: CurrentNode,

@@ -22,7 +22,7 @@ from gatepass.registry.input.emails import LONGEST_EMAIL
 from gatepass.registry.input.permissions import MOST_PERMISSIONS
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.etags import etag_of
-from gatepass.registry.storage.paging import DEFAULT_PAGE, LARGEST_PAGE, LONGEST_CURSOR, Page
+from gatepass.registry.storage.paging import LARGEST_PAGE, LONGEST_CURSOR, Page
 from gatepass.web.times import format_time, parse_time
 
 T = TypeVar("T")
@@ -163,7 +163,7 @@ RecordId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", description="The
 # Constraints stand before a validator: behind it, the document would lack them.
 Limit = Annotated[
     int,
-    Query(ge=1, le=LARGEST_PAGE, description=f"The size of a page; {DEFAULT_PAGE} if absent."),
+    Query(ge=1, le=LARGEST_PAGE, description="The size of a page."),
     BeforeValidator(_whole_number),
 ]
 #: A text to search or filter by.
