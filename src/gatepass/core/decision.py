@@ -57,12 +57,14 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         grant: the token's grant; None unless the token's secret matched.
         role: the current permissions of the user's role.
         call: the decided call.
+        owner: the token's; None unless the token's secret matched and its owner is known.
     """
 
     reason: Reason
     grant: Grant | None
     role: frozenset[str]
     call: Call
+    owner: Holder | None = None
 
     @property
     def allowed(self) -> bool:
@@ -118,7 +120,7 @@ def decide(
     # 9. The path is unambiguous and a catalogue route matches.
     if type(route) is Reason:
         unmatched = _PATH_AMBIGUOUS if route is _PATH_AMBIGUOUS else Reason.route_unknown
-        return Decision(unmatched, grant, role, call)
+        return Decision(unmatched, grant, role, call, holder)
 
     # 10. What is asked for and what the route needs are held.
     if (
@@ -126,8 +128,8 @@ def decide(
         or (route is not None and not _may(grant, role, route))
         or (permission is not None and not _may(grant, role, permission))
     ):
-        return Decision(Reason.permission_missing, grant, role, call)
-    return Decision(_ALLOWED, grant, role, call)
+        return Decision(Reason.permission_missing, grant, role, call, holder)
+    return Decision(_ALLOWED, grant, role, call, holder)
 
 
 def admit(
@@ -140,7 +142,7 @@ def admit(
     role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call)
-    return Decision(_ALLOWED, grant, role, call)
+    return Decision(_ALLOWED, grant, role, call, holder)
 
 
 def admit_verifier(grant: Grant | None, credential: Credential | Reason | None) -> Reason:
@@ -289,4 +291,4 @@ def _refused(
     """A refusal in checks 1 to 8. It reveals nothing of the grant until the secret matched."""
     if refusal is _TOKEN_MISSING or refusal is _TOKEN_INVALID:
         return Decision(refusal, None, _NOTHING, call)
-    return Decision(refusal, grant, _role(grant, holder, company), call)
+    return Decision(refusal, grant, _role(grant, holder, company), call, holder)

@@ -44,6 +44,7 @@ def fill_tokens(
         "domains": [],
         "expires_at": None,
         "created_by": user,
+        "owner_id": user,
         "deactivated_at": None,
         "deactivated_by_name": None,
         "lapsed_at": None,
