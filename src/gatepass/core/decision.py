@@ -8,7 +8,14 @@ import msgspec
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY, Credential
 from gatepass.core.domains import origin_allowed, origin_of_referer, parse_origin
 from gatepass.core.grants import CompanyRules, Grant, Holder
-from gatepass.core.permissions import EVERYTHING, covers, effective, is_permission, is_wildcard
+from gatepass.core.permissions import (
+    EVERYTHING,
+    NOT_FOR_TOKENS,
+    covers,
+    effective,
+    is_permission,
+    is_wildcard,
+)
 from gatepass.core.reason import STATUS, Reason
 
 __all__ = ["STATUS", "Call", "Decision", "Reason", "admit", "admit_verifier", "decide", "held"]
@@ -243,11 +250,18 @@ def _origin_refusal(domains: tuple[str, ...], call: Call) -> Reason | None:
 def _may(grant: Grant, role: frozenset[str], name: str) -> bool:
     """Whether token and role both hold *name*."""
     # The usual case, without parsing the name; "*" can't be asked for.
-    if name in grant.permissions and name != EVERYTHING and (name in role or EVERYTHING in role):
+    if (
+        name in grant.permissions
+        and name != EVERYTHING
+        and (name in role or EVERYTHING in role)
+        and name not in NOT_FOR_TOKENS
+    ):
         return True
     if not (is_permission(name) or is_wildcard(name)) or not covers(role, name):
         return False
-    return grant.kind == "login" or covers(_chosen(grant), name)
+    if grant.kind == "login":
+        return True
+    return name not in NOT_FOR_TOKENS and covers(_chosen(grant), name)
 
 
 def _effective(grant: Grant, role: frozenset[str]) -> tuple[str, ...]:

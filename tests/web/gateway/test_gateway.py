@@ -311,7 +311,7 @@ def test_the_identity_headers(shared_samples: Samples, asked: Ask) -> None:
     answer = asked("GET", GATEWAY, headers_of(shared_samples, "good", {}), b"")
     grant = shared_samples.grants["good"]
     assert [answer.header(name) for name in IDENTITY] == [
-        grant.id, "cmp_1", "usr_dev", "api", "charges:create charges:get",
+        grant.id, "cmp_1", "usr_dev", "usr_dev", "-", "api", "charges:create charges:get",
     ]  # fmt: skip
     answer = asked("GET", GATEWAY, headers_of(shared_samples, "admin login", {}), b"")
     assert [answer.header(name) for name in IDENTITY] == [
