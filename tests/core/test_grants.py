@@ -165,12 +165,13 @@ def test_the_former_release_decides_by_the_rows_of_owners_alike() -> None:
     )
     credential = make("gpat")
     permissions = frozenset({"charges:*", "users:get"})
+    all_of_it, gone = external_role("all"), external_role("gone")
     for owner, name, allowed in (
         (Holder("svc_1", "cmp_1", True, "all", SERVICE_ACCOUNT, "Jobs"), "users:get", True),
         (Holder("svc_1", "cmp_1", False, "all", SERVICE_ACCOUNT, "Jobs"), "users:get", False),
-        (Holder("ext_1", "cmp_1", True, external_role("all"), EXTERNAL, "A", "7"), "charges:get", True),
-        (Holder("ext_1", "cmp_1", True, external_role("all"), EXTERNAL, "A", "7"), "users:get", False),
-        (Holder("ext_1", "cmp_1", True, external_role("gone"), EXTERNAL, "A", "7"), "charges:get", False),
+        (Holder("ext_1", "cmp_1", True, all_of_it, EXTERNAL, "A", "7"), "charges:get", True),
+        (Holder("ext_1", "cmp_1", True, all_of_it, EXTERNAL, "A", "7"), "users:get", False),
+        (Holder("ext_1", "cmp_1", True, gone, EXTERNAL, "A", "7"), "charges:get", False),
     ):  # fmt: skip
         grant = replace(
             EXAMPLE, id=credential.id, digest=credential.digest, company="cmp_1", user=owner.id,

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
+from gatepass.registry.actor import Actor
+from gatepass.registry.directory import owners
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.storage.tables import metadata
 from gatepass.verify.grant_file import TABLES
@@ -65,6 +67,21 @@ class Tenant:
         made: str = answer.json()["id"]
         return made
 
+    def external_owner(self) -> str:
+        node = self.installation.node
+        with node.database.write(node.clock.now()) as change:
+            owner, _ = owners.put(
+                change,
+                Actor.command_line(),
+                self.company.id,
+                f"{self.name} customer",
+                catalogue=node.catalogue,
+                type="external",
+                name=f"{self.name} customer",
+                role="customer-service",
+            )
+        return owner.id
+
     def colleague(self) -> str:
         email = f"desk@{self.name}.example".lower()
         return self.installation.new_user(email, f"{self.name} Desk", company=self.company).id
@@ -83,6 +100,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "invitations": lambda tenant: tenant.post(
         "/v1/invitations", {"email": f"new@{tenant.name}.example".lower(), "role": "reporting"}
     ),
+    "external-owners": lambda tenant: tenant.external_owner(),
     "service-accounts": lambda tenant: tenant.post(
         "/v1/service-accounts", {"name": f"{tenant.name} jobs", "role": "customer-service"}
     ),

@@ -41,7 +41,7 @@ def covers(held: Collection[str], wanted: str) -> bool:
 
 
 def effective(chosen: Iterable[str], role: Collection[str]) -> tuple[str, ...]:
-    """The effective permissions of an access token: the intersection of *chosen* and *role*, sorted.
+    """The effective permissions of an access token: *chosen* and *role* intersected, sorted.
 
     ``charges:*`` under a role with only ``charges:get`` is ``charges:get``. A role with ``*`` keeps
     everything in *chosen*. ``NOT_FOR_TOKENS`` are left out.

@@ -218,8 +218,8 @@ def delete(
     actor.require_held(_permits(change, actor, role))
     if _in_use(change, str(actor.company), role):
         raise Conflict(
-            f"{isolated(role.name)} is in use: give its users and service accounts another role, and "
-            "deactivate its external owners and invitations first.",
+            f"{isolated(role.name)} is in use: give its users and service accounts another role, "
+            "and deactivate its external owners and invitations first.",
             reason="role_in_use",
             current=role,
         )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Forbidden
+from gatepass.core.errors import Forbidden, NotFound
 from gatepass.core.grants import EXTERNAL, USER, external_role
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
@@ -73,6 +73,18 @@ def of_new_token(reading: Reading, actor: Actor, reference: str | None) -> NewOw
     role = roles.get(owner.role, _NOTHING)
     permits = roles.get(external_role(owner.role), _NOTHING) if owner.type == EXTERNAL else role
     return NewOwner(TokenOwner(owner.type, owner.id, owner.external_id, owner.name), role, permits)
+
+
+def name_of(reading: Reading, actor: Actor, owner_id: str) -> str | None:
+    """The name of an owner of the actor's company, as its tokens' records have it; None if there is
+    none. Performs no permission check.
+    """
+    try:
+        if users.is_user(owner_id):
+            return user_search.find(reading, actor, owner_id).name
+        return owners.find(reading, actor.company, owner_id).name
+    except NotFound:
+        return None
 
 
 def require_granted(reading: Reading, token: Row[Any], added: Collection[str]) -> None:

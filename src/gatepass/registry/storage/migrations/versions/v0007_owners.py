@@ -20,7 +20,7 @@ _BY_STATUS = {
     "deactivated": "deactivated_at IS NOT NULL",
 }
 #: The columns of a token that stay as they are.
-_TOKEN = (
+_KEPT = (
     "id, company_id, digest, kind, label, label_folded, permissions, networks, domains, "
     "expires_at, created_at, created_by, deactivated_at, deactivated_by, deactivated_by_name, "
     "form_id, lapsed_at"
@@ -147,8 +147,8 @@ def _rebuild_tokens() -> None:
         sa.UniqueConstraint("created_by", "form_id", name="uq_access_tokens_created_by_form_id"),
     )
     op.execute(
-        f"INSERT INTO new_access_tokens ({_TOKEN}, owner_id) "  # noqa: S608 - the names above
-        f"SELECT {_TOKEN}, created_by FROM access_tokens ORDER BY rowid"
+        f"INSERT INTO new_access_tokens ({_KEPT}, owner_id) "  # noqa: S608 - the names above
+        f"SELECT {_KEPT}, created_by FROM access_tokens ORDER BY rowid"
     )
     op.drop_table("access_tokens")
     op.rename_table("new_access_tokens", "access_tokens")
