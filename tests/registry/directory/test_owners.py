@@ -67,12 +67,15 @@ def test_a_service_account_is_created_and_published(registry: SmallRegistry, ada
 
 def test_put_is_idempotent_and_changes(registry: SmallRegistry) -> None:
     owner, created = put(registry)
-    assert created and owner.id.startswith("ext_") and owner.external_id == "customer 7"
+    assert created
+    assert owner.id.startswith("ext_")
+    assert owner.external_id == "customer 7"
     before = len(registry.events())
     assert put(registry) == (owner, False)
     assert len(registry.events()) == before, "nothing changed, so nothing is recorded"
     changed, created = put(registry, name="Customer Seven", role="customer-service")
-    assert not created and (changed.id, changed.name) == (owner.id, "Customer Seven")
+    assert not created
+    assert (changed.id, changed.name) == (owner.id, "Customer Seven")
     assert registry.events()[-1].after == {"name": "Customer Seven"}
     assert sentence(registry.events()[-1]) == (
         "The command line renamed the external owner Customer to Customer Seven"
@@ -87,12 +90,14 @@ def test_external_ids_are_exact_and_free_again_after_the_end(registry: SmallRegi
     ids = {put(registry, each)[0].id for each in ("a", "A", "a ", "\u00e4", "a\u0308", "-", "/")}
     assert len(ids) == 7
     elsewhere, created = put(registry, "a", company=registry.contoso.id)
-    assert created and elsewhere.id not in ids
+    assert created
+    assert elsewhere.id not in ids
     first, _ = put(registry, "a")
     ended = registry.do(owner_offboarding.deactivate_of, OPERATOR, registry.northwind.id, "ext:a")
     assert (ended.id, ended.status) == (first.id, "deactivated")
     second, created = put(registry, "a")
-    assert created and second.id != first.id
+    assert created
+    assert second.id != first.id
     with registry.read() as reading:
         assert owners.find(reading, registry.northwind.id, "ext:a").id == second.id
         page = owner_search.list_(reading, OPERATOR, company=registry.northwind.id, external_id="a")
@@ -206,7 +211,8 @@ def test_modifying_is_idempotent_and_versioned(registry: SmallRegistry, ada: Act
         "Customer Service to Reader"
     )
     holder = registry.ask(published_holder, account.id)
-    assert holder is not None and (holder.name, holder.role) == ("Nightly", other)
+    assert holder is not None
+    assert (holder.name, holder.role) == ("Nightly", other)
     before = registry.revision(), len(registry.events())
     assert modify(name="Nightly") == changed
     assert len(registry.events()) == before[1]
@@ -217,8 +223,8 @@ def test_modifying_is_idempotent_and_versioned(registry: SmallRegistry, ada: Act
     with pytest.raises(Conflict) as refused:
         modify(name="Ended")
     assert refused.value.reason == "owner_deactivated"
+    external = registry.external_owner()
     with pytest.raises(NotFound):
-        external = registry.external_owner()
         registry.do(
             owners.modify, ada, external.id, catalogue=registry.catalogue, changes={"name": "X"}
         )
@@ -229,10 +235,12 @@ def test_the_end_of_an_owner_ends_its_tokens(registry: SmallRegistry, ada: Actor
     token, text = registry.token(ada, owner=account.id)
     assert registry.reason(text) is Reason.allowed
     ended = registry.do(owner_offboarding.deactivate, ada, account.id)
-    assert ended.status == "deactivated" and ended.deactivated_by == ada.person
+    assert ended.status == "deactivated"
+    assert ended.deactivated_by == ada.person
     assert registry.get(token).status == "deactivated"
     holder = registry.ask(published_holder, account.id)
-    assert holder is not None and not holder.active
+    assert holder is not None
+    assert not holder.active
     assert registry.do(owner_offboarding.deactivate, ada, account.id) == ended
     kinds = [event.action for event in registry.events()][-2:]
     assert kinds == ["owner.deactivated", "access_token.deactivated"]
@@ -251,7 +259,7 @@ def test_a_service_account_outlives_its_maker(registry: SmallRegistry, ada: Acto
 
 
 def test_tokens_of_owners(registry: SmallRegistry, ada: Actor) -> None:
-    """The record names the owner, whom lists find by id and external id."""
+    """The record names the owner; lists find it by id and external id."""
     account, external = registry.service_account(ada), registry.external_owner()
     one, _ = registry.token(ada, owner=account.id)
     two, text = registry.token(ada, owner="ext:customer 7")
