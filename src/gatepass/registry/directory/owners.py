@@ -1,8 +1,8 @@
 """Service accounts and external owners: they own access tokens, have a role, and never sign in.
 
 Each belongs to one company. A service account stands for a program of the company, so that its
-tokens outlive the people who made them. An external owner stands for someone whom another product
-knows, by that product's id.
+tokens outlive the people who made them. An external owner stands for a customer of another product,
+under that product's id.
 """
 
 from collections.abc import Collection, Mapping
