@@ -154,7 +154,7 @@ def test_revoked_records_stay_revoked(
         assert row.deactivated_by_name == ("the command line" if by is None else "Ada Lovelace")
         assert grant is None or grant.deactivated
         assert holder is None or not holder.active
-        assert (grant is None) == (kind in ("user", "invitation"))
+        assert (grant is None) == (kind in ("user", "owner", "invitation"))
         after = {"deactivated_at": registry.now, "restored": True}
         assert tuple(event) == ("the command line", after)
 
