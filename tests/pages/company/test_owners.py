@@ -63,7 +63,7 @@ def test_one_is_created_and_edited(installation: Installation, ada: Visit) -> No
     ("changes", "message"),
     [
         ({"name": ""}, "Must have 1 to 100 characters."),
-        ({"role": "admin"}, "Must not grant *"),
+        ({"role": "admin"}, "Must not include *"),
         ({"role": ""}, "Must be the id of a role."),
     ],
 )

@@ -10,6 +10,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import external_role
 from gatepass.registry.actor import Actor
+from gatepass.registry.audit import search_terms
 from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.directory import owner_search, owners, roles, user_roles
 from gatepass.registry.directory.published_roles import follow_catalogue
@@ -471,3 +472,16 @@ def test_lists(registry: SmallRegistry, ada: Actor) -> None:
             registry.ask(owner_search.list_, reader)
     paged = registry.every(owner_search.list_, ada, limit=2)
     assert len({each.id for each in paged}) == 6
+
+
+def test_the_audit_log_finds_owners_by_name_and_id(registry: SmallRegistry, ada: Actor) -> None:
+    """What a token of theirs did is under their name."""
+    account, external = registry.service_account(ada), registry.external_owner("cus_7")
+    for text, found in (
+        ("deploy", account), (account.id, account), ("cus_7", external), (external.id, external),
+    ):  # fmt: skip
+        (named,) = registry.ask(search_terms.people_called, ada, text)
+        assert (named.id, named.name) == (found.id, found.name)
+    carl = registry.signed_in(registry.carl)
+    for text in ("deploy", account.id, "cus_7"):
+        assert registry.ask(search_terms.people_called, carl, text) == []

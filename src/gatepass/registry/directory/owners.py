@@ -230,7 +230,7 @@ def require_role(
     if held_by is not None:
         held_by.require_held(permits)
     if not fits_owners(permits):
-        raise InvalidInput([("role", f"Must not grant * or {_CLOSED}: only a user's role can.")])
+        raise InvalidInput([("role", f"Must not include * or {_CLOSED}: only a user's role can.")])
 
 
 def fits_owners(permits: Collection[str]) -> bool:
