@@ -35,6 +35,8 @@ ELSEWHERE = {
     *("form_already_used", "misconfigured", "not_empty", "password_reset_broken"),
     *("peer_not_trusted", "refused", "second_factor_missing", "second_factor_present", "serving"),
     *("too_many_followers", "allowed", "error", "conflict", "link_broken"),
+    # Of owners by external id, which no route creates yet.
+    *("company_deactivated", "type_differs"),
 }
 
 

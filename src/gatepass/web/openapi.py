@@ -46,6 +46,7 @@ _TAGS = {
     "Company": "The company's account and its allowlist.",
     "Invitations": "Links by which new users join the company.",
     "Users": "The company's people, their roles and e-mail addresses.",
+    "Service accounts": "Owners of access tokens that aren't people.",
     "Roles": "Named sets of permissions for users.",
     "Audit": "Who did what, when, from where.",
     "Verifier keys": "Credentials of gateways and services that authorize calls.",

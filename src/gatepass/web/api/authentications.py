@@ -6,14 +6,19 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
+from gatepass.core.grants import USER
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.totp import LONGEST_TYPED
 from gatepass.registry.directory import companies
+from gatepass.registry.directory.owners import Owner
+from gatepass.registry.directory.users import User
+from gatepass.registry.tokens.records import TokenOwner
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     EmailAddressText,
     Listed,
+    OwnerOfToken,
     Paging,
     PasswordText,
     Record,
@@ -76,7 +81,9 @@ class MyUser(Record):
 
     id: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"])
     name: str = Field(examples=["Ada Lovelace"])
-    email: str = Field(examples=["ada@example.com"])
+    email: str | None = Field(
+        default=None, examples=["ada@example.com"], description="Null unless it is a user."
+    )
     role: str = Field(examples=["admin"], description="The role's id.")
 
 
@@ -92,6 +99,7 @@ class Me(Record):
 
     kind: Literal["api", "ui", "login"]
     user: MyUser
+    owner: OwnerOfToken
     company: MyCompany
     permissions: tuple[str, ...] = Field(
         examples=[["charges:create", "charges:get"]], description="The effective permissions."
@@ -100,6 +108,12 @@ class Me(Record):
         examples=["203.0.113.7"], description="The client address that this server sees."
     )
     expires_at: Time | None
+
+
+def _owner(owner: User | Owner) -> TokenOwner:
+    if isinstance(owner, Owner):
+        return TokenOwner(owner.type, owner.id, owner.external_id, owner.name)
+    return TokenOwner(USER, owner.id, None, owner.name)
 
 
 @router.post(
@@ -178,7 +192,8 @@ def me(node: CurrentNode, caller: CurrentCaller) -> Me:
     return Me.model_validate(
         {
             "kind": caller.grant.kind,
-            "user": caller.user,
+            "user": caller.owner,
+            "owner": _owner(caller.owner),
             "company": company,
             "permissions": sorted(caller.actor.permissions),
             "address": caller.actor.address,

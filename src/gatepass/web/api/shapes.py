@@ -43,6 +43,17 @@ class Record(BaseModel):
     etag: ClassVar[Versions | None] = None
 
 
+class OwnerOfToken(Record):
+    """The owner of a token."""
+
+    type: Literal["user", "service_account", "external"]
+    id: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"])
+    external_id: str | None = Field(
+        description="The id it has in another product.", examples=[None]
+    )
+    name: str = Field(examples=["Ada Lovelace"])
+
+
 def sent(model: type[R], record: object, response: Response) -> R:
     """*record* as the API sends it, with its ETag in *response*."""
     answer = model.model_validate(record)
@@ -145,7 +156,8 @@ def person_name(of: str) -> Any:
     )
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
+    """*value*, if it can be stored. Raises ValueError otherwise."""
     if not storable(value):
         raise ValueError("Must not have control characters or line separators.")
     return value
@@ -167,7 +179,7 @@ Limit = Annotated[
     BeforeValidator(_whole_number),
 ]
 #: A text to search or filter by.
-Term = Annotated[str, Query(max_length=200), BeforeValidator(_plain)]
+Term = Annotated[str, Query(max_length=200), BeforeValidator(plain)]
 Status = Literal["active", "expired", "deactivated"]
 
 # The registry has the last word on these; the document says what can be valid at all.

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from gatepass.web.api.request_body import Fields, body, resource
-from gatepass.web.api.shapes import Record, Time
+from gatepass.web.api.shapes import OwnerOfToken, Record, Time
 from gatepass.web.caller import accepting
 from gatepass.web.gateway.verification import MOST_CALLS
 
@@ -59,7 +59,10 @@ class VerifiedGrant(Record):
     label: str = Field(examples=["Nightly settlement"])
     kind: Literal["api", "ui", "login"]
     company: str = Field(description="The company's id.", examples=["com_4fT0aB3cD5eF7gH9"])
-    user: str = Field(description="The user's id.", examples=["usr_4fT0aB3cD5eF7gH9"])
+    user: str = Field(description="The owner's id.", examples=["usr_4fT0aB3cD5eF7gH9"])
+    owner: OwnerOfToken | None = Field(
+        description="Null if the owner is unknown; such a token is refused."
+    )
     permissions: list[str] = Field(
         description="The effective permissions.", examples=[["charges:create"]]
     )
