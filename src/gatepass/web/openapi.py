@@ -22,7 +22,7 @@ from gatepass.core.reason import STATUS
 from gatepass.web.api import operation_id, verification
 from gatepass.web.api.confirmation import HEADER
 from gatepass.web.api.request_body import NoFields, body_model
-from gatepass.web.api.shapes import Problem, Record, read_if_match
+from gatepass.web.api.shapes import Problem, Record
 from gatepass.web.problems import MEDIA_TYPE, SENTENCES, problem_of_status
 from gatepass.web.schema_examples import example
 
@@ -180,12 +180,10 @@ def _below(path: str, paths: dict[str, Any]) -> list[str]:
 
 def _complete(operation: dict[str, Any], route: APIRoute) -> None:
     """Add to *operation* what follows from its route."""
-    calls = list(_dependencies(route.dependant))
     model = body_model(route)
-    operation["security"] = next(
-        ([{scheme: []} for scheme in call.accepts] for call in calls if hasattr(call, "accepts")),
-        [],
-    )
+    calls = _dependencies(route.dependant)
+    accepted = next((call.accepts for call in calls if hasattr(call, "accepts")), ())
+    operation["security"] = [{scheme: []} for scheme in accepted]
     parameters = operation.get("parameters", [])
     for parameter in parameters:
         parameter["schema"] = _given(parameter["schema"])
@@ -214,7 +212,8 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
         refusals |= {415}
     if any(parameter["in"] == "path" for parameter in parameters):
         refusals |= {404} if route.methods == {"GET"} else {404, 409}
-    if read_if_match in calls:
+    # A condition: If-Match and the like.
+    if any(parameter["in"] == "header" for parameter in parameters):
         refusals |= {409}
     described = {int(status) for status, more in route.responses.items() if more.get("model")}
     for refusal in sorted(refusals - described):

@@ -228,7 +228,7 @@ async def _page_request(
 Paging = Annotated[PageRequest, Depends(_page_request)]
 
 
-async def read_if_match(
+async def _if_match(
     if_match: Annotated[
         list[str] | None,
         Header(
@@ -238,7 +238,6 @@ async def read_if_match(
         ),
     ] = None,
 ) -> list[str] | None:
-    """The ETags of the request's If-Match."""
     if if_match is None or ", ".join(if_match).strip() == "*":
         return None
     found: list[tuple[str, str]] = re.findall(r'(W/)?("[^"]*")', ", ".join(if_match))
@@ -247,4 +246,4 @@ async def read_if_match(
 
 #: The ETags of If-Match (RFC 9110, 13.1.1); None if any version will do. Weak or unreadable tags
 #: never match: an empty list is a condition that is false.
-IfMatch = Annotated[list[str] | None, Depends(read_if_match)]
+IfMatch = Annotated[list[str] | None, Depends(_if_match)]
