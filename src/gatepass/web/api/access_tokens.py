@@ -11,7 +11,7 @@ from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS, MOST_NETWORKS
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.owner_reference import OwnerReference, OwnerTerm
-from gatepass.web.api.request_body import Fields, NoBody, body, resource
+from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     IfMatch,
     Listed,
@@ -117,7 +117,12 @@ class CreatedAccessToken(AccessToken):
     token: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9…"])
 
 
-@router.post("/access-tokens", status_code=201, summary="Create an access token")
+@router.post(
+    "/access-tokens",
+    status_code=201,
+    summary="Create an access token",
+    responses=refusing(404),
+)
 def create(
     response: Response,
     node: CurrentNode,
