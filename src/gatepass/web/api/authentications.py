@@ -6,17 +6,12 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
-from gatepass.core.grants import USER
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import companies
-from gatepass.registry.directory.owners import Owner
-from gatepass.registry.directory.users import User
-from gatepass.registry.tokens.records import TokenOwner
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     Listed,
-    OwnerOfToken,
     Paging,
     Record,
     RecordId,
@@ -92,17 +87,10 @@ class Me(Record):
 
     kind: Literal["api", "ui", "login"]
     user: MyUser
-    owner: OwnerOfToken
     company: MyCompany
     permissions: tuple[str, ...] = Field(description="The effective permissions.")
     address: str | None = Field(description="The client address that this server sees.")
     expires_at: Time | None
-
-
-def _owner(owner: User | Owner) -> TokenOwner:
-    if isinstance(owner, Owner):
-        return TokenOwner(owner.type, owner.id, owner.external_id, owner.name)
-    return TokenOwner(USER, owner.id, None, owner.name)
 
 
 @router.post("/authentications", status_code=201, summary="Sign in")
@@ -174,7 +162,6 @@ def me(node: CurrentNode, caller: CurrentCaller) -> Me:
         {
             "kind": caller.grant.kind,
             "user": caller.owner,
-            "owner": _owner(caller.owner),
             "company": company,
             "permissions": sorted(caller.actor.permissions),
             "address": caller.actor.address,
