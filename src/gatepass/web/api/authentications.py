@@ -6,19 +6,14 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
-from gatepass.core.grants import USER
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.totp import LONGEST_TYPED
 from gatepass.registry.directory import companies
-from gatepass.registry.directory.owners import Owner
-from gatepass.registry.directory.users import User
-from gatepass.registry.tokens.records import TokenOwner
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     EmailAddressText,
     Listed,
-    OwnerOfToken,
     Paging,
     PasswordText,
     Record,
@@ -99,7 +94,6 @@ class Me(Record):
 
     kind: Literal["api", "ui", "login"]
     user: MyUser
-    owner: OwnerOfToken
     company: MyCompany
     permissions: tuple[str, ...] = Field(
         examples=[["charges:create", "charges:get"]], description="The effective permissions."
@@ -108,12 +102,6 @@ class Me(Record):
         examples=["203.0.113.7"], description="The client address that this server sees."
     )
     expires_at: Time | None
-
-
-def _owner(owner: User | Owner) -> TokenOwner:
-    if isinstance(owner, Owner):
-        return TokenOwner(owner.type, owner.id, owner.external_id, owner.name)
-    return TokenOwner(USER, owner.id, None, owner.name)
 
 
 @router.post(
@@ -193,7 +181,6 @@ def me(node: CurrentNode, caller: CurrentCaller) -> Me:
         {
             "kind": caller.grant.kind,
             "user": caller.owner,
-            "owner": _owner(caller.owner),
             "company": company,
             "permissions": sorted(caller.actor.permissions),
             "address": caller.actor.address,
