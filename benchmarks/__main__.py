@@ -18,6 +18,7 @@ from tests.support.named_runs import progress
 _REGISTERED_BY = (
     "embedded",
     "gateway",
+    "longest",
     "workers",
     "by_hand",
     "starting",

@@ -17,7 +17,7 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.frames import PROTOCOL, Frame, Opening, Reached, Records, pack
 from gatepass.verify.replica.streamed_copy import StreamedCopy
-from gatepass.web.feed.source import REST_SECONDS
+from gatepass.web.feed.source import SHORTEST_REST_SECONDS
 
 PER_SECOND = 10_000
 _STALENESS_MS = 60_000
@@ -67,7 +67,7 @@ def _run(pipe: Connection, path: Path, size: int) -> None:
         assert position is not None
         began_ns = clock.boot_ns()
         copy.apply(Opening(PROTOCOL, began_ns, _STALENESS_MS, False, "", "", clock.now()))
-        every = int(PER_SECOND * REST_SECONDS)
+        every = int(PER_SECOND * SHORTEST_REST_SECONDS)
         frames = _frames(size, every)
         pipe.send("ready")
         revision, applied = position[0], 0

@@ -16,14 +16,14 @@ from benchmarks.population import Population
 from benchmarks.rounds import alternate
 from benchmarks.sample_grants import CATALOGUE, NETWORKS_PER_GRANT, PATH_IDS, SampleCall
 from benchmarks.scenarios import LARGE, SMALL, Bench, scenario
+from gatepass.verify.cached_rows import CACHE_SIZE
 from gatepass.verify.clock import Clock
-from gatepass.verify.decider import CACHE_SIZE
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.recent import RecentCache
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 
-#: Tokens in use where the cache is measured; it holds more (``verifier.CACHE_SIZE``).
+#: Tokens in use where the cache is measured; it holds more (``cached_rows.CACHE_SIZE``).
 WORKING_SET = 4_096
 _BATCH = 100
 _SCOPES = "charges:create charges:get charges:refund customers:get payouts:get refunds:get"
@@ -37,8 +37,8 @@ class Forgetful(Verifier):
 
     def forget(self) -> None:
         """Empty the cache of texts; holders and companies stay."""
-        self._tokens = RecentCache(CACHE_SIZE)
-        self._decisions = RecentCache(CACHE_SIZE)
+        self._rows._tokens = RecentCache(CACHE_SIZE)
+        self._forget_decisions()
 
 
 class Subject:

@@ -24,6 +24,7 @@ from gatepass.registry.storage.database import Database
 from gatepass.verify.replica.following import FILE_NAME
 from gatepass.verify.replica.frames import pack
 from gatepass.verify.verifier import Verifier
+from gatepass.web.feed.source import SHORTEST_REST_SECONDS
 
 #: Changes that a copy is behind, and how many of them share a revision.
 BEHIND, AT_A_TIME = 90_000, 100
@@ -117,7 +118,7 @@ def _meanwhile(bench: Bench, copy: Path) -> Iterator[Result]:
         detail=(
             f"{took['read, changing']:.1f} µs against {took['read, quiet']:.1f} µs at {LARGE:,} "
             f"grants; {median(rates):,.0f} changes a second applied by another process, which "
-            "commits twenty times a second"
+            f"commits every {SHORTEST_REST_SECONDS * 1000:.0f} ms"
         ),
     )
     yield Value(

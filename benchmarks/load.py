@@ -100,7 +100,7 @@ def load(port: int, requests: Path, seconds: int, *servers: int, refused: bool =
     wrk = find_wrk()
     assert wrk is not None
     before, own = (
-        sum(map(_processor_seconds, servers)),
+        sum(map(processor_seconds, servers)),
         resource.getrusage(resource.RUSAGE_CHILDREN),
     )
     command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=10s", "-s", str(_SCRIPT)]
@@ -109,7 +109,7 @@ def load(port: int, requests: Path, seconds: int, *servers: int, refused: bool =
         [*command, url, "--", str(requests)], capture_output=True, text=True, check=True
     )
     after, own_after = (
-        sum(map(_processor_seconds, servers)),
+        sum(map(processor_seconds, servers)),
         resource.getrusage(resource.RUSAGE_CHILDREN),
     )
     line = next(line for line in run.stdout.splitlines() if line.startswith("RESULT "))
@@ -131,6 +131,7 @@ def middle(rounds: list[Load]) -> Load:
     )
 
 
-def _processor_seconds(process: int) -> float:
+def processor_seconds(process: int) -> float:
+    """CPU time of the process with this id so far, in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

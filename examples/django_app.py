@@ -1,4 +1,4 @@
-"""A Django site in one file, whose views say what they need: ``gunicorn django_app:app``."""
+"""A Django site, whose views say what they need: ``gunicorn "django_app:create_app()"``."""
 
 import os
 
@@ -8,17 +8,19 @@ from django.http import JsonResponse
 from django.urls import path
 
 from gatepass import Verifier
-from gatepass.embed.django import requires
+from gatepass.embed.django import GuardedRequest, requires
 
 
 @requires("charges:get")
-def charge(request, id):
+def charge(request: GuardedRequest, id: str) -> JsonResponse:
     """One charge, for callers that may see it."""
-    return JsonResponse({"id": id, "asked_by": request.gatepass.grant.label})
+    decision = request.gatepass
+    assert decision.grant is not None  # it is there, as the call was allowed
+    return JsonResponse({"id": id, "asked_by": decision.grant.label})
 
 
-def verifier():
-    """Opened once in each process."""
+def verifier() -> Verifier:
+    """Opened once in each process, when it starts to serve."""
     return Verifier.follow(
         os.environ["GATEPASS_URL"],
         key=os.environ["GATEPASS_KEY"],
@@ -26,11 +28,12 @@ def verifier():
     )
 
 
+GATEPASS = {"VERIFIER": verifier}
 settings.configure(
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     MIDDLEWARE=["gatepass.embed.django.GatepassMiddleware"],
-    GATEPASS={"VERIFIER": verifier},
+    GATEPASS=GATEPASS,
 )
 urlpatterns = [path("charges/<id>", charge)]
-app = get_wsgi_application()
+create_app = get_wsgi_application

@@ -18,7 +18,10 @@ from gatepass.registry.directory import users
 from tests.support.database.small_registry import PASSWORD
 
 _EMAIL = "crowd@example.com"
+#: The p99 may rise to so many times the one before, or to so many seconds if that is more: a few
+#: times a p99 of a millisecond is no more than a processor's time slice.
 _MOST_TIMES = 4.0
+_MOST_SECONDS = 0.010
 #: Seconds between two requests: a light load, since latency is measured, not throughput.
 _PACE = 0.005
 
@@ -30,8 +33,10 @@ def crowds(lab: Lab) -> Iterator[Result]:
     people sign in at once with a password that takes Argon2id at full cost. Before and during
     that, the verify port is polled at a steady rate, half of the time on new connections.
 
-    Passes when the p99 of an answer at the verify port is at most 4 times the p99 before, and
-    no question is refused wrongly or stays without an answer.
+    Passes when the p99 of an answer at the verify port stays within 10 ms, or within 4 times the
+    p99 before where that is more, and no question is refused wrongly or stays without an answer.
+    Callers wait for that time: within 10 ms nobody notices, however often it contains the p99 of
+    an idle server.
     """
     slow, sign_ins = lab.number(1_000, 100), lab.number(500, 6)
     installation = Installation(lab.directory)
@@ -91,6 +96,7 @@ def crowds(lab: Lab) -> Iterator[Result]:
         f"{before.p99 * 1000:.1f} ms",
         detail=f"median {before.median * 1000:.1f} ms, {len(before.times):,} requests",
     )
+    most = max(_MOST_SECONDS, _MOST_TIMES * before.p99)
     for what_then, then in (
         (f"with {2 * slow:,} slow connections", with_slow),
         (f"with {sign_ins} sign-ins at once as well", with_both),
@@ -98,9 +104,9 @@ def crowds(lab: Lab) -> Iterator[Result]:
         yield Finding(
             f"verify port, p99 {what_then}",
             f"{then.p99 * 1000:.1f} ms, {then.p99 / before.p99:.1f} times",
-            "" if lab.short else f"≤ {_MOST_TIMES:.0f} times",
+            "" if lab.short else f"≤ {_MOST_SECONDS * 1000:.0f} ms, or {_MOST_TIMES:.0f} times",
             # A short run beside other tests says nothing about latency.
-            None if lab.short else then.p99 <= _MOST_TIMES * before.p99,
+            None if lab.short else then.p99 <= most,
             f"median {then.median * 1000:.1f} ms, {len(then.times):,} requests",
         )
     wrong = before.wrong + with_slow.wrong + with_both.wrong

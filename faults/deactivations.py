@@ -4,23 +4,32 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median, quantiles
 
 from faults.answers import boot_ns
 from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node
+from faults.stages import Stages, Trace, in_ms, percentile_99
 from faults.watching import ALLOWED, REFUSED, Report, Watcher
-from gatepass.verify.verifier import Verifier
+from tests.support.database.postgresql import Cluster
 
 PROMISED_SECONDS = 1.0
+#: What the delays are to stay within: their 99th percentile, and their maximum.
+_AIM_SECONDS = (0.1, 0.4)
 _CLIENTS_PER_NODE = 2
 #: Active tokens that are asked about meanwhile.
 _LIVING = 200
 #: Seconds a token is polled before its deactivation, so that verifiers have it cached.
 _WATCHED_SECONDS = 0.02
-_LONGEST_SECONDS = 400.0
+#: Without an answered deactivation for this long, the rest is given up. The whole may take as long
+#: as the machine needs.
+_LONGEST_PAUSE_SECONDS = 60.0
+#: Reads when each token's last revision committed, in microseconds of the server's wall clock.
+_COMMITTED = """
+SELECT id, revision, (extract(epoch FROM pg_xact_commit_timestamp(revisions.xmin)) * 1e6)::bigint
+FROM grants JOIN revisions ON number = revision
+"""
 
 
 @experiment(1, "deactivations", "Deactivations under mixed load, against an oracle")
@@ -32,16 +41,22 @@ def deactivations(lab: Lab) -> Iterator[Result]:
     afterwards, and about active tokens. Meanwhile clients create other tokens, use them at once,
     and change them. The oracle knows for each token when the request was sent and when it was
     answered. A verifier's delay runs from that answer to its first refusal as a caller sees it,
-    waiting for the next question included.
+    waiting for the next question included. The last rows say where that time goes, stage by stage;
+    all processes, the callers included, share the machine's cores.
 
     Passes when no answer is wrong, the same node never allows a token after its 200, every other
-    verifier refuses it within 1 s, and no verifier allows a token that it once refused.
+    verifier refuses it within 1 s, and no verifier allows a token that it once refused. The aim,
+    which doesn't decide, is a p99 of 100 ms and a maximum of 400 ms.
     """
     count, nodes_count = lab.number(10_000, 50), lab.number(3, 2)
     with lab.cluster() as cluster:
         installation = Installation(lab.directory, cluster.create("deactivations"))
-        with installation.nodes(nodes_count, GATEPASS_WORKERS="1" if lab.short else "2") as nodes:
-            watchers = _watchers(lab, installation, nodes)
+        traces = [Trace(lab.directory / f"trace-{number}") for number in range(nodes_count)]
+        workers = "1" if lab.short else "2"
+        own = [trace.environ for trace in traces]
+        with installation.nodes(nodes_count, own, GATEPASS_WORKERS=workers) as nodes:
+            watched = _watch(lab, installation, nodes, traces)
+            watchers = [each.watcher for each in watched]
             try:
                 living, oracle = installation.tokens(_LIVING), _Oracle(installation.tokens(count))
                 # Wait until every copy has the tokens.
@@ -56,29 +71,63 @@ def deactivations(lab: Lab) -> Iterator[Result]:
             finally:
                 for watcher in watchers:
                     watcher.kill()
+        commits = _commits(cluster)
     yield from oracle.judged(lab, reports)
+    yield from oracle.by_stage(watched, reports, commits).findings()
 
 
-def _watchers(lab: Lab, installation: Installation, nodes: list[Node]) -> list[Watcher]:
-    watchers = [Watcher(node.name, port=node.verify_port, key=installation.key) for node in nodes]
-    for number in range(1, lab.number(2, 1) + 1 if hasattr(Verifier, "follow") else 1):
-        name = f"embedded-{number}"
-        watchers.append(
-            Watcher(
-                name,
-                url=nodes[number % len(nodes)].url,
-                key=installation.key,
-                directory=str(lab.directory / name),
-            )
+@dataclass(frozen=True)
+class _Watched:
+    """A verifier: the watcher that asks it, and the trace of its follower.
+
+    Attributes:
+        server: the watched node that an embedded verifier follows; None for a node.
+    """
+
+    watcher: Watcher
+    trace: Trace
+    server: "_Watched | None" = None
+
+
+def _watch(
+    lab: Lab, installation: Installation, nodes: list[Node], traces: list[Trace]
+) -> list[_Watched]:
+    watched = [
+        _Watched(Watcher(node.name, port=node.verify_port, key=installation.key), trace)
+        for node, trace in zip(nodes, traces, strict=True)
+    ]
+    for number in range(1, lab.number(2, 1) + 1):
+        name, serving = f"embedded-{number}", number % len(nodes)
+        trace = Trace(lab.directory / f"trace-{name}")
+        watcher = Watcher(
+            name,
+            environ=trace.environ,
+            url=nodes[serving].url,
+            key=installation.key,
+            directory=str(lab.directory / name),
         )
-    return watchers
+        watched.append(_Watched(watcher, trace, watched[serving]))
+    return watched
+
+
+def _commits(cluster: Cluster) -> dict[str, tuple[int, int]]:
+    """Each token's last revision, and when it committed: Unix nanoseconds."""
+    rows = cluster.execute(_COMMITTED, "deactivations")
+    return {id: (revision, microseconds * 1_000) for id, revision, microseconds in rows}
 
 
 @dataclass
 class _Ended:
+    """A deactivation. Times are CLOCK_BOOTTIME in nanoseconds.
+
+    Attributes:
+        boot_behind: how far that clock was behind Unix time when it was answered.
+    """
+
     node: str
     sent: int
     answered: int
+    boot_behind: int = 0
 
 
 @dataclass
@@ -110,13 +159,16 @@ class _Oracle:
         started = time.monotonic()
         for thread in clients + others:
             thread.start()
-        reported = started
+        reported, so_far, progressed = started, 0, started
         while any(client.is_alive() for client in clients):
             time.sleep(0.2)
-            if time.monotonic() > reported + 20:
-                reported = time.monotonic()
+            now = time.monotonic()
+            if now > reported + 20:
+                reported = now
                 lab.say(f"deactivations: {len(self.ended):,} so far")
-            if time.monotonic() > started + _LONGEST_SECONDS:
+            if self.same_node.total() > so_far:
+                so_far, progressed = self.same_node.total(), now
+            if now > progressed + _LONGEST_PAUSE_SECONDS:
                 break
         stop.set()
         for thread in clients + others:
@@ -170,6 +222,31 @@ class _Oracle:
         for name, report in reports.items():
             yield self._delays(lab, name, report)
 
+    def by_stage(
+        self,
+        watched: Sequence[_Watched],
+        reports: Mapping[str, Report],
+        commits: Mapping[str, tuple[int, int]],
+    ) -> Stages:
+        """Where the time of each deactivation went."""
+        stages = Stages()
+        copies = {each.trace: each.trace.read() for each in watched}
+        for id, ended in self.ended.items():
+            if not ended.answered or id not in commits:
+                continue
+            revision, committed = commits[id][0], commits[id][1] - ended.boot_behind
+            stages.request(ended.sent, committed, ended.answered)
+            for each in watched:
+                name, copied = each.watcher.name, copies[each.trace].first_with(revision)
+                seen = reports[name].tokens[id]
+                if name == ended.node or copied is None or not seen.refused_replied:
+                    continue
+                if each.server is None:
+                    stages.node(committed, copied, seen)
+                elif served := copies[each.server.trace].first_with(revision):
+                    stages.embedded(committed, served, copied, seen)
+        return stages
+
     def _delays(self, lab: Lab, name: str, report: Report) -> Finding:
         delays, never = [], 0
         for seen in report.tokens.values():
@@ -180,13 +257,15 @@ class _Oracle:
                 never += 1
             delays.append(max(0, seen.refused_replied - ended.answered) / 1e9)
         lab.delays[name] = delays
-        many = quantiles(delays, n=100, method="inclusive")
+        aimed = percentile_99(delays) <= _AIM_SECONDS[0] and max(delays) <= _AIM_SECONDS[1]
         return Finding(
             f"delay at {name}, tokens deactivated elsewhere: median, p99, maximum",
-            f"{median(delays) * 1000:.0f}, {many[98] * 1000:.0f}, {max(delays) * 1000:.0f} ms",
+            in_ms(delays),
             f"≤ {PROMISED_SECONDS:.0f} s",
             max(delays) <= PROMISED_SECONDS and not never,
-            f"{len(delays):,} tokens" + (f", {never} of them never refused" if never else ""),
+            f"{len(delays):,} tokens"
+            + (f", {never} of them never refused" if never else "")
+            + (", within the aim" if aimed else ", outside the aim"),
         )
 
     def _deactivate(
@@ -215,6 +294,7 @@ class _Oracle:
                 self.refused_requests[status] += 1
                 continue
             ended.answered = boot_ns()
+            ended.boot_behind = time.time_ns() - boot_ns()
             self.same_node[client.reason(text)] += 1
             if len(self.ended) % 10 == 0:
                 reason = main.reason(text)

@@ -10,6 +10,7 @@ for all processes of the machine.
 import contextlib
 import json
 import logging
+import os
 import queue
 import random
 import subprocess
@@ -17,9 +18,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from faults.clients import NOTHING, DecisionClient
@@ -70,12 +72,18 @@ class Watcher:
         name: of the verifier.
         verifier: ``{"port": …, "key": …}`` for a node's port; ``{"url": …, "key": …, "directory":
             …}`` for an embedded verifier, which runs in the watcher's process.
+        environ: more environment variables of the process.
     """
 
-    def __init__(self, name: str, **verifier: Any) -> None:
+    def __init__(
+        self, name: str, *, environ: Mapping[str, str] = MappingProxyType({}), **verifier: Any
+    ) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "faults.watching"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "faults.watching"],
+            env={**os.environ, **environ},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self._lock = threading.Lock()
         self._say(verifier)
@@ -118,8 +126,8 @@ class Watcher:
 
 
 class _Watching:
-    def __init__(self, reason: Callable[[str], str]) -> None:
-        self._reason = reason
+    def __init__(self, reasons: Callable[[list[str]], list[str]]) -> None:
+        self._reasons = reasons
         self.report = Report()
         self._pending: dict[str, Seen] = {}
         self._refused: list[tuple[str, Seen]] = []
@@ -134,39 +142,41 @@ class _Watching:
             self._pending[text] = self.report.tokens[text[:21]] = Seen(text[:21])
 
     def poll(self) -> None:
-        """Poll each token that isn't refused yet, and one each of the refused and active ones."""
-        for text, seen in list(self._pending.items())[:_AT_ONCE]:
-            asked, reason, replied = self._ask("being deactivated", text)
+        """Poll each token that isn't refused yet, and one each of the refused and active ones.
+
+        All at once: one after the other, each would wait for the others' answers, and this
+        process's own pace would be measured.
+        """
+        pending = list(self._pending.items())[:_AT_ONCE]
+        refused = [self._random.choice(self._refused)] if self._refused else []
+        living = [self._random.choice(self._living)] if self._living else []
+        texts = [text for text, _ in pending + refused] + living
+        asked = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        answers = iter(self._reasons(texts) if texts else [])
+        replied = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        for (text, seen), reason in zip(pending, answers, strict=False):
+            self._count("being deactivated", reason, {ALLOWED, REFUSED})
             if reason == ALLOWED:
                 seen.allowed_asked = asked
             elif reason == REFUSED:
                 seen.refused_asked, seen.refused_replied = asked, replied
                 del self._pending[text]
                 self._refused.append((text, seen))
-            elif reason != NOTHING:
-                self.report.wrong[f"a token that is being deactivated: {reason}"] += 1
-        if self._refused:
-            text, seen = self._random.choice(self._refused)
-            reason = self._ask("refused", text)[1]
+        for (_, seen), reason in zip(refused, answers, strict=False):
+            self._count("refused", reason, {REFUSED})
             seen.allowed_again += reason == ALLOWED
-            if reason not in (REFUSED, NOTHING):
-                self.report.wrong[f"a token that was refused: {reason}"] += 1
-        if self._living:
-            reason = self._ask("active", self._random.choice(self._living))[1]
-            if reason not in (ALLOWED, NOTHING):
-                self.report.wrong[f"an active token: {reason}"] += 1
+        for reason in answers:
+            self._count("active", reason, {ALLOWED})
 
-    def _ask(self, about: str, text: str) -> tuple[int, str, int]:
-        asked = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        reason = self._reason(text)
-        replied = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    def _count(self, about: str, reason: str, right: Set[str]) -> None:
         self.report.answers[f"{about}: {reason}"] += 1
-        return asked, reason, replied
+        if reason not in {*right, NOTHING}:
+            self.report.wrong[f"a token that is {about}: {reason}"] += 1
 
 
-def _reason_of(chosen: dict[str, Any]) -> Callable[[str], str]:
+def _reasons_of(chosen: dict[str, Any]) -> Callable[[list[str]], list[str]]:
     if "port" in chosen:
-        return DecisionClient(chosen["port"], chosen["key"]).reason
+        return DecisionClient(chosen["port"], chosen["key"]).reasons
     from gatepass.core.errors import Unavailable
     from gatepass.verify.verifier import Verifier
 
@@ -180,13 +190,13 @@ def _reason_of(chosen: dict[str, Any]) -> Callable[[str], str]:
         except Unavailable as error:
             return error.reason
 
-    return reason
+    return lambda texts: [reason(text) for text in texts]
 
 
 def _main() -> None:
     logging.basicConfig(level=logging.ERROR)
     said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    watching = _Watching(_reason_of(json.loads(sys.stdin.readline())))
+    watching = _Watching(_reasons_of(json.loads(sys.stdin.readline())))
     print("ready", flush=True)
 
     def listen() -> None:

@@ -1,4 +1,4 @@
-"""Ambiguous requests through nginx, which shares its connections to a verify worker among clients.
+"""Ambiguous requests through nginx, which shares its connections to a worker among clients.
 
 If the two read one byte stream differently, the worker decides a request that no client sent, or a
 client gets the answer to another's. So what the worker decided is compared with what clients got.
@@ -16,6 +16,7 @@ import pytest
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.usage import spools
 from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.nginx import Nginx
@@ -143,21 +144,32 @@ def samples(tmp_path: Path) -> Iterator[Samples]:
     samples.close()
 
 
-def worker_for(samples: Samples) -> Worker:
+def worker_for(samples: Samples, role: str) -> Worker:
     settings = Settings(
         data_dir=samples.path.parent,
         database_url=f"sqlite:///{samples.path}",
         trusted_proxies=(parse_network("127.0.0.0/8"),),
     )
-    return Worker("verify", settings)
+    return Worker(role, settings)
 
 
+@pytest.fixture
+def unfolded(samples: Samples) -> Iterator[None]:
+    """Keep a main worker from moving its counts to the database."""
+    lock = NodeLock(GrantFile(samples.path).lock_path)
+    assert lock.acquire()
+    yield
+    lock.close()
+
+
+@pytest.mark.usefixtures("unfolded")
 @pytest.mark.parametrize("buffering", ["on", "off"])
+@pytest.mark.parametrize("role", ["main", "verify"])
 def test_only_what_clients_sent_is_decided(
-    samples: Samples, tmp_path: Path, buffering: str
+    samples: Samples, tmp_path: Path, buffering: str, role: str
 ) -> None:
     front = free_port()
-    with worker_for(samples) as worker:
+    with worker_for(samples, role) as worker:
         proxy = PROXY.format(worker=worker.port, front=front, buffering=buffering)
         with Nginx(tmp_path, proxy, f"127.0.0.1:{front}"):
             callers = Callers(samples, front)

@@ -1,6 +1,7 @@
 """The examples that the documentation shows do what they say, served by real servers and kept
 current by a feed."""
 
+import os
 import re
 import subprocess
 import sys
@@ -24,11 +25,12 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 PAGES = sorted((ROOT / "docs" / "how-to" / "embed").glob("*.md"))
 SERVERS = {
-    "asgi_app": ("uvicorn", "--log-level", "warning"),
-    "fastapi_app": ("uvicorn", "--log-level", "warning"),
-    "django_app": ("granian", "--interface", "wsgi", "--log-level", "warning"),
-    "flask_app": ("granian", "--interface", "wsgi", "--log-level", "warning"),
+    "asgi_app:app": ("uvicorn", "--log-level", "warning"),
+    "fastapi_app:app": ("uvicorn", "--log-level", "warning"),
+    "django_app:create_app": ("granian", "--factory", "--interface", "wsgi"),
+    "flask_app:app": ("granian", "--interface", "wsgi", "--log-level", "warning"),
 }
+NAMES = [target.partition(":")[0] for target in SERVERS]
 
 
 @pytest.fixture(params=SERVERS)
@@ -37,7 +39,7 @@ def served(
 ) -> Iterator[httpx.Client]:
     """An example's address, once it answers."""
     port = free_port()
-    command = [sys.executable, "-m", *SERVERS[request.param], f"{request.param}:app"]
+    command = [sys.executable, "-m", *SERVERS[request.param], request.param]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with (
         httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
@@ -80,9 +82,32 @@ def test_an_example_guards_its_route(
 
 def test_an_example_is_short() -> None:
     """What it takes to guard an application fits on a slide."""
-    for name in SERVERS:
+    for name in NAMES:
         lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
         assert len([line for line in lines if line.strip()]) <= 30
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_examples_own_tests_need_no_server(name: str, tmp_path: Path) -> None:
+    """Nor its variables: they run as a reader of the page runs them."""
+    environ = {key: text for key, text in os.environ.items() if not key.startswith("GATEPASS_")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    command += ["--rootdir", str(tmp_path), str(EXAMPLES / f"test_{name}.py")]
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert re.search("^[2-9] passed", done.stdout, re.M)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_examples_type_check_where_gatepass_is_installed(tmp_path: Path) -> None:
+    """By their users' strictest settings, and with the frameworks' own types."""
+    strict = [sys.executable, "-m", "mypy", "--strict", "--config-file=", EXAMPLES]
+    for command, directory in (
+        ([*strict, "--cache-dir", tmp_path / "cache"], tmp_path),
+        ([sys.executable, "-m", "pyright"], ROOT),
+    ):
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_documentation_shows_the_examples_as_they_are_and_its_other_lines_run(
@@ -93,7 +118,7 @@ def test_the_documentation_shows_the_examples_as_they_are_and_its_other_lines_ru
     pages = "\n".join(page.read_text() for page in PAGES)
     shown = re.findall(r"```python\n(.*?)```", pages, re.S)
     examples = [path.read_text() for path in EXAMPLES.glob("*.py")]
-    assert len(examples) == len(SERVERS)
+    assert len(examples) == 2 * len(NAMES)  # each with its tests
     for code in examples:
         shown.remove(code)
     with ScriptedFeed() as feed:

@@ -1,10 +1,12 @@
 """A node on PostgreSQL: its copy of the grants."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gatepass.core.catalogue import parse_catalogue
@@ -132,3 +134,30 @@ def test_all_tasks_are_stopped_before_any_is_awaited(node: Node) -> None:
     node._tasks += tasks
     node.stop()
     assert calls == [("first", False), ("second", False), ("first", True), ("second", True)]
+
+
+def test_a_spool_is_folded_again_only_once_it_has_grown(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process has one, and most seconds add nothing to it."""
+    writes = 0
+    auxiliary_write = node.database.auxiliary_write
+
+    def counted(now: int) -> Any:
+        nonlocal writes
+        writes += 1
+        return auxiliary_write(now)
+
+    monkeypatch.setattr(node.database, "auxiliary_write", counted)
+    node.file.use_directory.mkdir(exist_ok=True)
+    line = msgspec.json.encode({"tokens": {}, "decisions": {"allowed": 1}}) + b"\n"
+    with (node.file.use_directory / "running.spool").open("wb", buffering=0) as spool:
+        # Its process runs.
+        fcntl.flock(spool, fcntl.LOCK_EX)
+        for folded in (1, 2):
+            spool.write(line)
+            for _ in range(3):
+                node.fold()
+            assert writes == folded
+    node.fold()
+    assert not list(node.file.use_directory.glob("running.spool"))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,6 +59,28 @@ def test_a_node_completes_receipts(node: Node) -> None:
     assert event.subject.id == token
     assert event.after is not None
     assert (event.after["verifiers"], event.after["confirmed"]) == (1, 1)
+
+
+def test_a_series_of_changes_is_reported_four_times_a_second(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report is a dozen statements; one for each change would delay the changes themselves."""
+    reporting, passed, reports = node.reporting, 1000.0, 0
+    reporting.task.stop()
+
+    def report() -> None:
+        nonlocal reports
+        reports += 1
+
+    clock = SimpleNamespace(monotonic=lambda: passed)
+    monkeypatch.setattr("gatepass.node.reporting.time", clock)
+    monkeypatch.setattr(reporting, "report_and_complete", report)
+    monkeypatch.setattr(reporting, "_place", lambda: object())
+    for _ in range(100):
+        reporting._run()
+        passed += 0.02
+    # In two seconds. On one machine, a report is little more than a heartbeat.
+    assert reports == (2 if node.settings.is_sqlite else 8)
 
 
 def test_a_node_that_listens_on_all_addresses_reports_its_public_one(node: Node) -> None:

@@ -29,6 +29,9 @@ DECIDE = """
 import importlib.util, json, sys
 from gatepass import open_verifier
 import gatepass.verify.replica.following  # what Verifier.follow needs
+from gatepass.testing import FakeVerifier
+fake = FakeVerifier()
+assert fake.check(fake.token("charges:get"), permission="charges:get").allowed
 decision = open_verifier(sys.argv[1]).check(sys.argv[2], permission="charges:get")
 server = ("fastapi", "starlette", "sqlalchemy", "httptools", "argon2", "jinja2", "typer")
 found = [name for name in server if importlib.util.find_spec(name) is not None]
@@ -80,14 +83,17 @@ def required(wheel: Path) -> set[str]:
 def test_the_wheel_contains_exactly_the_source(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if not name.startswith("gatepass-")}
+        (listed,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        entry_points = archive.read(listed).decode()
     source = ROOT / "src"
     assert packed == {
         str(path.relative_to(source))
-        for path in (source / "gatepass").rglob("*")
+        for path in source.rglob("*")
         if path.is_file() and path.parent.name != "__pycache__"
     }
     for name in (
         "py.typed",
+        "testing/fake_verifier.py",
         "registry/authentication/common-passwords.txt",
         "registry/storage/migrations/env.py",
         "web/pages/templates/base.html",
@@ -97,6 +103,8 @@ def test_the_wheel_contains_exactly_the_source(wheel: Path) -> None:
         "demo/static/demo.js",
     ):
         assert f"gatepass/{name}" in packed
+    # pytest finds the fixture by it.
+    assert "[pytest11]\ngatepass = pytest_gatepass\n" in entry_points
 
 
 def test_plain_gatepass_decides_with_four_small_packages(wheel: Path, tmp_path: Path) -> None:

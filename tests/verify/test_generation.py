@@ -11,6 +11,7 @@ import pytest
 from gatepass.core.decision import Decision, Reason, decide
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Holder
+from gatepass.verify import cached_rows
 from gatepass.verify import decider as decider_module
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.verifier import Verifier
@@ -194,7 +195,7 @@ def test_a_wrong_secret_is_not_remembered_and_displaces_nothing(
     samples: Samples, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guesses aren't cached, so they can't evict real tokens."""
-    monkeypatch.setattr(decider_module, "CACHE_SIZE", 4)
+    monkeypatch.setattr(cached_rows, "CACHE_SIZE", 4)
     read = spied(verifier, monkeypatch)
     assert reason(verifier, samples.texts["good"]) is Reason.allowed
     read.clear()
@@ -215,7 +216,7 @@ def test_a_wrong_secret_is_not_remembered_and_displaces_nothing(
 
 def test_the_cache_is_bounded(samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many tokens, holders and companies are seen, only so many are kept, twice over."""
-    monkeypatch.setattr(decider_module, "CACHE_SIZE", 8)
+    monkeypatch.setattr(cached_rows, "CACHE_SIZE", 8)
     samples.put(*(CompanyRules(f"cmp_{n}", True, None, {}) for n in range(30)))
     samples.put(*(Holder(f"usr_{n}", f"cmp_{n}", True, "developer") for n in range(30)))
     for number in range(30):
@@ -223,10 +224,10 @@ def test_the_cache_is_bounded(samples: Samples, monkeypatch: pytest.MonkeyPatch)
     verifier = samples.verifier()
     for number in range(30):
         assert reason(verifier, samples.texts[f"t{number}"]) is Reason.permission_missing
-        assert len(verifier._tokens) <= 16
-        assert len(verifier._holders) <= 16
-        assert len(verifier._companies) <= 16
-    assert verifier._tokens
+        assert len(verifier._rows._tokens) <= 16
+        assert len(verifier._rows._holders) <= 16
+        assert len(verifier._rows._companies) <= 16
+    assert verifier._rows._tokens
 
 
 def test_a_cached_decision_reads_nothing(

@@ -144,13 +144,13 @@ def test_what_has_no_matching_secret_is_not_remembered(
     samples: Samples, verifier: Verifier, name: str
 ) -> None:
     assert verifier.check(samples.texts[name], permission="charges:get").reason == "token_invalid"
-    assert len(verifier._decisions) == 0
+    assert len(verifier.remembered._decisions) == 0
 
 
 def test_no_secret_is_in_the_memory(samples: Samples, verifier: Verifier) -> None:
     for text in samples.texts.values():
         verifier.check(text, permission="charges:get", origin="https://shop.example.com")
-    held = repr(verifier._decisions.recent) + repr(verifier._tokens.recent)
+    held = repr(verifier.remembered._decisions.recent) + repr(verifier._rows._tokens.recent)
     assert samples.grants["good"].id in held
     for name, text in samples.texts.items():
         if text:
@@ -206,3 +206,20 @@ def test_each_use_of_a_remembered_decision_counts(
     assert [b'"token_deactivated":4' in line for line in flushed] == [True, True, False]
     assert b'"allowed":3' in flushed[2]
     assert Reason.allowed == "allowed"
+
+
+def test_a_counter_gets_what_was_decided_since_it_counts(
+    samples: Samples, clocks: Clocks, tmp_path: Any
+) -> None:
+    """A fork's counter doesn't wait for its parent to flush what was remembered before."""
+    verifier = samples.verifier(clocks.clock(), usage=Usage(tmp_path / "parent"))
+    usage = Usage(tmp_path / "child")
+    flushed: list[bytes] = []
+    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
+    for _ in range(3):
+        verifier.check(samples.texts["good"], permission="charges:get")
+    verifier.count_in(usage)
+    for _ in range(2):
+        verifier.check(samples.texts["good"], permission="charges:get")
+    usage.flush()
+    assert b'"allowed":2' in flushed[0]

@@ -9,6 +9,7 @@ import signal
 import stat
 import threading
 from collections import Counter
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -420,15 +421,64 @@ def test_a_count_that_comes_in_the_midst_of_a_flush_stops_nothing(
     """A thread that took the dictionary just before a flush may still write to it."""
     note(usage, 1)
     note(usage, 1, "gpat_another000000000")
-    tokens, format_address = usage._tokens, usage_module.format_address
+    parts, format_address = usage._tokens, usage_module.format_address
+    (known,) = (part[TOKEN] for part in parts if TOKEN in part)
+    late = [("gpat_late000000000000", copy(known)) for _ in range(2)]
 
-    def late(address: bytes) -> str:
-        tokens[f"gpat_late{len(tokens):012d}"] = tokens[TOKEN]
+    def counting(address: bytes) -> str:
+        for part in parts:
+            part.update(late[:1])
+        del late[:1]
         return format_address(address)
 
-    monkeypatch.setattr(usage_module, "format_address", late)
+    monkeypatch.setattr(usage_module, "format_address", counting)
     usage.flush()
-    assert folded(directory).tokens == {TOKEN: 1, "gpat_another000000000": 1}
+    assert not late
+    found = folded(directory)
+    assert found.tokens[TOKEN] == found.tokens["gpat_another000000000"] == 1
+    assert found.decisions["allowed"] == found.tokens.total() <= 3
+
+
+def test_a_flush_is_written_in_parts(usage: Usage, directory: Path) -> None:
+    """No decision waits for all of it; and the parts say what the whole says."""
+    for number in range(1_000):
+        note(usage, 1 + number % 3, f"gpat_{number:016d}")
+    usage.note(Decision(Reason.token_missing, None, frozenset(), Call(Reason.token_missing)), 1)
+    usage.flush()
+    assert max(len(batch["tokens"]) for batch in lines(directory)) <= 256  # type: ignore[arg-type]
+    found = folded(directory)
+    assert found.tokens == {f"gpat_{number:016d}": 1 + number % 3 for number in range(1_000)}
+    assert found.decisions == {"allowed": 1_999, "token_missing": 1}
+
+
+def test_a_disk_that_fills_up_in_a_flush_loses_and_repeats_nothing(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written before counts once, and so does the rest, later."""
+    write, written = os.write, []
+
+    def filling(descriptor: int, line: bytes) -> int:
+        if len(written) == 2:
+            # Other threads go on.
+            note(usage, 1, f"gpat_{0:016d}")
+            note(usage, 1, f"gpat_{999:016d}")
+            return full_disk()
+        written.append(line)
+        return write(descriptor, line)
+
+    for number in range(1_000):
+        note(usage, 2, f"gpat_{number:016d}")
+    usage.note(Decision(Reason.token_missing, None, frozenset(), Call(Reason.token_missing)), 1)
+    monkeypatch.setattr(os, "write", filling)
+    usage.flush()
+    monkeypatch.undo()
+    assert 0 < sum(folded(directory).tokens.values()) < 2_000
+    for number in range(1, 999):
+        note(usage, 1, f"gpat_{number:016d}")
+    usage.flush()
+    found = folded(directory)
+    assert found.tokens == {f"gpat_{number:016d}": 3 for number in range(1_000)}
+    assert found.decisions == {"allowed": 3_000, "token_missing": 1}
 
 
 def test_a_count_is_not_carried_over_a_flush(
@@ -444,7 +494,7 @@ def test_a_count_is_not_carried_over_a_flush(
             usage.flush()
             return found
 
-    usage._tokens = Interrupting(original)  # type: ignore[assignment] # as the real one, but slow
+    usage._tokens = list(map(Interrupting, original))  # as the real ones, but slow
     note(usage, 1)
     usage.flush()
     assert folded(directory).tokens[TOKEN] in (7, 8)
@@ -454,13 +504,13 @@ def test_tokens_past_the_most_are_not_kept(
     usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded; the decision is counted all the same."""
-    monkeypatch.setattr(usage_module, "MOST_TOKENS", 2)
-    for number in range(4):
+    monkeypatch.setattr(usage_module, "MOST_IN_PART", 2)
+    for number in range(1_000):
         note(usage, 1, f"gpat_{number:016d}")
     usage.flush()
     folder = folded(directory)
-    assert len(folder.tokens) == 2
-    assert folder.decisions == {"allowed": 4}
+    assert len(folder.tokens) == 2 * usage_module.PARTS
+    assert folder.decisions == {"allowed": 1_000}
 
 
 def test_where_nothing_was_ever_spooled_there_is_nothing(tmp_path: Path) -> None:

@@ -124,12 +124,16 @@ def encode(record: Grant | Holder | CompanyRules) -> bytes:
 
 
 def decode_grant(record: bytes) -> Grant:
-    """Decode a grant. Raises ``msgspec.DecodeError`` if the bytes aren't one.
+    """Decode a grant. Raises ``msgspec.DecodeError`` if the bytes aren't one."""
+    return _grant.decode(record)
 
-    Equal values are one object in all records, here and below: thousands of decoded records are
-    cached, and a decision is as fast as the memory it reads.
+
+def share_values(grant: Grant) -> Grant:
+    """*grant*, which from now on refers to the objects of other records for values equal to theirs.
+
+    For a grant that is cached, below as well for holders and companies: thousands of them are, and
+    a decision is as fast as the memory it reads.
     """
-    grant = _grant.decode(record)
     force_setattr(grant, "kind", intern(grant.kind))
     force_setattr(grant, "company", intern(grant.company))
     force_setattr(grant, "user", intern(grant.user))

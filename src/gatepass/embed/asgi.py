@@ -40,6 +40,8 @@ class GatepassMiddleware(RouteMiddleware[ASGIApp]):
         """Serve one connection: refuse it, or pass it to the application with its decision."""
         kind = scope["type"]
         if kind == "lifespan":
+            # Opened at the start, so that the copy is there when the first request is.
+            _ = self.verifier
             await self._app(scope, receive, send)
             return
         if kind not in ("http", "websocket"):

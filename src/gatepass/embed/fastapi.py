@@ -25,7 +25,7 @@ from fastapi.security.base import SecurityBase
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.networks import Network
 from gatepass.embed.asgi import asgi_peer
-from gatepass.embed.gate import Gate, require_permission
+from gatepass.embed.gate import Gate, VerifierSource, require_permission
 from gatepass.embed.refusal import Refusal
 from gatepass.embed.subprotocols import accepting, offered_beside_token, without_token
 from gatepass.verify.http.header_lines import asgi_lines
@@ -51,7 +51,8 @@ class Guard:
     """Guards routes. As a dependency itself, refuses unguarded routes.
 
     Args:
-        verifier: decides (``open_verifier``, ``Verifier.follow``).
+        verifier: decides (``open_verifier``, ``Verifier.follow``); or a function that opens it,
+            called once, when it is first needed.
         trusted_proxies: networks whose X-Forwarded-For is trusted, and ``unix:`` for a peer on a
             Unix socket. None by default.
 
@@ -64,11 +65,20 @@ class Guard:
     """
 
     def __init__(
-        self, verifier: Verifier, *, trusted_proxies: Iterable[str | Network] = ()
+        self, verifier: VerifierSource, *, trusted_proxies: Iterable[str | Network] = ()
     ) -> None:
         self._gate = Gate(verifier, trusted_proxies)
         self._requirements: dict[str, Requirement] = {}
         self.exception_handlers: dict[int | type[Exception], Any] = {Refused: _answer}
+
+    @property
+    def verifier(self) -> Verifier:
+        """The verifier, opened if it isn't yet. Tests may set another."""
+        return self._gate.verifier
+
+    @verifier.setter
+    def verifier(self, verifier: Verifier) -> None:
+        self._gate.verifier = verifier
 
     def requires(self, permission: str) -> "Requirement":
         """A dependency that refuses calls without *permission*; its value is the Decision.

@@ -4,6 +4,7 @@ All adapters read credential, address, origin and path here and nowhere else, so
 refuse the same requests.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -11,13 +12,13 @@ from typing import TypeVar
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.core.networks import Network
+from gatepass.core.networks import Network, parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.core.routes import Routes
 from gatepass.embed.refusal import Refusal
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.first_copy import wait_for_copy, wait_for_copy_async
-from gatepass.verify.http.client_address import TrustedProxies, client_address, read_address
+from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import Lines
 from gatepass.verify.http.request_credentials import read_credential, read_origin
 from gatepass.verify.verifier import Verifier
@@ -29,6 +30,9 @@ _UNIX_PEERS = frozenset((None, "", "unix:", "0.0.0.0", "localhost", "<local>")) 
 # Methods for preflights where views, not routes, name the permissions.
 _COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
+#: What guards take: a verifier, or a function that opens one.
+VerifierSource = Verifier | Callable[[], Verifier]
+
 _Outcome = TypeVar("_Outcome")
 
 #: In the routes instead of a permission; no permission is spelt so.
@@ -39,7 +43,7 @@ class Gate:
     """Decides calls by permission.
 
     Args:
-        verifier: decides.
+        verifier: decides; or a function that opens it, called once, when it is first needed.
         trusted_proxies: networks whose X-Forwarded-For is trusted, and ``unix:`` for a peer on a
             Unix socket. None by default.
 
@@ -52,9 +56,27 @@ class Gate:
 
     methods: tuple[str, ...] = _COMMON_METHODS
 
-    def __init__(self, verifier: Verifier, trusted_proxies: Iterable[str | Network] = ()) -> None:
-        self._verifier = verifier
+    def __init__(
+        self, verifier: VerifierSource, trusted_proxies: Iterable[str | Network] = ()
+    ) -> None:
+        self._source = verifier
+        self._opened: Verifier | None = None
+        self._opening = threading.Lock()
         self._trusted = TrustedProxies.of(trusted_proxies)
+
+    @property
+    def verifier(self) -> Verifier:
+        """The verifier, opened if it isn't yet."""
+        if self._opened is None:
+            with self._opening:
+                if self._opened is None:
+                    source = self._source
+                    self._opened = source if isinstance(source, Verifier) else source()
+        return self._opened
+
+    @verifier.setter
+    def verifier(self, verifier: Verifier) -> None:
+        self._opened = verifier
 
     def judge(
         self,
@@ -80,7 +102,7 @@ class Gate:
             The decision if it is "allowed". Anything else, also an outage, is the refusal to answer
             with, so that an adapter can't mistake one for the other.
         """
-        packed = None if peer in _UNIX_PEERS else read_address(peer or "")
+        packed = None if peer in _UNIX_PEERS else parse_address(peer or "")
         address, garbage = packed, False
         if packed is not None or peer in _UNIX_PEERS:
             address, garbage = client_address(packed, lines("x-forwarded-for"), self._trusted)
@@ -91,7 +113,7 @@ class Gate:
             lines("sec-websocket-protocol") if handshake else (),
         )
         try:
-            decision, _ = self._verifier.judge(
+            decision, _ = (self._opened or self.verifier).judge(
                 credential, permission, route, address, origin, referer, garbage
             )
         except Unavailable as error:
@@ -101,7 +123,7 @@ class Gate:
     def retry(self, decide: Callable[[], _Outcome]) -> _Outcome:
         """Call *decide*; after an outage retry once the first copy of the grants is complete."""
         outcome = decide()
-        if _is_outage(outcome) and wait_for_copy(self._verifier):
+        if _is_outage(outcome) and wait_for_copy(self.verifier):
             outcome = decide()
         return outcome
 
@@ -114,14 +136,14 @@ class Gate:
 
     async def wait_for_copy(self) -> bool:
         """Wait for the first copy of the grants; whether a retry is worthwhile."""
-        return await wait_for_copy_async(self._verifier)
+        return await wait_for_copy_async(self.verifier)
 
 
 class RouteGate(Gate):
     """Decides calls by method and path.
 
     Args:
-        verifier: decides.
+        verifier: as for :class:`Gate`.
         permissions: the permission that each route needs, as ``{"GET /charges/{id}":
             "charges:get"}``.
         catalogue: instead of *permissions*, a catalogue, or the path of its file.
@@ -135,7 +157,7 @@ class RouteGate(Gate):
 
     def __init__(
         self,
-        verifier: Verifier,
+        verifier: VerifierSource,
         *,
         permissions: Mapping[str, str] | None = None,
         catalogue: Catalogue | str | Path | None = None,

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.networks import Network
-from gatepass.embed.gate import RouteGate
+from gatepass.embed.gate import RouteGate, VerifierSource
 from gatepass.verify.verifier import Verifier
 
 _App = TypeVar("_App")
@@ -17,7 +17,8 @@ class RouteMiddleware(Generic[_App]):
 
     Args:
         app: the application.
-        verifier: decides (``open_verifier``, ``Verifier.follow``).
+        verifier: decides (``open_verifier``, ``Verifier.follow``); or a function that opens it,
+            called once, when it is first needed.
         permissions: the permission that each route needs, as ``{"GET /charges/{id}":
             "charges:get"}``. Paths are those that the application itself routes on: without the
             prefix under which it is mounted.
@@ -39,7 +40,7 @@ class RouteMiddleware(Generic[_App]):
     def __init__(
         self,
         app: _App,
-        verifier: Verifier,
+        verifier: VerifierSource,
         *,
         permissions: Mapping[str, str] | None = None,
         catalogue: Catalogue | str | Path | None = None,
@@ -56,3 +57,12 @@ class RouteMiddleware(Generic[_App]):
             trusted_proxies=trusted_proxies,
         )
         self._cors = cors
+
+    @property
+    def verifier(self) -> Verifier:
+        """The verifier, opened if it isn't yet. Tests may set another."""
+        return self._gate.verifier
+
+    @verifier.setter
+    def verifier(self, verifier: Verifier) -> None:
+        self._gate.verifier = verifier

@@ -112,6 +112,8 @@ class Node:
         self._lock: NodeLock | None = None
         self._stopped = threading.Event()
         self._tasks: list[PeriodicTask] = []
+        # The sizes at which spools were folded: one that hasn't grown needs no transaction.
+        self._folded: dict[str, int] = {}
         self._log_limit = LogLimit()
 
     def admit(self, credential: str | Reason, **sender: Unpack[Sender]) -> Decision:
@@ -244,16 +246,19 @@ class Node:
                     _log.warning("folding %s failed: %s", spool.name, kind)
 
     def _fold(self, spool: Spool) -> None:
-        with self.database.auxiliary_write(self.clock.now()) as write:
-            start = registry_usage.folded_to(write, spool.name)
-            if start < spool.size:
-                batches = list(spool.batches(start))
-                registry_usage.fold(write, spool.name, start, spool.size, batches)
+        if self._folded.get(spool.name) != spool.size:
+            with self.database.auxiliary_write(self.clock.now()) as write:
+                start = registry_usage.folded_to(write, spool.name)
+                if start < spool.size:
+                    batches = list(spool.batches(start))
+                    registry_usage.fold(write, spool.name, start, spool.size, batches)
+            self._folded[spool.name] = spool.size
         if spool.finished:
             # Remove the file first: a spool whose offset is deleted would be folded again.
             spool.remove()
             with self.database.auxiliary_write(self.clock.now()) as write:
                 registry_usage.forget(write, spool.name)
+            self._folded.pop(spool.name, None)
 
     def _admit_by_registry(self, text: str, sender: Sender) -> Decision:
         credential = parse(text)

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gatepass.core.errors import Misconfigured
+from gatepass.core.errors import Misconfigured, Unavailable
 
 SIZE = 4096
 GENERATION, _BOOT, _LEASE_BOOT_NS, _LEASE_WALL_MS, _LATEST_MS, _REVISION, _TAG = range(1, 8)
@@ -118,6 +118,11 @@ class SharedMap:
             and wall_ms < words[_LEASE_WALL_MS]
             and words[_BOOT] == self._boot
         )
+
+    def require_fresh(self, boot_ns: int, wall_ms: int) -> None:
+        """Raise Unavailable (``stale``) unless ``is_fresh``."""
+        if not self.is_fresh(boot_ns, wall_ms):
+            raise Unavailable("the lease of this copy of the grants has ended", reason="stale")
 
     def lease_until_boot_ns(self) -> int:
         """When the lease ends, by BOOT_CLOCK in nanoseconds; 0 if this boot has none."""

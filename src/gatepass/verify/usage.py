@@ -25,18 +25,19 @@ from gatepass.core.networks import format_address
 from gatepass.core.reason import Reason
 from gatepass.log_limit import LogLimit
 
-#: Tokens counted between two flushes; the uses of any further tokens count only as decisions.
-MOST_TOKENS = 200_000
-#: Tokens in one line; a line is folded, and sent, as a whole.
-LINE_TOKENS = 2_000
+#: Tokens are counted in so many dictionaries. One for all would take milliseconds to grow, and a
+#: decision waits for that.
+PARTS = 64
+#: Tokens counted in each between two flushes; the uses of any further ones count only as decisions.
+MOST_IN_PART = 3_000
+#: Remembered decisions with uses that weren't flushed; those of any more count likewise.
+_MOST_AGAIN = 200_000
+#: Tokens in one line. Formatting a line takes about as long as a few decisions; they wait for it.
+LINE_TOKENS = 256
 #: A spool of this size is closed and a new one created, so that the old one can be removed.
 ROTATE_BYTES = 1 << 20
-# Formatting this many takes about as long as a few decisions.
-_FORMATTED_AT_ONCE = 64
+# Releases the interpreter's lock, which requests wait for.
 _PAUSE_SECONDS = 0.000_05
-
-#: How often, when last (Unix ms), from which address (packed), for which permission.
-_Use = tuple[int, int, bytes | None, str | None]
 
 # Bound once: an enumeration looks up its members at each use.
 _ALLOWED = Reason.allowed
@@ -81,6 +82,32 @@ class Use(msgspec.Struct, gc=False):
     at: int = 0
 
 
+class _Counted(msgspec.Struct, gc=False):
+    """The uses of a token: how many, when last (Unix ms), its address (packed), its permission.
+
+    Not a tuple: thousands of those would be garbage-collected, for milliseconds at a time.
+    """
+
+    count: int
+    at: int
+    address: bytes | None
+    permission: str | None
+
+    def as_text(self) -> tuple[int, int, str | None, str]:
+        """As in a ``Batch``."""
+        address = self.address
+        return (
+            self.count,
+            self.at,
+            None if address is None else format_address(address),
+            self.permission or "",
+        )
+
+
+#: Counts by token id.
+_Part = dict[str, _Counted]
+
+
 class Usage:
     """Counts the decisions of this process. ``note`` is for the hot path, the rest for a thread.
 
@@ -90,7 +117,7 @@ class Usage:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._tokens: dict[str, _Use] = {}
+        self._tokens = _parts()
         self._decisions: dict[str, int] = {}
         # Those with counts that weren't flushed.
         self._again: list[Use] = []
@@ -103,22 +130,17 @@ class Usage:
         invent one."""
         grant = decision.grant
         if decision.reason is _ALLOWED and grant is not None:
-            # Read once: a concurrent flush swaps the dictionary, and a count read from the old one
-            # must not be written to the new one.
-            tokens = self._tokens
             # Only the reported facts of the last use: a decision would keep its grant in memory.
-            call = decision.call
+            tokens, call = _part_of(self._tokens, grant.id), decision.call
             seen = tokens.get(grant.id)
             if seen is not None:
-                tokens[grant.id] = (
-                    seen[0] + 1,
-                    now,
-                    call.address,
-                    call.permission or call.route,
-                )
+                seen.count += 1
+                seen.at = now
+                seen.address = call.address
+                seen.permission = call.permission or call.route
                 return
-            if len(tokens) < MOST_TOKENS:
-                tokens[grant.id] = (1, now, call.address, call.permission or call.route)
+            if len(tokens) < MOST_IN_PART:
+                tokens[grant.id] = _Counted(1, now, call.address, call.permission or call.route)
                 return
         decisions = self._decisions
         reason = decision.reason.value
@@ -129,7 +151,7 @@ class Usage:
         use.at = now
         count = use.count = use.count + 1
         if count == use.flushed + 1:
-            if len(self._again) < MOST_TOKENS:
+            if len(self._again) < _MOST_AGAIN:
                 self._again.append(use)
             else:
                 use.flushed = count
@@ -140,41 +162,46 @@ class Usage:
 
         A full disk loses nothing: the counts are kept for the next flush.
         """
-        tokens, self._tokens = self._tokens, {}
+        # Another thread may be about to count in these; a count that comes too late is lost.
+        tokens, self._tokens = self._tokens, _parts()
         decisions, self._decisions = self._decisions, {}
         again, self._again = self._again, []
-        # Another thread may be about to count in the swapped dictionaries.
-        tokens, decisions = tokens.copy(), decisions.copy()
         self._add(again, tokens, decisions)
-        if not tokens and not decisions:
-            return
-        allowed = decisions.get("allowed", 0) + sum(counted[0] for counted in tokens.values())
-        lines = [Batch({}, {**decisions, "allowed": allowed} if allowed else decisions)]
-        for number, (token, counted) in enumerate(tokens.items()):
-            if number % _FORMATTED_AT_ONCE == 0:
-                # Releases the interpreter's lock, which requests wait for.
-                time.sleep(_PAUSE_SECONDS)
-            if not token.startswith(LOGIN_TOKEN):
-                if len(lines[-1].tokens) == LINE_TOKENS:
-                    lines.append(Batch({}, {}))
-                lines[-1].tokens[token] = _as_text(*counted)
-        try:
-            self._append(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-        except OSError as error:
-            if self._log_limit.left_out(error.errno) is not None:
-                _log.warning("use counts can't be spooled now: %s", error.strerror)
-            for token, counted in tokens.items():
-                later = self._tokens.get(token)
-                self._tokens[token] = (
-                    counted if later is None else (counted[0] + later[0], *later[1:])
-                )
-            for reason, count in decisions.items():
-                self._decisions[reason] = self._decisions.get(reason, 0) + count
+        decisions = decisions.copy()
+        while (part := _take(tokens)) or decisions:
+            if uses := sum(counted.count for counted in part.values()):
+                decisions["allowed"] = decisions.get("allowed", 0) + uses
+            by_id = {
+                token: counted.as_text()
+                for token, counted in part.items()
+                if not token.startswith(LOGIN_TOKEN)
+            }
+            try:
+                self._append(msgspec.json.encode(Batch(by_id, decisions)) + b"\n")
+            except OSError as error:
+                if self._log_limit.left_out(error.errno) is not None:
+                    _log.warning("use counts can't be spooled now: %s", error.strerror)
+                for reason, count in decisions.items():
+                    self._count(reason, count - (uses if reason == "allowed" else 0))
+                self._keep(part, tokens)
+                return
+            decisions = {}
+            time.sleep(_PAUSE_SECONDS)
 
-    def _add(self, again: list[Use], tokens: dict[str, _Use], decisions: dict[str, int]) -> None:
+    def _keep(self, part: _Part, rest: list[_Part]) -> None:
+        """Count for the next flush what couldn't be spooled."""
+        while part:
+            for token, counted in part.items():
+                later = _part_of(self._tokens, token).setdefault(token, counted)
+                if later is not counted:
+                    later.count += counted.count
+            time.sleep(_PAUSE_SECONDS)
+            part = _take(rest)
+
+    def _add(self, again: list[Use], tokens: list[_Part], decisions: dict[str, int]) -> None:
         """Add what *again* counted since the last flush to the counts by token and by reason."""
         for number, use in enumerate(again):
-            if number % _FORMATTED_AT_ONCE == 0:
+            if number % LINE_TOKENS == 0:
                 time.sleep(_PAUSE_SECONDS)
             count = use.count
             more, use.flushed = count - use.flushed, count
@@ -184,13 +211,19 @@ class Usage:
             if use.reason is not _ALLOWED:
                 decisions[use.reason.value] = decisions.get(use.reason.value, 0) + more
             elif more:
-                counted = tokens.get(use.token)
-                if counted is None or use.at >= counted[1]:
-                    counted = (counted[0] if counted else 0, use.at, use.address, use.permission)
-                tokens[use.token] = (counted[0] + more, *counted[1:])
+                part = _part_of(tokens, use.token)
+                counted = part.get(use.token)
+                if counted is None:
+                    part[use.token] = _Counted(more, use.at, use.address, use.permission)
+                    continue
+                counted.count += more
+                if use.at >= counted.at:
+                    counted.at = use.at
+                    counted.address, counted.permission = use.address, use.permission
 
     def _count(self, reason: str, more: int) -> None:
-        self._decisions[reason] = self._decisions.get(reason, 0) + more
+        if more:
+            self._decisions[reason] = self._decisions.get(reason, 0) + more
 
     def close(self) -> None:
         """Flush, and unlock the spool so that it gets folded and removed."""
@@ -241,10 +274,25 @@ class Usage:
         self._descriptor = None
 
 
-def _as_text(
-    count: int, at: int, address: bytes | None, permission: str | None
-) -> tuple[int, int, str | None, str]:
-    return count, at, None if address is None else format_address(address), permission or ""
+def _parts() -> list[_Part]:
+    return [{} for _ in range(PARTS)]
+
+
+def _part_of(parts: list[_Part], token: str) -> _Part:
+    return parts[hash(token) % PARTS]
+
+
+def _take(parts: list[_Part]) -> _Part:
+    """Some tokens, for a line; removed from *parts*, so that they are freed a few at a time."""
+    taken: _Part = {}
+    while parts and len(taken) < LINE_TOKENS:
+        part = parts[-1]
+        if part:
+            token, counted = part.popitem()
+            taken[token] = counted
+        else:
+            parts.pop()
+    return taken
 
 
 class Spool(msgspec.Struct, frozen=True):

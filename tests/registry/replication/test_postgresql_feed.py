@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from gatepass.registry.replication import postgresql_feed
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage import group
 from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.silent_server import ResponseTimeoutConnection
 from gatepass.registry.tokens import access_tokens
 from tests.support.database.pooler import Pooler
 from tests.support.database.postgresql import Cluster
@@ -102,6 +104,30 @@ def test_many_changes_are_streamed_completely(
         assert copy == published(registry.database)
         assert there[0] == registry.revision()
         assert asked.changes(there) == (there, ())
+
+
+def test_a_follower_asks_and_reads_in_one_round_trip_each(
+    registry: SmallRegistry, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine, each round trip waits for a processor at both ends."""
+    waits = 0
+    wait = ResponseTimeoutConnection.wait
+
+    def counted(self: ResponseTimeoutConnection, *arguments: Any, **options: Any) -> Any:
+        nonlocal waits
+        waits += 1
+        return wait(self, *arguments, **options)
+
+    with closing(DatabaseFeed(postgresql_url)) as asked:
+        here, rows = asked.snapshot()
+        list(rows)
+        revision = end_a_token(registry)
+        monkeypatch.setattr(ResponseTimeoutConnection, "wait", counted)
+        asked.heartbeat()
+        ahead = asked.changes(here)
+    assert ahead is not None
+    assert list(ahead[1])[-1][3] == ahead[0][0] == revision
+    assert waits == 2
 
 
 def test_an_abandoned_snapshot_leaves_no_transaction_open(

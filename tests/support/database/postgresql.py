@@ -35,6 +35,8 @@ _SETTINGS = {
     "shared_buffers": "64MB",
     "log_min_messages": "fatal",
     "log_min_error_statement": "panic",
+    # An experiment reads when each revision committed.
+    "track_commit_timestamp": "on",
 }
 
 

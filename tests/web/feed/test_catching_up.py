@@ -53,14 +53,14 @@ def test_memory_for_changes_does_not_grow_with_the_number_of_followers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held: list[int] = []
-    former = revisions.changes_since
+    former = revisions.changes
 
     def counted(*arguments: Any) -> Any:
         found = former(*arguments)
-        held.append(len(found[1]) if found else 0)
+        held.append(len(found))
         return found
 
-    monkeypatch.setattr(revisions, "changes_since", counted)
+    monkeypatch.setattr(revisions, "changes", counted)
     feeds = [
         open_feed(node=f"node_{number:016}", position=position, former=copy)
         for number, (position, copy) in enumerate(behind)
@@ -70,7 +70,7 @@ def test_memory_for_changes_does_not_grow_with_the_number_of_followers(
         assert feed.position == here(any_installation.node.database)
         assert feed.copy == registry(any_installation.node.database)
         assert [opening.full for opening in feed.openings] == [False]
-    assert max(held) <= 250
+    assert max(held, default=0) <= 250
 
 
 def test_a_limited_follower_catches_up_within_its_limits(
@@ -224,6 +224,10 @@ def test_the_earliest_reachable_position_is_counted_in_changes(
         ).scalar_one()
         assert revisions.earliest_within(reading, number) <= first[0]
         assert revisions.earliest_within(reading, number - 1) > first[0]
-        assert revisions.more_changes_than(reading, first[0], number - 1)
-        assert not revisions.more_changes_than(reading, first[0], number)
+        unknown = (first[0], "0" * 16)
+        for most in (number - 1, number, 10**6):
+            seen = revisions.overview(reading, [first, found[0], unknown], most)
+            assert seen.latest == found[0]
+            assert seen.known == {first, found[0]}
+            assert seen.reach == revisions.earliest_within(reading, most)
     assert source.MOST_AT_ONCE < source.MOST_CHANGES

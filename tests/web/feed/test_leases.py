@@ -19,6 +19,7 @@ from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, verifier_keys
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
+from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
 from gatepass.settings import Settings
 from gatepass.verify.replica.database_follower import Follower
@@ -206,7 +207,7 @@ def test_without_a_registry_the_nodes_own_heartbeats_go_on(
     def away(*_: object) -> None:
         raise AssertionError("the registry was read")
 
-    monkeypatch.setattr(source, "_step", away)
+    monkeypatch.setattr(revisions, "overview", away)
     assert feed.reached().asked_boot_ns == stamp
 
 

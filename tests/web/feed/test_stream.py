@@ -10,7 +10,7 @@ from msgspec import structs
 from sqlalchemy import select, text
 
 from gatepass.registry.grants import publishing
-from gatepass.registry.storage import tables
+from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Reading
 from gatepass.verify.replica.frames import Opening, Reached, Records
 from gatepass.web.feed import chunking, source
@@ -81,7 +81,7 @@ def test_rapid_changes_are_sent_in_batches(
     feed.reached()
     client = any_installation.signed_in()
     body = {"label": "sample", "kind": "api", "permissions": ["charges:get"]}
-    monkeypatch.setattr(source, "REST_SECONDS", 0.5)
+    monkeypatch.setattr(source, "rest_s", lambda streams: 0.5)
     started = time.monotonic()
     for _ in range(30):
         assert client.post("/v1/access-tokens", json=body).status_code == 201
@@ -90,7 +90,36 @@ def test_rapid_changes_are_sent_in_batches(
         feed.reached()
         told, was = told + (feed.position != was), feed.position
     # A heartbeat, and one already on its way, may be added.
-    assert told <= (time.monotonic() - started) / source.REST_SECONDS + 4
+    assert told <= (time.monotonic() - started) / 0.5 + 4
+    assert feed.copy == registry(any_installation.node.database)
+
+
+def test_the_rest_between_updates_grows_with_the_streams() -> None:
+    """Few followers get changes sooner; many must not take all of the event loop's time."""
+    assert [source.rest_s(streams) for streams in (1, 20, 40, 50, 2_000)] == [
+        *(0.02, 0.02, 0.04),
+        *(0.05, 0.05),
+    ]
+
+
+def test_a_small_change_does_not_wait_for_a_thread_to_be_encoded(
+    open_feed: OpenFeed, any_installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, on_threads = source.Source.run, []
+
+    async def noted(self: source.Source, work: Any, *arguments: Any) -> Any:
+        on_threads.append(work.__name__)
+        return await run(self, work, *arguments)
+
+    monkeypatch.setattr(source.Source, "run", noted)
+    feed = open_feed()
+    feed.reached()
+    for most, encoded_there in ((1 << 14, False), (0, True)):
+        monkeypatch.setattr(source, "_MOST_BYTES_ON_THE_LOOP", most)
+        on_threads.clear()
+        any_installation.access_token("charges:get")
+        feed.reached(here(any_installation.node.database))
+        assert ("frames" in on_threads) is encoded_there
     assert feed.copy == registry(any_installation.node.database)
 
 
@@ -222,14 +251,14 @@ def test_thousands_of_streams_share_one_read_per_change_and_no_threads(
     for feed in feeds:
         feed.reached()
     threads, readings = threading.active_count(), 0
-    former = source._step
+    former = revisions.overview
 
     def counted(*arguments: Any) -> Any:
         nonlocal readings
         readings += 1
         return former(*arguments)
 
-    monkeypatch.setattr(source, "_step", counted)
+    monkeypatch.setattr(revisions, "overview", counted)
     any_installation.access_token("charges:get")
     there = here(any_installation.node.database)
     began = time.monotonic()
@@ -381,7 +410,7 @@ def test_a_follower_whose_lease_cant_be_recorded_gets_none(
 @pytest.mark.parametrize(
     "place",
     [
-        "gatepass.registry.storage.revisions.changes_since",
+        "gatepass.registry.storage.revisions.overview",
         "gatepass.registry.replication.liveness.register",
     ],
 )

@@ -238,8 +238,9 @@ events = st.one_of(
 class Forgetful(Verifier):
     """Decides each call by rows that it has just read."""
 
-    def recall(self, key: bytes) -> Any:
-        return None
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.remembered.recall = lambda key: None  # type: ignore[method-assign]
 
     def judge(self, *call: Any, **how: Any) -> Any:
         fresh = self.__class__(self.file, self.clock, self.routes)
@@ -254,13 +255,15 @@ class _Counts(Usage):
     """Counts decisions by reason, in memory alone."""
 
     def total(self) -> dict[str, int]:
-        tokens, decisions = dict(self._tokens), dict(self._decisions)
-        self._add(self._again, tokens, decisions)
+        decisions = dict(self._decisions)
+        self._add(self._again, self._tokens, decisions)
         self._again = []
-        allowed = sum(counted[0] for counted in tokens.values())
+        allowed = sum(counted.count for part in self._tokens for counted in part.values())
         if allowed:
             decisions["allowed"] = decisions.get("allowed", 0) + allowed
-        self._tokens, self._decisions = {}, {}
+        for part in self._tokens:
+            part.clear()
+        self._decisions = {}
         return decisions
 
 

@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gatepass.web.http import asgi as asgi_module
 from gatepass.web.http.asgi import AsgiConnection
+from gatepass.web.http.connection import HEAD_SECONDS, IDLE_SECONDS, UNREAD_SECONDS
 from tests.web.http.test_connection import GET, SMUGGLED, FakeServer, FakeTransport, request
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -61,6 +62,13 @@ class Client:
         for _ in range(20):
             self.server.run()
             await asyncio.sleep(0)
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        for _ in range(seconds):
+            self.server.tick += 1
+            if self.connection.deadline <= self.server.tick and "abort" not in self.transport.done:
+                self.connection.time_out()
 
     async def send(self, *parts: bytes) -> bytes:
         """Send *parts* one after another; everything sent back so far."""
@@ -162,6 +170,53 @@ async def test_many_requests_at_once_are_answered_one_after_the_other() -> None:
     assert most == 1
 
 
+@running
+async def test_few_requests_are_queued() -> None:
+    """Each takes dozens of times the memory of its bytes."""
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await echo(scope, receive, send)
+
+    client = Client(slow)
+    await client.send(GET * 2_000)
+    assert len(client.connection._exchanges) * len(GET) <= asgi_module._PIECE_BYTES
+    go_on.set()
+    for _ in range(500):
+        await client.settle()
+    assert client.statuses == [200] * 2_000
+
+
+@running
+async def test_nothing_is_answered_before_the_client_has_read_the_answer_before() -> None:
+    """Otherwise a few bytes of requests would fill memory with answers."""
+    called = []
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        called.append(scope)
+        await echo(scope, receive, send)
+
+    client = Client(counted)
+    client.connection.data_received(GET * 10)
+    client.connection.pause_writing()
+    await client.settle()
+    assert client.statuses == []
+    client.connection.resume_writing()
+    client.server.run()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    client.connection.pause_writing()
+    await client.settle()
+    assert len(client.statuses) < 10
+    client.wait(UNREAD_SECONDS)
+    assert client.transport.done[-1] == "abort"
+    answered = len(client.statuses)
+    client.connection.connection_lost(None)
+    await client.settle()
+    assert len(called) == answered
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
@@ -173,6 +228,7 @@ async def test_many_requests_at_once_are_answered_one_after_the_other() -> None:
         (b"GET /one HTTP/2.0\r\nHost: a", 505),
         (b"GET /one HTTP/1.1\r\nHost: a\r\nExpect: tea", 417),
         (b"BREW /one HTTP/1.1\r\nHost: a", 400),
+        (b"GET /one HTTP/2.0\r\nHost: a\r\nProxy-Connection: keep-alive", 505),
     ],
 )
 @pytest.mark.parametrize("before", [b"", GET])
@@ -185,6 +241,16 @@ async def test_what_could_be_read_in_two_ways_is_refused(
     await client.send(before + raw + b"\r\n\r\n" + SMUGGLED, SMUGGLED)
     assert client.statuses == ([200, status] if before else [status])
     assert "eof" in client.transport.done
+
+
+@pytest.mark.parametrize("name", [b"Connection", b"Proxy-Connection"])
+@running
+async def test_chunks_of_http_1_0_are_refused(name: bytes) -> None:
+    """A proxy of that version finds another end. llhttp reads both headers alike."""
+    client = Client()
+    lines = b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n" + name
+    await client.send(lines + b": keep-alive\r\n\r\n0\r\n\r\n" + SMUGGLED)
+    assert client.statuses == [400]
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
@@ -207,7 +273,7 @@ async def test_an_answer_of_unknown_length(method: bytes, version: bytes) -> Non
         assert body == b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n"
     else:
         assert body == b"firstsecond"
-    assert ("close" in client.transport.done) == (version == b"1.0")
+    assert ("eof" in client.transport.done) == (version == b"1.0")
 
 
 @running
@@ -230,7 +296,7 @@ async def test_the_application_may_close_the_connection() -> None:
     await client.send(GET + SMUGGLED)
     assert client.statuses == [200]
     assert client.transport.sent.count(b"connection: close") == 1
-    assert client.transport.done == ["close"]
+    assert client.transport.done == ["eof", "resume"]
 
 
 @running
@@ -315,6 +381,118 @@ async def test_an_application_waits_for_a_client_that_does_not_read() -> None:
     assert pieces == 5
 
 
+@running
+async def test_a_client_that_leaves_is_noticed_after_it_did_not_read() -> None:
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    client = Client(waiting)
+    await client.send(GET)
+    client.connection.pause_writing()
+    client.connection.resume_writing()
+    assert client.transport.done[-1] == "resume"
+    for task in client.connection._tasks:
+        task.cancel()
+
+
+@running
+async def test_a_client_that_ends_may_have_left() -> None:
+    """A closed connection looks the same: streams must end, and an answer may still be read."""
+    messages: list[str] = []
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        messages.extend([(await receive())["type"], (await receive())["type"]])
+        await answer(send, 200, b"{}")
+
+    client = Client(waiting)
+    await client.send(GET)
+    assert client.connection.eof_received()
+    await client.settle()
+    assert messages == ["http.request", "http.disconnect"]
+    assert client.statuses == [200]
+    assert not client.connection.eof_received()
+
+
+@running
+async def test_nothing_is_received_behind_the_answer() -> None:
+    """What listens for a client that leaves comes to an end."""
+    messages: list[str] = []
+
+    async def listening(scope: Scope, receive: Receive, send: Send) -> None:
+        async def listen() -> None:
+            messages.extend([(await receive())["type"], (await receive())["type"]])
+
+        listener = asyncio.create_task(listen())
+        await asyncio.sleep(0)
+        await answer(send, 200, b"{}")
+        await listener
+
+    client = Client(listening)
+    await client.send(GET)
+    assert messages == ["http.request", "http.disconnect"]
+    assert not client.connection._tasks
+
+
+@running
+async def test_what_follows_does_not_time_out_during_an_answer() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await answer(send, 200, b"{}")
+
+    client = Client(slow)
+    await client.send(GET + b"GET /half HTTP/1.1\r\n")
+    client.wait(10 * IDLE_SECONDS)
+    assert client.transport.done == []
+    go_on.set()
+    await client.settle()
+    assert client.statuses == [200]
+    client.wait(HEAD_SECONDS - 1)
+    assert client.statuses == [200]
+    client.wait(1)
+    assert client.statuses == [200, 408]
+
+
+@running
+async def test_an_answer_in_the_middle_of_a_body_has_an_end() -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 200, b"{}")
+
+    client = Client(early)
+    await client.send(request(b"/x", b"Content-Length: 9", method=b"POST"), b"b")
+    client.wait(2)
+    assert client.transport.done == ["eof"]
+    client.wait(2)
+    assert client.transport.done == ["eof", "abort"]
+
+
+@running
+async def test_a_connection_with_an_answer_in_progress_is_not_closed_for_a_new_one() -> None:
+    """Unless the request is still arriving, or the client doesn't read: both take no effort."""
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await answer(send, 200, b"{}")
+
+    client = Client(slow)
+    said: list[str] = []
+    client.server.busy = lambda _: said.append("busy")  # type: ignore[method-assign]
+    client.server.idle = lambda _: said.append("idle")  # type: ignore[method-assign]
+    await client.send(request(b"/x", b"Content-Length: 4", method=b"POST"), b"bod")
+    assert said == []
+    await client.send(b"y")
+    assert said == ["busy"]
+    client.connection.pause_writing()
+    assert said == ["busy", "idle"]
+    client.connection.resume_writing()
+    assert said == ["busy", "idle", "busy"]
+    go_on.set()
+    await client.settle()
+    assert said == ["busy", "idle", "busy", "idle"]
+
+
 @pytest.mark.parametrize("started", [False, True])
 @pytest.mark.parametrize("raises", [False, True])
 @running
@@ -345,12 +523,158 @@ async def test_an_application_that_fails(
 
 
 @running
+async def test_a_cancelled_answer() -> None:
+    async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    client = Client(cancelled)
+    await client.send(GET)
+    assert client.transport.done == ["abort"]
+
+
+@running
+async def test_half_a_body_that_the_application_leaves_unanswered_is_400() -> None:
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        await body_of(receive)
+
+    client = Client(silent)
+    await client.send(request(b"/x", b"Content-Length: 9", method=b"POST"))
+    client.connection.eof_received()
+    await client.settle()
+    assert client.statuses == [400]
+
+
+START = "http.response.start"
+BODY = "http.response.body"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"X-A", b"1\r\nX-B: 2")],
+        [(b"X-A", b"1\n")],
+        [(b"X-A", b"1\r")],
+        [(b"X-A", b"\0")],
+        [(b"X-A: 1\r\nX-B", b"2")],
+        [(b"X A", b"1")],
+        [(b"", b"1")],
+        [(b"Content-Length", b"2"), (b"content-length", b"2")],
+        [(b"Content-Length", b"2x")],
+        [(b"Content-Length", b"+2")],
+        [(b"Content-Length", b"1")],
+        [(b"Content-Length", b"3")],
+    ],
+)
+@running
+async def test_an_answer_that_could_be_read_in_two_ways_is_not_sent(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    """Another client of a proxy would get the rest of it."""
+
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, 200, b"{}", *headers)
+
+    client = Client(wrong)
+    await client.send(GET + GET)
+    assert client.statuses == [500, 500]
+
+
+@pytest.mark.parametrize("pieces", [[b"123", b""], [b"1", b"2", b""], [b"1234", b"5"]])
+@running
+async def test_a_started_answer_of_another_length_is_aborted(pieces: list[bytes]) -> None:
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": START, "status": 200, "headers": [(b"content-length", b"4")]})
+        for piece in pieces[:-1]:
+            await send({"type": BODY, "body": piece, "more_body": True})
+        await send({"type": BODY, "body": pieces[-1]})
+
+    client = Client(wrong)
+    await client.send(GET + SMUGGLED)
+    assert client.transport.sent.count(b"HTTP/1.1") == 1
+    assert len(client.transport.sent.partition(b"\r\n\r\n")[2]) <= 4
+    assert client.transport.done == ["abort"]
+
+
+@running
+async def test_the_framing_of_an_answer_is_the_servers() -> None:
+    async def framed(scope: Scope, receive: Receive, send: Send) -> None:
+        length, encoding = (b"Content-Length", b"0"), (b"Transfer-Encoding", b"chunked")
+        if scope["path"] == "/none":
+            await answer(send, 204, b"", length, encoding)
+        else:
+            await answer(send, 200, b"{}", encoding)
+
+    client = Client(framed)
+    await client.send(request(b"/none") + GET)
+    assert client.statuses == [204, 200]
+    assert client.transport.sent.count(b"content-length") == 1
+    assert b"encoding" not in client.transport.sent.lower()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"type": BODY, "body": b"x"}],
+        [{"type": START, "status": 101, "headers": []}, {"type": BODY}],
+        [{"type": START, "status": 200, "headers": []}, {"type": "http.response.trailers"}],
+        [{"type": START, "status": 200, "headers": []}],
+    ],
+)
+@running
+async def test_messages_that_are_no_answer(messages: list[Message]) -> None:
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    client = Client(wrong)
+    await client.send(GET)
+    assert client.statuses == [500]
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"http://a", "/", ""),
+        (b"http://a?x=/metrics", "/", "x=/metrics"),
+        (b"HTTP://user:secret@a:80/one?x://", "/one", "x://"),
+        (b"http://a/one://b/two", "/one://b/two", ""),
+        (b"/one?x=http://a/two", "/one", "x=http://a/two"),
+        (b"/http://a/two", "/http://a/two", ""),
+    ],
+)
+@running
+async def test_an_absolute_target(target: bytes, path: str, query: str) -> None:
+    client = Client()
+    await client.send(request(target))
+    assert client.bodies == [["GET", path, query, [], ""]]
+
+
+@running
 async def test_a_client_that_expects_it_is_told_to_continue() -> None:
     client = Client()
     head = request(b"/x", b"Expect: 100-continue", b"Content-Length: 2", method=b"POST")
     assert (await client.send(head)).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
     await client.send(b"ok", GET)
     assert client.statuses == [200, 200]
+
+
+@running
+async def test_a_client_that_has_gone_is_not_told_to_continue() -> None:
+    go_on = asyncio.Event()
+    received: list[bytes | None] = []
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        received.append(await body_of(receive))
+
+    client = Client(slow)
+    await client.send(request(b"/x", b"Expect: 100-continue", b"Content-Length: 2", method=b"POST"))
+    client.connection.eof_received()
+    client.connection.connection_lost(None)
+    go_on.set()
+    await client.settle()
+    assert received == [None]
+    assert client.transport.sent == b""
 
 
 @running

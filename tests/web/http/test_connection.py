@@ -77,6 +77,10 @@ class FakeServer:
 
     def closed(self, connection: Connection) -> None: ...
 
+    def busy(self, connection: Connection) -> None: ...
+
+    def idle(self, connection: Connection) -> None: ...
+
     def call_soon(self, function: Callable[[], Any]) -> None:
         self.soon.append(function)
 
@@ -94,6 +98,10 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.sent = b""
         self.done: list[str] = []
+        self.unsent = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"peername": ("127.0.0.1", 4711), "socket": self}.get(name, default)
@@ -211,7 +219,7 @@ def test_byte_by_byte(client: Client) -> None:
 def test_large_data_is_parsed_in_pieces(client: Client) -> None:
     """Other connections get their turn between two pieces, and nothing more is read meanwhile."""
     stream = STREAM * 60
-    assert len(stream) > 2 * connection_module._PIECE_BYTES
+    assert len(stream) > 2 * Connection.piece_bytes
     client.connection.data_received(stream)
     assert len(answers(client.transport.sent)) < len(EXPECTED) * 60
     assert client.transport.done == ["pause"]
@@ -263,7 +271,7 @@ SMUGGLED = request(b"/smuggled")
         (b"GET /o ne HTTP/1.1\r\nHost: a", 400),
         (b"GET /\x80 HTTP/1.1\r\nHost: a", 400),
         (b"BREW /one HTTP/1.1\r\nHost: a", 400),
-        (b"CONNECT a:443 HTTP/1.1\r\nHost: a", 405),
+        (b"CONNECT a:443 HTTP/1.1\r\nHost: a", 501),
         (b"PRI * HTTP/2.0\r\n\r\nSM", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     ],
@@ -319,7 +327,7 @@ def test_a_wish_for_another_protocol_is_ignored(
 def test_an_upgrade_and_a_close(client: Client) -> None:
     raw = request(b"/one", b"Connection: upgrade, close", b"Upgrade: h2c")
     assert client.send(raw) == [(200, b"GET /one ")]
-    assert client.transport.done == ["close"]
+    assert client.transport.done == ["eof"]
 
 
 @pytest.mark.parametrize(
@@ -335,12 +343,12 @@ def test_an_upgrade_keeps_the_version(client: Client) -> None:
     """HTTP/1.0 knows no upgrades, and keeps no connection unless asked to (RFC 9110, 7.8)."""
     raw = b"GET /one HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
     assert client.send(raw, GET) == [(200, b"GET /one ")]
-    assert client.transport.done == ["close"]
+    assert client.transport.done == ["eof"]
 
 
 def test_many_upgrades_at_once(client: Client) -> None:
     raw = request(b"/one", b"Connection:upgrade", b"Upgrade:")
-    number = connection_module._PIECE_BYTES // len(raw)
+    number = Connection.piece_bytes // len(raw)
     assert client.send(raw * number) == [(200, b"GET /one ")] * number
 
 
@@ -400,7 +408,7 @@ def test_the_client_says_whether_the_connection_stays(
     client: Client, raw: bytes, closes: bool
 ) -> None:
     assert client.send(raw) == [(200, b"GET /one ")]
-    assert client.transport.done == (["close"] if closes else [])
+    assert client.transport.done == (["eof"] if closes else [])
 
 
 def test_nothing_is_answered_behind_a_close(client: Client) -> None:
@@ -530,6 +538,34 @@ def test_a_client_that_ends_and_reads_nothing_is_disconnected(client: Client) ->
     client.transport.close()
     client.wait(IDLE_SECONDS)
     assert client.transport.done == ["close", "abort"]
+
+
+@pytest.mark.parametrize("how", ["pause", "close", "refuse"])
+def test_a_client_that_reads_slowly_gets_its_answer(client: Client, how: str) -> None:
+    """As long as it reads at all."""
+    client.send(GET)
+    client.transport.unsent = 1_000_000
+    if how == "pause":
+        client.connection.pause_writing()
+    elif how == "close":
+        client.send(b"GET /one HTTP/1.0\r\n\r\n")
+    else:
+        client.send(b"BREW")
+    client.wait(connection_module._SKIPPING_SECONDS)
+    for _ in range(5):
+        client.transport.unsent -= connection_module._LEAST_READ
+        client.wait(UNREAD_SECONDS)
+        assert "abort" not in client.transport.done
+    client.transport.unsent -= 1
+    client.wait(UNREAD_SECONDS)
+    assert client.transport.done[-1] == "abort"
+
+
+def test_a_client_that_closes_after_the_last_answer(client: Client) -> None:
+    """It does, so the connection stays readable: closing it could lose the answer."""
+    client.send(b"GET /one HTTP/1.0\r\n\r\n", b"\r\n")
+    assert client.transport.done == ["eof"]
+    assert not client.connection.eof_received()
 
 
 def test_after_an_error_the_client_gets_time_to_read_it(client: Client) -> None:

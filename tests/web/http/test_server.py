@@ -108,6 +108,52 @@ def test_where_all_are_known_a_new_one_is_refused() -> None:
     asyncio.run(run())
 
 
+def test_a_busy_connection_is_not_closed_for_a_new_one() -> None:
+    """And one that was busy is closed after those that are idle for longer."""
+
+    async def run() -> None:
+        async with serving(most=3) as (server, connect):
+            first = await connect()
+            assert await exchange(first, GET) == OK
+            (connection,) = server._connections
+            server.busy(connection)
+            others = []
+            for _ in range(4):
+                others.append(await connect())
+                assert await exchange(others[-1], GET) == OK
+            assert await exchange(first, GET) == OK
+            server.idle(connection)
+            others.append(await connect())
+            assert await exchange(others[-1], GET) == OK
+            for ended_one in others[:-2]:
+                assert await ended(ended_one)
+            for kept in (first, *others[-2:]):
+                assert await exchange(kept, GET) == OK
+            last = await connect()
+            assert await exchange(last, GET) == OK
+            connection.abort()
+            await asyncio.sleep(0.05)
+            server.idle(connection)
+            assert connection not in server._strangers
+
+    asyncio.run(run())
+
+
+def test_the_system_holds_little_of_an_answer() -> None:
+    """So that a client that reads slowly is told from one that doesn't read."""
+
+    async def run() -> None:
+        async with serving() as (server, connect):
+            stream = await connect()
+            assert await exchange(stream, GET) == OK
+            (connection,) = server._connections
+            own = connection._transport.get_extra_info("socket")
+            held = own.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            assert held <= 2 * server_module._SENDING_BYTES
+
+    asyncio.run(run())
+
+
 def test_stopping_answers_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing new is accepted; idle connections close a moment later, others with their answer."""
     monkeypatch.setattr(server_module, "_LINGERING_SECONDS", 0)

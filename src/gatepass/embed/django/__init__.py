@@ -18,11 +18,12 @@ The settings, all in ``GATEPASS``:
 * ``EXEMPT``: routes that need no token, with ``PERMISSIONS`` or ``CATALOGUE``.
 * ``TRUSTED_PROXIES``, ``CORS``: as ``trusted_proxies`` and ``cors`` of the ASGI middleware.
 
-The decision is ``request.gatepass``. Without the middleware ``requires`` still guards its view, but
-unmarked views aren't refused.
+The decision is ``request.gatepass``; annotate a view's request as ``GuardedRequest``. Without the
+middleware ``requires`` still guards its view, but unmarked views aren't refused.
 """
 
 from gatepass.embed.django.middleware import GatepassMiddleware
+from gatepass.embed.django.request import GuardedRequest
 from gatepass.embed.django.views import exempt, requires
 
-__all__ = ["GatepassMiddleware", "exempt", "requires"]
+__all__ = ["GatepassMiddleware", "GuardedRequest", "exempt", "requires"]

@@ -4,10 +4,10 @@ A position is (revision, tag). A position that ``revisions`` doesn't hold is unk
 another history, or is older than the revisions kept. A follower there rebuilds its copy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 
 from gatepass.registry.storage.database import Reading
 from gatepass.verify.grant_file import TABLES
@@ -71,6 +71,35 @@ def latest(reading: Reading) -> Position:
     return number, tag
 
 
+class Overview(NamedTuple):
+    """What a snapshot of the registry says about some positions.
+
+    Attributes:
+        latest: the latest position.
+        known: those of the positions that are known (``is_known``).
+        reach: the earliest revision after which no more than the requested number of records
+            changed; 0 if that is true of all.
+    """
+
+    latest: Position
+    known: frozenset[Position]
+    reach: int
+
+
+def overview(reading: Reading, positions: Collection[Position], number: int) -> Overview:
+    """The latest position, and which *positions* are known and within *number* changes of it.
+
+    One statement: each round trip to the database delays a change on its way to the followers.
+    """
+    numbers = [position[0] for position in positions]
+    parameters = {"numbers": numbers, "number": number}
+    rows = reading.session.execute(_OVERVIEW, parameters).all()
+    found = {(row.known_number, row.known_tag) for row in rows}
+    return Overview(
+        (rows[0].number, rows[0].tag), frozenset(found.intersection(positions)), rows[0].reach or 0
+    )
+
+
 def is_known(reading: Reading, position: Position) -> bool:
     """Whether *position* belongs to this history, and all later changes are still kept."""
     number, tag = position
@@ -86,16 +115,13 @@ def changes_since(reading: Reading, after: Position) -> tuple[Position, list[Cha
     position = latest(reading)
     if position == after:
         return position, []
-    if not is_known(reading, after):
-        return None
-    rows = reading.session.execute(_CHANGES, {"after": after[0]}).all()
-    return position, [(table, key, record, revision) for table, key, record, revision in rows]
+    return (position, changes(reading, after[0])) if is_known(reading, after) else None
 
 
-def more_changes_than(reading: Reading, after: int, number: int) -> bool:
-    """Whether there are more than *number* changes of records after the revision *after*."""
-    parameters = {"after": after, "number": number}
-    return bool(reading.session.execute(_MORE_THAN, parameters).all())
+def changes(reading: Reading, after: int) -> list[ChangedRow]:
+    """All records that changed after the revision *after*, by (revision, id)."""
+    rows = reading.session.execute(_CHANGES, {"after": after}).all()
+    return [(table, key, record, revision) for table, key, record, revision in rows]
 
 
 def earliest_within(reading: Reading, number: int) -> int:
@@ -136,10 +162,8 @@ def _parameters(cursor: ChangesCursor) -> dict[str, object]:
 
 
 _LATEST = text(LATEST)
-_MORE_THAN = text("SELECT 1 FROM changed_records WHERE revision > :after LIMIT 1 OFFSET :number")
-_EARLIEST_WITHIN = text(
-    "SELECT revision FROM changed_records ORDER BY revision DESC LIMIT 1 OFFSET :number"
-)
+_EARLIEST = "SELECT revision FROM changed_records ORDER BY revision DESC LIMIT 1 OFFSET :number"
+_EARLIEST_WITHIN = text(_EARLIEST)
 _KEPT = text("SELECT 1 FROM revisions WHERE number = :revision")
 _AFTER = (
     "FROM changed_records WHERE (revision, record_table, record_id) > (:after, :table, :id) "
@@ -158,4 +182,9 @@ _CHANGES_AFTER = text(
     + " ORDER BY changed.revision, record_table, record_id"
 )
 _IS_KNOWN = text(is_known_sql(":number", ":tag"))
+_OVERVIEW = text(
+    "SELECT latest.number, latest.tag, known.number AS known_number, known.tag AS known_tag, "  # noqa: S608 - a constant
+    f"({_EARLIEST}) AS reach FROM revision AS latest "
+    "LEFT JOIN revisions AS known ON known.number IN :numbers WHERE latest.id = 1"
+).bindparams(bindparam("numbers", expanding=True))
 _CHANGES = text(changes_sql(":after"))

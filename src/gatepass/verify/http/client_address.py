@@ -6,7 +6,6 @@ from the right, and only past trusted hops.
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final, Self
 
 import msgspec
@@ -18,7 +17,6 @@ UNIX_SOCKET: Final = "unix:"
 
 _LONGEST_ADDRESS = len("0000:0000:0000:0000:0000:0000:255.255.255.255")
 _LONGEST_ENTRY = _LONGEST_ADDRESS + len("[]:65535")
-_parsed = lru_cache(maxsize=4_096)(parse_address)
 _with_port = re.compile(r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]):([1-9][0-9]{0,4})").fullmatch
 
 
@@ -93,25 +91,16 @@ def client_address(
     return address, False
 
 
-def read_address(text: str) -> bytes | None:
-    """``parse_address`` with a cache: it is the slowest part of a cached decision.
-
-    Callers come from few addresses. Texts too long for an address aren't cached, so that a
-    stranger's megabytes don't fill the memory.
-    """
-    return _parsed(text) if len(text) <= _LONGEST_ADDRESS else None
-
-
 def _read_entry(text: str) -> bytes | None:
     """Parse an X-Forwarded-For entry: an address, or an address with a port, as some gateways send.
 
     An IPv6 address with a port must be in brackets, so that no entry is ambiguous.
     """
     if ":" not in text or (text[0] != "[" and text.count(":") > 1):
-        return read_address(text)
+        return parse_address(text)
     match = _with_port(text) if len(text) <= _LONGEST_ENTRY else None
     if match is None or int(match[3]) > 65_535:
         return None
     address = match[1] or match[2]
     # Only IPv6 addresses have brackets.
-    return read_address(address) if (":" in address) == (match[2] is not None) else None
+    return parse_address(address) if (":" in address) == (match[2] is not None) else None

@@ -58,7 +58,7 @@ _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 #: Consecutive heartbeats that leave the copy stale before the follower reconnects.
 _MOST_LAPSES = 3
 _CLOSE_SECONDS = 2.0
-#: Changes arrive twenty times a second at most.
+#: Changes arrive fifty times a second at most.
 _REACHED_PAUSE_SECONDS = 0.005
 _MOST_NAMED = 200
 
@@ -314,7 +314,8 @@ class Following:
         with self._sqlite_lock:
             make_copy(self._path)
         self._copy = StreamedCopy(file, self._clock, self._scope, self._sqlite_lock)
-        self._file = decider.file = file
+        self._file = file
+        decider.read_from(file)
         # A decision that is under way on the former file is repeated.
         former.shared.change_generation()
         _log.error("files of %s were removed or replaced; starting with new ones", self._path)

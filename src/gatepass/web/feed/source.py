@@ -25,7 +25,6 @@ from typing import TypeVar
 from gatepass.core.errors import GatepassError, Unavailable
 from gatepass.node.node import Node
 from gatepass.registry.storage import revisions
-from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.revisions import ChangedRow, ChangesCursor, Position
 from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import chunks
@@ -36,10 +35,15 @@ from gatepass.web.unhandled import log_unhandled
 #: Without changes, streams wake up this often to send heartbeats and check keys and time limits.
 BEAT_SECONDS = 0.5
 #: The polling interval for changes.
-_POLL_SECONDS = 0.02
-#: During a series of changes, followers get updates this often: each one invalidates the decoded
-#: records that readers of a copy have cached.
-REST_SECONDS = 0.05
+_POLL_SECONDS = 0.01
+#: During a series of changes, followers get updates at intervals of a millisecond for each stream,
+#: within these bounds: an update takes about that share of the event loop's time, and invalidates
+#: the decoded records that readers of a copy have cached.
+SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 0.02, 0.05
+_REST_SECONDS_A_STREAM = 0.001
+#: Larger changes are encoded on a thread. A small one would wait longer for the thread than for its
+#: encoding.
+_MOST_BYTES_ON_THE_LOOP = 1 << 14
 #: A follower that lacks more changes than this gets a snapshot, which comes page by page.
 MOST_CHANGES = 100_000
 #: More changes than this are read in slices, not at once.
@@ -76,7 +80,12 @@ class Step:
         self.asked_ns = asked_ns
         self.unread = unread
         #: Encoded frames, once for all streams with the same limits.
-        self.encoded: dict[Limits, asyncio.Task[list[bytes]]] = {}
+        self.encoded: dict[Limits, asyncio.Future[list[bytes]]] = {}
+
+    @property
+    def small(self) -> bool:
+        """Whether encoding it takes well under a millisecond."""
+        return sum(len(change[2] or b"") for change in self.changes) <= _MOST_BYTES_ON_THE_LOOP
 
     def frames(self, limits: Limits) -> list[bytes]:
         """Encode the changes for streams with these limits."""
@@ -154,7 +163,12 @@ class Source:
         encoding = step.encoded.get(limits)
         if encoding is None:
             loop = asyncio.get_running_loop()
-            encoding = step.encoded[limits] = loop.create_task(self.run(step.frames, limits))
+            if step.small:
+                encoding = loop.create_future()
+                encoding.set_result(step.frames(limits))
+            else:
+                encoding = loop.create_task(self.run(step.frames, limits))
+            step.encoded[limits] = encoding
         return await asyncio.shield(encoding)
 
     async def slice(self, place: ChangesCursor, limits: Limits) -> Slice | None:
@@ -185,7 +199,7 @@ class Source:
             pause = _POLL_SECONDS
             if mark != before:
                 self.version += 1
-                pause = REST_SECONDS
+                pause = rest_s(self._streams)
             elif self._node.leaving:
                 self.leaving.set()
             elif loop.time() < beat_at:
@@ -216,26 +230,23 @@ class Source:
         asked_ns = self._own_lease_ns() if self._copy else self._node.clock.boot_ns()
         own = self._shared.position
         with self._node.database.read(self._node.clock.now()) as reading:
-            if self._copy and not revisions.is_known(reading, own):
+            at_once = min(MOST_AT_ONCE, MOST_CHANGES)
+            there, known, at_once_from = revisions.overview(reading, {own, *requested}, at_once)
+            if self._copy and own not in known:
                 asked_ns = None
-            there = revisions.latest(reading)
             # If this node is at another position, a follower at the registry's waits for the node.
             stays_ns = None if self._copy and there != own else asked_ns
-            at_once = min(MOST_AT_ONCE, MOST_CHANGES)
-            long = {
-                after
-                for after in requested
-                if after != there and revisions.more_changes_than(reading, after[0], at_once)
-            }
-            reach = revisions.earliest_within(reading, MOST_CHANGES) if long else 0
-            found: dict[Position, Step | None] = {}
-            for after in requested:
-                if after in long:
-                    is_near = after[0] >= reach and revisions.is_known(reading, after)
-                    unread = ChangesCursor(there, after[0])
-                    found[after] = Step(there, [], asked_ns, unread) if is_near else None
-                else:
-                    found[after] = _step(reading, after, stays_ns if after == there else asked_ns)
+            missing = [after for after in requested if after in known and after != there]
+            is_long = any(after[0] < at_once_from for after in missing)
+            reach = revisions.earliest_within(reading, MOST_CHANGES) if is_long else 0
+            found: dict[Position, Step | None] = dict.fromkeys(requested)
+            if there in found:
+                found[there] = Step(there, [], stays_ns)
+            for after in missing:
+                if after[0] >= at_once_from:
+                    found[after] = Step(there, revisions.changes(reading, after[0]), asked_ns)
+                elif after[0] >= reach:
+                    found[after] = Step(there, [], asked_ns, ChangesCursor(there, after[0]))
             return found
 
     def _own_lease_ns(self) -> int | None:
@@ -244,14 +255,15 @@ class Source:
         return until_ns - self._staleness_ns if self._node.verifier.fresh() else None
 
 
+def rest_s(streams: int) -> float:
+    """The seconds between two updates of a series, with that many streams."""
+    rest = streams * _REST_SECONDS_A_STREAM
+    return min(max(rest, SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS)
+
+
 def error_for_waiting(error: Exception) -> GatepassError:
     """The error for streams that wait for failed work; an unexpected *error* is logged."""
     if isinstance(error, GatepassError):
         return error
     log_unhandled(error)
     return Unavailable("Gatepass can't answer this right now.")
-
-
-def _step(reading: Reading, after: Position, asked_ns: int | None) -> Step | None:
-    found = revisions.changes_since(reading, after)
-    return None if found is None else Step(*found, asked_ns)

@@ -1,7 +1,6 @@
 """A connection to the verify port: the endpoints for gateways and services, and nothing else."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -70,6 +69,8 @@ class Port:
         # The spellings of usual gateways from the start: a stranger may fill up the rest.
         self.kinds = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
         self.kinds[b"X-Original-URI"] = _URI
+        # The same in lower case; "" for what is ignored.
+        self._names = {name: _lower(name) for name in self.kinds}
         self._routes = routes
         self._kept_route = lru_cache(_ROUTES_KEPT)(partial(_route, routes))
 
@@ -90,16 +91,24 @@ class Port:
         # Bounded in number and in size: callers choose the names.
         if len(self.kinds) < _SPELLINGS_KEPT and len(name) <= _LONGEST_SPELLING:
             self.kinds[name] = kind
+            self._names[name] = _lower(name) if kind != _IGNORED else ""
         return kind
 
     def lines(self, headers: Sequence[Header]) -> Lines:
         """The header lines of a request that endpoints read, by lower-case name."""
-        found: defaultdict[str, list[str | None]] = defaultdict(list)
-        for name, value in headers:
-            if self.kinds.get(name, _READ) != _IGNORED:
+        names = self._names
+        found: dict[str, list[str | None]] = {}
+        for spelled, value in headers:
+            name = names.get(spelled)
+            if name is None:
+                name = _lower(spelled)
+            if name:
                 text = value.decode("ascii").strip(" \t") if value.isascii() else None
-                found[name.decode("ascii").lower()].append(text)
-        return found.__getitem__
+                if name in found:
+                    found[name].append(text)
+                else:
+                    found[name] = [text]
+        return lambda name: found.get(name, ())
 
 
 class GatewayConnection(Connection):
@@ -255,6 +264,10 @@ class GatewayConnection(Connection):
 
     def _lines(self) -> Lines:
         return self._port.lines(self.headers)
+
+
+def _lower(name: bytes) -> str:
+    return name.decode("ascii").lower()
 
 
 def _route(routes: Routes, method: bytes, uri: bytes) -> bytes | None:

@@ -17,7 +17,7 @@ from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import Grant, Holder
 from gatepass.core.networks import parse_address
-from gatepass.verify.decider import CachedToken
+from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import Lines
 from gatepass.verify.http.refusals import sentence
@@ -128,7 +128,7 @@ class Endpoints:
         """
         decider = self._verifier
         try:
-            reply: Reply | None = decider.recall(key)
+            reply: Reply | None = decider.remembered.recall(key)
         except Unavailable as error:
             return _with_reason(problem_of_error(error))
         if reply is None:
@@ -136,7 +136,7 @@ class Endpoints:
             answer = self._gateway(peer, lines())
             reply = answer.reply
             if answer.decision is not None and not answer.fault:
-                decider.remember(key, answer.decision, answer.known, reply, asked_ms)
+                decider.remembered.remember(key, answer.decision, answer.known, reply, asked_ms)
         return reply
 
     def _gateway(self, peer: str, lines: Lines) -> "_Answer":

@@ -12,7 +12,8 @@ from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.core.grants import Holder
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
-from gatepass.verify.decider import CachedToken, call_key
+from gatepass.verify.cached_rows import CachedToken
+from gatepass.verify.remembered import call_key
 from gatepass.verify.verifier import Verifier
 from gatepass.web.body_limits import MOST_BODY_BYTES
 from gatepass.web.gateway.reply import JSON, Reply, refusal
@@ -64,7 +65,7 @@ class Verification:
     def _one(self, body: bytes) -> Reply:
         # Services repeat themselves, to the byte.
         key = blake2b(body, person=b"verify").digest()
-        reply: Reply | None = self._verifier.recall(key)
+        reply: Reply | None = self._verifier.remembered.recall(key)
         if reply is not None:
             return reply
         errors: _Errors = []
@@ -99,12 +100,12 @@ class Verification:
             body_key: also remember the answer to a body that is the whole question.
         """
         token, permission, method, path, address, origin, referer = question
-        verifier = self._verifier
+        verifier, remembered = self._verifier, self._verifier.remembered
         route: str | Reason | None = None
         if method is not None:
             route = verifier.routes.match(method, path or "")
         key = call_key(("verify", token, permission, route, address, origin, referer))
-        answer: bytes | None = verifier.recall(key)
+        answer: bytes | None = remembered.recall(key)
         if answer is None:
             asked_ms = verifier.clock.now()
             decision, known = verifier.judge(
@@ -116,9 +117,9 @@ class Verification:
                 referer,
             )
             answer = msgspec.json.encode(_members(decision, known))
-            verifier.remember(key, decision, known, answer, asked_ms)
+            remembered.remember(key, decision, known, answer, asked_ms)
             if body_key is not None:
-                verifier.remember(body_key, decision, known, Reply(200, JSON, answer), asked_ms)
+                remembered.remember(body_key, decision, known, Reply(200, JSON, answer), asked_ms)
         return answer
 
 

@@ -1,10 +1,13 @@
 """Answers as bytes."""
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Final
 
 CLOSE = b"connection: close\r\n"
 KEEP_ALIVE = b"connection: keep-alive\r\n"
+_is_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\0\r\n]*\r\n").fullmatch
 
 
 def status_line(status: int) -> bytes:
@@ -12,9 +15,28 @@ def status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
 
 
+def header_line(name: bytes, value: bytes) -> bytes:
+    """A header line.
+
+    Raises:
+        ValueError: it would be more than one line, or its name is no name.
+    """
+    line = b"%s: %s\r\n" % (name, value)
+    if _is_line(line) is None:
+        raise ValueError("a header must be one line")
+    return line
+
+
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
-    """Header lines; names in lower case, as in HTTP/2."""
-    return "".join(f"{name.lower()}: {value}\r\n" for name, value in headers).encode("latin-1")
+    """Header lines; names in lower case, as in HTTP/2.
+
+    Raises:
+        ValueError: as ``header_line``.
+    """
+    return b"".join(
+        header_line(name.lower().encode("ascii"), value.encode("latin-1"))
+        for name, value in headers
+    )
 
 
 def rest_of(status: int, lines: bytes, body: bytes, *, head: bool = False) -> bytes:

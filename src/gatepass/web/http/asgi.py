@@ -1,6 +1,7 @@
 """Connections for an ASGI application: one request after the other, each in a task."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -9,16 +10,19 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
-from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, header_lines, rest_of
-from gatepass.web.http.connection import IDLE_SECONDS, Connection, Connections
+from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, header_line, header_lines, rest_of
+from gatepass.web.http.connection import Connection, Connections
 from gatepass.web.problems import problem_of_status
 from gatepass.web.unhandled import log_unhandled
 
 #: More of a body than this isn't read ahead of the application.
 _MOST_AHEAD = 65_536
-_NEVER: Final = float("inf")
+#: Requests that arrive during an answer are queued as far as they came in one piece. Each takes
+#: dozens of times the memory of its bytes.
+_PIECE_BYTES = 2_048
 #: Statuses whose answers have no body.
 _BODILESS = frozenset((204, 304))
+_authority_end: Final = re.compile(rb"[/?#]")
 
 
 def asgi(app: ASGIApp) -> Callable[[Connections], Connection]:
@@ -31,6 +35,7 @@ class Exchange:
 
     Attributes:
         body: what has arrived of the request's body and wasn't received by the application.
+        left: how much of the Content-Length that the application set is still to be sent.
         complete: all of the body has arrived.
         broken: the rest of the body won't arrive.
         changed: set when more of the body has arrived, or won't, or the client is gone.
@@ -50,6 +55,7 @@ class Exchange:
         self.state: Literal["waiting", "started", "finished"] = "waiting"
         self.start: Message = {}
         self.chunked = False
+        self.left: int | None = None
 
     @property
     def is_http_1_0(self) -> bool:
@@ -59,6 +65,8 @@ class Exchange:
 
 class AsgiConnection(Connection):
     """A connection of a client of *app*."""
+
+    piece_bytes = _PIECE_BYTES
 
     def __init__(self, server: Connections, app: ASGIApp) -> None:
         super().__init__(server)
@@ -70,6 +78,7 @@ class AsgiConnection(Connection):
         self._refused: int | None = None
         # Keeps them from being garbage-collected.
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = False
         self._gone = False
         self._drained = asyncio.Event()
         self._drained.set()
@@ -86,7 +95,7 @@ class AsgiConnection(Connection):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the application."""
-        self._gone = True
+        self._ended = self._gone = True
         self._drained.set()
         for exchange in self._exchanges:
             exchange.changed.set()
@@ -96,20 +105,32 @@ class AsgiConnection(Connection):
         """Let the application wait."""
         super().pause_writing()
         self._drained.clear()
+        self._mark()
 
     def resume_writing(self) -> None:
         """Let the application go on."""
         super().resume_writing()
         self._drained.set()
-        if self._exchanges:
-            self.deadline = _NEVER
+        self._mark()
 
     def eof_received(self) -> bool:
-        """The client sends no more. Its answers are still sent; half a body is a broken one."""
+        """The client sends no more, and may have gone; half a body is a broken one.
+
+        The application is told that it disconnected, so that streams end. What the application
+        answers nevertheless is sent.
+        """
+        self._ended = True
+        for exchange in self._exchanges:
+            exchange.changed.set()
         if self._arriving is not None:
             self._break_body()
         # True keeps the transport open for the answers.
         return bool(self._exchanges)
+
+    def time_out(self) -> None:
+        """Close the connection, except during an answer: the application has limits of its own."""
+        if not self._exchanges or self._paused:
+            super().time_out()
 
     def leave(self) -> None:
         """Close once no request is in progress."""
@@ -122,7 +143,7 @@ class AsgiConnection(Connection):
         """Hand the request to the application, after those before."""
         if self._refused is not None:
             return
-        hosts, encodings, expects, plain = 0, [], False, True
+        hosts, encodings, expects = 0, [], False
         headers = []
         for name, value in self.headers:
             name, value = name.lower(), value.strip(b" \t")
@@ -131,14 +152,12 @@ class AsgiConnection(Connection):
                 hosts += 1
             elif name == b"transfer-encoding":
                 encodings.append(value)
-            elif name == b"connection":
-                plain = False
             elif name == b"expect":
                 if value.lower() != b"100-continue":
                     self.refuse(417)
                     return
                 expects = True
-        fault = self.fault(hosts, encodings, plain=plain)
+        fault = self.fault(hosts, encodings, plain=False)
         if fault is not None:
             self.refuse(fault)
             return
@@ -161,8 +180,6 @@ class AsgiConnection(Connection):
         exchange = Exchange(scope, keep_alive=self.keep_alive, expects=expects)
         self._arriving = exchange
         self._exchanges.append(exchange)
-        # The application has time limits of its own.
-        self.deadline = _NEVER
         if len(self._exchanges) == 1:
             self._begin()
 
@@ -185,6 +202,7 @@ class AsgiConnection(Connection):
             return
         exchange.complete = True
         exchange.changed.set()
+        self._mark()
         self._in_body = False
         self._skipped = 0
         self.target = b""
@@ -193,13 +211,13 @@ class AsgiConnection(Connection):
             # What follows is parsed once this request is answered.
             self.hold()
         else:
-            self.deadline = self.server.tick + IDLE_SECONDS
+            self._await_client()
 
     def skipped_body_broken(self) -> None:
         """Let the application know that no more of the body follows."""
         if self._arriving is not None:
             self._break_body()
-        elif self._refused is None:
+        elif not self._exchanges:
             self.close()
 
     def refuse(self, status: int) -> None:
@@ -224,8 +242,9 @@ class AsgiConnection(Connection):
         target = self.target
         if target.startswith(b"/") or b"://" not in target:
             return target
-        slash = target.find(b"/", target.index(b"://") + 3)
-        return target[slash:] if slash > 0 else b"/"
+        found = _authority_end.search(target, target.index(b"://") + 3)
+        rest = target[found.start() :] if found else b""
+        return rest if rest.startswith(b"/") else b"/" + rest
 
     # --- the application ----------------------------------------------------------------------
 
@@ -246,16 +265,24 @@ class AsgiConnection(Connection):
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, exchange: Exchange) -> None:
+        # Until the client reads, the answers to its other requests take no memory.
+        await self._drained.wait()
+        if self._gone:
+            return
         try:
             await self._app(
                 exchange.scope, partial(self._receive, exchange), partial(self._send, exchange)
             )
         except Exception as error:
             log_unhandled(error)
+        except BaseException:
+            self.abort()
+            raise
         if exchange.state == "finished" or self._gone:
             return
         if exchange.state == "waiting":
-            await send_problem(500, partial(self._send, exchange))
+            status = 400 if exchange.broken else 500
+            await send_problem(status, partial(self._send, exchange))
         else:
             # The client must not take half an answer for a whole one.
             self.abort()
@@ -263,37 +290,46 @@ class AsgiConnection(Connection):
     def _finish(self, exchange: Exchange) -> None:
         """Go on with the next request, or close."""
         exchange.state = "finished"
+        exchange.changed.set()
         self._exchanges.popleft()
         if self._closing or self._gone:
             return
         if not exchange.keep_alive:
-            if exchange.complete:
-                self._closing = True
-                self._transport.close()
-            else:
-                self.close()
-                self._held = False
-                self._parse_next()
+            self._exchanges.clear()
+            self._mark()
+            self.close()
+            self.release()
             return
-        self.deadline = self.server.tick + IDLE_SECONDS
+        self._await_client()
+        self._mark()
         if not exchange.complete:
             # The rest is skipped, up to a limit.
             exchange.body.clear()
             self._skip(0)
         if self._exchanges:
-            self.deadline = _NEVER
             self._begin()
         elif self._refused is not None:
             self.refuse(self._refused)
         if not self._exchanges:
             self.release()
 
+    def _mark(self) -> None:
+        """Tell the server whether this connection may be closed for a new one.
+
+        Not while it has sent all of a request and reads the answer: it takes no effort to have many
+        connections that are idle, send slowly or don't read.
+        """
+        if self._exchanges and self._exchanges[0].complete and not self._paused:
+            self.server.busy(self)
+        else:
+            self.server.idle(self)
+
     async def _receive(self, exchange: Exchange) -> Message:
         if exchange.expects and not exchange.body and not exchange.complete:
             exchange.expects = False
-            if exchange.state == "waiting":
+            if exchange.state == "waiting" and not self._ended:
                 self.send_continue()
-        while True:
+        while exchange.state != "finished":
             if exchange.body or (exchange.complete and not exchange.received):
                 body = bytes(exchange.body)
                 exchange.body.clear()
@@ -303,25 +339,34 @@ class AsgiConnection(Connection):
                     "body": body,
                     "more_body": not exchange.complete,
                 }
-            if self._gone or exchange.broken:
+            if self._ended or exchange.broken:
                 return {"type": "http.disconnect"}
             exchange.changed.clear()
             if not exchange.complete:
                 self.release()
             await exchange.changed.wait()
+        return {"type": "http.disconnect"}
 
     async def _send(self, exchange: Exchange, message: Message) -> None:
-        if self._gone or exchange.state == "finished":
+        if exchange.state == "finished" or self._gone or self._transport.is_closing():
             return
         if message["type"] == "http.response.start":
             exchange.start = message
             return
+        if message["type"] != "http.response.body":
+            raise RuntimeError("an answer must be a start and a body")
         body, more = message.get("body", b""), message.get("more_body", False)
         head = b""
         if exchange.state == "waiting":
             head = self._head(exchange, body, more=more)
-            exchange.state = "started"
-        if exchange.scope["method"] == "HEAD" or exchange.start["status"] in _BODILESS:
+        bodiless = exchange.scope["method"] == "HEAD" or exchange.start["status"] in _BODILESS
+        if exchange.left is not None and not bodiless:
+            exchange.left -= len(body)
+            if exchange.left < 0 or (exchange.left and not more):
+                # The client would read another answer where this one doesn't end.
+                raise RuntimeError("the body of an answer must have its Content-Length")
+        exchange.state = "started"
+        if bodiless:
             data = b""
         elif exchange.chunked:
             data = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
@@ -338,19 +383,30 @@ class AsgiConnection(Connection):
 
     def _head(self, exchange: Exchange, body: bytes, *, more: bool) -> bytes:
         status = exchange.start["status"]
-        lines, has_length = [self.server.starts.get(status) or self.server.start_of(status)], False
+        if status < 200:
+            raise ValueError("an answer must be a final one")
+        lines = [self.server.starts.get(status) or self.server.start_of(status)]
+        lengths = []
         for name, value in exchange.start.get("headers", ()):
             lower = name.lower()
             if lower == b"connection":
                 if b"close" in value.lower():
                     exchange.keep_alive = False
-                continue
-            has_length = has_length or lower == b"content-length"
-            lines.append(b"%s: %s\r\n" % (name, value))
+            elif lower == b"content-length" and status == 204:
+                # A 204 has none (RFC 9110, 8.6).
+                pass
+            elif lower != b"transfer-encoding":
+                if lower == b"content-length":
+                    lengths.append(value)
+                lines.append(header_line(name, value))
+        if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
+            raise ValueError("an answer must have one Content-Length")
+        exchange.left = int(lengths[0]) if lengths else None
+        exchange.chunked = False
         if self.server.stopping or (exchange.expects and not exchange.complete):
             # Without "100 Continue" it isn't known whether the client sends its body.
             exchange.keep_alive = False
-        if not has_length and status not in _BODILESS:
+        if not lengths and status not in _BODILESS:
             if not more:
                 lines.append(b"content-length: %d\r\n" % len(body))
             elif exchange.is_http_1_0:

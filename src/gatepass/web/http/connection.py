@@ -39,11 +39,11 @@ IDLE_SECONDS: Final = 75
 #: How much of a body that nobody reads is skipped, and for how long, before the connection closes.
 _SKIPPED_BYTES = 65_536
 _SKIPPING_SECONDS = 2
-#: A client that reads nothing of its answers for this long is disconnected.
+#: A client that reads less than ``_LEAST_READ`` bytes of its answers in this time is disconnected.
 UNREAD_SECONDS: Final = 60
-#: Data is parsed in pieces of this size, so that one connection's pipelined requests don't keep
-#: the others waiting.
-_PIECE_BYTES = 16_384
+_LEAST_READ = 16_384
+
+_UNKNOWN: Final = float("inf")
 
 #: A peer on a Unix socket, which has no address.
 UNIX_PEER: Final = "unix:"
@@ -69,6 +69,10 @@ class Connections(Protocol):
 
     def closed(self, connection: "Connection") -> None: ...
 
+    def busy(self, connection: "Connection") -> None: ...
+
+    def idle(self, connection: "Connection") -> None: ...
+
     def call_soon(self, function: Callable[[], object]) -> Any: ...
 
 
@@ -84,7 +88,11 @@ class Connection(asyncio.Protocol, ABC):
         headers: its header lines in order, names as received, values without surrounding space.
         keep_alive: whether another request may follow.
         peer: the client's address as text; ``UNIX_PEER`` on a Unix socket, "" if unknown.
+        piece_bytes: data is parsed in pieces of this size, so that one connection's pipelined
+            requests don't keep the others waiting.
     """
+
+    piece_bytes = 16_384
 
     def __init__(self, server: Connections) -> None:
         self.server = server
@@ -108,6 +116,8 @@ class Connection(asyncio.Protocol, ABC):
         self._waited = False
         self._unparsed: deque[bytes] = deque()
         self._paused = False
+        # How much of the answers was unsent when the client last had to read.
+        self._unsent: float = _UNKNOWN
         self._held = False
         self._closing = False
 
@@ -174,8 +184,8 @@ class Connection(asyncio.Protocol, ABC):
             self._closing = True
             self.keep_alive = False
             self._release_body()
-            self.deadline = self.server.tick + _SKIPPING_SECONDS
             self._skipped = 0
+            self._await_client()
             if self._transport.can_write_eof():
                 self._transport.write_eof()
 
@@ -186,12 +196,33 @@ class Connection(asyncio.Protocol, ABC):
         if self._body is not None and not self._closing:
             self._end_body(BodyRefused(408))
         elif self._paused or self._closing or self._transport.is_closing():
-            # The last: it closes once its answers are sent, and its client doesn't read them.
-            self._transport.abort()
-        elif self.target and not self._in_body:
+            # The last: it closes once its answers are sent.
+            self._await_reading()
+        elif self._in_body:
+            self.close()
+        elif self.target:
             self.refuse(408)
         else:
             self._transport.close()
+
+    def _await_reading(self) -> None:
+        """Abort the connection unless its client reads the unsent answers."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent and unsent <= self._unsent - _LEAST_READ:
+            self._unsent = unsent
+            self.deadline = self.server.tick + UNREAD_SECONDS
+        else:
+            self.abort()
+
+    def _await_client(self) -> None:
+        """Start the time limit of what is expected from the client now."""
+        if self._paused:
+            return
+        if self._closing:
+            seconds = _SKIPPING_SECONDS
+        else:
+            seconds = HEAD_SECONDS if self.target else IDLE_SECONDS
+        self.deadline = self.server.tick + seconds
 
     def leave(self) -> None:
         """Close once there is no request in progress."""
@@ -224,13 +255,15 @@ class Connection(asyncio.Protocol, ABC):
     def pause_writing(self) -> None:
         """Read nothing more while the client doesn't read its answers."""
         self._paused = True
+        self._unsent = self._transport.get_write_buffer_size()
         self.deadline = self.server.tick + UNREAD_SECONDS
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read again."""
         self._paused = False
-        self.deadline = self.server.tick + IDLE_SECONDS
+        self._unsent = _UNKNOWN
+        self._await_client()
         self._parse_next()
 
     def eof_received(self) -> bool:
@@ -241,13 +274,13 @@ class Connection(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*, in pieces if it is large."""
-        if len(data) <= _PIECE_BYTES and not self._unparsed and not self._held:
+        if len(data) <= self.piece_bytes and not self._unparsed and not self._held:
             self._parse(data)
             return
         self._transport.pause_reading()
         idle = not self._unparsed
-        for start in range(0, len(data), _PIECE_BYTES):
-            self._unparsed.append(data[start : start + _PIECE_BYTES])
+        for start in range(0, len(data), self.piece_bytes):
+            self._unparsed.append(data[start : start + self.piece_bytes])
         if idle:
             self._parse_next()
 
@@ -262,13 +295,14 @@ class Connection(asyncio.Protocol, ABC):
             self._parse_next()
 
     def _parse_next(self) -> None:
-        if self._paused or self._held or self._transport.is_closing():
+        if self._paused or self._transport.is_closing():
             return
-        if self._unparsed:
+        if not self._unparsed:
+            # Even if held: otherwise it wouldn't be noticed that the client disconnects.
+            self._transport.resume_reading()
+        elif not self._held:
             self._parse(self._unparsed.popleft())
             self.server.call_soon(self._parse_next)
-        else:
-            self._transport.resume_reading()
 
     def _parse(self, data: bytes) -> None:
         if self._closing:
@@ -349,8 +383,7 @@ class Connection(asyncio.Protocol, ABC):
             self._release_body()
             self.body_received(content, at_once=at_once)
         if not self.keep_alive:
-            self._closing = True
-            self._transport.close()
+            self.close()
             return
         self._in_body = False
         self._skipped = 0
@@ -398,7 +431,8 @@ class Connection(asyncio.Protocol, ABC):
         parser = self._parser
         method = parser.get_method()
         if method == b"CONNECT":
-            self.refuse(405)
+            # For proxies. A 405 would have to name the methods that are allowed here.
+            self.refuse(501)
             return b""
         version = parser.get_http_version().encode()
         lines = [method + b" " + self.target + b" HTTP/" + version]
@@ -448,7 +482,7 @@ class Connection(asyncio.Protocol, ABC):
             self._counted = 0
 
     def _skip(self, length: int) -> None:
-        if not self._skipped:
+        if not self._skipped and not self._paused:
             self.deadline = self.server.tick + _SKIPPING_SECONDS
         self._skipped += length
         if self._skipped > _SKIPPED_BYTES:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
+from typing import Final
 
 from gatepass.core.errors import Misconfigured
 from gatepass.web.http.answers import status_line
@@ -15,8 +16,10 @@ from gatepass.web.http.connection import UNREAD_SECONDS, Connection
 
 #: Connections at a time. They cost little; with a limit near a thousand, an attacker who opens that
 #: many and sends nothing would keep everyone else out until they time out.
-MOST_CONNECTIONS = 16_384
+MOST_CONNECTIONS: Final = 16_384
 _BACKLOG = 1024
+#: How much of an answer the system may hold, about.
+_SENDING_BYTES = 131_072
 #: When stopping, idle connections stay open for this long: a gateway may be sending on one.
 _LINGERING_SECONDS = 1
 #: When stopping, clients that neither finish a request nor read an answer get this long.
@@ -58,9 +61,12 @@ class Server:
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept connections on *listener*."""
+        # Inherited by each connection. Otherwise the system takes megabytes of an answer at a time,
+        # and a client that reads slowly looks for minutes like one that doesn't read.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENDING_BYTES)
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
         if option is not None and listener.family != socket.AF_UNIX:
-            # Inherited by each connection: one that acknowledges nothing for this long is gone.
+            # Inherited, too: one that acknowledges nothing for this long is gone.
             listener.setsockopt(socket.IPPROTO_TCP, option, UNREAD_SECONDS * 1000)
         make = lambda: self._connection(self)  # noqa: E731 - the factory takes no argument
         if listener.family == socket.AF_UNIX:
@@ -110,6 +116,16 @@ class Server:
     def recognized(self, connection: Connection) -> None:
         """Exempt a gateway's or a service's connection from being closed for a new one."""
         self._strangers.pop(connection, None)
+
+    def busy(self, connection: Connection) -> None:
+        """Don't close a connection for a new one until it is ``idle``."""
+        self._strangers.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        """Close a connection for a new one, after those that are idle for longer."""
+        if connection in self._connections:
+            self._strangers.pop(connection, None)
+            self._strangers[connection] = None
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""

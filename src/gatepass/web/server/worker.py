@@ -35,7 +35,10 @@ from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.connection import Port
 from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.http.connection import Connection
-from gatepass.web.http.server import Server, listener
+from gatepass.web.http.server import MOST_CONNECTIONS, Server, listener
+
+#: Open files of a worker that aren't connections, at most.
+_OTHER_FILES = 256
 
 _log = logging.getLogger("gatepass.worker")
 
@@ -139,9 +142,8 @@ async def _serve(
     connection: Callable[[Server], Connection],
     leave: Callable[[], None] = lambda: None,
 ) -> None:
-    _open_many_files()
     loop = asyncio.get_running_loop()
-    server = Server(connection)
+    server = Server(connection, most=most_connections())
     if order.port is not None:
         await server.listen(listener(settings.host, order.port))
     if order.listening_descriptor is not None:
@@ -162,14 +164,20 @@ async def _serve(
     await server.stopped()
 
 
-def _open_many_files() -> None:
-    """Raise the limit of open files to the allowed maximum: each connection is one.
+def most_connections() -> int:
+    """How many connections this process may have; raises its limit of open files for them.
 
-    Many systems have a default of a thousand, for the sake of programs that use select().
+    Each is an open file, and many systems have a default of a thousand, for the sake of programs
+    that use select(). Where the system allows too few, some are kept free: without, neither a new
+    connection could take the place of an idle one, nor the database be opened.
     """
     _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(MOST_CONNECTIONS, max(limit // 2, limit - _OTHER_FILES))
 
 
 def _report_ready(descriptor: int) -> None:

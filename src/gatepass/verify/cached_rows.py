@@ -1,0 +1,223 @@
+"""The rows that decisions need: a token's grant, its holder and its company's rules, cached.
+
+Rows are valid for the span they were read in: while the generation stands and the file's position
+is confirmed once a second.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Generic, TypeVar
+
+import msgspec
+
+from gatepass.core import credentials
+from gatepass.core.credentials import Credential
+from gatepass.core.errors import Unavailable
+from gatepass.core.grants import (
+    CompanyRules,
+    Grant,
+    Holder,
+    decode_company,
+    decode_grant,
+    decode_holder,
+    share_values,
+)
+from gatepass.verify.grant_file import GrantFile
+from gatepass.verify.recent import RecentCache
+
+#: What is cached is confirmed once a second, by reading the file's position, so that a writer that
+#: dies between its commit and the second change of the generation leaves no stale rows behind.
+CACHE_NS = 1_000_000_000
+#: Tokens, holders and companies that are cached at least, if they are used.
+CACHE_SIZE = 16_384
+
+_Record = TypeVar("_Record", Holder, CompanyRules)
+_Fact = TypeVar("_Fact", Grant, Holder, CompanyRules)
+
+
+class Span(msgspec.Struct, gc=False):
+    """The time for which rows read under one generation are valid.
+
+    All entries read in it refer to the same object. So one identity comparison validates an entry,
+    and an entry never outlives any of its parts.
+
+    Attributes:
+        position: of the file, read before the rows. While it is the same, the rows are current.
+        until_ns: when the position must be read again (boot clock).
+    """
+
+    generation: int
+    position: tuple[int, str] | None
+    until_ns: int
+
+
+class CachedToken(msgspec.Struct, gc=False):
+    """The decoded rows of one token, valid for the span they were read in.
+
+    Attributes:
+        record: the grant's bytes; while they are the same, they aren't decoded again.
+    """
+
+    span: Span
+    credential: Credential
+    grant: Grant
+    holder: Holder | None
+    company: CompanyRules | None
+    record: bytes
+
+    def __repr__(self) -> str:
+        return f"CachedToken({self.grant!r})"
+
+
+class _Row(msgspec.Struct, Generic[_Record], gc=False):
+    """A holder's or a company's row: the span it was read in, its bytes, the decoded record."""
+
+    span: Span
+    record: bytes | None
+    fact: _Record | None
+
+
+class CachedRows:
+    """Finds the rows of tokens in the cache, or in *file*.
+
+    Attributes:
+        shared: the generation of the rows, and the lease of a copy.
+        span: the current one.
+    """
+
+    def __init__(self, file: GrantFile) -> None:
+        self._file = file
+        self.shared = file.shared
+        self.span = Span(0, None, 0)
+        self._tokens: RecentCache[bytes, CachedToken] = RecentCache(CACHE_SIZE)
+        self._holders: RecentCache[str, _Row[Holder]] = RecentCache(CACHE_SIZE)
+        self._companies: RecentCache[str, _Row[CompanyRules]] = RecentCache(CACHE_SIZE)
+
+    def find(self, text: str, generation: int, boot_ns: int) -> CachedToken | None:
+        """The rows of a token, if there is a grant with its id and secret.
+
+        Args:
+            text: the token, as it was sent.
+            generation: read before this call, and again after the decision.
+            boot_ns: the boot clock's time.
+
+        Raises:
+            Unavailable: the file can't be read.
+        """
+        # Length and alphabet first, so that a flood of megabyte-long texts isn't hashed.
+        if len(text) != credentials.LENGTH or not text.isascii():
+            return None
+        # Keyed by digest: the cache holds no secret, and a look-up's timing reveals none.
+        key = blake2b(text.encode()).digest()
+        span = self.span
+        if span.generation != generation or boot_ns >= span.until_ns:
+            span = self.span_at(generation, boot_ns)
+        tokens = self._tokens
+        cached = tokens.recent.get(key) or tokens.revive(key)
+        if cached is not None and cached.span is span:
+            return cached
+        return self._read(text, key, span, cached)
+
+    def span_at(self, generation: int, boot_ns: int) -> Span:
+        """The current span, extended if nothing was committed since; or a new one.
+
+        Raises:
+            Unavailable: the file can't be read.
+        """
+        span = self.span
+        if span.generation == generation and boot_ns < span.until_ns:
+            return span
+        # Before any row of a new span, and after all rows of the former.
+        position = self._file.position()
+        until_ns = boot_ns + CACHE_NS
+        if span.generation == generation and span.position == position is not None:
+            span.until_ns = until_ns
+            return span
+        span = self.span = Span(generation, position, until_ns)
+        return span
+
+    def _read(
+        self, text: str, key: bytes, span: Span, former: CachedToken | None
+    ) -> CachedToken | None:
+        # An entry of an earlier span saves parsing and decoding, never reading.
+        credential = credentials.parse(text) if former is None else former.credential
+        if credential is None:
+            return None
+        record = self._file.record("grants", credential.id)
+        if record is None:
+            return None
+        if former is not None and former.record == record:
+            grant = former.grant
+        else:
+            grant = _decoded(decode_grant, record)
+            # Only matching secrets are cached, so wrong guesses can't evict real tokens.
+            if not credentials.matches(credential, grant.digest):
+                return None
+        holder, company = self._holder_and_rules(grant, span)
+        if (
+            former is not None
+            and former.grant is grant
+            and former.holder is holder
+            and former.company is company
+        ):
+            former.span = span
+            return former
+        # Shares the grant's id and digest: a smaller entry is faster to read from memory.
+        cached = CachedToken(
+            span, Credential(grant.id, grant.digest), grant, holder, company, record
+        )
+        if former is not None or self._tokens.accepts(key):
+            share_values(grant)
+            self._tokens.put(key, cached)
+        return cached
+
+    def _holder_and_rules(
+        self, grant: Grant, span: Span
+    ) -> tuple[Holder | None, CompanyRules | None]:
+        user, company = grant.user, grant.company
+        if not user or not company:
+            # A verifier key acts for the installation.
+            return None, None
+        holders, companies = self._holders, self._companies
+        holder = holders.recent.get(user) or holders.revive(user)
+        rules = companies.recent.get(company) or companies.revive(company)
+        if holder is not None and holder.span is span:
+            if rules is not None and rules.span is span:
+                return holder.fact, rules.fact
+            record = self._file.record("company_rules", company)
+            return holder.fact, _cache(companies, company, rules, record, decode_company, span)
+        if rules is not None and rules.span is span:
+            found = self._file.record("holders", user)
+            return _cache(holders, user, holder, found, decode_holder, span), rules.fact
+        # With many tokens most calls need both: one statement instead of two.
+        of_user, of_company = self._file.holder_and_rules(user, company)
+        return (
+            _cache(holders, user, holder, of_user, decode_holder, span),
+            _cache(companies, company, rules, of_company, decode_company, span),
+        )
+
+
+def _cache(
+    rows: RecentCache[str, _Row[_Record]],
+    key: str,
+    row: _Row[_Record] | None,
+    record: bytes | None,
+    decode: Callable[[bytes], _Record],
+    span: Span,
+) -> _Record | None:
+    """Cache a row that was just read; decode it only if its bytes changed."""
+    if row is not None and row.record == record:
+        row.span = span
+        return row.fact
+    fact = None if record is None else _decoded(decode, record)
+    if row is not None or rows.accepts(key):
+        rows.put(key, _Row(span, record, fact))
+    return fact
+
+
+def _decoded(decode: Callable[[bytes], _Fact], record: bytes) -> _Fact:
+    try:
+        return decode(record)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+        # A damaged record is an outage: neither "no such token" nor a crash.
+        raise Unavailable("the grant file holds a record that can't be read") from error
