@@ -23,6 +23,7 @@ from gatepass.core.decision import (
 )
 from gatepass.core.grants import CompanyRules, Grant, Holder, Trial
 from gatepass.core.networks import Networks, parse_address, parse_network
+from gatepass.core.permissions import NOT_FOR_TOKENS, resource_wildcard
 from gatepass.core.routes import Routes
 from tests.support.vector_files import cases, load
 
@@ -394,3 +395,24 @@ def test_what_is_allowed_stays_within_both(world: dict[str, Any]) -> None:
     for name in decision.effective:
         assert name == "*" or holds(ROLES[world["role"]], name)
         assert world["kind"] == "login" or holds(world["chosen"], name)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_FOR_TOKENS))
+def test_what_no_token_can_do(name: str) -> None:
+    """Stored, or under a wildcard of its own or of its role; a sign-in can."""
+    wildcard = resource_wildcard(name)
+    for kind, allowed in (("api", False), ("login", True)):
+        made = make("gplt" if kind == "login" else "gpat")
+        for chosen in ({name}, {wildcard}):
+            for role in ({name}, {wildcard}, {"*"}):
+                grant = Grant(
+                    made.id, made.digest, kind, "cmp_1", "usr_1", "", frozenset(chosen), None, (),
+                    None, False,
+                )  # fmt: skip
+                rules = CompanyRules("cmp_1", True, None, {"role": frozenset(role)})
+                holder = Holder("usr_1", "cmp_1", True, "role")
+                decision = decide(
+                    grant, holder, rules, Call(Credential(made.id, made.digest), name), 0
+                )
+                assert decision.allowed is allowed, (kind, chosen, role)
+                assert allowed or name not in decision.effective

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gatepass.core import grants as grants_module
+from gatepass.core.credentials import Credential, make
+from gatepass.core.decision import Call, decide
 from gatepass.core.grants import (
+    EXTERNAL,
+    SERVICE_ACCOUNT,
     CompanyRules,
     Grant,
     Holder,
@@ -15,6 +19,7 @@ from gatepass.core.grants import (
     decode_grant,
     decode_holder,
     encode,
+    external_role,
     share_values,
 )
 from gatepass.core.networks import Networks, parse_network
@@ -38,7 +43,16 @@ grants = st.builds(
     expires_at=st.none() | st.integers(0, 2**53),
     deactivated=st.booleans(),
 )
-holders = st.builds(Holder, id=texts, company=texts, active=st.booleans(), role=texts)
+holders = st.builds(
+    Holder,
+    id=texts,
+    company=texts,
+    active=st.booleans(),
+    role=texts,
+    type=texts,
+    name=texts,
+    external_id=st.none() | texts,
+)
 companies = st.builds(
     CompanyRules,
     id=texts,
@@ -128,8 +142,45 @@ def test_broken_bytes_are_an_error(record: bytes) -> None:
 
 def test_fields_of_a_later_version_are_passed_over() -> None:
     """A node reads the rows of one that is a version ahead."""
-    longer = msgspec.msgpack.encode(["usr_1", "cmp_1", True, "admin", "news"])
-    assert decode_holder(longer) == Holder("usr_1", "cmp_1", True, "admin")
+    longer = msgspec.msgpack.encode(["usr_1", "cmp_1", True, "admin", "user", "Ada", None, "news"])
+    assert decode_holder(longer) == Holder("usr_1", "cmp_1", True, "admin", name="Ada")
+
+
+class _FormerHolder(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A holder as release 0.1.0 knows it."""
+
+    id: str
+    company: str
+    active: bool
+    role: str
+
+
+def test_the_former_release_decides_by_the_rows_of_owners_alike() -> None:
+    """It reads no type; an external owner's role is a role of its own to it."""
+    former = msgspec.msgpack.Decoder(_FormerHolder)
+    rules = CompanyRules(
+        "cmp_1",
+        True,
+        None,
+        {"all": frozenset({"*"}), external_role("all"): frozenset({"charges:get"})},
+    )
+    credential = make("gpat")
+    permissions = frozenset({"charges:*", "users:get"})
+    all_of_it, gone = external_role("all"), external_role("gone")
+    for owner, name, allowed in (
+        (Holder("svc_1", "cmp_1", True, "all", SERVICE_ACCOUNT, "Jobs"), "users:get", True),
+        (Holder("svc_1", "cmp_1", False, "all", SERVICE_ACCOUNT, "Jobs"), "users:get", False),
+        (Holder("ext_1", "cmp_1", True, all_of_it, EXTERNAL, "A", "7"), "charges:get", True),
+        (Holder("ext_1", "cmp_1", True, all_of_it, EXTERNAL, "A", "7"), "users:get", False),
+        (Holder("ext_1", "cmp_1", True, gone, EXTERNAL, "A", "7"), "charges:get", False),
+    ):  # fmt: skip
+        grant = replace(
+            EXAMPLE, id=credential.id, digest=credential.digest, company="cmp_1", user=owner.id,
+            permissions=permissions,
+        )  # fmt: skip
+        call = Call(Credential(credential.id, credential.digest), name)
+        for holder in (owner, former.decode(encode(owner))):
+            assert decide(grant, holder, rules, call, 0).allowed is allowed, (holder, name)
 
 
 @given(grants)

@@ -9,6 +9,11 @@ from gatepass.web.openapi import openapi_document
 from tests.support.apps.installation import Installation
 
 OPERATIONS = {
+    "GET /v1/service-accounts",
+    "POST /v1/service-accounts",
+    "GET /v1/service-accounts/{id}",
+    "PATCH /v1/service-accounts/{id}",
+    "POST /v1/service-accounts/{id}/deactivate",
     "POST /v1/authentications",
     "GET /v1/authentications",
     "POST /v1/authentications/{id}/deactivate",

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
+from gatepass.registry.actor import Actor
+from gatepass.registry.directory import owners
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.storage.tables import metadata
 from gatepass.verify.grant_file import TABLES
@@ -31,6 +33,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
     ("POST", "/v1/users/{id}/email"): {"email": "taken.over@example.com"},
     ("PATCH", "/v1/roles/{id}"): {"name": "Taken over"},
+    ("PATCH", "/v1/service-accounts/{id}"): {"name": "Taken over"},
 }
 #: Fields of bodies that hold ids.
 ID_FIELDS = {"role"}
@@ -38,6 +41,8 @@ OTHER_FIELDS = frozenset(
     (
         *("access_tokens", "address", "calls", "code", "confirm", "domains", "email", "entries"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),
+        # Another company's owner: tests/web/api/test_service_accounts.py
+        "owner",
         *("path", "permission", "permissions", "referer", "second_factor_required", "token"),
     )
 )
@@ -62,6 +67,21 @@ class Tenant:
         made: str = answer.json()["id"]
         return made
 
+    def external_owner(self) -> str:
+        node = self.installation.node
+        with node.database.write(node.clock.now()) as change:
+            owner, _ = owners.put(
+                change,
+                Actor.command_line(),
+                self.company.id,
+                f"{self.name} customer",
+                catalogue=node.catalogue,
+                type="external",
+                name=f"{self.name} customer",
+                role="customer-service",
+            )
+        return owner.id
+
     def colleague(self) -> str:
         email = f"desk@{self.name}.example".lower()
         return self.installation.new_user(email, f"{self.name} Desk", company=self.company).id
@@ -79,6 +99,10 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     ),
     "invitations": lambda tenant: tenant.post(
         "/v1/invitations", {"email": f"new@{tenant.name}.example".lower(), "role": "reporting"}
+    ),
+    "external-owners": lambda tenant: tenant.external_owner(),
+    "service-accounts": lambda tenant: tenant.post(
+        "/v1/service-accounts", {"name": f"{tenant.name} jobs", "role": "customer-service"}
     ),
     OPERATORS: lambda tenant: tenant.installation.verifier_key()[:21],
 }
@@ -159,7 +183,11 @@ def test_every_id_of_another_company_is_404(
                 installation.client(made.json()["token"]), method, path, other.ids[kind], path
             )
             assert refused.status_code in (403, 404), (method, path, refused.text)
-            assert refused.json()["reason"] in (wanted[1], "signed_in_user_required")
+            assert refused.json()["reason"] in (
+                *(wanted[1], "signed_in_user_required"),
+                # No token has the permission for these.
+                *(["permission_missing"] if kind == "service-accounts" else []),
+            )
         assert WORD not in answer.text
         assert everything(installation) == before, (method, path)
 
@@ -217,6 +245,8 @@ def test_ids_of_another_company_are_refused_in_bodies(
         assert not unknown, f"teach this test whether {unknown} of {method} {path} are ids"
         for name in ID_FIELDS & set(fields):
             body = {"email": "someone@walker.example"} if "email" in fields else {}
+            if "name" in fields:
+                body["name"] = "Someone"
             where = path
             if "{id}" in path:
                 where = path.replace("{id}", walker.ids[resource(path)])

@@ -25,6 +25,7 @@ from gatepass.web.times import format_time
 _NAMES = {
     "companies": ("company", "companies"),
     "users": ("user", "users"),
+    "owners": ("service account or external owner", "service accounts and external owners"),
     "access_tokens": ("access token", "access tokens"),
     "audit_events": ("audit event", "audit events"),
 }

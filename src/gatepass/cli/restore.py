@@ -27,6 +27,7 @@ from gatepass.web.times import format_time
 _NAMES = {
     "company": ("company", "companies"),
     "user": ("user", "users"),
+    "owner": ("service account or external owner", "service accounts and external owners"),
     "access_token": ("access token", "access tokens"),
     "authentication": ("sign-in", "sign-ins"),
     "verifier_key": ("verifier key", "verifier keys"),

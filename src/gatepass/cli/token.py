@@ -18,9 +18,11 @@ from gatepass.cli.output import (
     when,
 )
 from gatepass.cli.tree import app
+from gatepass.core.grants import USER
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.records import TokenOwner
 from gatepass.registry.tokens.search import list_ as search
 from gatepass.web.api.access_tokens import AccessToken
 
@@ -45,6 +47,14 @@ def list_(
     status: Annotated[
         Status | None, typer.Option(help="Only tokens with this status.", show_default=False)
     ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="Only tokens of the user, service account or external owner with this id.",
+            metavar="ID",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -57,11 +67,12 @@ def list_(
     print_list(
         json,
         AccessToken,
-        every(search, most=limit, q=q or None, status=status, counted=False),
-        ("Id", "Label", "Kind", "Status", "Permissions", "Expires"),
+        every(search, most=limit, q=q or None, status=status, owner=owner, counted=False),
+        ("Id", "Label", "Owner", "Kind", "Status", "Permissions", "Expires"),
         lambda token: (
             token.id,
             token.label,
+            token.owner.name,
             token.kind,
             token.status,
             " ".join(token.permissions),
@@ -85,6 +96,7 @@ def show(id: Id, json: AsJson = False) -> None:
             ("Id", token.id),
             ("Label", token.label),
             ("Company", company.name),
+            ("Owner", _owner(token.owner)),
             ("Kind", token.kind),
             ("Status", token.status),
             ("Permissions", " ".join(token.permissions)),
@@ -100,6 +112,14 @@ def show(id: Id, json: AsJson = False) -> None:
             ("Deactivated", when(token.deactivated_at, "no")),
         )
     )
+
+
+def _owner(owner: TokenOwner) -> str:
+    """The owner's name, with its type and external id unless it is a user."""
+    if owner.type == USER:
+        return owner.name
+    external_id = "" if owner.external_id is None else f" {owner.external_id}"
+    return f"{owner.name} ({owner.type.replace('_', ' ')}{external_id}, {owner.id})"
 
 
 @group.command()

@@ -8,6 +8,7 @@ Gatepass guards::
       charges:get:    {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,7 @@ import msgspec
 
 from gatepass.core.catalogue_file import Entry, Problem, read_contents
 from gatepass.core.errors import GatepassError
-from gatepass.core.permissions import EVERYTHING, resource_wildcard
+from gatepass.core.permissions import EVERYTHING, covers, resource_wildcard
 from gatepass.core.routes import Routes
 
 
@@ -42,9 +43,14 @@ CONTROL_PLANE = tuple(
         ("users:manage", "Invite, change and deactivate users"),
         ("roles:get", "View roles"),
         ("roles:manage", "Create, change and delete roles"),
+        ("service-accounts:manage", "Manage service accounts and external owners"),
         ("audit:get", "View the audit log"),
     )
 )
+
+
+#: What the role of a service account or an external owner may hold of ``CONTROL_PLANE``.
+OPEN_TO_OWNERS = frozenset(("access-tokens:get", "access-tokens:search"))
 
 
 class CatalogueError(GatepassError):
@@ -79,6 +85,24 @@ class Catalogue:
     def from_file(self) -> tuple[str, ...]:
         """The names of the file's permissions."""
         return tuple(known.name for known in self.permissions if not known.built_in)
+
+    def external(self, permits: Collection[str]) -> frozenset[str]:
+        """The permissions that a role which permits *permits* grants external owners.
+
+        Those of the file alone, each by its name: a wildcard would cover the control plane's, too.
+        """
+        return frozenset(name for name in self.from_file if covers(permits, name))
+
+    @cached_property
+    def for_external(self) -> frozenset[str]:
+        """What an external owner's token can hold: the file's permissions, and their wildcards.
+
+        Wildcards of resources that the control plane has permissions of are left out.
+        """
+        own = {resource_wildcard(known.name) for known in CONTROL_PLANE}
+        return frozenset(self.from_file) | {
+            wildcard for name in self.from_file if (wildcard := resource_wildcard(name)) not in own
+        }
 
     def knows(self, name: str) -> bool:
         """Whether *name* is a known permission, or ``resource:*`` of a known resource."""

@@ -8,7 +8,14 @@ import msgspec
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY, Credential
 from gatepass.core.domains import origin_allowed, origin_of_referer, parse_origin
 from gatepass.core.grants import CompanyRules, Grant, Holder
-from gatepass.core.permissions import EVERYTHING, covers, effective, is_permission, is_wildcard
+from gatepass.core.permissions import (
+    EVERYTHING,
+    NOT_FOR_TOKENS,
+    covers,
+    effective,
+    is_permission,
+    is_wildcard,
+)
 from gatepass.core.reason import STATUS, Reason
 
 __all__ = ["STATUS", "Call", "Decision", "Reason", "admit", "admit_verifier", "decide", "held"]
@@ -57,12 +64,14 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         grant: the token's grant; None unless the token's secret matched.
         role: the current permissions of the user's role.
         call: the decided call.
+        owner: the token's; None unless the token's secret matched and its owner is known.
     """
 
     reason: Reason
     grant: Grant | None
     role: frozenset[str]
     call: Call
+    owner: Holder | None = None
 
     @property
     def allowed(self) -> bool:
@@ -118,7 +127,7 @@ def decide(
     # 9. The path is unambiguous and a catalogue route matches.
     if type(route) is Reason:
         unmatched = _PATH_AMBIGUOUS if route is _PATH_AMBIGUOUS else Reason.route_unknown
-        return Decision(unmatched, grant, role, call)
+        return Decision(unmatched, grant, role, call, holder)
 
     # 10. What is asked for and what the route needs are held.
     if (
@@ -126,8 +135,8 @@ def decide(
         or (route is not None and not _may(grant, role, route))
         or (permission is not None and not _may(grant, role, permission))
     ):
-        return Decision(Reason.permission_missing, grant, role, call)
-    return Decision(_ALLOWED, grant, role, call)
+        return Decision(Reason.permission_missing, grant, role, call, holder)
+    return Decision(_ALLOWED, grant, role, call, holder)
 
 
 def admit(
@@ -140,7 +149,7 @@ def admit(
     role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call)
-    return Decision(_ALLOWED, grant, role, call)
+    return Decision(_ALLOWED, grant, role, call, holder)
 
 
 def admit_verifier(grant: Grant | None, credential: Credential | Reason | None) -> Reason:
@@ -241,11 +250,18 @@ def _origin_refusal(domains: tuple[str, ...], call: Call) -> Reason | None:
 def _may(grant: Grant, role: frozenset[str], name: str) -> bool:
     """Whether token and role both hold *name*."""
     # The usual case, without parsing the name; "*" can't be asked for.
-    if name in grant.permissions and name != EVERYTHING and (name in role or EVERYTHING in role):
+    if (
+        name in grant.permissions
+        and name != EVERYTHING
+        and (name in role or EVERYTHING in role)
+        and name not in NOT_FOR_TOKENS
+    ):
         return True
     if not (is_permission(name) or is_wildcard(name)) or not covers(role, name):
         return False
-    return grant.kind == "login" or covers(_chosen(grant), name)
+    if grant.kind == "login":
+        return True
+    return name not in NOT_FOR_TOKENS and covers(_chosen(grant), name)
 
 
 def _effective(grant: Grant, role: frozenset[str]) -> tuple[str, ...]:
@@ -289,4 +305,4 @@ def _refused(
     """A refusal in checks 1 to 8. It reveals nothing of the grant until the secret matched."""
     if refusal is _TOKEN_MISSING or refusal is _TOKEN_INVALID:
         return Decision(refusal, None, _NOTHING, call)
-    return Decision(refusal, grant, _role(grant, holder, company), call)
+    return Decision(refusal, grant, _role(grant, holder, company), call, holder)

@@ -1,13 +1,14 @@
 """The records that a decision reads, and their compact encoding.
 
-One grant per credential, one holder per user, one record of rules per company: changing a role, a
-user or an allowlist writes one row, however many tokens it affects. The encoding is MessagePack
+One grant per credential, one holder per owner, one record of rules per company: changing a role, an
+owner or an allowlist writes one row, however many tokens it affects. The encoding is MessagePack
 arrays. New fields are only appended, with a default, so that nodes of two versions read each
 other's rows.
 """
 
 from functools import lru_cache
 from sys import intern
+from typing import Final
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -19,6 +20,13 @@ _SETS_KEPT = 1_024
 _LARGEST_SET_KEPT = 64
 
 
+#: Types of owners.
+USER: Final = "user"
+SERVICE_ACCOUNT: Final = "service_account"
+EXTERNAL: Final = "external"
+_EXTERNAL_ROLE = "external/"
+
+
 class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One credential.
 
@@ -26,7 +34,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
         id: the credential's first 21 characters.
         digest: SHA-256 of its secret.
         kind: ``api``, ``ui``, ``login`` or ``verifier``.
-        company, user: ids; empty for a verifier key, which acts for the installation.
+        company, user: ids; empty for a verifier key, which acts for the installation. ``user`` is
+            the owner's, who isn't always a user.
         label: chosen by its creator.
         permissions: chosen by its creator. Empty for ``login``, which has its user's role's.
         networks: None is no restriction; an empty list allows no address.
@@ -52,12 +61,21 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One user: company, role, and whether it is active."""
+    """The owner of tokens: a user, a service account or an external owner.
+
+    Attributes:
+        role: a key of its company's ``roles``; for an external owner ``external_role`` of one.
+        type: ``user``, ``service_account`` or ``external``.
+        external_id: the id that the owner has in another product, if any.
+    """
 
     id: str
     company: str
     active: bool
     role: str
+    type: str = USER
+    name: str = ""
+    external_id: str | None = None
 
 
 class Trial(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -75,7 +93,8 @@ class CompanyRules(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     Attributes:
         allowlist: None is no restriction; an empty list allows no address.
-        roles: role id to the role's permissions, with ``resource:*`` and ``*`` as stored.
+        roles: role id to the role's permissions, with ``resource:*`` and ``*`` as stored; and
+            ``external_role`` of it to those that it grants external owners.
         trial: a list that replaces *allowlist* for a while.
     """
 
@@ -128,6 +147,7 @@ def decode_holder(record: bytes) -> Holder:
     force_setattr(holder, "id", intern(holder.id))
     force_setattr(holder, "company", intern(holder.company))
     force_setattr(holder, "role", intern(holder.role))
+    force_setattr(holder, "type", intern(holder.type))
     return holder
 
 
@@ -138,6 +158,20 @@ def decode_company(record: bytes) -> CompanyRules:
     force_setattr(company, "id", intern(company.id))
     force_setattr(company, "roles", roles)
     return company
+
+
+def external_role(role: str) -> str:
+    """The key, in a company's roles, of what the role with id *role* grants external owners.
+
+    They have fewer permissions than users with the same role. Stored as a role of their own, they
+    bind verifiers of earlier releases, too.
+    """
+    return _EXTERNAL_ROLE + role
+
+
+def is_external_role(key: str) -> bool:
+    """Whether a key of a company's roles is an ``external_role``."""
+    return key.startswith(_EXTERNAL_ROLE)
 
 
 def _shared(names: frozenset[str]) -> frozenset[str]:

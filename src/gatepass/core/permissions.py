@@ -8,6 +8,8 @@ import re
 from collections.abc import Collection, Iterable
 
 EVERYTHING = "*"
+#: What no access token can do, also under a wildcard: a leaked one must not create successors.
+NOT_FOR_TOKENS = frozenset(("service-accounts:manage",))
 
 _concrete = re.compile(r"[a-z0-9-]+:[a-z0-9-]+").fullmatch
 _wildcard = re.compile(r"[a-z0-9-]+:\*").fullmatch
@@ -39,10 +41,10 @@ def covers(held: Collection[str], wanted: str) -> bool:
 
 
 def effective(chosen: Iterable[str], role: Collection[str]) -> tuple[str, ...]:
-    """The effective permissions: the intersection of *chosen* and *role*, sorted, without repeats.
+    """The effective permissions of an access token: *chosen* and *role* intersected, sorted.
 
     ``charges:*`` under a role with only ``charges:get`` is ``charges:get``. A role with ``*`` keeps
-    everything in *chosen*.
+    everything in *chosen*. ``NOT_FOR_TOKENS`` are left out.
     """
     names: set[str] = set()
     for name in chosen:
@@ -52,7 +54,7 @@ def effective(chosen: Iterable[str], role: Collection[str]) -> tuple[str, ...]:
             names.update(role)
         elif is_wildcard(name):
             names.update(held for held in role if resource_wildcard(held) == name)
-    return tuple(sorted(names))
+    return tuple(sorted(names - NOT_FOR_TOKENS))
 
 
 def resource_wildcard(name: str) -> str:

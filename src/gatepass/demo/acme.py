@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
-from gatepass.core.catalogue import ADMIN
+from gatepass.core.catalogue import ADMIN, CUSTOMER_SERVICE
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
-from gatepass.registry.directory import companies, roles, users, verifier_keys
+from gatepass.registry.directory import companies, owners, roles, users, verifier_keys
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
@@ -177,6 +177,28 @@ class _History:
         self._add_user("Priya Raman", "priya@acme.example", "manager", days_ago=14)
         with self._node.database.write(self._now - 12 * DAY) as change:
             offboarding.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
+        settling = self._create_service_account(
+            ada, days_ago=13, name="Payout reconciliation", role=bookkeeping
+        )
+        reconcile = self._create_token(
+            ada,
+            days_ago=13,
+            label="Payout reconciliation",
+            kind="api",
+            permissions=["charges:search", "payouts:*"],
+            owner=settling,
+        )
+        self._record_uses(reconcile, "203.0.113.12", "payouts:search", a_day=60, until=5 * HOUR)
+        self._create_external_owner(days_ago=9, external_id="cus_8071", name="Blue Bottle Books")
+        self._create_external_owner(days_ago=4, external_id="cus_8124", name="Harbour Cycles")
+        self._create_token(
+            ada,
+            days_ago=3,
+            label="Shop of Harbour Cycles",
+            kind="api",
+            permissions=["charges:create", "charges:get"],
+            owner="ext:cus_8124",
+        )
         self._create_token(
             grace,
             days_ago=2,
@@ -241,6 +263,7 @@ class _History:
         networks: list[str] | None = None,
         domains: list[str] | None = None,
         expires_at: int | None = None,
+        owner: str | None = None,
     ) -> AccessToken:
         at = self._now - days_ago * DAY + self._random.randrange(8 * HOUR)
         with self._node.database.write(at) as change:
@@ -254,7 +277,28 @@ class _History:
                 networks=networks or [],
                 domains=domains or [],
                 expires_at=expires_at,
+                owner=owner,
             )[0]
+
+    def _create_service_account(self, creator: User, *, days_ago: int, name: str, role: str) -> str:
+        """Create a service account; its id."""
+        with self._node.database.write(self._now - days_ago * DAY) as change:
+            actor = users.on_behalf_of(change, creator.id)
+            catalogue = self._node.catalogue
+            return owners.create(change, actor, catalogue=catalogue, name=name, role=role).id
+
+    def _create_external_owner(self, *, days_ago: int, external_id: str, name: str) -> None:
+        with self._node.database.write(self._now - days_ago * DAY) as change:
+            owners.put(
+                change,
+                Actor.command_line(),
+                self._company,
+                external_id,
+                catalogue=self._node.catalogue,
+                type="external",
+                name=name,
+                role=CUSTOMER_SERVICE.id,
+            )
 
     def _create_curl_token(self, creator: User) -> str:
         """Create the token of the ``curl`` line; its text."""

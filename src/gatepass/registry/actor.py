@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gatepass.core.errors import Forbidden
-from gatepass.core.permissions import EVERYTHING, covers
+from gatepass.core.permissions import EVERYTHING, NOT_FOR_TOKENS, covers
 
 ActorKind = Literal["user", "token", "command line", "system"]
 
@@ -76,6 +76,8 @@ class Actor:
 
     def may(self, permission: str) -> bool:
         """Whether it holds *permission*: a name, ``resource:*`` or ``*``."""
+        if self.kind == "token" and permission in NOT_FOR_TOKENS:
+            return False
         return covers(self.permissions, permission)
 
     def require(self, permission: str) -> None:

@@ -19,7 +19,10 @@ from gatepass.core.networks import format_address, parse_address
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp_policy
+from gatepass.registry.directory import owners, users
+from gatepass.registry.directory.owners import Owner
 from gatepass.registry.directory.users import User
+from gatepass.registry.storage.database import Reading
 from gatepass.verify.http.client_address import client_address
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential, read_single
@@ -54,12 +57,18 @@ class Caller:
     Attributes:
         actor: for registry operations.
         grant: the token's grant.
-        user: the token's owner.
+        owner: the token's; a signed-in caller's is a user.
     """
 
     actor: Actor
     grant: Grant
-    user: User
+    owner: User | Owner
+
+    @property
+    def user(self) -> User:
+        """The signed-in user."""
+        assert isinstance(self.owner, User)
+        return self.owner
 
 
 def node_of(request: Request) -> Node:
@@ -113,7 +122,7 @@ def caller_of(request: Request, decision: Decision) -> Caller:
     node = node_of(request)
     signed_in = grant.kind == "login"
     with node.database.read(node.clock.now()) as reading:
-        user, lacking = totp_policy.user_and_lacking(reading, grant.user)
+        owner, lacking = _owner_and_lacking(reading, grant)
     if signed_in and lacking and request.url.path not in _WAY_TO_SECOND_FACTOR:
         raise Forbidden(
             "Your company requires a second factor. Set one up to go on.",
@@ -123,15 +132,22 @@ def caller_of(request: Request, decision: Decision) -> Caller:
     actor = Actor(
         kind="user" if signed_in else "token",
         company=grant.company,
-        user=user.id,
-        name=user.name,
+        user=owner.id,
+        name=owner.name,
         permissions=frozenset(decision.effective),
         credential=grant.id,
         address=None if address is None else format_address(address),
         # An access token never carries its owner's operator rights.
-        operator=signed_in and user.operator,
+        operator=signed_in and isinstance(owner, User) and owner.operator,
     )
-    return Caller(actor, grant, user)
+    return Caller(actor, grant, owner)
+
+
+def _owner_and_lacking(reading: Reading, grant: Grant) -> tuple[User | Owner, bool]:
+    """The owner of a token, and whether they lack the second factor that their company requires."""
+    if users.is_user(grant.user):
+        return totp_policy.user_and_lacking(reading, grant.user)
+    return owners.find(reading, grant.company, grant.user), False
 
 
 def _note_sender(request: Request, decision: Decision) -> None:

@@ -181,13 +181,29 @@ def _before_the_framework() -> dict[str, Any]:
     grant = {
         "type": "object",
         "description": "The token and its owner; present if the token's secret matched.",
-        "required": ["id", "label", "kind", "company", "user", "permissions", "expires_at"],
+        "required": [
+            *("id", "label", "kind", "company", "user", "owner", "permissions", "expires_at"),
+        ],
         "properties": {
             "id": {"type": "string"},
             "label": {"type": "string"},
             "kind": {"enum": ["api", "ui", "login"]},
             "company": {"type": "string"},
-            "user": {"type": "string"},
+            "user": {"type": "string", "description": "The owner's id."},
+            "owner": {
+                "type": ["object", "null"],
+                "description": "Null if the owner is unknown; such a token is refused.",
+                "required": ["type", "id", "external_id", "name"],
+                "properties": {
+                    "type": {"enum": ["user", "service_account", "external"]},
+                    "id": {"type": "string"},
+                    "external_id": {
+                        "type": ["string", "null"],
+                        "description": "The id it has in another product.",
+                    },
+                    "name": {"type": "string"},
+                },
+            },
             "permissions": {"type": "array", "items": {"type": "string"}},
             "expires_at": {"type": ["string", "null"], "format": "date-time"},
         },

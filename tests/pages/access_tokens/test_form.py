@@ -7,7 +7,7 @@ import pytest
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Person
 from gatepass.registry.tokens.input import LATEST_EXPIRY
-from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.records import AccessToken, TokenOwner
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.text.forms import Fields
 from gatepass.web.pages.text.times import DAY, HOUR
@@ -26,6 +26,7 @@ TOKEN = AccessToken(
     domains=("shop.example.com",),
     expires_at=NOW + 30 * DAY + 12_345,
     created_at=NOW,
+    owner=TokenOwner("user", "usr_1", None, "Ada"),
     created_by=Person("usr_1", "Ada"),
     deactivated_at=None,
     deactivated_by=None,

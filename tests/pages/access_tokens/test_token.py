@@ -1,19 +1,18 @@
 """A token's page: showing, editing and deactivating it."""
 
-import json
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from gatepass.core.grants import Holder
-from gatepass.node.node import Node
 from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
+from tests.support.apps.used_tokens import use
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.token_fields import FIRST, SECOND, shown_words
 
@@ -28,16 +27,6 @@ def text(installation: Installation) -> str:
 @pytest.fixture
 def path(text: str) -> str:
     return f"/access-tokens/{text[:21]}"
-
-
-def use(node: Node, token: str, ago_ms: int, permission: str = "charges:get") -> None:
-    """Spool and fold calls with the token."""
-    at = node.clock.now() - ago_ms
-    directory = node.file.use_directory
-    directory.mkdir(exist_ok=True)
-    line = {"tokens": {token[:21]: [7, at, "203.0.113.9", permission]}, "decisions": {"allowed": 7}}
-    (directory / f"{at}.spool").write_bytes(json.dumps(line).encode() + b"\n")
-    node.fold()
 
 
 def test_a_sentence_summarizes_the_token(ada: Visit, path: str) -> None:
@@ -106,7 +95,7 @@ def test_permissions_that_the_creators_role_lost_are_struck_out(
     assert "not in the role" not in ada.get(f"/access-tokens/{text[:21]}").text
     lose_permissions(installation, "max@example.com")
     page = ada.get(f"/access-tokens/{text[:21]}")
-    assert "Max Manager created this token, and their role no longer includes" in page.text
+    assert "The role of its owner, Max Manager, no longer includes" in page.text
     assert "not in the role" in page.text
     assert "It can read charges and refunds" in page.text
 

@@ -27,6 +27,7 @@ from gatepass.registry.membership import (
     invitations,
     offboarding,
     operators,
+    owner_offboarding,
     password_resets,
 )
 from gatepass.registry.replication.postgresql_feed import DatabaseFeed
@@ -96,6 +97,9 @@ ENDS: dict[str, Callable[[Change, FullRegistry], object]] = {
     "user": lambda change, registry: offboarding.deactivate(
         change, OPERATOR, registry.bob.user or "", access_tokens="keep"
     ),
+    "owner": lambda change, registry: owner_offboarding.deactivate_of(
+        change, OPERATOR, registry.northwind.id, registry.account.id
+    ),
     "verifier_key": lambda change, registry: verifier_keys.deactivate(
         change, OPERATOR, registry.key
     ),
@@ -110,6 +114,7 @@ def _subject(registry: FullRegistry, kind: str) -> str:
     found = {
         "access_token": registry.made.id,
         "user": registry.bob.user,
+        "owner": registry.account.id,
         "authentication": registry.signed.credential,
         "verifier_key": registry.key,
         "invitation": registry.invitation.id,
@@ -128,7 +133,8 @@ def test_revoked_records_stay_revoked(
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
-    assert result.revoked_again == {"company": 0, **dict.fromkeys(ENDS, 1)}
+    # The service account's token ended with it.
+    assert result.revoked_again == {"company": 0, **dict.fromkeys(ENDS, 1), "access_token": 2}
     # All is on record once more, for a restore that has neither this database nor that log.
     subjects = {kind: _subject(registry, kind) for kind in ENDS}
     assert set(subjects.values()) <= {revocation.id for revocation in result.revocations}
@@ -143,12 +149,12 @@ def test_revoked_records_stay_revoked(
                     t.audit_events.c.action == f"{kind}.deactivated",
                 )
             )
-        by = None if kind in ("user", "verifier_key") else registry.ada.id
+        by = None if kind in ("user", "owner", "verifier_key") else registry.ada.id
         assert (row.deactivated_at, row.deactivated_by) == (registry.now, by)
         assert row.deactivated_by_name == ("the command line" if by is None else "Ada Lovelace")
         assert grant is None or grant.deactivated
         assert holder is None or not holder.active
-        assert (grant is None) == (kind in ("user", "invitation"))
+        assert (grant is None) == (kind in ("user", "owner", "invitation"))
         after = {"deactivated_at": registry.now, "restored": True}
         assert tuple(event) == ("the command line", after)
 
@@ -187,6 +193,7 @@ def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backu
     assert result.gone == {
         "company": 0,
         "user": 1,
+        "owner": 0,
         "access_token": 2,
         "authentication": 1,
         "verifier_key": 0,

@@ -51,7 +51,7 @@ def test_a_user_is_created_and_published(registry: SmallRegistry) -> None:
         assert users.get(reading, grace.id) == grace
         assert users.by_email(reading, "GRACE@northwind.EXAMPLE") == grace
         assert published_holder(reading, grace.id) == Holder(
-            grace.id, registry.northwind.id, True, "reporting"
+            grace.id, registry.northwind.id, True, "reporting", name="Grace Hopper"
         )
         for nobody in ("usr_none", "\0", "\ud800"):
             with pytest.raises(NotFound):

@@ -28,7 +28,7 @@ EXCEPTIONS = {
     "directory.users.add": "a part of operations that have checked the actor, or followed a link",
     "grants.authorization.acting": "the check itself",
     "tokens.access_tokens.revoke": "a part of operations that have checked the actor",
-    "tokens.of_user.deactivate_all": "a part of operations that have checked the actor",
+    "tokens.of_owner.deactivate_all": "a part of operations that have checked the actor",
 }
 
 

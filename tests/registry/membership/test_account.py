@@ -9,7 +9,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, TooManyAttempts
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, sessions
-from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.grants.publishing import published_grant, published_holder
 from gatepass.registry.membership import account
 from gatepass.registry.storage.tables import users
 from tests.support.database.small_registry import HOUR, PASSWORD, SmallRegistry, nothing_changes
@@ -175,3 +175,11 @@ def test_access_tokens_cannot_change_an_account(registry: SmallRegistry, ada: Ac
                         attempt()
                     reasons.append(refusal.value.reason)
             assert set(reasons) == {"signed_in_user_required"}
+
+
+def test_a_new_name_is_published(registry: SmallRegistry, ada: Actor) -> None:
+    """Verification names the owner of a token."""
+    registry.do(account.rename, ada, "Ada King")
+    holder = registry.ask(published_holder, registry.ada.id)
+    assert holder is not None
+    assert (holder.name, holder.active, holder.role) == ("Ada King", True, "admin")

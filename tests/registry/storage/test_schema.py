@@ -4,6 +4,7 @@ import stat
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -14,11 +15,11 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from gatepass.core.errors import Misconfigured, Unavailable
-from gatepass.core.grants import CompanyRules
+from gatepass.core.grants import CompanyRules, Holder
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import throttling
 from gatepass.registry.directory import user_search
-from gatepass.registry.grants.publishing import publish
+from gatepass.registry.grants.publishing import publish, published_holder
 from gatepass.registry.storage import schema
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema, migrate, schema_state
@@ -330,3 +331,55 @@ _FIFTH_VERSION = (
         )
     ),
 )
+
+
+def test_existing_tokens_belong_to_their_creators_from_version_seven(
+    tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holders get a type and a name, at a revision that copies of the grants read."""
+    path = tmp_path / "old.db"
+    path.touch(mode=0o600)
+    former = {
+        f"usr_{n}": msgspec.msgpack.encode([f"usr_{n}", "com_1", n < 3, "admin"]) for n in (1, 2, 3)
+    }
+    for url in (f"sqlite:///{path}", postgresql.create("test_owners")):
+        database = _at_version(url, "0006", *_FIFTH_VERSION)
+        with database.administrative_write() as connection:
+            for id, record in former.items():
+                values = {"id": id, "record": record}
+                connection.execute(
+                    text("INSERT INTO holders (id, record, revision) VALUES (:id, :record, 1)"),
+                    values,
+                )
+            before = connection.execute(text("SELECT number, tag FROM revision")).one()
+        with monkeypatch.context() as patch:
+            versions = "gatepass.registry.storage.migrations.versions.v0007_owners"
+            patch.setattr(f"{versions}._AT_ONCE", 2)
+            assert migrate(database) is True
+        with database.write(_THEN) as change:
+            publish(change, CompanyRules("com_1", True, None, {}))
+        with database.read(_THEN) as reading:
+            actor = Actor("user", "com_1", "usr_1", "Ada", frozenset("*"), "gplt_1")
+            tokens = token_search.list_(reading, actor, owner="usr_1").items
+            assert len(tokens) == 5
+            assert {(one.owner.id, one.owner.type, one.created_by.name) for one in tokens} == {
+                ("usr_1", "user", "Ada")
+            }
+            assert published_holder(reading, "usr_3") == Holder(
+                "usr_3", "com_1", False, "admin", name="Bob"
+            )
+            position = reading.session.execute(
+                text("SELECT number, tag FROM revisions ORDER BY number LIMIT 1 OFFSET 1")
+            ).one()
+            assert position.number == before.number + 1
+            assert position.tag != before.tag
+            changed = reading.session.execute(
+                text("SELECT record_id FROM changed_records WHERE revision = :number"),
+                {"number": position.number},
+            )
+            assert set(changed.scalars()) == set(former)
+        with database.administrative_write() as connection:
+            differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        assert {one[0] for one in differences} <= {"remove_table", "remove_index"}
+        database.close()
+    postgresql.drop("test_owners")

@@ -31,6 +31,7 @@ RARELY: dict[str, Row] = {
     "expired": {"expires_at": NOW - 10, "lapsed_at": NOW - 10},
     "due": {"expires_at": NOW - 10},
     "deactivated": {"deactivated_at": NOW - 5, "deactivated_by_name": "Ada"},
+    "owned": {"owner_id": "svc_rare"},
 }
 FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
     "nothing": (COUNT_LIMIT + 1, {}),
@@ -61,6 +62,16 @@ FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
     "a permission of most, expired": (
         2 * RARE,
         {"permission": "charges:create", "status": "expired"},
+    ),
+    "an owner of few": (RARE, {"owner": "svc_rare"}),
+    "an owner of few, active": (RARE, {"owner": "svc_rare", "status": "active"}),
+    "an owner of few, expired": (0, {"owner": "svc_rare", "status": "expired"}),
+    "an owner of few, ui": (0, {"owner": "svc_rare", "kind": "ui"}),
+    "an owner of none": (0, {"owner": "svc_none"}),
+    "an owner of few, a word of most": (RARE, {"owner": "svc_rare", "q": "settlement"}),
+    "an owner of few, a permission of most": (
+        RARE,
+        {"owner": "svc_rare", "permission": "charges:create"},
     ),
     "everything": (
         COUNT_LIMIT + 1,
@@ -120,6 +131,21 @@ def test_a_page_takes_the_same_work_among_many(
         assert much.amount <= little.amount * 1.5 + 200, (name, little.amount, much.amount)
         assert much.scanned(*TABLES) == [], (name, much.plans)
         assert much.sorted <= 2_200, (name, much.plans)
+
+
+def test_the_tokens_of_an_owner_of_most(
+    registry: SmallRegistry, actors: tuple[Actor, Actor]
+) -> None:
+    """Its few deactivated ones, the oldest, are found by an index as well."""
+    for status, count in (("active", COUNT_LIMIT + 1), ("deactivated", RARE), (None, None)):
+        filters = {"status": status}
+        (little, of_few), (much, of_many) = (
+            page(registry, actor, owner=actor.user, **filters) for actor in actors
+        )
+        assert len(of_few.items) == len(of_many.items) == RARE - 10
+        assert count is None or of_few.count == of_many.count == count
+        assert much.amount <= little.amount * 1.5 + 200, (status, little.amount, much.amount)
+        assert much.scanned(*TABLES) == [], (status, much.plans)
 
 
 def test_a_page_far_in_takes_the_work_of_the_first(

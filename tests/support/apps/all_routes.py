@@ -24,7 +24,7 @@ def routes() -> list[APIRoute]:
 
 def api_routes() -> list[tuple[str, APIRoute]]:
     """The routes of the API with their full paths."""
-    return [(f"{api.prefix}{route.path}", route) for route in _walk(api)]
+    return [(f"{api.prefix}{route.path_format}", route) for route in _walk(api)]
 
 
 def queries(route: APIRoute) -> list[str]:

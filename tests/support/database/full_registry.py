@@ -29,6 +29,7 @@ class FullRegistry(SmallRegistry):
         key: a verifier key's id.
         invitation: a pending one of hers.
         bob: a colleague, signed in.
+        account: a service account, which owns a token.
     """
 
     def __init__(self, database: Database) -> None:
@@ -39,6 +40,9 @@ class FullRegistry(SmallRegistry):
             self.signed, label="Naïve — 日本\n"[:-1], networks=["198.51.100.0/24"]
         )
         self.bob = self.colleague("manager")
+        self.account = self.service_account(self.signed)
+        self.token(self.signed, owner=self.account.id)
+        self.external_owner("k\u00fcnde/7")
         self.key, self.invitation = self._hand_out()
         self._fill()
 

@@ -13,7 +13,13 @@ from gatepass.registry.input.words import parts_of, words_of
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database, Write
 from gatepass.registry.storage.rows import insert_missing
-from gatepass.registry.storage.word_index import LABELS, USER_EMAILS, USER_NAMES, WordIndex
+from gatepass.registry.storage.word_index import (
+    LABELS,
+    OWNER_NAMES,
+    USER_EMAILS,
+    USER_NAMES,
+    WordIndex,
+)
 
 Row = dict[str, Any]
 # A transaction that is idle for two seconds is terminated.
@@ -44,6 +50,7 @@ def fill_tokens(
         "domains": [],
         "expires_at": None,
         "created_by": user,
+        "owner_id": user,
         "deactivated_at": None,
         "deactivated_by_name": None,
         "lapsed_at": None,
@@ -111,6 +118,38 @@ def fill_users(
             _index(write, USER_NAMES, [(row, (row["name_searched"],)) for row in some], names)
             texts = [(row, (row["email_searched"], row["email_folded"])) for row in some]
             _index(write, USER_EMAILS, texts, emails)
+
+
+def fill_owners(
+    database: Database, company: str, number: int, owner: Callable[[int], Row], *, newest: int
+) -> None:
+    """Create *number* external owners, as ``fill_tokens`` does tokens."""
+    plain: Row = {
+        "company_id": company,
+        "type": "external",
+        "role": "customer-service",
+        "created_by": None,
+        "created_by_name": "the command line",
+        "deactivated_at": None,
+        "deactivated_by_name": None,
+    }
+    names: set[str] = set()
+
+    def rows() -> Iterator[Row]:
+        for n in range(number):
+            row: Row = plain | {
+                "id": f"ext_{_random(company, n)}",
+                "created_at": newest - n,
+                "name": f"Person {n}",
+                "external_id": f"customer {n}",
+            }
+            row |= owner(n)
+            yield row | {"name_searched": folded(row["name"])}
+
+    for some in _batches(rows()):
+        with database.auxiliary_write(newest) as write:
+            write.session.execute(insert(tables.owners), some)
+            _index(write, OWNER_NAMES, [(row, (row["name_searched"],)) for row in some], names)
 
 
 def _random(company: str, n: int) -> str:

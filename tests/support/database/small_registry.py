@@ -21,8 +21,9 @@ from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.authentication.sign_in import SignedIn
-from gatepass.registry.directory import companies, users
+from gatepass.registry.directory import companies, owners, users
 from gatepass.registry.directory.companies import Company
+from gatepass.registry.directory.owners import Owner
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.storage.database import Database
@@ -153,12 +154,33 @@ class SmallRegistry:
 
     def with_token(self, token: AccessToken, address: str | None = ADDRESS) -> Actor:
         """The actor of a call with the access token."""
-        return self._acting("token", token.id, token.created_by.name, address)
+        return self._acting("token", token.id, token.owner.name, address)
 
     def token(self, actor: Actor, **fields: Any) -> tuple[AccessToken, str]:
         """Create an access token, with defaults for fields that aren't given."""
         ordinary = {"label": "Nightly settlement", "kind": "api", "permissions": ["charges:create"]}
         return self.do(access_tokens.create, actor, catalogue=self.catalogue, **(ordinary | fields))
+
+    def service_account(
+        self, actor: Actor, name: str = "Deploys", role: str = "customer-service"
+    ) -> Owner:
+        """Create a service account of the actor's company."""
+        return self.do(owners.create, actor, catalogue=self.catalogue, name=name, role=role)
+
+    def external_owner(
+        self, external_id: str = "customer 7", company: Company | None = None, **changes: Any
+    ) -> Owner:
+        """Create or change an external owner of Northwind, or of *company*."""
+        given = {"type": "external", "name": "Customer", "role": "customer-service"}
+        owner, _ = self.do(
+            owners.put,
+            Actor.command_line(),
+            (company or self.northwind).id,
+            external_id,
+            catalogue=self.catalogue,
+            **(given | changes),
+        )
+        return owner
 
     def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
         return self.do(
@@ -233,7 +255,7 @@ def nothing_changes(registry: SmallRegistry, *, but: str = "") -> Iterator[None]
 def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
     names = (
         "revision revisions changed_records receipts receipt_confirmations nodes "
-        "companies roles users allowlist_entries allowlist_trial_entries "
+        "companies roles users owners allowlist_entries allowlist_trial_entries "
         "authentications access_tokens verifier_keys audit_events grants holders company_rules "
         "invitations password_resets email_changes outgoing_mail"
     )

@@ -152,7 +152,7 @@ class Samples:
             CompanyRules("cmp_1", True, None, roles),
             CompanyRules("cmp_listed", True, networks("203.0.113.0/24", "2001:db8::/32"), roles),
             CompanyRules("cmp_closed", False, None, roles),
-            Holder("usr_dev", "cmp_1", True, "developer"),
+            Holder("usr_dev", "cmp_1", True, "developer", name="Dev"),
             Holder("usr_admin", "cmp_1", True, "admin"),
             Holder("usr_nobody", "cmp_1", True, "nobody"),
             Holder("usr_gone", "cmp_1", False, "developer"),

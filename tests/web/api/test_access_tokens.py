@@ -29,7 +29,7 @@ def create(client: httpx.Client, **fields: Any) -> Any:
 
 def test_every_field_is_writable_and_readable(installation: Installation) -> None:
     assert set(AccessTokenChanges.model_fields) == set(CHANGEABLE)
-    assert set(NewAccessToken.model_fields) == {"kind", *CHANGEABLE}
+    assert set(NewAccessToken.model_fields) == {"kind", "owner", *CHANGEABLE}
     of_record = {field.name for field in dataclasses.fields(records.AccessToken)}
     assert of_record - {"company"} <= set(AccessToken.model_fields)
     first, second = (
@@ -76,6 +76,12 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "networks": ["203.0.113.0/24", "2001:db8::1/128"],
         "domains": ["shop.example.com"],
         "expires_at": "2126-12-24T00:00:00.001Z",
+        "owner": {
+            "type": "user",
+            "id": any_installation.ada.id,
+            "external_id": None,
+            "name": "Ada Lovelace",
+        },
         "created_by": any_installation.ada.id,
         "created_by_name": "Ada Lovelace",
         "deactivated_at": None,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gatepass.core.grants import EXTERNAL, Holder
 from gatepass.core.reason import STATUS
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.endpoints import GATEWAY, LONGEST_PERMISSIONS, Endpoints
@@ -12,7 +13,8 @@ from tests.support.grants.grant_fixtures import MANY, Samples
 from tests.support.processes.workers import ask
 
 IDENTITY = tuple(
-    f"x-gatepass-{name}" for name in ("token", "company", "user", "kind", "permissions")
+    f"x-gatepass-{name}"
+    for name in ("token", "company", "user", "owner", "external", "kind", "permissions")
 )
 
 #: A page's GET to its own host, with neither Origin nor Referer.
@@ -309,11 +311,12 @@ def test_the_identity_headers(shared_samples: Samples, asked: Ask) -> None:
     answer = asked("GET", GATEWAY, headers_of(shared_samples, "good", {}), b"")
     grant = shared_samples.grants["good"]
     assert [answer.header(name) for name in IDENTITY] == [
-        grant.id, "cmp_1", "usr_dev", "api", "charges:create charges:get",
+        grant.id, "cmp_1", "usr_dev", "usr_dev", "-", "api", "charges:create charges:get",
     ]  # fmt: skip
     answer = asked("GET", GATEWAY, headers_of(shared_samples, "admin login", {}), b"")
     assert [answer.header(name) for name in IDENTITY] == [
-        shared_samples.grants["admin login"].id, "cmp_1", "usr_admin", "login", "*",
+        shared_samples.grants["admin login"].id,
+        *("cmp_1", "usr_admin", "usr_admin", "-", "login", "*"),
     ]  # fmt: skip
 
 
@@ -342,6 +345,32 @@ def test_long_permissions_are_reduced_to_the_required_one(
         assert answer.status == 204
         assert answer.header("x-gatepass-permissions") == "charges:get"
         assert answer.header("x-gatepass-token") == shared_samples.grants["many"].id
+
+
+@pytest.mark.parametrize(
+    ("external_id", "sent"),
+    [
+        (None, "-"),
+        ("-", "%2D"),
+        ("--", "--"),
+        ("%2D", "%252D"),
+        ("customer 7/\u00e4\U0001f600", "customer%207%2F%C3%A4%F0%9F%98%80"),
+        ("\u00e4" * 200, "%C3%A4" * 200),
+    ],
+)
+def test_the_owner(tmp_path: Any, external_id: str | None, sent: str) -> None:
+    """Its id, and its external id so that a header can carry it."""
+    samples = Samples(tmp_path / "gatepass.db")
+    samples.put(
+        Holder("ext_1", "cmp_1", True, "developer", EXTERNAL, "Customer", external_id),
+        samples.token("owned", user="ext_1"),
+    )
+    endpoints = Endpoints(samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None)
+    answer = plain(endpoints)("GET", GATEWAY, headers_of(samples, "owned", {}), b"")
+    assert answer.status == 204
+    assert answer.header("x-gatepass-external") == sent
+    assert answer.header("x-gatepass-owner") == answer.header("x-gatepass-user") == "ext_1"
+    samples.close()
 
 
 @pytest.mark.parametrize(("length", "whole"), [(2_000, True), (2_001, False)])

@@ -49,6 +49,7 @@ def test_an_allowed_call(shared_samples: Samples, asked: Ask) -> None:
             "kind": "api",
             "company": "cmp_1",
             "user": "usr_dev",
+            "owner": {"type": "user", "id": "usr_dev", "external_id": None, "name": "Dev"},
             "permissions": ["charges:create", "charges:get"],
             "expires_at": None,
         },

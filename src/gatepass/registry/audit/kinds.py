@@ -35,6 +35,10 @@ KINDS = {
             *("operator_named", "operator_removed"),
         ),
     ),
+    "owners": Kind(
+        "Service accounts and external owners",
+        _actions("owner", "created", "modified", "deactivated", "refused_everywhere"),
+    ),
     "invitations": Kind(
         "Invitations",
         _actions(

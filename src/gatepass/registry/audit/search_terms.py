@@ -14,8 +14,8 @@ from gatepass.registry.input.text import folded, storable
 from gatepass.registry.storage import scans
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import contains
-from gatepass.registry.storage.tables import access_tokens, users
-from gatepass.registry.storage.word_index import LABELS, USER_NAMES, WordIndex
+from gatepass.registry.storage.tables import access_tokens, owners, users
+from gatepass.registry.storage.word_index import LABELS, OWNER_NAMES, USER_NAMES, WordIndex
 
 #: With more matches the search asks for a longer term: leaving some out would be worse.
 MOST = 20
@@ -62,10 +62,10 @@ def tokens_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
 
 
 def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
-    """The company's users whose name contains *text*.
+    """The company's users, service accounts and external owners whose name contains *text*.
 
-    If *text* is an id or an e-mail address, only its users: deactivated users may have had the same
-    address.
+    If *text* is an id, an e-mail address or an external id, only those: deactivated ones may have
+    had the same address or external id.
 
     Raises:
         Forbidden: without ``audit:get``.
@@ -82,9 +82,22 @@ def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
         named.add_columns(table.company_id).where(exactly).order_by(table.created_at, table.id)
     ).all()
     own = [row for row in those if row.company_id == actor.company]
+    their = owners.c
+    named_owners = select(their.id, their.name, their.created_at)
+    own += reading.session.execute(
+        named_owners.where(
+            their.company_id == actor.company, (their.id == text) | (their.external_id == text)
+        ).order_by(their.created_at, their.id)
+    )
     if own:
         return _few("person", own)
-    return _few("person", _called(reading, actor, USER_NAMES, text, named, table.name_searched))
+    return _few(
+        "person",
+        [
+            *_called(reading, actor, USER_NAMES, text, named, table.name_searched),
+            *_called(reading, actor, OWNER_NAMES, text, named_owners, their.name_searched),
+        ],
+    )
 
 
 def _called(

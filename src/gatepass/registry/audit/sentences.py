@@ -16,7 +16,7 @@ FIELDS = {
 }
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
-_NAMES = frozenset(("name", "label", "role", "role_name", "email"))
+_NAMES = frozenset(("name", "label", "role", "role_name", "email", "owner_name"))
 _LABELLED = frozenset(("access_token", "verifier_key"))
 
 # What is said of a kind of event: a template with the fields of ``_say``, or a function.
@@ -48,6 +48,7 @@ def _say(said: _Said, event: AuditEvent) -> str:
         name=event.subject.name,
         whose=_whose(event),
         as_role=_as_role(event),
+        owner=_owner(event),
         ended_too=_ended_too(event),
         email=_after(event, "email"),
     )
@@ -140,6 +141,31 @@ def _token_modified(event: AuditEvent) -> str:
         return _renamed(event, "label", "access token")
     what = _listed([_words(name) for name in changed]) or "settings"
     return f"changed the {what} of the access token {event.subject.name}"
+
+
+def _owner(event: AuditEvent) -> str:
+    """ "the service account Deploys", from the prefix of its id."""
+    noun = "external owner" if event.subject.id.startswith("ext_") else "service account"
+    return f"the {noun} {event.subject.name}"
+
+
+def _named(event: AuditEvent, name: str) -> AuditEvent:
+    return replace(event, subject=replace(event.subject, name=name))
+
+
+def _owner_modified(event: AuditEvent) -> str:
+    name, former, role = _after(event, "name"), _before(event, "name"), _after(event, "role")
+    said = [f"renamed {_owner(_named(event, former))} to {name}"] if name else []
+    if role:
+        whose = "its role" if name else f"the role of {_owner(event)}"
+        before, after = _before(event, "role_name"), _after(event, "role_name")
+        said.append(f"changed {whose} from {before or _before(event, 'role')} to {after or role}")
+    return _listed(said) or f"modified {_owner(event)}"
+
+
+def _token_created(event: AuditEvent) -> str:
+    owner = _after(event, "owner_name")
+    return _plainly(event) + (f" for {owner}" if owner else "")
 
 
 def _role_changed(event: AuditEvent) -> str:
@@ -257,7 +283,7 @@ def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
         if silent:
             was = "was" if silent == 1 else "were"
             how += f"; {silent:,} {was} unreachable for too long to allow anything"
-        ended = what.format(event.subject.name)
+        ended = what.format(event.subject.name, owner=_owner(event))
         return f"The deactivation of {ended} is complete: {how}"
 
     return said
@@ -274,6 +300,7 @@ def elapsed(ms: int) -> str:
 
 
 _SAID: dict[str, _Said] = {
+    "access_token.created": _token_created,
     "access_token.modified": _token_modified,
     "allowlist.changed": _allowlist_changed,
     "allowlist.lifted": "removed the allowlist",
@@ -290,6 +317,9 @@ _SAID: dict[str, _Said] = {
     "works",
     "invitation.accepted": "accepted the invitation to {name}",
     "invitation.deactivated": "deactivated the invitation to {name}",
+    "owner.created": "created {owner}{as_role}",
+    "owner.modified": _owner_modified,
+    "owner.deactivated": "deactivated {owner} and its access tokens",
     "role.modified": _role_modified,
     "user.created": "created the user {name}{as_role}",
     "user.role_changed": _role_changed,
@@ -311,6 +341,7 @@ _SAID: dict[str, _Said] = {
 _WITHOUT_ACTOR: dict[str, _Said] = {
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
+    "owner.refused_everywhere": _refused_everywhere("{owner}"),
     "user.refused_everywhere": _refused_everywhere("the user {}"),
     "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
     "authentication.refused": "A sign-in as {name} failed",

@@ -17,6 +17,7 @@ from gatepass.registry.storage.tables import (
     authentications,
     companies,
     invitations,
+    owners,
     users,
     verifier_keys,
 )
@@ -27,6 +28,7 @@ _BATCH = 500
 _NAME_AND_COMPANY: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
     "company": (companies.c.name, companies.c.id),
     "user": (users.c.name, users.c.company_id),
+    "owner": (owners.c.name, owners.c.company_id),
     "access_token": (access_tokens.c.label, access_tokens.c.company_id),
     "authentication": (
         select(users.c.name).where(users.c.id == authentications.c.user_id).scalar_subquery(),
@@ -86,9 +88,9 @@ def _publish(change: Change, kind: str, ids: Sequence[str]) -> None:
         for company in ids:
             rules = publishing.published_rules(change, company)
             publishing.publish(change, msgspec.structs.replace(rules, active=False))
-    elif kind == "user":
-        for user in ids:
-            holder = publishing.published_holder(change, user)
+    elif kind in ("user", "owner"):
+        for owner in ids:
+            holder = publishing.published_holder(change, owner)
             if holder is not None:
                 publishing.publish(change, msgspec.structs.replace(holder, active=False))
     elif kind != "invitation":

@@ -29,6 +29,7 @@ from gatepass.registry.storage.tables import (
     companies,
     invitations,
     key_text,
+    owners,
     users,
     verifier_keys,
 )
@@ -37,6 +38,7 @@ from gatepass.registry.storage.tables import (
 KINDS: dict[str, Table] = {
     "company": companies,
     "user": users,
+    "owner": owners,
     "access_token": access_tokens,
     "authentication": authentications,
     "verifier_key": verifier_keys,

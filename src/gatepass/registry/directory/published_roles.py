@@ -1,16 +1,18 @@
 """The permissions of each role under the current catalogue, as published for decisions."""
 
+from collections.abc import Iterator
+
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from gatepass.core.catalogue import Catalogue
-from gatepass.core.grants import CompanyRules
+from gatepass.core.grants import EXTERNAL, CompanyRules, external_role, is_external_role
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory import role_records
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.storage import tables
-from gatepass.registry.storage.database import Database, Reading
+from gatepass.registry.storage.database import Change, Database, Reading
 
 
 def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
@@ -41,14 +43,44 @@ def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
         return len(outdated)
 
 
+def publish_roles(change: Change, catalogue: Catalogue, company: str) -> None:
+    """Publish the permissions of a company's roles, if they changed."""
+    rules = published_rules(change, company)
+    permissions = role_permissions(change, catalogue, company)
+    if permissions != rules.roles:
+        publish(change, msgspec.structs.replace(rules, roles=permissions))
+
+
 def role_permissions(
     reading: Reading, catalogue: Catalogue, company: str
 ) -> dict[str, frozenset[str]]:
-    """The effective permissions of each role of a company, by the role's id."""
-    return {
+    """The effective permissions of each role of a company, by the role's id.
+
+    Roles that external owners have are also there as ``grants.external_role``.
+    """
+    permits = {
         role.id: role_records.permits(role, catalogue)
         for role in role_records.of_company(reading, catalogue, company).values()
     }
+    return permits | {
+        external_role(role): catalogue.external(permits[role])
+        for role in _roles_of_external_owners(reading, company)
+        if role in permits
+    }
+
+
+def _roles_of_external_owners(reading: Reading, company: str) -> Iterator[str]:
+    """The roles that external owners of a company have or, if deactivated, had.
+
+    Deactivating an owner doesn't publish anything about its role, so it must not be missing later.
+    """
+    table = tables.owners.c
+    least = select(func.min(table.role)).where(table.company_id == company, table.type == EXTERNAL)
+    # One step of the index for each role: there may be a million owners.
+    role = reading.session.scalar(least)
+    while role is not None:
+        yield role
+        role = reading.session.scalar(least.where(table.role > role))
 
 
 def _outdated(reading: Reading, catalogue: Catalogue) -> list[tuple[str, str, CompanyRules]]:
@@ -65,4 +97,8 @@ def _outdated(reading: Reading, catalogue: Catalogue) -> list[tuple[str, str, Co
 
 
 def _readable(rules: CompanyRules) -> dict[str, list[str]]:
-    return {role: sorted(permissions) for role, permissions in rules.roles.items()}
+    return {
+        role: sorted(permissions)
+        for role, permissions in rules.roles.items()
+        if not is_external_role(role)
+    }

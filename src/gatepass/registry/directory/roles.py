@@ -7,7 +7,6 @@ the next request of all its users and their tokens, and publishes no other row.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import delete as delete_from
 from sqlalchemy import func, insert, select
 
@@ -15,13 +14,14 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import new_id
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, NotFound
+from gatepass.core.grants import EXTERNAL, SERVICE_ACCOUNT
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.directory.published_roles import role_permissions
+from gatepass.registry.directory.published_roles import publish_roles
 from gatepass.registry.directory.role_names import look_alike
 from gatepass.registry.directory.role_records import Role, built_in, etag, of_company
 from gatepass.registry.grants.authorization import acting
-from gatepass.registry.grants.publishing import publish, published_rules
+from gatepass.registry.grants.publishing import published_roles
 from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, folded, label_problem
 from gatepass.registry.storage import tables
@@ -200,7 +200,7 @@ def delete(
     catalogue: Catalogue,
     if_match: Collection[str] | None = None,
 ) -> None:
-    """Delete a role that no user has.
+    """Delete a role that nobody has.
 
     Args:
         if_match: the accepted versions (``etag``); None accepts any.
@@ -210,15 +210,16 @@ def delete(
             of the role.
         NotFound: there is none, or it is another company's.
         Conflict: ``built_in_role``; ``changed_meanwhile``, with the ``current`` record;
-            ``role_in_use`` by an active user or a pending invitation.
+            ``role_in_use`` by an active user, service account or external owner, or by a pending
+            invitation.
     """
     actor = acting(change, actor, "roles:manage", person=True)
     role = _changeable(change, actor, role_id, catalogue, if_match)
     actor.require_held(_permits(change, actor, role))
-    if _in_use(change, role):
+    if _in_use(change, str(actor.company), role):
         raise Conflict(
-            f"{isolated(role.name)} is in use: give its users another role and deactivate its "
-            "invitations first.",
+            f"{isolated(role.name)} is in use: give its users and service accounts another role, "
+            "and deactivate its external owners and invitations first.",
             reason="role_in_use",
             current=role,
         )
@@ -246,10 +247,10 @@ def _changeable(
 def _permits(reading: Reading, actor: Actor, role: Role) -> frozenset[str]:
     # The published permissions, not the record's: nobody holds a permission that the catalogue
     # removed, and it must not prevent editing the role.
-    return published_rules(reading, str(actor.company)).roles.get(role.id, frozenset())
+    return published_roles(reading, str(actor.company)).get(role.id, frozenset())
 
 
-def _in_use(reading: Reading, role: Role) -> bool:
+def _in_use(reading: Reading, company: str, role: Role) -> bool:
     users, invitations = tables.users.c, tables.invitations.c
     someone = select(users.id).where(users.role == role.id, users.deactivated_at.is_(None)).limit(1)
     someone_invited = (
@@ -262,8 +263,20 @@ def _in_use(reading: Reading, role: Role) -> bool:
         )
         .limit(1)
     )
+    owners = tables.owners.c
+    owner = (
+        select(owners.id)
+        .where(
+            owners.company_id == company,
+            owners.type.in_((SERVICE_ACCOUNT, EXTERNAL)),
+            owners.role == role.id,
+            owners.deactivated_at.is_(None),
+        )
+        .limit(1)
+    )
     return any(
-        reading.session.execute(each).first() is not None for each in (someone, someone_invited)
+        reading.session.execute(each).first() is not None
+        for each in (someone, someone_invited, owner)
     )
 
 
@@ -314,9 +327,6 @@ def _settle(
     *fields* are ``before`` and ``after``.
     """
     company = str(actor.company)
-    rules = published_rules(change, company)
-    permissions = role_permissions(change, catalogue, company)
-    if permissions != rules.roles:
-        publish(change, msgspec.structs.replace(rules, roles=permissions))
+    publish_roles(change, catalogue, company)
     subject = Subject("role", role.id, role.name)
     log.record(change, actor, f"role.{what}", subject, company=company, **fields)

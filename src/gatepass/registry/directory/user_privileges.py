@@ -7,7 +7,7 @@ from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.users import User
-from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.grants.publishing import published_roles
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.tables import companies, users
 
@@ -27,7 +27,7 @@ def require_not_above(reading: Reading, actor: Actor, user: User) -> None:
 
     Else a Manager could take over an Admin's account.
     """
-    actor.require_held(published_rules(reading, user.company).roles.get(user.role, ()))
+    actor.require_held(published_roles(reading, user.company).get(user.role, ()))
 
 
 def require_no_operator(actor: Actor, user: User) -> None:

@@ -18,7 +18,7 @@ from gatepass.registry.directory.user_privileges import (
 from gatepass.registry.directory.user_search import find
 from gatepass.registry.directory.users import User, publish_holder, record, require_unchanged
 from gatepass.registry.grants.authorization import acting
-from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.grants.publishing import published_roles
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import users
@@ -50,7 +50,7 @@ def change_role(
     user = find(change, actor, user_id)
     require_unchanged(user, if_match)
     require_active(user, "their role")
-    permitted = published_rules(change, user.company).roles
+    permitted = published_roles(change, user.company)
     if role not in permitted:
         raise InvalidInput([("role", "Must be the id of a role.")])
     if role != ADMIN.id:

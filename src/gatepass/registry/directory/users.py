@@ -13,7 +13,7 @@ from gatepass.core.grants import Holder
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
-from gatepass.registry.grants.publishing import publish, published_holder, published_rules
+from gatepass.registry.grants.publishing import publish, published_holder, published_roles
 from gatepass.registry.input.emails import fold_email, read_email
 from gatepass.registry.input.text import folded, read_label
 from gatepass.registry.storage import rows
@@ -21,6 +21,8 @@ from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.tables import users
 from gatepass.registry.storage.word_index import USER_EMAILS, USER_NAMES
+
+_PREFIX = "usr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def require_grantable(reading: Reading, actor: Actor, company: str, role: str) -
         InvalidInput: for ``role``; the company has none of that id.
         Forbidden: ``permission_missing``: the actor lacks a permission of the role.
     """
-    roles = published_rules(reading, company).roles
+    roles = published_roles(reading, company)
     if role not in roles:
         raise InvalidInput([("role", "Must be the id of a role.")])
     actor.require_held(roles[role])
@@ -119,7 +121,7 @@ def add(
     """Create a user. Performs no permission check; the caller must have done it.
 
     Args:
-        user_id: from ``new_id``, for a new user who is the actor of their own creation.
+        user_id: from ``new_user_id``, for a new user who is the actor of their own creation.
 
     Raises:
         InvalidInput: for ``email`` or ``name``.
@@ -131,7 +133,7 @@ def add(
         raise Conflict(f"{email} already has an account.", reason="email_taken")
     now = change.now
     user = User(
-        user_id or new_id("usr"), company, email, name, role, "active", operator, created_at=now
+        user_id or new_user_id(), company, email, name, role, "active", operator, created_at=now
     )
     change.session.execute(
         insert(users),
@@ -151,10 +153,20 @@ def add(
     )
     USER_NAMES.add(change, company, user.id, now, [folded(name)])
     USER_EMAILS.add(change, company, user.id, now, _searched_emails(email))
-    publish(change, Holder(user.id, company, True, role))
+    publish(change, Holder(user.id, company, True, role, name=name))
     after = {"email": email, "role": role, "operator": operator}
     record(change, actor, "created", user, after=after)
     return user
+
+
+def new_user_id() -> str:
+    """An id for a new user."""
+    return new_id(_PREFIX)
+
+
+def is_user(owner_id: str) -> bool:
+    """Whether the id of a token's owner is a user's."""
+    return owner_id.startswith(f"{_PREFIX}_")
 
 
 def get(reading: Reading, user_id: str) -> User:
@@ -190,8 +202,8 @@ def on_behalf_of(reading: Reading, user_id: str) -> Actor:
         NotFound: there is none of that id.
     """
     user = get(reading, user_id)
-    holder, rules = published_holder(reading, user.id), published_rules(reading, user.company)
-    permissions = rules.roles.get(user.role, frozenset()) if holder and holder.active else ()
+    holder, roles = published_holder(reading, user.id), published_roles(reading, user.company)
+    permissions = roles.get(user.role, frozenset()) if holder and holder.active else ()
     return Actor("command line", user.company, user.id, user.name, frozenset(permissions))
 
 
@@ -201,11 +213,12 @@ def operators(reading: Reading, company: str) -> frozenset[str]:
     return frozenset(reading.session.scalars(wanted))
 
 
-def write_name(write: Write, user: User, name: str) -> None:
+def write_name(change: Change, user: User, name: str) -> None:
     """Write a user's new name. Performs no check; the caller must have done it."""
-    rows.update_row(write, users, user.id, name=name, name_searched=folded(name))
+    rows.update_row(change, users, user.id, name=name, name_searched=folded(name))
+    publish_holder(change, user, name=name)
     USER_NAMES.replace(
-        write,
+        change,
         user.company,
         user.id,
         user.created_at,
@@ -261,7 +274,9 @@ def record(write: Write, actor: Actor, what: str, user: User, **fields: Mapping[
 
 def publish_holder(change: Change, user: User, **changed: Any) -> None:
     """Publish a user's holder record with *changed* fields, as decisions read it."""
-    holder = published_holder(change, user.id) or Holder(user.id, user.company, True, user.role)
+    holder = published_holder(change, user.id) or Holder(
+        user.id, user.company, True, user.role, name=user.name
+    )
     publish(change, msgspec.structs.replace(holder, **changed))
 
 

@@ -60,9 +60,9 @@ def published_grant(reading: Reading, credential: str) -> Grant | None:
     return None if record is None else grants.decode_grant(record)
 
 
-def published_holder(reading: Reading, user: str) -> Holder | None:
-    """The published state and role of a user."""
-    record = _record(reading, "holders", user)
+def published_holder(reading: Reading, owner: str) -> Holder | None:
+    """The published state and role of a user, service account or external owner."""
+    record = _record(reading, "holders", owner)
     return None if record is None else grants.decode_holder(record)
 
 
@@ -76,6 +76,16 @@ def published_rules(reading: Reading, company: str) -> CompanyRules:
     if record is None:
         raise NotFound("There is no such company.")
     return grants.decode_company(record)
+
+
+def published_roles(reading: Reading, company: str) -> dict[str, frozenset[str]]:
+    """The published permissions of each role of a company, by the role's id.
+
+    Raises:
+        NotFound: there is no such company.
+    """
+    roles = published_rules(reading, company).roles
+    return {key: permits for key, permits in roles.items() if not grants.is_external_role(key)}
 
 
 def published_of_actor(

@@ -1,7 +1,7 @@
 """Strict parsing of the permissions of a token or role."""
 
 from gatepass.core.catalogue import Catalogue
-from gatepass.core.permissions import EVERYTHING, is_permission, is_wildcard
+from gatepass.core.permissions import EVERYTHING, NOT_FOR_TOKENS, is_permission, is_wildcard
 from gatepass.registry.input.text import Problems, read_items
 
 MOST_PERMISSIONS = 200
@@ -34,4 +34,6 @@ def _problem(name: object, catalogue: Catalogue, of_role: bool) -> str | None:
         return None if of_role else "Must not be *: only a role can hold everything."
     if not isinstance(name, str) or not (is_permission(name) or is_wildcard(name)):
         return "Must be a permission such as charges:create."
+    if name in NOT_FOR_TOKENS and not of_role:
+        return "Must not be this one: no access token can do it."
     return None if catalogue.knows(name) else "Must be a permission of the catalogue."

@@ -11,13 +11,16 @@ from typing import Any
 from argon2 import PasswordHasher
 from sqlalchemy import Row, select
 
-from gatepass.core.credentials import new_id
 from gatepass.core.errors import BrokenLink, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import still_holds
-from gatepass.registry.grants.publishing import published_holder, published_rules
+from gatepass.registry.grants.publishing import (
+    published_holder,
+    published_roles,
+    published_rules,
+)
 from gatepass.registry.input.text import Problems, label_problem
 from gatepass.registry.membership.invitations import INVITATIONS, record
 from gatepass.registry.membership.single_use_links import address_holder, follower
@@ -82,7 +85,7 @@ def look(reading: Reading, token: str, address: str | None) -> Offer:
 
 def may_still_invite(reading: Reading, company: str, inviter: str, role: str) -> bool:
     """Whether the role exists, and the inviter (a user's id) may still grant it."""
-    granted = published_rules(reading, company).roles.get(role)
+    granted = published_roles(reading, company).get(role)
     return granted is not None and still_holds(reading, inviter, granted)
 
 
@@ -122,7 +125,7 @@ def accept(
 def _create_user(
     change: Change, row: Row[Any], name: str, password_hash: str, address: str | None
 ) -> User:
-    user_id = new_id("usr")
+    user_id = users.new_user_id()
     # The new user is the actor of their own creation.
     newcomer = follower(row, user_id, name, address)
     user = users.add(

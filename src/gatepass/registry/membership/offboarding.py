@@ -23,7 +23,7 @@ from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import mark_deactivated
 from gatepass.registry.storage.tables import users
-from gatepass.registry.tokens.of_user import deactivate_all
+from gatepass.registry.tokens.of_owner import deactivate_all
 
 
 def deactivate(

@@ -11,7 +11,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import still_holds
-from gatepass.registry.grants.publishing import published_rules
+from gatepass.registry.grants.publishing import published_roles, published_rules
 from gatepass.registry.membership.single_use_links import LinkKind, rows_of_users
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.rows import record_of
@@ -92,7 +92,7 @@ def record(write: Write, actor: Actor, what: str, user: User, email: str) -> Non
 
 def _may_change(reading: Reading, requester: str, user: User) -> bool:
     """Whether a colleague may still change this user's address."""
-    granted = published_rules(reading, user.company).roles.get(user.role, frozenset())
+    granted = published_roles(reading, user.company).get(user.role, frozenset())
     return not user.operator and still_holds(reading, requester, {"users:manage", *granted})
 
 

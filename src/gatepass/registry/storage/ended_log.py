@@ -30,6 +30,7 @@ REVOCATION_ACTIONS = frozenset(
         "authentication.ended",
         "company.deactivated",
         "invitation.deactivated",
+        "owner.deactivated",
         "user.deactivated",
         "verifier_key.deactivated",
     }
@@ -43,8 +44,8 @@ class Revocation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     Attributes:
         at: Unix ms.
-        kind: ``access_token``, ``authentication``, ``company``, ``invitation``, ``user``,
-            ``verifier_key``.
+        kind: ``access_token``, ``authentication``, ``company``, ``invitation``, ``owner``,
+            ``user``, ``verifier_key``.
         id: of the record.
         revision: of the change that revoked it.
         by: id of the user who revoked it; None for the command line and the system.

@@ -20,6 +20,7 @@ from sqlalchemy import (
     distinct,
     func,
     select,
+    true,
     tuple_,
     union,
     union_all,
@@ -91,7 +92,7 @@ class Scan:
 
     def sample(self) -> Select[tuple[int]]:
         """For the newest rows of the range, 1 if the record matches, else 0."""
-        matches = case((and_(*self.which), 1), else_=0).label("matches")
+        matches = case((and_(true(), *self.which), 1), else_=0).label("matches")
         return self._in_order(self._rows(matches)).limit(_SAMPLE)
 
     def _rows(self, *columns: ColumnElement[Any]) -> Select[Any]:

@@ -264,6 +264,44 @@ users = _records(
 user_name_words, user_name_word_parts = _word_index("user_name")
 user_email_words, user_email_word_parts = _word_index("user_email")
 
+#: Service accounts and external owners: they own access tokens, as users do, and never sign in.
+owners = _records(
+    "owners",
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    # service_account, external
+    Column("type", Text, nullable=False),
+    # The id that it has in another product. Compared exactly.
+    Column("external_id", key_text),
+    Column("name", Text, nullable=False),
+    # The name for searches without case.
+    Column("name_searched", key_text, nullable=False),
+    # As a user's.
+    Column("role", key_text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", key_text),
+    Column("created_by_name", Text, nullable=False),
+    *_deactivation(),
+    *(
+        Index(f"ix_owners_{status}", "company_id", "type", "created_at", "id", **_where(condition))
+        for status, condition in (
+            ("active", "deactivated_at IS NULL"),
+            ("deactivated", "deactivated_at IS NOT NULL"),
+        )
+    ),
+    # An external id belongs to one active owner; deactivated ones keep theirs, too.
+    Index(None, "company_id", "external_id", "created_at", "id"),
+    Index(
+        "ix_owners_active_external_id",
+        *("company_id", "external_id"),
+        unique=True,
+        **_where("deactivated_at IS NULL"),
+    ),
+    # The roles in use.
+    Index(None, "company_id", "type", "role", "deactivated_at"),
+)
+
+owner_name_words, owner_name_word_parts = _word_index("owner_name")
+
 recovery_codes = _table(
     "recovery_codes",
     Column("user_id", key_text, ForeignKey("users.id"), primary_key=True),
@@ -398,7 +436,11 @@ access_tokens = _records(
     Column("domains", JSONText, nullable=False),
     Column("expires_at", BigInteger),
     Column("created_at", BigInteger, nullable=False),
-    Column("created_by", key_text, ForeignKey("users.id"), nullable=False),
+    # The id of a user or of one of ``owners``; so it isn't a foreign key.
+    Column("owner_id", key_text, nullable=False),
+    # The user who created it. None for others, whose name is then in the next column.
+    Column("created_by", key_text, ForeignKey("users.id")),
+    Column("created_by_name", Text),
     *_deactivation(),
     # The form that created the token: submitting it again doesn't create a second one.
     Column("form_id", key_text),
@@ -406,17 +448,18 @@ access_tokens = _records(
     # The expiry, once a round of ``tokens.lapsing`` has found it past. Between two rounds, lists
     # also read the tokens that are due.
     Column("lapsed_at", BigInteger),
-    # Lists, one index for each status. They also cover the labels, which a search may walk.
+    # Lists of all tokens, and of an owner's, one index for each status. The first also cover the
+    # labels, which a search may walk.
     *(
-        Index(
-            f"ix_access_tokens_{status}",
-            *("company_id", "kind", "created_at", "id", "expires_at", "label_folded"),
-            **_where(condition),
-        )
+        Index(f"ix_access_tokens_{of}{status}", *columns, **_where(condition))
         for status, condition in (
             ("active", "deactivated_at IS NULL AND lapsed_at IS NULL"),
             ("expired", "deactivated_at IS NULL AND lapsed_at IS NOT NULL"),
             ("deactivated", "deactivated_at IS NOT NULL"),
+        )
+        for of, columns in (
+            ("", ("company_id", "kind", "created_at", "id", "expires_at", "label_folded")),
+            ("owner_", ("owner_id", "created_at", "id", "kind", "expires_at")),
         )
     ),
     Index(

@@ -206,3 +206,4 @@ def _after(start: str) -> str | None:
 LABELS = WordIndex(tables.access_tokens, tables.access_token_words, tables.access_token_word_parts)
 USER_NAMES = WordIndex(tables.users, tables.user_name_words, tables.user_name_word_parts)
 USER_EMAILS = WordIndex(tables.users, tables.user_email_words, tables.user_email_word_parts)
+OWNER_NAMES = WordIndex(tables.owners, tables.owner_name_words, tables.owner_name_word_parts)

@@ -8,7 +8,7 @@ from sqlalchemy import Row, insert, select
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from gatepass.registry.actor import Actor, Person, Subject
+from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish, publish_grants
@@ -24,7 +24,7 @@ from gatepass.registry.storage.rows import (
     update_row,
 )
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import indexing
+from gatepass.registry.tokens import indexing, token_owners
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
     STORED,
@@ -49,19 +49,25 @@ def create(
     expires_at: int | None = None,
     networks: Sequence[str] = (),
     domains: Sequence[str] = (),
+    owner: str | None = None,
     form_id: str | None = None,
 ) -> tuple[AccessToken, str]:
     """Create a token and return it with its text, which can't be read again.
 
     Args:
         expires_at: Unix ms, in the future; None is never.
+        owner: the id of the actor, or of a service account or external owner of its company; or
+            ``ext:`` and an external id. None is the actor.
         form_id: id of the form that requests it; a form creates one token at most.
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``access-tokens:create``, or without one of
-            the *permissions* oneself.
+            the *permissions*; for another owner also without ``service-accounts:manage``, or if its
+            role doesn't grant one of the *permissions*; ``not_owner``: the owner is another user.
+        NotFound: there is no such owner, or it is another company's.
         InvalidInput: with all errors of the fields.
-        Conflict: ``form_already_used``; ``current`` is the id of the token that it created.
+        Conflict: ``form_already_used``; ``current`` is the id of the token that it created;
+            ``owner_deactivated``.
     """
     actor = acting(change, actor, "access-tokens:create", person=True)
     if actor.user is None or actor.company is None:
@@ -71,6 +77,7 @@ def create(
     if form_id is not None:
         _require_unused_form(change, actor.user, form_id)
     now = change.now
+    new_owner = token_owners.of_new_token(change, actor, owner)
     found = fields.read(
         {
             "label": label,
@@ -81,9 +88,11 @@ def create(
         },
         kind=kind,
         catalogue=catalogue,
+        owner_type=new_owner.owner.type,
         now=now,
     )
     actor.require_held(found["permissions"])
+    new_owner.require_granted(found["permissions"])
     credential = make(ACCESS_TOKEN)
     columns = {
         "id": credential.id,
@@ -92,6 +101,7 @@ def create(
         "kind": kind,
         "label_folded": folded(label),
         "created_at": now,
+        "owner_id": new_owner.owner.id,
         "created_by": actor.user,
         "form_id": form_id,
         "deactivated_at": None,
@@ -100,9 +110,11 @@ def create(
     change.session.execute(insert(access_tokens), columns)
     indexing.add(change, columns)
     publish(change, grant_of(columns))
-    # A signed-in user holds what their role permits.
-    token = new_token(columns, Person(actor.user, actor.name), actor.permissions)
-    _record(change, actor, "created", token, after={**found, "kind": kind})
+    token = new_token(columns, new_owner.owner, actor.person, new_owner.permits)
+    after = {**found, "kind": kind}
+    if token.owner.id != actor.user:
+        after |= {"owner": token.owner.id, "owner_name": token.owner.name}
+    _record(change, actor, "created", token, after=after)
     return token, credential.text
 
 
@@ -135,7 +147,8 @@ def modify(
 
     Raises:
         Forbidden: ``signed_in_user_required``; without ``access-tokens:modify``, or without a
-            permission that the token has or gets.
+            permission that the token has or gets; the token is a service account's or an external
+            owner's, whose role doesn't grant a permission that it gets.
         NotFound: there is none, or it is another company's.
         Conflict: ``changed_meanwhile``, with the ``current`` record; ``token_deactivated`` or
             ``token_expired``: such a token can't be changed.
@@ -151,8 +164,12 @@ def modify(
             reason=f"token_{token.status}",
             current=token,
         )
-    found = fields.read(changes, kind=row.kind, catalogue=catalogue, now=change.now)
+    found = fields.read(
+        changes, kind=row.kind, catalogue=catalogue, owner_type=row.owner_type, now=change.now
+    )
     actor.require_held([*row.permissions, *found.get("permissions", ())])
+    added = set(found.get("permissions", ())) - set(row.permissions)
+    token_owners.require_granted(change, row, added)
     before = {name: getattr(row, name) for name in found}
     after = {name: value for name, value in found.items() if value != before[name]}
     if not after:
@@ -178,12 +195,12 @@ def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
     Signed-in users may deactivate their own tokens. An access token needs the permission for all.
 
     Raises:
-        Forbidden: without ``access-tokens:deactivate``, for a token of another user.
+        Forbidden: without ``access-tokens:deactivate``, for a token of another owner.
         NotFound: there is none, or it is another company's.
     """
     actor = acting(change, actor)
     row = _find(change, actor, token_id)
-    if actor.kind == "token" or row.created_by != actor.user:
+    if actor.kind == "token" or row.owner_id != actor.user:
         actor.require("access-tokens:deactivate")
     if row.deactivated_at is None:
         revoke(change, actor, [row.id])

@@ -5,6 +5,7 @@ from typing import Any
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.domains import InvalidDomain, parse_domain
+from gatepass.core.grants import EXTERNAL, USER
 from gatepass.core.networks import InvalidNetwork, parse_network
 from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, label_problem, read_items
@@ -20,13 +21,19 @@ LATEST_EXPIRY = 253_402_300_799_999
 
 
 def read(
-    given: Mapping[str, object], *, kind: object, catalogue: Catalogue, now: int
+    given: Mapping[str, object],
+    *,
+    kind: object,
+    catalogue: Catalogue,
+    owner_type: str = USER,
+    now: int,
 ) -> dict[str, Any]:
     """Parse the fields of *given* into their canonical form, without duplicates.
 
     Args:
         given: some or all of ``CHANGEABLE``.
         kind: of the token.
+        owner_type: of its owner.
         now: Unix ms; the expiry must be later.
 
     Raises:
@@ -37,7 +44,7 @@ def read(
         problems.add("kind", 'Must be "api" or "ui".')
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
-        "permissions": lambda value: read_permissions(value, catalogue, problems, of_role=False),
+        "permissions": lambda value: _permissions(value, catalogue, owner_type, problems),
         "networks": lambda value: _networks(value, problems),
         "domains": lambda value: _domains(value, kind, problems),
         "expires_at": lambda value: _expiry(value, now, problems),
@@ -58,6 +65,20 @@ def _label(value: object, problems: Problems) -> object:
     if problem is not None:
         problems.add("label", problem)
     return value
+
+
+def _permissions(
+    value: object, catalogue: Catalogue, owner_type: str, problems: Problems
+) -> list[str]:
+    found = read_permissions(value, catalogue, problems, of_role=False)
+    if owner_type == EXTERNAL:
+        for number, name in enumerate(found):
+            if name not in catalogue.for_external:
+                problems.add(
+                    f"permissions.{number}",
+                    "Must be a permission of the catalogue file: the owner is an external one.",
+                )
+    return found
 
 
 def _networks(value: object, problems: Problems) -> list[str]:

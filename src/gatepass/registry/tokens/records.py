@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, RowMapping, select
+from sqlalchemy import Row, RowMapping, func, select
 
-from gatepass.core.grants import Grant
+from gatepass.core.grants import EXTERNAL, USER, Grant, external_role
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.permissions import effective
 from gatepass.registry.actor import Person
@@ -14,22 +14,29 @@ from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
-from gatepass.registry.storage.tables import access_tokens, token_use, users
+from gatepass.registry.storage.tables import access_tokens, owners, token_use, users
 from gatepass.registry.tokens.input import CHANGEABLE
 
 TokenStatus = Literal["active", "expired", "deactivated"]
 
-#: Access tokens with their creators and their last use.
+_maker, _user = users.alias("maker"), users.alias("owning_user")
+
+#: Access tokens with their owners, their creators and their last use.
 STORED = (
     select(
         access_tokens,
-        users.c.name.label("maker_name"),
-        users.c.role.label("maker_role"),
+        func.coalesce(_maker.c.name, access_tokens.c.created_by_name).label("maker_name"),
+        func.coalesce(owners.c.type, USER).label("owner_type"),
+        func.coalesce(owners.c.name, _user.c.name).label("owner_name"),
+        func.coalesce(owners.c.role, _user.c.role).label("owner_role"),
+        owners.c.external_id.label("owner_external_id"),
         token_use.c.last_at,
         token_use.c.last_address,
         token_use.c.last_permission,
     )
-    .join(users, users.c.id == access_tokens.c.created_by)
+    .outerjoin(_maker, _maker.c.id == access_tokens.c.created_by)
+    .outerjoin(_user, _user.c.id == access_tokens.c.owner_id)
+    .outerjoin(owners, owners.c.id == access_tokens.c.owner_id)
     .outerjoin(token_use, token_use.c.token_id == access_tokens.c.id)
 )
 
@@ -44,6 +51,21 @@ class LastUse:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenOwner:
+    """The owner of a token.
+
+    Attributes:
+        type: ``user``, ``service_account`` or ``external``.
+        external_id: the id it has in another product; None if it has none.
+    """
+
+    type: str
+    id: str
+    external_id: str | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccessToken:
     """An access token, without its text and digest. Times are Unix ms.
 
@@ -51,7 +73,7 @@ class AccessToken:
         id: the first 21 characters of its text.
         kind: ``api`` or ``ui``.
         permissions: as chosen.
-        effective_permissions: those of them that its creator's role grants now.
+        effective_permissions: those of them that its owner's role grants now.
         networks: canonical, such as ``203.0.113.0/24``; empty means any address.
         domains: where a ``ui`` token may be used; empty means anywhere.
     """
@@ -67,6 +89,7 @@ class AccessToken:
     domains: tuple[str, ...]
     expires_at: int | None
     created_at: int
+    owner: TokenOwner
     created_by: Person
     deactivated_at: int | None
     deactivated_by: Person | None
@@ -83,17 +106,18 @@ def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
     """The records of rows of ``STORED``, at ``reading.now`` and with the present roles."""
     rules = {company: published_rules(reading, company) for company in {r.company_id for r in rows}}
     return [
-        _token(row, reading.now, rules[row.company_id].roles.get(row.maker_role, ()))
-        for row in rows
+        _token(row, reading.now, rules[row.company_id].roles.get(_role_of(row), ())) for row in rows
     ]
 
 
-def new_token(columns: Mapping[str, Any], maker: Person, role: Collection[str]) -> AccessToken:
+def new_token(
+    columns: Mapping[str, Any], owner: TokenOwner, maker: Person, role: Collection[str]
+) -> AccessToken:
     """The record of a token that was just created.
 
     Args:
         columns: its columns.
-        role: the permissions of its creator's role.
+        role: the permissions of its owner's role.
     """
     return AccessToken(
         id=columns["id"],
@@ -107,6 +131,7 @@ def new_token(columns: Mapping[str, Any], maker: Person, role: Collection[str]) 
         domains=tuple(columns["domains"]),
         expires_at=columns["expires_at"],
         created_at=columns["created_at"],
+        owner=owner,
         created_by=maker,
         deactivated_at=None,
         deactivated_by=None,
@@ -122,7 +147,7 @@ def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
         digest=columns["digest"],
         kind=columns["kind"],
         company=columns["company_id"],
-        user=columns["created_by"],
+        user=columns["owner_id"],
         label=columns["label"],
         permissions=frozenset(columns["permissions"]),
         networks=Networks.of(map(parse_network, networks)) if networks else None,
@@ -130,6 +155,11 @@ def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
         expires_at=columns["expires_at"],
         deactivated=columns["deactivated_at"] is not None,
     )
+
+
+def _role_of(row: Row[Any]) -> str:
+    role: str = row.owner_role
+    return external_role(role) if row.owner_type == EXTERNAL else role
 
 
 def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
@@ -143,6 +173,7 @@ def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
         effective_permissions=effective(row.permissions, role),
         networks=tuple(row.networks),
         domains=tuple(row.domains),
+        owner=TokenOwner(row.owner_type, row.owner_id, row.owner_external_id, row.owner_name),
         created_by=Person(row.created_by, row.maker_name),
         deactivated_by=deactivated_by(row),
         last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,

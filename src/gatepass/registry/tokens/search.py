@@ -11,9 +11,11 @@ from functools import cached_property
 from sqlalchemy import ColumnElement, func, or_, select
 
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
-from gatepass.core.errors import InvalidInput
+from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import owners
+from gatepass.registry.directory.owners import BY_EXTERNAL_ID
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import scans
 from gatepass.registry.storage.database import Reading
@@ -46,6 +48,7 @@ def list_(
     status: str | None = None,
     permission: str | None = None,
     kind: str | None = None,
+    owner: str | None = None,
     limit: int | None = None,
     cursor: str | None = None,
     counted: bool = True,
@@ -58,6 +61,7 @@ def list_(
         status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
         permission: only tokens with this permission, by name or within ``resource:*``.
         kind: ``api`` or ``ui``.
+        owner: the id of a user, service account or external owner; or ``ext:`` and an external id.
         counted: whether to count all that match.
 
     Raises:
@@ -66,9 +70,11 @@ def list_(
     """
     actor.require("access-tokens:search")
     after, limit = read_cursor(cursor), read_limit(limit)
-    filters = _Filters(reading, actor.company, search_text(q), status, permission, kind)
+    if owner is not None and owner.startswith(BY_EXTERNAL_ID):
+        owner = _owner_id(reading, actor, owner)
+    filters = _Filters(reading, actor.company, search_text(q), status, permission, kind, owner)
     with scans.by_index(reading):
-        found = filters.scans() if storable(filters.q) else []
+        found = filters.scans() if storable(filters.q) and storable(owner or "") else []
         ids, more = scans.page(reading, found, after, limit)
         whole = after is None and more is None
         number = len(ids) if whole else filters.count(found) if counted else None
@@ -80,7 +86,9 @@ def by_status(reading: Reading, company: str) -> dict[str, int]:
     """The number of a company's tokens of each status, as ``Page.count`` has it."""
     with scans.by_index(reading):
         return {
-            status: scans.count(reading, _Filters(reading, company, "", status, None, None).scans())
+            status: scans.count(
+                reading, _Filters(reading, company, "", status, None, None, None).scans()
+            )
             for status in STATUSES
         }
 
@@ -95,6 +103,7 @@ class _Filters:
     status: str | None
     permission: str | None
     kind: str | None
+    owner: str | None
 
     def __post_init__(self) -> None:
         if self.status not in (None, *STATUSES):
@@ -108,12 +117,13 @@ class _Filters:
     def scans(self) -> list[Scan]:
         """Scans that find the tokens."""
         if self.company is None:
-            return [Scan(access_tokens, [*self._of_status, *self._permitted, *self._named])]
+            conditions = [*self._of_status, *self._permitted, *self._named, *self._owned]
+            return [Scan(access_tokens, conditions)]
         return scans.fastest(
             self.reading,
-            [self._by_name, self._by_permission],
+            [self._by_name, self._by_permission, self._by_owner],
             self._by_status,
-            [*self._permitted, *self._named],
+            [*self._permitted, *self._named, *self._owned],
             narrow=bool(self.status or self.kind),
         )
 
@@ -121,7 +131,9 @@ class _Filters:
         """How many tokens there are, as ``Page.count`` has it."""
         if self._label is not None and self._by_name is None:
             # Walking to all matches may take long where it soon finds those of a page.
-            some = self._label.some([*self._of_status, *self._permitted], self._in_label)
+            some = self._label.some(
+                [*self._of_status, *self._permitted, *self._owned], self._in_label
+            )
             number = scans.count(self.reading, [some])
             if number > COUNT_LIMIT:
                 return number
@@ -158,6 +170,10 @@ class _Filters:
         return [select(_permission.id).where(*own).exists()]
 
     @property
+    def _owned(self) -> _Conditions:
+        return [] if self.owner is None else [_token.owner_id == self.owner]
+
+    @property
     def _names(self) -> list[str]:
         assert self.permission is not None
         return sorted({self.permission, resource_wildcard(self.permission)})
@@ -187,7 +203,7 @@ class _Filters:
     def _by_name(self) -> Way | None:
         if self._label is None:
             return None
-        which = [*self._of_status, *self._permitted]
+        which = [*self._of_status, *self._permitted, *self._owned]
         by_label = self._label.way(self.reading, which, self._in_label)
         return None if by_label is None else scans.either([by_label, self._by_id(which)])
 
@@ -204,6 +220,23 @@ class _Filters:
         return None if rows > scans.MANY else Way([replace(ids, which=which)], rows)
 
     @property
+    def _by_owner(self) -> Way | None:
+        if self.owner is None:
+            return None
+        ranges, few = self._statuses
+        which = [*self._permitted, *self._named]
+        if self.kind is not None:
+            which.append(_token.kind == self.kind)
+        ours = [_token.owner_id == self.owner, func.coalesce(_token.company_id, "") == self.company]
+        owned = [Scan(access_tokens, [*ours, *each]) for each in ranges]
+        rows = scans.size(self.reading, owned)
+        found = [replace(scan, which=which) for scan in owned]
+        # As an expression, it can't make the engine choose an index of many more tokens.
+        its = [func.coalesce(_token.owner_id, "") == self.owner, *ours[1:]]
+        found += [Scan(access_tokens, [*each, *its], which, few=True) for each in few]
+        return Way(found, rows)
+
+    @property
     def _by_permission(self) -> Way | None:
         if self.permission is None:
             return None
@@ -216,23 +249,36 @@ class _Filters:
             )
             for name in self._names
         ]
-        which = [*self._of_status, *self._named]
+        which = [*self._of_status, *self._named, *self._owned]
         rows = scans.size(self.reading, by_name)
         return Way([replace(scan, which=which) for scan in by_name], rows)
 
     @property
     def _by_status(self) -> list[Scan]:
         """Scans that follow the order of the list, one for each status and kind."""
-        now = self.reading.now
         kinds = KINDS if self.kind is None else (self.kind,)
-        lives, ended = _token.deactivated_at.is_(None), _token.deactivated_at.is_not(None)
-        before, lapsed = _token.lapsed_at.is_(None), _token.lapsed_at.is_not(None)
-        unexpired = or_(_token.expires_at.is_(None), _token.expires_at > now)
         # As expressions, they can't make the engine choose an index of many more tokens.
         ours = [
             func.coalesce(_token.company_id, "") == self.company,
             func.coalesce(_token.kind, "").in_(kinds),
         ]
+        ordered, few = self._statuses
+        return [
+            *(
+                Scan(access_tokens, [_token.company_id == self.company, _token.kind == kind, *each])
+                for each in ordered
+                for kind in kinds
+            ),
+            *(Scan(access_tokens, [*each, *ours], few=True) for each in few),
+        ]
+
+    @property
+    def _statuses(self) -> tuple[list[_Conditions], list[_Conditions]]:
+        """The conditions of the scans for each status: of those in order, and of few tokens."""
+        now = self.reading.now
+        lives, ended = _token.deactivated_at.is_(None), _token.deactivated_at.is_not(None)
+        before, lapsed = _token.lapsed_at.is_(None), _token.lapsed_at.is_not(None)
+        unexpired = or_(_token.expires_at.is_(None), _token.expires_at > now)
         # Few tokens expire between two rounds that record it. By a wrong clock, some may be
         # recorded too early.
         due = [lives, before, _token.expires_at.is_not(None), _token.expires_at <= now]
@@ -243,15 +289,7 @@ class _Filters:
             "expired": ([[lives, lapsed, _token.expires_at <= now]], [due]),
             "deactivated": ([[ended]], []),
         }
-        ordered, few = by_status[self.status]
-        return [
-            *(
-                Scan(access_tokens, [_token.company_id == self.company, _token.kind == kind, *each])
-                for each in ordered
-                for kind in kinds
-            ),
-            *(Scan(access_tokens, [*each, *ours], few=True) for each in few),
-        ]
+        return by_status[self.status]
 
 
 def id_start(q: str) -> str | None:
@@ -268,3 +306,11 @@ def id_start(q: str) -> str | None:
     # Longer than an id, it can only be a token's text.
     fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
     return whole[:ID_LENGTH] if fits else None
+
+
+def _owner_id(reading: Reading, actor: Actor, reference: str) -> str:
+    """The id of the owner with an external id; "" if there is none, which owns nothing."""
+    try:
+        return owners.find(reading, actor.company, reference).id
+    except NotFound:
+        return ""

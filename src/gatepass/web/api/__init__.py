@@ -16,6 +16,7 @@ from gatepass.web.api import (
     nodes,
     receipts,
     roles,
+    service_accounts,
     users,
     verifier_keys,
 )
@@ -40,6 +41,7 @@ for module in (
     invitations,
     users,
     email_addresses,
+    service_accounts,
     roles,
     company,
     audit_events,

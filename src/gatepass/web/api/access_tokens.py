@@ -10,10 +10,12 @@ from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS, MOST_NETWORKS
 from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.owner_reference import OwnerReference, OwnerTerm
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     IfMatch,
     Listed,
+    OwnerOfToken,
     Paging,
     Permissions,
     Record,
@@ -56,6 +58,11 @@ class NewAccessToken(Fields):
         description="Sites on which a `ui` token can be used; empty: any.",
         examples=[[]],
     )
+    owner: OwnerReference | None = Field(
+        default=None,
+        description="A service account or an external owner, with `service-accounts:manage`. "
+        "Absent or null: yourself.",
+    )
 
 
 class AccessTokenChanges(Fields):
@@ -92,6 +99,7 @@ class AccessToken(Record):
     domains: tuple[str, ...]
     expires_at: Time | None
     created_at: Time
+    owner: OwnerOfToken
     created_by: str | None = person_id("created_by")
     created_by_name: str | None = person_name("created_by")
     deactivated_at: Time | None
@@ -113,9 +121,13 @@ def create(
     actor: SignedIn,
     new: Annotated[NewAccessToken, body(NewAccessToken)],
 ) -> CreatedAccessToken:
-    """Needs `access-tokens:create`. The answer is the only one with the token's text."""
+    """Needs `access-tokens:create`, and all of the token's permissions; for another `owner` also
+    `service-accounts:manage`, and its role must grant them (403 `permission_missing`). Another
+    user's: 403 `not_owner`. A deactivated owner's: 409 `owner_deactivated`. The answer is the only
+    one with the token's text."""
+    fields = new.named() | {"owner": None if new.owner is None else new.owner.reference()}
     with node.database.write(node.clock.now()) as change:
-        token, text = access_tokens.create(change, actor, catalogue=node.catalogue, **new.named())
+        token, text = access_tokens.create(change, actor, catalogue=node.catalogue, **fields)
     response.headers["Location"] = f"/v1/access-tokens/{token.id}"
     mark(response, change.confirmed)
     answer = sent(AccessToken, token, response)
@@ -131,6 +143,7 @@ def search(
     status: Status | None = None,
     permission: Term | None = None,
     kind: Literal["api", "ui"] | None = None,
+    owner: OwnerTerm | None = None,
 ) -> Listed[AccessToken]:
     """Needs `access-tokens:search`. `q` searches labels, ignoring case, and the beginning of ids,
     with or without `gpat_`."""
@@ -142,6 +155,7 @@ def search(
             status=status,
             permission=permission,
             kind=kind,
+            owner=owner,
             counted=False,
             **paging,
         )

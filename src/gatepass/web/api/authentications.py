@@ -71,7 +71,7 @@ class MyUser(Record):
 
     id: str
     name: str
-    email: str
+    email: str | None = Field(default=None, description="Null unless it is a user.")
     role: str = Field(description="The role's id.")
 
 
@@ -161,7 +161,7 @@ def me(node: CurrentNode, caller: CurrentCaller) -> Me:
     return Me.model_validate(
         {
             "kind": caller.grant.kind,
-            "user": caller.user,
+            "user": caller.owner,
             "company": company,
             "permissions": sorted(caller.actor.permissions),
             "address": caller.actor.address,

@@ -38,6 +38,15 @@ class Record(BaseModel):
     etag: ClassVar[Versions | None] = None
 
 
+class OwnerOfToken(Record):
+    """The owner of a token."""
+
+    type: Literal["user", "service_account", "external"]
+    id: str
+    external_id: str | None = Field(description="The id it has in another product.")
+    name: str
+
+
 def sent(model: type[R], record: object, response: Response) -> R:
     """*record* as the API sends it, with its ETag in *response*."""
     answer = model.model_validate(record)
@@ -119,7 +128,8 @@ def person_name(of: str) -> Any:
     return Field(default=None, validation_alias=AliasPath(of, "name"))
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
+    """*value*, if it can be stored. Raises ValueError otherwise."""
     if not storable(value):
         raise ValueError("Must not have control characters or line separators.")
     return value
@@ -136,7 +146,7 @@ def _whole_number(value: Any) -> Any:
 RecordId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Limit = Annotated[int, BeforeValidator(_whole_number), Query(ge=1, le=LARGEST_PAGE)]
 #: A text to search or filter by.
-Term = Annotated[str, BeforeValidator(_plain), Query(max_length=200)]
+Term = Annotated[str, BeforeValidator(plain), Query(max_length=200)]
 Status = Literal["active", "expired", "deactivated"]
 
 #: Permissions as chosen in a request.

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,6 +20,10 @@ _PLAIN = ("/authz", "/health/", "/metrics", "/v1/")
 _needless_escape = re.compile(
     rb"%(?:2[DEF]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE
 ).search
+# External ids, in which slashes must be encoded and anything may be.
+_without_external_ids = partial(
+    re.compile(rb"(?<=/)ext(?::|%3A)[^/?]*|(?<=/by-external-id/)[^/?]+", re.IGNORECASE).sub, b""
+)
 
 
 class GatewayPaths:
@@ -64,9 +69,9 @@ def _disguised(path: str, raw_path: bytes) -> bool:
     """Whether *path* is ours and was percent-encoded needlessly, which hides it from proxy rules.
 
     A proxy that denies ``/authz/`` or ``/v1/openapi.json`` may compare the raw path. No client
-    needs to encode a letter, digit or slash of it.
+    needs to encode a letter, digit or slash of it, except in an external id.
     """
-    return path.startswith(_PLAIN) and _needless_escape(raw_path) is not None
+    return path.startswith(_PLAIN) and _needless_escape(_without_external_ids(raw_path)) is not None
 
 
 def address_of(scope: Scope, trusted: TrustedProxies) -> tuple[bytes | None, bool]:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Unavailable
-from gatepass.core.grants import Grant
+from gatepass.core.grants import Grant, Holder
 from gatepass.core.networks import parse_address
 from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
@@ -185,7 +186,9 @@ class Endpoints:
         permissions = " ".join(decision.effective) or _NOTHING
         if len(permissions) > LONGEST_PERMISSIONS:
             permissions = " ".join(decision.needed)
-        return _Answer(Reply(204, _identity(known.grant, permissions)), decision, known)
+        return _Answer(
+            Reply(204, _identity(known.grant, decision.owner, permissions)), decision, known
+        )
 
     def _refusal(self, decision: Decision, unsent: str) -> Reply:
         detail = sentence(decision)
@@ -271,16 +274,25 @@ def _unsent(uri: Sequence[str | None], method: Sequence[str | None]) -> str:
     return " and ".join(name for name, values in sent if len(values) != 1 or values[0] == "")
 
 
-def _identity(grant: Grant, permissions: str) -> bytes:
+def _identity(grant: Grant, owner: Holder | None, permissions: str) -> bytes:
     """The identity headers, all of them: each overwrites one that a client may have sent."""
+    external_id = None if owner is None else owner.external_id
     return (
         f"x-gatepass-permissions: {permissions}\r\n"
         f"x-gatepass-token: {grant.id}\r\n"
         f"x-gatepass-company: {grant.company or _NOTHING}\r\n"
         f"x-gatepass-user: {grant.user or _NOTHING}\r\n"
+        f"x-gatepass-owner: {grant.user or _NOTHING}\r\n"
+        f"x-gatepass-external: {_NOTHING if external_id is None else _escaped(external_id)}\r\n"
         f"x-gatepass-kind: {grant.kind}\r\n"
         "cache-control: no-store\r\n"
     ).encode("ascii")
+
+
+def _escaped(external_id: str) -> str:
+    """An external id for a header; a dash alone would say that there is none."""
+    escaped = quote(external_id, safe="")
+    return "%2D" if escaped == _NOTHING else escaped
 
 
 def _with_reason(problem: Problem) -> Reply:

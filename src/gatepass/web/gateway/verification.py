@@ -9,6 +9,7 @@ import msgspec
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import GatepassError, InvalidInput
+from gatepass.core.grants import Holder
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
 from gatepass.verify.cached_rows import CachedToken
@@ -150,10 +151,22 @@ def _members(decision: Decision, known: CachedToken | None) -> dict[str, Any]:
             "kind": grant.kind,
             "company": grant.company,
             "user": grant.user,
+            "owner": _owner(decision.owner),
             "permissions": list(decision.effective),
             "expires_at": None if grant.expires_at is None else format_time(grant.expires_at),
         }
     return members
+
+
+def _owner(holder: Holder | None) -> dict[str, Any] | None:
+    if holder is None:
+        return None
+    return {
+        "type": holder.type,
+        "id": holder.id,
+        "external_id": holder.external_id,
+        "name": holder.name,
+    }
 
 
 def _read(value: Any, place: str, errors: _Errors) -> _Question:

@@ -11,6 +11,7 @@ from typing import Self
 
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
+from gatepass.core.grants import USER
 from gatepass.core.networks import InvalidNetwork
 from gatepass.registry.tokens.input import CHANGEABLE, LATEST_EXPIRY
 from gatepass.registry.tokens.records import AccessToken
@@ -56,6 +57,7 @@ class TokenForm:
     Attributes:
         networks: address and number of bits of each row, blank rows included.
         expire, expires_on, offset: see ``expiry.read_expiry``.
+        owner: the id of a service account or external owner; "" is the visitor.
         form_id: one-time; a form submitted twice creates one token.
         etag: the version of the token that is being edited.
         replaces: the token whose settings the form starts with.
@@ -71,6 +73,7 @@ class TokenForm:
     offset: str = ""
     networks: list[tuple[str, str]] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
+    owner: str = ""
     form_id: str = ""
     etag: str = ""
     replaces: AccessToken | None = None
@@ -91,6 +94,7 @@ class TokenForm:
             networks=[(row.address, row.bits) for row in sent.rows],
             sent=sent,
             domains=[domain.strip() for domain in fields.all("domain")],
+            owner=fields.one("owner"),
             form_id=fields.one("form_id"),
             etag=fields.one("etag"),
         )
@@ -114,6 +118,7 @@ class TokenForm:
         """A form with the settings of *token* and the same lifetime, counted from *now*."""
         form = cls.of(token)
         form.replaces = token
+        form.owner = "" if token.owner.type == USER else token.owner.id
         if token.expires_at is not None:
             length = token.expires_at - token.created_at
             form.expire = preset_of(length) or AT

@@ -51,6 +51,8 @@ def refused_page(
             raise error
         status = 403
         what = f"You can't add {error.permission}: your role doesn't include it."
+        if form.owner and screen.actor.may(error.permission):
+            what = f"You can't add {error.permission}: its owner's role doesn't include it."
         form.errors["permissions"] = what
     else:
         status = 503

@@ -12,7 +12,7 @@ from gatepass.registry.input.text import search_text
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Page
 from gatepass.registry.tokens import search as token_search
-from gatepass.registry.tokens import usage
+from gatepass.registry.tokens import token_owners, usage
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.layout.lists import address_of_page, list_page
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
@@ -35,16 +35,25 @@ class Filters:
     q: str
     status: str
     kind: str
+    owner: str = ""
 
     @property
     def narrowed(self) -> bool:
         """Whether any filter differs from its default."""
-        return bool(self.q) or self.status != "active" or self.kind != "any"
+        return bool(self.q or self.owner) or self.status != "active" or self.kind != "any"
 
     def address(self, cursor: str = "") -> str:
         """The address of the page at *cursor*, or of the first page."""
-        query = {"q": self.q, "status": self.status, "kind": self.kind, "cursor": cursor}
-        return address_of_page(PATH, query)
+        return address_of_page(PATH, self._query | {"cursor": cursor})
+
+    @property
+    def of_all_owners(self) -> str:
+        """The address of the first page without the filter by owner."""
+        return address_of_page(PATH, self._query | {"owner": ""})
+
+    @property
+    def _query(self) -> dict[str, str]:
+        return {"q": self.q, "status": self.status, "kind": self.kind, "owner": self.owner}
 
 
 @router.get(PATH)
@@ -53,6 +62,7 @@ def show_list(
     q: Annotated[str, Query()] = "",
     status: Annotated[str, Query()] = "active",
     kind: Annotated[str, Query()] = "any",
+    owner: Annotated[str, Query()] = "",
     cursor: Annotated[str, Query()] = "",
 ) -> Response:
     """The company's tokens, newest first."""
@@ -60,10 +70,12 @@ def show_list(
         search_text(q),
         status if status in _STATUSES else "active",
         kind if kind in _KINDS else "any",
+        owner,
     )
     with screen.read() as reading:
         fetch = partial(_tokens, reading, screen, filters, cursor)
         page = list_page(fetch, filters.address, cursor)
+        owner_name = token_owners.name_of(reading, screen.actor, owner) if owner else None
         empty = not (filters.narrowed or page.items or page.problem or _exist(reading, screen))
         used = [token.id for token in page.items if token.last_used]
         use = usage.daily(reading, used, days=_DAYS) if used else {}
@@ -76,6 +88,7 @@ def show_list(
         use={id: days_until(now, counts) for id, counts in use.items() if any(counts)},
         filtered=not empty,
         no_match=_no_match(filters),
+        owner_name=owner_name,
         too_many=(page.count or 0) > _MANY,
     )
 
@@ -89,6 +102,7 @@ def _tokens(
         q=filters.q or None,
         status=None if filters.status == "any" else filters.status,
         kind=None if filters.kind == "any" else filters.kind,
+        owner=filters.owner or None,
         limit=limit,
         cursor=cursor or None,
     )

@@ -13,6 +13,10 @@ from fastapi import Query, Request
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
+from gatepass.core.grants import SERVICE_ACCOUNT
+from gatepass.registry.directory import owner_search
+from gatepass.registry.directory.owners import Owner
+from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm
@@ -31,7 +35,11 @@ router = page_router()
 
 
 @router.get(PATH)
-def show_form(screen: CurrentScreen, replace: Annotated[str, Query()] = "") -> Response:
+def show_form(
+    screen: CurrentScreen,
+    replace: Annotated[str, Query()] = "",
+    owner: Annotated[str, Query()] = "",
+) -> Response:
     """The form, empty or with the settings of the token to replace."""
     screen.require("access-tokens:create")
     replaced = _token(screen, replace) if replace else None
@@ -44,7 +52,8 @@ def show_form(screen: CurrentScreen, replace: Annotated[str, Query()] = "") -> R
             if screen.node.catalogue.knows(name) and screen.actor.may(name)
         ]
     form.form_id = new_form_id()
-    return form_page(screen, _TEMPLATE, form)
+    form.owner = owner or form.owner
+    return form_page(screen, _TEMPLATE, form, owners=_owners(screen, form))
 
 
 @router.post(PATH)
@@ -61,10 +70,10 @@ def send_form(request: Request, screen: CurrentScreen, fields: Form) -> Response
     if not _form_id(form.form_id):
         form.form_id = new_form_id()
         form.errors[""] = "The form was incomplete. Check it and press Create again."
-        return form_page(screen, _TEMPLATE, form, 422)
+        return form_page(screen, _TEMPLATE, form, 422, owners=_owners(screen, form))
     if pressed != "create":
         form.press(pressed, screen.visitor.own_network)
-        return form_page(screen, _TEMPLATE, form)
+        return form_page(screen, _TEMPLATE, form, owners=_owners(screen, form))
     return _create(request, screen, form)
 
 
@@ -88,6 +97,7 @@ def _create(request: Request, screen: Screen, form: TokenForm) -> Response:
                 expires_at=chosen.expires_at,
                 networks=chosen.networks,
                 domains=chosen.domains,
+                owner=form.owner or None,
                 form_id=form.form_id,
             )
     except Conflict as error:
@@ -95,7 +105,9 @@ def _create(request: Request, screen: Screen, form: TokenForm) -> Response:
             raise
         return _already_created(screen, error.current)
     except (InvalidInput, Forbidden, Unavailable) as error:
-        return refused_page(screen, _TEMPLATE, form, error, button="Create")
+        return refused_page(
+            screen, _TEMPLATE, form, error, button="Create", owners=_owners(screen, form)
+        )
     return screen.render(
         "access_tokens/created.html",
         unconfirmed=not change.confirmed,
@@ -105,6 +117,24 @@ def _create(request: Request, screen: Screen, form: TokenForm) -> Response:
             token, text, catalogue=node.catalogue, settings=node.settings, serves=serves(request)
         ),
     )
+
+
+def _owners(screen: Screen, form: TokenForm) -> list[Owner]:
+    """The service accounts to choose from, and the chosen owner if it is another."""
+    if not screen.visitor.may_change("service-accounts:manage"):
+        return []
+    with screen.read() as reading:
+        offered = owner_search.list_(
+            reading,
+            screen.actor,
+            type=SERVICE_ACCOUNT,
+            status="active",
+            limit=LARGEST_PAGE,
+            counted=False,
+        ).items
+        if form.owner and form.owner not in [owner.id for owner in offered]:
+            offered.append(owner_search.get(reading, screen.actor, form.owner))
+    return offered
 
 
 def _already_created(screen: Screen, current: object) -> HTMLResponse:

@@ -24,13 +24,17 @@ _NAMES = {
     "silent": "Unreachable",
     "verifiers": "Servers",
     "networks": "IP addresses",
+    "owner_name": "Owner",
     "restored": "By restoring a backup",
     "role_name": "Role",
     "trial_until": "On trial until",
 }
 # The sentence or another field shows these.
-_LEFT_OUT = frozenset(("role", "accepted_by"))
-_WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"}
+_LEFT_OUT = frozenset(("role", "accepted_by", "owner"))
+_WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
+    "service_account": "Service account",
+    "external": "External owner",
+}
 _ANYTHING = frozenset(("networks", "domains"))
 
 

@@ -21,6 +21,7 @@ AUTHENTICATIONS = Tab("Recent Authentications", "/authentications")
 PROFILE = Tab("Profile", "/company")
 SECURITY = Tab("Security", "/company/security")
 USERS = Tab("Users", "/company/users")
+SERVICE_ACCOUNTS = Tab("Service accounts", "/company/service-accounts")
 ROLES = Tab("Roles", "/company/roles")
 NODES = Tab("Nodes", "/company/nodes")
 AUDIT_LOG = Tab("Audit log", "/audit-log")
@@ -32,6 +33,7 @@ _COMPANY = (
     (PROFILE, "company:get"),
     (SECURITY, "company:get"),
     (USERS, "users:get"),
+    (SERVICE_ACCOUNTS, "service-accounts:manage"),
     (ROLES, "roles:get"),
 )
 

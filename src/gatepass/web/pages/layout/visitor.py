@@ -82,9 +82,8 @@ class Visitor:
         return self.actor.kind != "token" and self.actor.may(permission)
 
     def may_deactivate(self, token: AccessToken) -> bool:
-        """Whether to offer deactivating *token*: with the permission, or to its creator."""
-        own = token.created_by.id is not None and token.created_by.id == self.actor.user
-        return own or self.actor.may("access-tokens:deactivate")
+        """Whether to offer deactivating *token*: with the permission, or to its owner."""
+        return token.owner.id == self.actor.user or self.actor.may("access-tokens:deactivate")
 
 
 def visiting(request: Request) -> Visitor:

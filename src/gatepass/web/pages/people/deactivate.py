@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from gatepass.registry.directory import user_privileges, user_search
 from gatepass.registry.membership import offboarding
-from gatepass.registry.tokens.of_user import left
+from gatepass.registry.tokens.of_owner import left
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other

@@ -13,7 +13,7 @@ from gatepass.registry.directory import (
 )
 from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
-from gatepass.registry.tokens.of_user import left
+from gatepass.registry.tokens.of_owner import left
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused

@@ -10,7 +10,7 @@ from gatepass.core.catalogue import CataloguePermission
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact, Caller
-from gatepass.registry.tokens.records import AccessToken, LastUse
+from gatepass.registry.tokens.records import AccessToken, LastUse, TokenOwner
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import Summary, TokenForm
 from gatepass.web.pages.company.allowlist_impact import Reach
@@ -117,6 +117,7 @@ def _tokens(now: int) -> list[AccessToken]:
         domains=(),
         expires_at=now + 12 * DAY + HOUR,
         created_at=now - 9 * DAY,
+        owner=TokenOwner("user", "usr_ada", None, _ADA.name),
         created_by=_ADA,
         deactivated_at=None,
         deactivated_by=None,
@@ -136,6 +137,7 @@ def _tokens(now: int) -> list[AccessToken]:
             networks=(),
             domains=("shop.example", "*.shop.example", "localhost:3000"),
             expires_at=None,
+            owner=TokenOwner("service_account", "svc_shop", None, "Shop backend"),
             created_by=_GRACE,
         ),
         another(

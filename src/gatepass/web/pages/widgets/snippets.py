@@ -171,6 +171,8 @@ location / {{
     proxy_set_header X-Gatepass-Token "";
     proxy_set_header X-Gatepass-Company "";
     proxy_set_header X-Gatepass-User "";
+    proxy_set_header X-Gatepass-Owner "";
+    proxy_set_header X-Gatepass-External "";
     proxy_set_header X-Gatepass-Kind "";
     proxy_set_header X-Gatepass-Permissions "";
 }}

@@ -1,0 +1,155 @@
+"""``/v1/service-accounts``: owners of tokens that aren't people."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from fastapi import Response
+from pydantic import Field
+
+from gatepass.core.grants import SERVICE_ACCOUNT
+from gatepass.registry.directory import owner_search, owners
+from gatepass.registry.input.text import LONGEST_LABEL
+from gatepass.registry.membership import owner_offboarding
+from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.owner_reference import OwnerInPath
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
+from gatepass.web.api.shapes import (
+    IfMatch,
+    Listed,
+    Paging,
+    Record,
+    Term,
+    Time,
+    Versions,
+    current_as,
+    person_id,
+    person_name,
+    sent,
+)
+from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
+
+router = resource("Service accounts")
+
+_NAME: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_LABEL}
+_ROLE = (
+    "A role's id; none that grants `*` or a permission of Gatepass other than `access-tokens:get` "
+    "and `access-tokens:search`."
+)
+
+
+class NewServiceAccount(Fields):
+    """A new service account."""
+
+    name: str = Field(json_schema_extra=_NAME, examples=["Deploys"])
+    role: str = Field(description=_ROLE, examples=["customer-service"])
+
+
+class ServiceAccountChanges(Fields):
+    """Changes of a service account; absent fields stay."""
+
+    name: str = Field(default="", json_schema_extra=_NAME, examples=["Deploys"])
+    role: str = Field(default="", description=_ROLE, examples=["customer-service"])
+
+
+class ServiceAccount(Record):
+    """A service account."""
+
+    etag: ClassVar[Versions] = owners.etag
+
+    id: str
+    type: Literal["service_account"]
+    external_id: str | None = Field(description="The id it has in another product.")
+    name: str
+    role: str = Field(description="A role's id.")
+    status: Literal["active", "deactivated"]
+    created_at: Time
+    created_by: str | None = person_id("created_by")
+    created_by_name: str | None = person_name("created_by")
+    deactivated_at: Time | None
+    deactivated_by: str | None = person_id("deactivated_by")
+    deactivated_by_name: str | None = person_name("deactivated_by")
+
+
+@router.get("/service-accounts", summary="The company's service accounts")
+def search(
+    node: CurrentNode,
+    actor: Authenticated,
+    paging: Paging,
+    q: Term | None = None,
+    status: Literal["active", "deactivated"] | None = None,
+) -> Listed[ServiceAccount]:
+    """Needs `service-accounts:manage`. `q` searches names; a whole id or external id is found,
+    too."""
+    with node.database.read(node.clock.now()) as reading:
+        page = owner_search.list_(
+            reading,
+            actor,
+            q=q or None,
+            type=SERVICE_ACCOUNT,
+            status=status,
+            counted=False,
+            **paging,
+        )
+    return Listed[ServiceAccount].of(page)
+
+
+@router.post("/service-accounts", status_code=201, summary="Create a service account")
+def create(
+    response: Response,
+    node: CurrentNode,
+    actor: SignedIn,
+    new: Annotated[NewServiceAccount, body(NewServiceAccount)],
+) -> ServiceAccount:
+    """Needs `service-accounts:manage`, and all that the role grants. Its access tokens are created
+    with `owner`."""
+    with node.database.write(node.clock.now()) as change:
+        account = owners.create(change, actor, catalogue=node.catalogue, **new.named())
+    response.headers["Location"] = f"/v1/service-accounts/{account.id}"
+    mark(response, change.confirmed)
+    return sent(ServiceAccount, account, response)
+
+
+@router.get("/service-accounts/{id:path}", summary="One service account")
+def get(
+    response: Response, node: CurrentNode, actor: Authenticated, id: OwnerInPath
+) -> ServiceAccount:
+    """Needs `service-accounts:manage`."""
+    with node.database.read(node.clock.now()) as reading:
+        account = owner_search.get(reading, actor, id, SERVICE_ACCOUNT)
+    return sent(ServiceAccount, account, response)
+
+
+@router.patch("/service-accounts/{id:path}", summary="Change a service account")
+def modify(
+    response: Response,
+    node: CurrentNode,
+    actor: SignedIn,
+    id: OwnerInPath,
+    changes: Annotated[ServiceAccountChanges, body(ServiceAccountChanges)],
+    if_match: IfMatch,
+) -> ServiceAccount:
+    """Needs `service-accounts:manage`, and all permissions of its old and new role. Takes effect on
+    the next call of its tokens. 409 (`owner_deactivated`) for a deactivated one. With `If-Match`,
+    only that version is changed (else 409)."""
+    with current_as(ServiceAccount), node.database.write(node.clock.now()) as change:
+        account = owners.modify(
+            change,
+            actor,
+            id,
+            catalogue=node.catalogue,
+            changes=changes.named(),
+            if_match=if_match,
+        )
+    return settled(change.confirmed, sent(ServiceAccount, account, response))
+
+
+@router.post(
+    "/service-accounts/{id:path}/deactivate", summary="Deactivate a service account for good"
+)
+def deactivate(
+    response: Response, node: CurrentNode, actor: SignedIn, id: OwnerInPath, _: NoBody
+) -> ServiceAccount:
+    """Needs `service-accounts:manage`, and all that its role grants. Deactivates all of its access
+    tokens, too. Repeating it changes nothing."""
+    with node.database.write(node.clock.now()) as change:
+        account = owner_offboarding.deactivate(change, actor, id, type=SERVICE_ACCOUNT)
+    return settled(change.confirmed, sent(ServiceAccount, account, response))
