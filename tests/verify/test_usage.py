@@ -421,11 +421,13 @@ def test_a_count_that_comes_in_the_midst_of_a_flush_stops_nothing(
     """A thread that took the dictionary just before a flush may still write to it."""
     note(usage, 1)
     note(usage, 1, "gpat_another000000000")
-    tokens, format_address = usage._tokens, usage_module.format_address
-    late = [("gpat_late000000000000", copy(tokens[TOKEN])) for _ in range(2)]
+    parts, format_address = usage._tokens, usage_module.format_address
+    (known,) = (part[TOKEN] for part in parts if TOKEN in part)
+    late = [("gpat_late000000000000", copy(known)) for _ in range(2)]
 
     def counting(address: bytes) -> str:
-        tokens.update(late[:1])
+        for part in parts:
+            part.update(late[:1])
         del late[:1]
         return format_address(address)
 
@@ -492,7 +494,7 @@ def test_a_count_is_not_carried_over_a_flush(
             usage.flush()
             return found
 
-    usage._tokens = Interrupting(original)  # type: ignore[assignment] # as the real one, but slow
+    usage._tokens = list(map(Interrupting, original))  # as the real ones, but slow
     note(usage, 1)
     usage.flush()
     assert folded(directory).tokens[TOKEN] in (7, 8)
@@ -502,13 +504,13 @@ def test_tokens_past_the_most_are_not_kept(
     usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded; the decision is counted all the same."""
-    monkeypatch.setattr(usage_module, "MOST_TOKENS", 2)
-    for number in range(4):
+    monkeypatch.setattr(usage_module, "MOST_IN_PART", 2)
+    for number in range(1_000):
         note(usage, 1, f"gpat_{number:016d}")
     usage.flush()
     folder = folded(directory)
-    assert len(folder.tokens) == 2
-    assert folder.decisions == {"allowed": 4}
+    assert len(folder.tokens) == 2 * usage_module.PARTS
+    assert folder.decisions == {"allowed": 1_000}
 
 
 def test_where_nothing_was_ever_spooled_there_is_nothing(tmp_path: Path) -> None:

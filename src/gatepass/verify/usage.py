@@ -25,9 +25,13 @@ from gatepass.core.networks import format_address
 from gatepass.core.reason import Reason
 from gatepass.log_limit import LogLimit
 
-#: Tokens counted between two flushes; the uses of any further tokens count only as decisions. With
-#: more, the dictionary would grow once more, which keeps a decision waiting for three milliseconds.
-MOST_TOKENS = 87_000
+#: Tokens are counted in so many dictionaries. One for all would take milliseconds to grow, and a
+#: decision waits for that.
+PARTS = 64
+#: Tokens counted in each between two flushes; the uses of any further ones count only as decisions.
+MOST_IN_PART = 3_000
+#: Remembered decisions with uses that weren't flushed; those of any more count likewise.
+_MOST_AGAIN = 200_000
 #: Tokens in one line. Formatting a line takes about as long as a few decisions; they wait for it.
 LINE_TOKENS = 256
 #: A spool of this size is closed and a new one created, so that the old one can be removed.
@@ -100,6 +104,10 @@ class _Counted(msgspec.Struct, gc=False):
         )
 
 
+#: Counts by token id.
+_Part = dict[str, _Counted]
+
+
 class Usage:
     """Counts the decisions of this process. ``note`` is for the hot path, the rest for a thread.
 
@@ -109,7 +117,7 @@ class Usage:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._tokens: dict[str, _Counted] = {}
+        self._tokens = _parts()
         self._decisions: dict[str, int] = {}
         # Those with counts that weren't flushed.
         self._again: list[Use] = []
@@ -123,7 +131,7 @@ class Usage:
         grant = decision.grant
         if decision.reason is _ALLOWED and grant is not None:
             # Only the reported facts of the last use: a decision would keep its grant in memory.
-            tokens, call = self._tokens, decision.call
+            tokens, call = _part_of(self._tokens, grant.id), decision.call
             seen = tokens.get(grant.id)
             if seen is not None:
                 seen.count += 1
@@ -131,7 +139,7 @@ class Usage:
                 seen.address = call.address
                 seen.permission = call.permission or call.route
                 return
-            if len(tokens) < MOST_TOKENS:
+            if len(tokens) < MOST_IN_PART:
                 tokens[grant.id] = _Counted(1, now, call.address, call.permission or call.route)
                 return
         decisions = self._decisions
@@ -143,7 +151,7 @@ class Usage:
         use.at = now
         count = use.count = use.count + 1
         if count == use.flushed + 1:
-            if len(self._again) < MOST_TOKENS:
+            if len(self._again) < _MOST_AGAIN:
                 self._again.append(use)
             else:
                 use.flushed = count
@@ -155,7 +163,7 @@ class Usage:
         A full disk loses nothing: the counts are kept for the next flush.
         """
         # Another thread may be about to count in these; a count that comes too late is lost.
-        tokens, self._tokens = self._tokens, {}
+        tokens, self._tokens = self._tokens, _parts()
         decisions, self._decisions = self._decisions, {}
         again, self._again = self._again, []
         self._add(again, tokens, decisions)
@@ -180,19 +188,17 @@ class Usage:
             decisions = {}
             time.sleep(_PAUSE_SECONDS)
 
-    def _keep(self, part: dict[str, _Counted], rest: dict[str, _Counted]) -> None:
+    def _keep(self, part: _Part, rest: list[_Part]) -> None:
         """Count for the next flush what couldn't be spooled."""
         while part:
             for token, counted in part.items():
-                later = self._tokens.setdefault(token, counted)
+                later = _part_of(self._tokens, token).setdefault(token, counted)
                 if later is not counted:
                     later.count += counted.count
             time.sleep(_PAUSE_SECONDS)
             part = _take(rest)
 
-    def _add(
-        self, again: list[Use], tokens: dict[str, _Counted], decisions: dict[str, int]
-    ) -> None:
+    def _add(self, again: list[Use], tokens: list[_Part], decisions: dict[str, int]) -> None:
         """Add what *again* counted since the last flush to the counts by token and by reason."""
         for number, use in enumerate(again):
             if number % LINE_TOKENS == 0:
@@ -205,9 +211,10 @@ class Usage:
             if use.reason is not _ALLOWED:
                 decisions[use.reason.value] = decisions.get(use.reason.value, 0) + more
             elif more:
-                counted = tokens.get(use.token)
+                part = _part_of(tokens, use.token)
+                counted = part.get(use.token)
                 if counted is None:
-                    tokens[use.token] = _Counted(more, use.at, use.address, use.permission)
+                    part[use.token] = _Counted(more, use.at, use.address, use.permission)
                     continue
                 counted.count += more
                 if use.at >= counted.at:
@@ -267,9 +274,25 @@ class Usage:
         self._descriptor = None
 
 
-def _take(tokens: dict[str, _Counted]) -> dict[str, _Counted]:
-    """Some of *tokens*, for a line; removed from it, so that they are freed a few at a time."""
-    return dict(tokens.popitem() for _ in range(min(len(tokens), LINE_TOKENS)))
+def _parts() -> list[_Part]:
+    return [{} for _ in range(PARTS)]
+
+
+def _part_of(parts: list[_Part], token: str) -> _Part:
+    return parts[hash(token) % PARTS]
+
+
+def _take(parts: list[_Part]) -> _Part:
+    """Some tokens, for a line; removed from *parts*, so that they are freed a few at a time."""
+    taken: _Part = {}
+    while parts and len(taken) < LINE_TOKENS:
+        part = parts[-1]
+        if part:
+            token, counted = part.popitem()
+            taken[token] = counted
+        else:
+            parts.pop()
+    return taken
 
 
 class Spool(msgspec.Struct, frozen=True):

@@ -255,13 +255,15 @@ class _Counts(Usage):
     """Counts decisions by reason, in memory alone."""
 
     def total(self) -> dict[str, int]:
-        tokens, decisions = dict(self._tokens), dict(self._decisions)
-        self._add(self._again, tokens, decisions)
+        decisions = dict(self._decisions)
+        self._add(self._again, self._tokens, decisions)
         self._again = []
-        allowed = sum(counted.count for counted in tokens.values())
+        allowed = sum(counted.count for part in self._tokens for counted in part.values())
         if allowed:
             decisions["allowed"] = decisions.get("allowed", 0) + allowed
-        self._tokens, self._decisions = {}, {}
+        for part in self._tokens:
+            part.clear()
+        self._decisions = {}
         return decisions
 
 

@@ -271,7 +271,7 @@ SMUGGLED = request(b"/smuggled")
         (b"GET /o ne HTTP/1.1\r\nHost: a", 400),
         (b"GET /\x80 HTTP/1.1\r\nHost: a", 400),
         (b"BREW /one HTTP/1.1\r\nHost: a", 400),
-        (b"CONNECT a:443 HTTP/1.1\r\nHost: a", 405),
+        (b"CONNECT a:443 HTTP/1.1\r\nHost: a", 501),
         (b"PRI * HTTP/2.0\r\n\r\nSM", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     ],

@@ -431,7 +431,8 @@ class Connection(asyncio.Protocol, ABC):
         parser = self._parser
         method = parser.get_method()
         if method == b"CONNECT":
-            self.refuse(405)
+            # For proxies. A 405 would have to name the methods that are allowed here.
+            self.refuse(501)
             return b""
         version = parser.get_http_version().encode()
         lines = [method + b" " + self.target + b" HTTP/" + version]
