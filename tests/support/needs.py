@@ -15,6 +15,7 @@ import pytest
 MARKERS = {
     "browser": "drives the system's Chromium",
     "nginx": "drives the system's nginx",
+    "node": "generates clients with what tests/clients/install.py installs",
     "postgresql": "starts PostgreSQL servers, or pgbouncer in front of one",
     "processes": "starts servers or commands as processes of their own",
     "installation": "opens a whole installation: registry, node, REST API and pages",
@@ -36,7 +37,7 @@ _BY_PARAMETER = {
     "verify port": "processes",
 }
 #: Directory below tests/: the marker of its tests.
-_BY_DIRECTORY = {"e2e": "processes", "faults": "slow", "packaging": "slow"}
+_BY_DIRECTORY = {"clients": "node", "e2e": "processes", "faults": "slow", "packaging": "slow"}
 _TESTS = Path(__file__).parents[1]
 
 _declared: frozenset[str] | None = None

@@ -4,14 +4,14 @@ From the outside in: the gateway endpoints and the feed, which use no framework;
 around every other request; FastAPI with the API, the pages and any extra routers.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -72,7 +72,10 @@ def create_app(
     @app.get("/v1/openapi.json", include_in_schema=False)
     def openapi(request: Request) -> Response:
         refuse_from_outside(request)
-        return JSONResponse(_document(cookie_name(node.settings)))
+        return Response(
+            _document(cookie_name(node.settings), node.settings.public_url),
+            media_type="application/json",
+        )
 
     for router in (api.router, metrics.router, pages.router, *extra):
         app.include_router(router)
@@ -84,10 +87,11 @@ def create_app(
     return StrictTransportSecurity(application) if https else application
 
 
-@cache
-def _document(cookie: str) -> dict[str, Any]:
+@lru_cache(maxsize=4)
+def _document(cookie: str, public_url: str) -> bytes:
     # Generated once, on first use: it takes as long as the rest of a worker's start.
-    return openapi_document(api.router, cookie)
+    document = openapi_document(api.router, cookie, public_url)
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 async def _refused(request: Request, refused: NotAdmitted) -> Response:

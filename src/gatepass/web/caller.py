@@ -5,8 +5,9 @@ form where the API answers 401, call :func:`admit` and :func:`caller_of` themsel
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.dependencies.utils import get_flat_params
@@ -218,6 +219,24 @@ def refuse_from_outside(request: Request) -> None:
         raise NotAdmitted(decision)
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def accepting(*schemes: str) -> Callable[[F], F]:
+    """Declare the credentials that a dependency accepts.
+
+    Args:
+        schemes: security schemes of the OpenAPI document; one of them is enough.
+    """
+
+    def declare(dependency: F) -> F:
+        dependency.accepts = schemes  # type: ignore[attr-defined]  # read by web.openapi
+        return dependency
+
+    return declare
+
+
+@accepting("bearer", "x-access-token", "dashboard")
 def _caller(request: Request) -> Caller:
     caller = caller_of(request, admit(request, _credential(request)))
     # After the credential, so that an unauthenticated caller gets 401 before any 422.

@@ -35,7 +35,7 @@ def queries(route: APIRoute) -> list[str]:
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
     """(method, path, description) of every operation of the OpenAPI document."""
-    document = openapi_document(api, "gatepass")
+    document = openapi_document(api, "gatepass", "https://gatepass.example")
     return [
         (method.upper(), path, operation)
         for path, methods in document["paths"].items()

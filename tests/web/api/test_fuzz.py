@@ -1,4 +1,5 @@
-"""Every operation of the OpenAPI document, called with generated valid and invalid requests.
+"""Every operation of the OpenAPI document, and of the feed, called with generated requests: valid
+and invalid ones.
 
 No answer may be a 5xx, or one that the document doesn't describe.
 """
@@ -20,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 from gatepass.web.api import router
 from gatepass.web.openapi import openapi_document
 from tests.support.apps.installation import PASSWORD, Installation
+from tests.support.feed.document import with_feed
 
 CHECKS: Any = [
     not_a_server_error,
@@ -38,8 +40,8 @@ class Surface:
         self.login = installation.sign_in()
         self.key = installation.verifier_key()
         self.token = installation.access_token("charges:get")
-        self.document = installation.client().get("/v1/openapi.json").json()
-        self.schema = schemathesis.openapi.from_asgi("/v1/openapi.json", self.app)
+        self.schema = schemathesis.openapi.from_dict(_document())
+        self.schema.app = self.app
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         """The application, called by a peer with an address."""
@@ -80,11 +82,14 @@ def surface(postgresql_installation: Installation) -> Surface:
     return Surface(postgresql_installation)
 
 
+def _document() -> dict[str, Any]:
+    return with_feed(openapi_document(router, "gatepass", "http://testserver"))
+
+
 def _operations() -> list[Any]:
-    document = openapi_document(router, "gatepass")
     return [
         pytest.param(method, path, mode, id=f"{method} {path} {mode.value}")
-        for path, methods in document["paths"].items()
+        for path, methods in _document()["paths"].items()
         for method in methods
         for mode in GenerationMode
         # Operations without input have no invalid input.

@@ -30,7 +30,7 @@ _GRACE_STEPS = 1
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _RECOVERY_LENGTH = 16
 _GROUP = 4
-_LONGEST_TYPED = 100
+LONGEST_TYPED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def proof_of(reading: Reading, user: Row[Any], code: str, key: EncryptionKey) ->
         Unavailable: the secret can't be decrypted: the encryption key is missing or another one.
             Recovery codes work even then.
     """
-    if len(code) > _LONGEST_TYPED:
+    if len(code) > LONGEST_TYPED:
         return None
     digest = _digest(code)
     table = recovery_codes.c

@@ -8,7 +8,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.input.text import folded
 
 # The longest deliverable address (RFC 5321, 4.5.3.1).
-_LONGEST = 254
+LONGEST_EMAIL = 254
 _LONGEST_LOCAL = 64
 # A dot-atom (RFC 5322, 3.2.3), with letters of any script (RFC 6532); no quoted strings.
 _local = re.compile(r"[^\s.@\"(),:;<>\[\]\\]+(?:\.[^\s.@\"(),:;<>\[\]\\]+)*").fullmatch
@@ -39,7 +39,7 @@ def fold_email(text: str) -> str:
 
 def _split(email: str) -> tuple[str, str] | None:
     """Local part and canonical domain."""
-    if len(email) > _LONGEST or not email.isprintable():
+    if len(email) > LONGEST_EMAIL or not email.isprintable():
         return None
     local, _, host = email.rpartition("@")
     if len(local.encode()) > _LONGEST_LOCAL or _local(local) is None:

@@ -21,7 +21,7 @@ DEFAULT_PAGE = 50
 #: Counting stops above it: "1,000+" is precise enough, and fast.
 COUNT_LIMIT = 1_000
 
-_LONGEST_CURSOR = 200
+LONGEST_CURSOR = 200
 _BIGGEST_NUMBER = 2**63 - 1
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def read_cursor(text: str | None) -> Cursor | None:
     if text is None:
         return None
     try:
-        if len(text) > _LONGEST_CURSOR:
+        if len(text) > LONGEST_CURSOR:
             raise ValueError("too long")
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         number, identifier = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))

@@ -22,7 +22,7 @@ from gatepass.web.api import (
 )
 
 
-def _operation_id(route: APIRoute) -> str:
+def operation_id(route: APIRoute) -> str:
     """The OpenAPI operation id, such as ``access_tokens_create``."""
     module = route.endpoint.__module__.rpartition(".")[2]
     return f"{module}_{route.name.strip('_')}"
@@ -30,7 +30,7 @@ def _operation_id(route: APIRoute) -> str:
 
 router = APIRouter(
     prefix="/v1",
-    generate_unique_id_function=_operation_id,
+    generate_unique_id_function=operation_id,
 )
 for module in (
     authentications,

@@ -11,7 +11,7 @@ from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS, MOST_NETWORKS
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.owner_reference import OwnerReference, OwnerTerm
-from gatepass.web.api.request_body import Fields, NoBody, body, resource
+from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     IfMatch,
     Listed,
@@ -79,7 +79,7 @@ class LastUsed(Record):
     """A token's last use, a few seconds late."""
 
     at: Time
-    address: str | None
+    address: str | None = Field(examples=["203.0.113.7"])
 
 
 class AccessToken(Record):
@@ -87,22 +87,25 @@ class AccessToken(Record):
 
     etag: ClassVar[Versions] = records.etag
 
-    id: str
-    label: str
+    id: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9"])
+    label: str = Field(examples=["Nightly settlement"])
     kind: Literal["api", "ui"]
     status: Status
-    permissions: tuple[str, ...] = Field(description="As chosen, with wildcards.")
-    effective_permissions: tuple[str, ...] = Field(
-        description="The chosen permissions that its owner's role has now."
+    permissions: tuple[str, ...] = Field(
+        examples=[["charges:*"]], description="As chosen, with wildcards."
     )
-    networks: tuple[str, ...]
+    effective_permissions: tuple[str, ...] = Field(
+        examples=[["charges:create", "charges:get"]],
+        description="The chosen permissions that its owner's role has now.",
+    )
+    networks: tuple[str, ...] = Field(examples=[["203.0.113.0/24"]])
     domains: tuple[str, ...]
     expires_at: Time | None
     created_at: Time
     owner: OwnerOfToken
     created_by: str | None = person_id("created_by")
     created_by_name: str | None = person_name("created_by")
-    deactivated_at: Time | None
+    deactivated_at: Time | None = Field(examples=[None])
     deactivated_by: str | None = person_id("deactivated_by")
     deactivated_by_name: str | None = person_name("deactivated_by")
     last_used: LastUsed | None
@@ -111,10 +114,15 @@ class AccessToken(Record):
 class CreatedAccessToken(AccessToken):
     """A new access token with its text, which no other answer has."""
 
-    token: str
+    token: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9…"])
 
 
-@router.post("/access-tokens", status_code=201, summary="Create an access token")
+@router.post(
+    "/access-tokens",
+    status_code=201,
+    summary="Create an access token",
+    responses=refusing(404),
+)
 def create(
     response: Response,
     node: CurrentNode,

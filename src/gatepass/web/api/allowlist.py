@@ -17,24 +17,26 @@ router = resource("Company")
 _MOST: dict[str, Any] = {"maxItems": allowlist_entries.MOST_ENTRIES}
 
 
-class NewEntry(Fields):
+class NewAllowlistEntry(Fields):
     """A network."""
 
-    network: str = Field(examples=["203.0.113.0/24"])
+    network: str = Field(json_schema_extra={"maxLength": 100}, examples=["203.0.113.0/24"])
     note: str = Field(default="", json_schema_extra={"maxLength": 100}, examples=["Office"])
 
 
-class Entries(Fields):
+class ProposedAllowlist(Fields):
     """The entries of an allowlist."""
 
-    entries: list[NewEntry] = Field(json_schema_extra=_MOST, description="Empty: no restriction.")
+    entries: list[NewAllowlistEntry] = Field(
+        json_schema_extra=_MOST, description="Empty: no restriction."
+    )
 
     def typed(self) -> list[allowlist_entries.Entry]:
         """The entries in the registry's type."""
         return [allowlist_entries.Entry(entry.network, entry.note) for entry in self.entries]
 
 
-class NewAllowlist(Entries):
+class NewAllowlist(ProposedAllowlist):
     """A new allowlist."""
 
     confirm: bool = Field(
@@ -44,11 +46,11 @@ class NewAllowlist(Entries):
     )
 
 
-class Entry(Record):
+class AllowlistEntry(Record):
     """A network, and the company's note about it."""
 
-    network: str
-    note: str
+    network: str = Field(examples=["203.0.113.0/24"])
+    note: str = Field(examples=["Office"])
 
 
 class Allowlist(Record):
@@ -56,30 +58,31 @@ class Allowlist(Record):
 
     etag: ClassVar[Versions] = allowlist_entries.etag
 
-    entries: tuple[Entry, ...] = Field(description="In effect now; empty: no restriction.")
+    entries: tuple[AllowlistEntry, ...] = Field(description="In effect now; empty: no restriction.")
     trial_until: Time | None = Field(
-        description="When the list is reverted by itself; null unless it is on trial."
+        examples=[None],
+        description="When the list is reverted by itself; null unless it is on trial.",
     )
-    falls_back_to: tuple[Entry, ...] | None = Field(
-        description="The list after the trial; null unless there is one."
+    falls_back_to: tuple[AllowlistEntry, ...] | None = Field(
+        examples=[None], description="The list after the trial; null unless there is one."
     )
 
 
 class LockedOutUser(Record):
     """A user whose latest address the list lacks."""
 
-    id: str
-    name: str
-    address: str
+    id: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["Ada Lovelace"])
+    address: str = Field(examples=["203.0.113.7"])
     at: Time = Field(description="When they signed in from there.")
 
 
 class LockedOutToken(Record):
     """An access token whose latest address the list lacks."""
 
-    id: str
-    label: str = Field(validation_alias="name")
-    address: str
+    id: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9"])
+    label: str = Field(validation_alias="name", examples=["Nightly settlement"])
+    address: str = Field(examples=["203.0.113.7"])
     at: Time = Field(description="When it was last used from there.")
 
 
@@ -92,7 +95,7 @@ class LockedOut(Record):
     token_count: int
 
 
-class Preview(Record):
+class AllowlistPreview(Record):
     """The impact of a list."""
 
     shut_out: LockedOut
@@ -133,13 +136,17 @@ def put(
 
 @router.post("/company/allowlist/preview", summary="Preview the impact of an allowlist")
 def preview(
-    node: CurrentNode, actor: SignedIn, wanted: Annotated[Entries, body(Entries)]
-) -> Preview:
+    node: CurrentNode,
+    actor: SignedIn,
+    wanted: Annotated[ProposedAllowlist, body(ProposedAllowlist)],
+) -> AllowlistPreview:
     """Needs `company:modify`. Changes nothing: lists the active users and tokens whose latest
     address within 30 days the list lacks."""
     with node.database.read(node.clock.now()) as reading:
         found = allowlist_impact.preview(reading, actor, _company(actor), wanted.typed())
-    return Preview(shut_out=LockedOut.model_validate(found), includes_you=found.includes_you)
+    return AllowlistPreview(
+        shut_out=LockedOut.model_validate(found), includes_you=found.includes_you
+    )
 
 
 def _company(actor: Actor) -> str:

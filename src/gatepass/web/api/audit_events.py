@@ -31,35 +31,44 @@ Kind = Literal[
 class AuditActor(Record):
     """The actor of an event."""
 
-    kind: str = Field(description="user, token, command line or system")
-    id: str | None = Field(description="The id of the user; for a token, of its owner.")
-    name: str
-    credential: str | None = Field(description="The id of the token in use.")
+    kind: str = Field(examples=["user"], description="user, token, command line or system")
+    id: str | None = Field(
+        examples=["usr_4fT0aB3cD5eF7gH9"],
+        description="The id of the user; for a token, of its owner.",
+    )
+    name: str = Field(examples=["Ada Lovelace"])
+    credential: str | None = Field(
+        examples=["gplt_4fT0aB3cD5eF7gH9"], description="The id of the token in use."
+    )
     credential_label: str | None = Field(
-        description="The current label of the access token in use; null for a login token."
+        examples=[None],
+        description="The current label of the access token in use; null for a login token.",
     )
 
 
 class AuditSubject(Record):
     """The subject of an event."""
 
-    kind: str
-    id: str
-    name: str
+    kind: str = Field(examples=["access_token"])
+    id: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["Nightly settlement"])
 
 
 class AuditEvent(Record):
     """Who did what, when, from where."""
 
-    id: str
+    id: str = Field(examples=["evt_4fT0aB3cD5eF7gH9"])
     at: Time
     action: str = Field(examples=["access_token.created"])
     actor: AuditActor
-    address: str | None
+    address: str | None = Field(examples=["203.0.113.7"])
     subject: AuditSubject
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    sentence: str = Field(description="The event as an English sentence.")
+    before: dict[str, Any] | None = Field(examples=[None])
+    after: dict[str, Any] | None = Field(examples=[{"label": "Nightly settlement"}])
+    sentence: str = Field(
+        examples=["Ada Lovelace created the access token Nightly settlement."],
+        description="The event as an English sentence.",
+    )
 
 
 async def wanted(

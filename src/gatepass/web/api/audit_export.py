@@ -30,6 +30,7 @@ router = resource("Audit")
 
 FileFormat = Literal["csv", "jsonl"]
 _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
+_FILES = ("text/csv", "application/x-ndjson")
 # JSON allows these unescaped, but many parsers of JSON Lines take each for the end of a line.
 _LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
@@ -53,9 +54,21 @@ _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
 
 @router.get(
     "/audit-events/export",
+    operation_id="audit_events_export",
     summary="The audit log as a file",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {}, "application/x-ndjson": {}}}},
+    responses={
+        200: {
+            "content": {kind: {"schema": {"type": "string"}} for kind in _FILES},
+            "headers": {
+                "X-Total-Count": {
+                    "description": "The number of events.",
+                    "required": True,
+                    "schema": {"type": "integer", "minimum": 0},
+                }
+            },
+        }
+    },
 )
 def export(
     node: CurrentNode,

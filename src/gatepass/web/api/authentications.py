@@ -7,12 +7,15 @@ from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.authentication import sessions
+from gatepass.registry.authentication.totp import LONGEST_TYPED
 from gatepass.registry.directory import companies
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, NoBody, body, resource
+from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
+    EmailAddressText,
     Listed,
     Paging,
+    PasswordText,
     Record,
     RecordId,
     Status,
@@ -33,34 +36,36 @@ router = resource("Authentications")
 class SignIn(Fields):
     """Credentials of a user."""
 
-    email: str = Field(examples=["ada@example.com"])
-    password: str = Field(examples=["correct horse battery staple"])
-    code: str | None = Field(default=None, description="Of the second factor, if the user has one.")
+    email: EmailAddressText = Field(examples=["ada@example.com"])
+    password: PasswordText = Field(examples=["correct horse battery staple"])
+    code: Annotated[str, Field(json_schema_extra={"maxLength": LONGEST_TYPED})] | None = Field(
+        default=None, description="Of the second factor, if the user has one."
+    )
 
 
 class Authentication(Record):
     """A sign-in."""
 
-    id: str
+    id: str = Field(examples=["gplt_4fT0aB3cD5eF7gH9"])
     user: str | None = person_id("user")
     user_name: str | None = person_name("user")
     status: Status
     created_at: Time
     expires_at: Time
-    address: str | None
-    user_agent: str | None
+    address: str | None = Field(examples=["203.0.113.7"])
+    user_agent: str | None = Field(examples=["curl/8.11.0"])
     current: bool = Field(description="Whether this request uses it.")
-    deactivated_at: Time | None
+    deactivated_at: Time | None = Field(examples=[None])
 
 
-class SignedInAnswer(Record):
+class CreatedAuthentication(Record):
     """A login token and its authentication."""
 
-    token: str
+    token: str = Field(examples=["gplt_4fT0aB3cD5eF7gH9…"])
     authentication: Authentication
 
 
-class DeactivatedOthers(Record):
+class DeactivatedAuthentications(Record):
     """The number of deactivated authentications."""
 
     deactivated: int
@@ -69,17 +74,19 @@ class DeactivatedOthers(Record):
 class MyUser(Record):
     """The credential's owner."""
 
-    id: str
-    name: str
-    email: str | None = Field(default=None, description="Null unless it is a user.")
-    role: str = Field(description="The role's id.")
+    id: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["Ada Lovelace"])
+    email: str | None = Field(
+        default=None, examples=["ada@example.com"], description="Null unless it is a user."
+    )
+    role: str = Field(examples=["admin"], description="The role's id.")
 
 
 class MyCompany(Record):
     """The credential's company."""
 
-    id: str
-    name: str
+    id: str = Field(examples=["com_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["Analytical Engines"])
 
 
 class Me(Record):
@@ -88,29 +95,41 @@ class Me(Record):
     kind: Literal["api", "ui", "login"]
     user: MyUser
     company: MyCompany
-    permissions: tuple[str, ...] = Field(description="The effective permissions.")
-    address: str | None = Field(description="The client address that this server sees.")
+    permissions: tuple[str, ...] = Field(
+        examples=[["charges:create", "charges:get"]], description="The effective permissions."
+    )
+    address: str | None = Field(
+        examples=["203.0.113.7"], description="The client address that this server sees."
+    )
     expires_at: Time | None
 
 
-@router.post("/authentications", status_code=201, summary="Sign in")
+@router.post(
+    "/authentications",
+    status_code=201,
+    summary="Sign in",
+    responses=refusing(401, 403, 429),
+)
 async def create(
     request: Request, response: Response, who: Annotated[SignIn, body(SignIn)]
-) -> SignedInAnswer:
+) -> CreatedAuthentication:
     """Any wrong credential is 401 `sign_in_failed`. The answer is the only one with the login
     token's text."""
     made = await sign_in(request, who.email, who.password, who.code)
     mark(response, made.confirmed)
     authentication = sent(Authentication, made.authentication, response)
-    return SignedInAnswer(token=made.text, authentication=authentication)
+    return CreatedAuthentication(token=made.text, authentication=authentication)
 
 
-@router.get("/authentications", summary="Recent authentications")
+@router.get("/authentications", summary="Recent authentications", responses=refusing(404))
 def recent(
     node: CurrentNode,
     actor: SignedIn,
     paging: Paging,
-    user: Annotated[str | None, Query(description="A user's id, or `all`.")] = None,
+    user: Annotated[
+        str | None,
+        Query(description="A user's id, or `all`.", json_schema_extra={"maxLength": 64}),
+    ] = None,
 ) -> Listed[Authentication]:
     """Your own; others' with `users:manage`."""
     with node.database.read(node.clock.now()) as reading:
@@ -132,11 +151,11 @@ def deactivate(
 @router.post(
     "/authentications/deactivate-others", summary="Deactivate all your other authentications"
 )
-def deactivate_others(node: CurrentNode, actor: SignedIn, _: NoBody) -> DeactivatedOthers:
+def deactivate_others(node: CurrentNode, actor: SignedIn, _: NoBody) -> DeactivatedAuthentications:
     """All of this user's other sign-ins are refused from their next call on."""
     with node.database.write(node.clock.now()) as change:
         number = sessions.deactivate_others(change, actor)
-    return settled(change.confirmed, DeactivatedOthers(deactivated=number))
+    return settled(change.confirmed, DeactivatedAuthentications(deactivated=number))
 
 
 @router.post("/sign-out", status_code=204, response_class=Response, summary="Sign out")

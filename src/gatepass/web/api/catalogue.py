@@ -15,7 +15,7 @@ class Permission(Record):
     """A permission of the catalogue."""
 
     name: str = Field(examples=["charges:create"])
-    title: str
+    title: str = Field(examples=["Create charges"])
     routes: tuple[str, ...] = Field(examples=[["POST /v1/charges"]])
     built_in: bool = Field(description="Whether it is one of Gatepass's own.")
 

@@ -37,8 +37,8 @@ class Company(Record):
 
     etag: ClassVar[Versions] = companies.etag
 
-    id: str
-    name: str
+    id: str = Field(examples=["com_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["Analytical Engines"])
     status: Literal["active", "deactivated"]
     created_at: Time
     second_factor_required: bool

@@ -11,9 +11,11 @@ from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import email_changes, pending_email_changes
 from gatepass.registry.storage.database import Reading
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, NoBody, body, resource
+from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
+    EmailAddressText,
     IfMatch,
+    PasswordText,
     Record,
     RecordId,
     Time,
@@ -30,23 +32,25 @@ router = resource("Users")
 _NEW = "The new address. It takes effect when the link mailed to it is used."
 
 
-class NewEmail(Fields):
+class NewEmailAddress(Fields):
     """A new address for another user."""
 
-    email: str = Field(description=_NEW, examples=["grace.hopper@example.com"])
+    email: EmailAddressText = Field(description=_NEW, examples=["grace.hopper@example.com"])
 
 
-class OwnNewEmail(Fields):
+class NewOwnEmailAddress(Fields):
     """A new address for yourself."""
 
-    email: str = Field(description=_NEW, examples=["ada@example.com"])
-    password: str = Field(description="Your password.", examples=["correct horse battery staple"])
+    email: EmailAddressText = Field(description=_NEW, examples=["ada@example.com"])
+    password: PasswordText = Field(
+        description="Your password.", examples=["correct horse battery staple"]
+    )
 
 
-class PendingChange(Record):
+class PendingEmailChange(Record):
     """A change whose link hasn't been used yet."""
 
-    email: str = Field(description="The new address.")
+    email: str = Field(examples=["ada.lovelace@example.com"], description="The new address.")
     requested_by: str | None = person_id("requested_by")
     requested_by_name: str | None = person_name("requested_by")
     created_at: Time
@@ -56,9 +60,9 @@ class PendingChange(Record):
 class EmailAddress(Record):
     """A user's address, and its pending change."""
 
-    user: str = Field(description="The user's id.")
-    email: str = Field(description="The current address.")
-    pending: PendingChange | None
+    user: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"], description="The user's id.")
+    email: str = Field(examples=["ada@example.com"], description="The current address.")
+    pending: PendingEmailChange | None
 
 
 @router.get("/me/email", summary="Your e-mail address and its pending change")
@@ -68,12 +72,17 @@ def own(node: CurrentNode, actor: SignedIn) -> EmailAddress:
         return _address(reading, str(actor.user))
 
 
-@router.post("/me/email", status_code=202, summary="Change your e-mail address")
+@router.post(
+    "/me/email",
+    status_code=202,
+    summary="Change your e-mail address",
+    responses=refusing(409, 429),
+)
 async def request_own(
     response: Response,
     node: CurrentNode,
     actor: SignedIn,
-    new: Annotated[OwnNewEmail, body(OwnNewEmail)],
+    new: Annotated[NewOwnEmailAddress, body(NewOwnEmailAddress)],
 ) -> EmailAddress:
     """Takes your password; a wrong one is 422, and counts like a failed sign-in. A link that is
     valid for 24 hours is mailed to the new address, and a notice to the current one. 409 if a user
@@ -98,7 +107,7 @@ async def request_own(
     mark(response, confirmed)
     # No further query: the change is committed, even if the database fails now.
     return EmailAddress(
-        user=made.user, email=made.former_email, pending=PendingChange.model_validate(made)
+        user=made.user, email=made.former_email, pending=PendingEmailChange.model_validate(made)
     )
 
 
@@ -120,13 +129,18 @@ def get(node: CurrentNode, actor: SignedIn, id: RecordId) -> EmailAddress:
         return _address(reading, user_search.find(reading, actor, id).id)
 
 
-@router.post("/users/{id}/email", status_code=202, summary="Change a user's e-mail address")
+@router.post(
+    "/users/{id}/email",
+    status_code=202,
+    summary="Change a user's e-mail address",
+    responses=refusing(429),
+)
 def request(
     response: Response,
     node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    new: Annotated[NewEmail, body(NewEmail)],
+    new: Annotated[NewEmailAddress, body(NewEmailAddress)],
     if_match: IfMatch,
 ) -> EmailAddress:
     """Needs `users:manage`, and all permissions of the user's role. An operator's can't be changed
@@ -156,5 +170,5 @@ def _address(reading: Reading, user_id: str) -> EmailAddress:
     return EmailAddress(
         user=user_id,
         email=users.get(reading, user_id).email,
-        pending=None if pending is None else PendingChange.model_validate(pending),
+        pending=None if pending is None else PendingEmailChange.model_validate(pending),
     )

@@ -5,10 +5,14 @@ from typing import Annotated, Literal
 from fastapi import Request, Response
 from pydantic import Field
 
+from gatepass.registry.authentication.passwords import LONGEST, SHORTEST
+from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.membership import invitations
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, NoBody, body, resource
+from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
+    EmailAddressText,
+    IdText,
     Listed,
     Paging,
     Record,
@@ -27,24 +31,33 @@ router = resource("Invitations")
 class NewInvitation(Fields):
     """A new invitation."""
 
-    email: str = Field(examples=["grace@example.com"])
-    role: str = Field(description="The id of the new user's role.", examples=["reporting"])
+    email: EmailAddressText = Field(examples=["grace@example.com"])
+    role: IdText = Field(description="The id of the new user's role.", examples=["reporting"])
 
 
-class Acceptance(Fields):
+class InvitationAcceptance(Fields):
     """The acceptance of an invitation."""
 
-    token: str = Field(description="The last part of the link.", examples=["gpiv_…"])
-    name: str = Field(json_schema_extra={"minLength": 1, "maxLength": 100})
-    password: str = Field(examples=["correct horse battery staple"])
+    token: str = Field(
+        description="The last part of the link.",
+        json_schema_extra={"maxLength": 200},
+        examples=["gpiv_…"],
+    )
+    name: str = Field(
+        json_schema_extra={"minLength": 1, "maxLength": LONGEST_LABEL}, examples=["Grace Hopper"]
+    )
+    password: str = Field(
+        json_schema_extra={"format": "password", "minLength": SHORTEST, "maxLength": LONGEST},
+        examples=["correct horse battery staple"],
+    )
 
 
 class Invitation(Record):
     """An invitation; never its link."""
 
-    id: str
-    email: str
-    role: str = Field(description="The role's id.")
+    id: str = Field(examples=["inv_4fT0aB3cD5eF7gH9"])
+    email: str = Field(examples=["grace@example.com"])
+    role: str = Field(examples=["reporting"], description="The role's id.")
     status: Literal["pending", "accepted", "expired", "deactivated"]
     created_at: Time
     expires_at: Time
@@ -54,7 +67,7 @@ class Invitation(Record):
         description="When a mail server accepted the mail; null: not yet, or unknown."
     )
     delivery_trouble: str | None = Field(
-        description="The last delivery failure, or why no mail is sent."
+        examples=[None], description="The last delivery failure, or why no mail is sent."
     )
 
 
@@ -64,18 +77,18 @@ class InvitationLink(Invitation):
     url: str = Field(examples=["https://tokens.example.com/invitations/gpiv_…"])
 
 
-class NewUser(Record):
+class JoinedUser(Record):
     """The new user."""
 
-    id: str
-    name: str
-    email: str
-    role: str = Field(description="The role's id.")
+    id: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["Grace Hopper"])
+    email: str = Field(examples=["grace@example.com"])
+    role: str = Field(examples=["reporting"], description="The role's id.")
     status: Literal["active", "deactivated"]
     created_at: Time
 
 
-@router.post("/invitations", status_code=201, summary="Invite a user")
+@router.post("/invitations", status_code=201, summary="Invite a user", responses=refusing(409))
 def create(
     response: Response,
     node: CurrentNode,
@@ -105,17 +118,24 @@ def list_(node: CurrentNode, actor: Authenticated, paging: Paging) -> Listed[Inv
     return Listed[Invitation].of(page)
 
 
-@router.post("/invitations/accept", status_code=201, summary="Accept an invitation")
+@router.post(
+    "/invitations/accept",
+    status_code=201,
+    summary="Accept an invitation",
+    responses=refusing(401, 403, 410),
+)
 async def accept(
-    request: Request, response: Response, acceptance: Annotated[Acceptance, body(Acceptance)]
-) -> NewUser:
+    request: Request,
+    response: Response,
+    acceptance: Annotated[InvitationAcceptance, body(InvitationAcceptance)],
+) -> JoinedUser:
     """Takes the link's token, once. Any fault of the link is 410 `invitation_broken`. A fault of
     the name or password is 422, and the link stays valid."""
     accepted = await accept_invitation(
         request, acceptance.token, acceptance.name, acceptance.password
     )
     mark(response, accepted.confirmed)
-    return sent(NewUser, accepted.made, response)
+    return sent(JoinedUser, accepted.made, response)
 
 
 @router.post("/invitations/{id}/resend", summary="Send an invitation again")
@@ -123,7 +143,8 @@ def resend(
     response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
 ) -> Invitation:
     """Needs `users:manage`, and all permissions of the role. Sends a new link, valid for the full
-    lifetime; the old one is revoked at once. 409 for accepted and deactivated invitations."""
+    lifetime; the old one is revoked at once. 409 for accepted and deactivated invitations
+    (`invitation_ended`), and if the role was deleted (`role_gone`)."""
     with node.database.write(node.clock.now()) as change:
         invitation = invitations.resend(
             change, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000

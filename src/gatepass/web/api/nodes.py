@@ -12,7 +12,7 @@ from gatepass.web.caller import CurrentNode, SignedIn
 router = resource("Nodes")
 
 
-class Limits(Record):
+class NodeLimits(Record):
     """The filter of a copy; an empty list is no limit."""
 
     companies: list[str] = Field(default=[])
@@ -22,13 +22,17 @@ class Limits(Record):
 class Node(Record):
     """A node, or a verifier embedded in an application."""
 
-    id: str
+    id: str = Field(examples=["node_4fT0aB3cD5eF7gH9"])
     kind: Literal["node", "embedded"]
-    name: str = Field(description="Its host name.")
-    version: str
-    address: str | None
-    key_id: str | None = Field(description="The verifier key of an embedded verifier.")
-    limits: Limits | None = Field(description="The filter of its copy; null if it has all grants.")
+    name: str = Field(examples=["gate-1"], description="Its host name.")
+    version: str = Field(examples=["1.0.0"])
+    address: str | None = Field(examples=["203.0.113.7"])
+    key_id: str | None = Field(
+        examples=[None], description="The verifier key of an embedded verifier."
+    )
+    limits: NodeLimits | None = Field(
+        examples=[None], description="The filter of its copy; null if it has all grants."
+    )
     first_seen_at: Time
     seen_at: Time
     vouched_at: Time = Field(

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.registry.directory.owners import BY_EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from gatepass.web.api.request_body import Fields
-from gatepass.web.api.shapes import plain
+from gatepass.web.api.shapes import IdText, plain
 
 _an_id = re.compile("[A-Za-z0-9_-]{1,64}").fullmatch
 
@@ -18,7 +18,7 @@ _an_id = re.compile("[A-Za-z0-9_-]{1,64}").fullmatch
 class OwnerReference(Fields):
     """An owner by its id or by its external id; one of the two."""
 
-    id: str = Field(default="", examples=["svc_4fT0aB3cD5eF7gH9"])
+    id: IdText = Field(default="", examples=["svc_4fT0aB3cD5eF7gH9"])
     external_id: str = Field(default="", json_schema_extra={"maxLength": LONGEST_EXTERNAL_ID})
 
     def reference(self) -> str:
@@ -59,7 +59,10 @@ async def _reference(
     request: Request,
     id: Annotated[
         str,
-        Path(description="An id, or `ext:` and an external id, with `/` percent-encoded."),
+        Path(
+            description="An id, or `ext:` and an external id, with `/` percent-encoded.",
+            json_schema_extra={"maxLength": len(BY_EXTERNAL_ID) + LONGEST_EXTERNAL_ID},
+        ),
     ],
 ) -> str:
     found = path_segment(request, "id")

@@ -13,11 +13,11 @@ from gatepass.web.caller import Authenticated, CurrentNode
 router = resource("Access tokens")
 
 
-class Confirmation(Record):
+class VerifierConfirmation(Record):
     """A verifier's confirmation in a receipt."""
 
-    id: str
-    name: str
+    id: str = Field(examples=["node_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["gate-1"])
     kind: Literal["node", "embedded"]
     confirmed_at: Time | None = Field(description="When it acknowledged that it refuses the token.")
     state: receipt_status.ConfirmationState = Field(
@@ -26,7 +26,7 @@ class Confirmation(Record):
     )
 
 
-class Receipt(Record):
+class DeactivationReceipt(Record):
     """Which verifiers refuse a deactivated token."""
 
     revision: int = Field(description="The revision that deactivated the token.")
@@ -36,12 +36,12 @@ class Receipt(Record):
     )
     refused_by: int
     of: int
-    verifiers: list[Confirmation]
+    verifiers: list[VerifierConfirmation]
 
 
 @router.get("/access-tokens/{id}/receipt", summary="Which verifiers refuse a deactivated token")
-def get(node: CurrentNode, actor: Authenticated, id: RecordId) -> Receipt:
+def get(node: CurrentNode, actor: Authenticated, id: RecordId) -> DeactivationReceipt:
     """Needs `access-tokens:get`. 404 for a token that isn't deactivated, and a week after all
     verifiers refuse it; the audit log keeps the outcome."""
     with node.database.read(node.clock.now()) as reading:
-        return Receipt.model_validate(access_tokens.receipt(reading, actor, id))
+        return DeactivationReceipt.model_validate(access_tokens.receipt(reading, actor, id))

@@ -1,6 +1,6 @@
 """Strict JSON request bodies: no unknown fields, no type coercion."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
@@ -75,49 +75,29 @@ def body(model: type[Fields]) -> Any:
 NoBody = Annotated[NoFields, body(NoFields)]
 
 
-class _Route(APIRoute):
-    """A route; the OpenAPI document has the body that its endpoint takes."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
-        for dependency in self.dependant.dependencies:
-            if isinstance(dependency.call, _Body):
-                self.openapi_extra = _document(dependency.call.model)
-
-
 def resource(tag: str) -> APIRouter:
     """The router of a resource, listed under *tag* in the OpenAPI document."""
-    return APIRouter(tags=[tag], route_class=_Route)
+    return APIRouter(tags=[tag])
+
+
+def body_model(route: APIRoute) -> type[Fields] | None:
+    """The model of the body that *route* takes; None if it takes none."""
+    taken = (each.call for each in route.dependant.dependencies)
+    return next((each.model for each in taken if isinstance(each, _Body)), None)
+
+
+def refusing(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route with more refusals than those that follow from its parameters.
+
+    Those are listed in ``web.openapi``, which completes these.
+    """
+    return {status: {} for status in statuses}
 
 
 def _read(model: type[Fields], content: bytes) -> Fields:
     value = parse(content, most_members=_MOST_MEMBERS)
     refuse_unpaired_surrogates(value)
     return validated(model, value)
-
-
-def _document(model: type[Fields]) -> dict[str, Any]:
-    """The body's part of the OpenAPI document (a route's ``openapi_extra``)."""
-    schema = model.model_json_schema()
-    schema = _inlined(schema, schema.pop("$defs", {}))
-    return {
-        "requestBody": {
-            "required": model is not NoFields,
-            "content": {"application/json": {"schema": schema}},
-        }
-    }
-
-
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """The schema with nested models inlined: a route has no ``$defs`` to refer to."""
-    if isinstance(schema, list):
-        return [_inlined(one, definitions) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
-    if name in definitions:
-        return _inlined(definitions[name], definitions)
-    return {key: _inlined(value, definitions) for key, value in schema.items()}
 
 
 def validated(model: type[Fields], value: Any) -> Fields:
@@ -182,7 +162,7 @@ def _message(error: Any) -> str:
         return f"Must be {error['ctx']['expected']}."
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
-    if error["type"] == "too_long" and isinstance(error["input"], str):
+    if error["type"] == "string_too_long":
         return f"Must have at most {error['ctx']['max_length']} characters."
     known = _MESSAGES.get(error["type"])
     return known if known is not None else error["msg"] + "."

@@ -8,7 +8,7 @@ from pydantic import Field
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.directory import role_records, roles
 from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.request_body import Fields, body, resource
+from gatepass.web.api.request_body import Fields, body, refusing, resource
 from gatepass.web.api.shapes import (
     IfMatch,
     Listed,
@@ -46,11 +46,12 @@ class Role(Record):
 
     etag: ClassVar[Versions] = role_records.etag
 
-    id: str
-    name: str
+    id: str = Field(examples=["rol_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["Bookkeeping"])
     permissions: tuple[str, ...] = Field(
+        examples=[["charges:*"]],
         description="As chosen, with the wildcards `resource:*` and `*`. Permissions that are no "
-        "longer in the catalogue permit nothing."
+        "longer in the catalogue permit nothing.",
     )
     built_in: bool = Field(description="One of the four that every company has, unchangeable.")
 
@@ -63,12 +64,13 @@ def search(node: CurrentNode, actor: Authenticated, paging: Paging) -> Listed[Ro
     return Listed[Role].of(page)
 
 
-@router.post("/roles", status_code=201, summary="Create a role")
+@router.post("/roles", status_code=201, summary="Create a role", responses=refusing(409))
 def create(
     response: Response, node: CurrentNode, actor: SignedIn, new: Annotated[NewRole, body(NewRole)]
 ) -> Role:
     """Needs `roles:manage`, and all permissions of the role. A company has up to 200 roles of its
-    own; names are unique, compared without case (else 409)."""
+    own (else 409 `too_many_roles`); names are unique, compared without case (else 409
+    `name_taken`)."""
     with node.database.write(node.clock.now()) as change:
         role = roles.create(
             change,
@@ -99,8 +101,8 @@ def modify(
     if_match: IfMatch,
 ) -> Role:
     """Needs `roles:manage`, and all permissions of the role before and after. Takes effect on the
-    next call of every user with the role. Built-in roles can't be changed (409). With `If-Match`,
-    only that version is changed (else 409)."""
+    next call of every user with the role. Built-in roles can't be changed (409 `built_in_role`).
+    With `If-Match`, only that version is changed (else 409)."""
     with current_as(Role), node.database.write(node.clock.now()) as change:
         role = roles.modify(
             change,
@@ -117,9 +119,9 @@ def modify(
     "/roles/{id}", status_code=204, response_class=Response, summary="Delete an unused role"
 )
 def delete(node: CurrentNode, actor: SignedIn, id: RecordId, if_match: IfMatch) -> None:
-    """Needs `roles:manage`, and all permissions of the role. 409 for a role of an active user or a
-    pending invitation, and for a built-in one. With `If-Match`, only that version is deleted (else
-    409)."""
+    """Needs `roles:manage`, and all permissions of the role. 409 `role_in_use` for a role of an
+    active user or a pending invitation, and `built_in_role` for a built-in one. With `If-Match`,
+    only that version is deleted (else 409)."""
     with current_as(Role), node.database.write(node.clock.now()) as change:
         roles.delete(change, actor, id, catalogue=node.catalogue, if_match=if_match)
     if not change.confirmed:

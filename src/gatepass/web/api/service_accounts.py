@@ -13,6 +13,7 @@ from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.owner_reference import OwnerInPath
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
+    IdText,
     IfMatch,
     Listed,
     Paging,
@@ -40,14 +41,14 @@ class NewServiceAccount(Fields):
     """A new service account."""
 
     name: str = Field(json_schema_extra=_NAME, examples=["Deploys"])
-    role: str = Field(description=_ROLE, examples=["customer-service"])
+    role: IdText = Field(description=_ROLE, examples=["customer-service"])
 
 
 class ServiceAccountChanges(Fields):
     """Changes of a service account; absent fields stay."""
 
     name: str = Field(default="", json_schema_extra=_NAME, examples=["Deploys"])
-    role: str = Field(default="", description=_ROLE, examples=["customer-service"])
+    role: IdText = Field(default="", description=_ROLE, examples=["customer-service"])
 
 
 class ServiceAccount(Record):

@@ -17,10 +17,12 @@ from pydantic import (
 )
 
 from gatepass.core.errors import Conflict
+from gatepass.registry.authentication.passwords import LONGEST_BYTES
+from gatepass.registry.input.emails import LONGEST_EMAIL
 from gatepass.registry.input.permissions import MOST_PERMISSIONS
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.etags import etag_of
-from gatepass.registry.storage.paging import LARGEST_PAGE, Page
+from gatepass.registry.storage.paging import LARGEST_PAGE, LONGEST_CURSOR, Page
 from gatepass.web.times import format_time, parse_time
 
 T = TypeVar("T")
@@ -32,7 +34,10 @@ Versions = Callable[[Any], str]
 class Record(BaseModel):
     """Base class of answers: made from the attributes of a registry record."""
 
-    model_config = ConfigDict(from_attributes=True)
+    # An answer always has all of its fields.
+    model_config = ConfigDict(
+        from_attributes=True, json_schema_serialization_defaults_required=True
+    )
     #: The version of a registry record, which If-Match is compared with. None where no change takes
     #: If-Match: the ETag is then made from the answer.
     etag: ClassVar[Versions | None] = None
@@ -42,9 +47,11 @@ class OwnerOfToken(Record):
     """The owner of a token."""
 
     type: Literal["user", "service_account", "external"]
-    id: str
-    external_id: str | None = Field(description="The id it has in another product.")
-    name: str
+    id: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"])
+    external_id: str | None = Field(
+        description="The id it has in another product.", examples=[None]
+    )
+    name: str = Field(examples=["Ada Lovelace"])
 
 
 def sent(model: type[R], record: object, response: Response) -> R:
@@ -67,10 +74,20 @@ def current_as(model: type[Record]) -> Iterator[None]:
 
 
 class Listed(BaseModel, Generic[T]):
-    """A page of a list, newest first. Send ``next`` as ``cursor`` for the next page."""
+    """A page of a list, newest first."""
+
+    # Pydantic gives the types of items no docstring.
+    model_config = ConfigDict(json_schema_extra={"description": "A page of a list, newest first."})
 
     items: list[T]
-    next: str | None
+    next: str | None = Field(
+        description="The `cursor` of the next page; null on the last one.", examples=[None]
+    )
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """The schema's public name, such as ``AccessTokenList``."""
+        return f"{params[0].__name__}List"
 
     @classmethod
     def of(cls, page: Page[Any]) -> "Listed[T]":
@@ -82,16 +99,19 @@ class FieldError(BaseModel):
     """An error in one field."""
 
     field: str = Field(examples=["permissions.0"])
-    message: str
+    message: str = Field(examples=["Must be a known permission."])
 
 
-class ProblemDocument(BaseModel):
+class Problem(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
+    type: str = Field(examples=["urn:gatepass:problem:permission_missing"])
+    title: str = Field(examples=["Permission missing"])
+    status: int = Field(examples=[403])
+    detail: str = Field(
+        description="One sentence for a person.",
+        examples=["The credential doesn't hold charges:create."],
+    )
     reason: str = Field(
         description="Stable, for programs to switch on.", examples=["permission_missing"]
     )
@@ -120,12 +140,20 @@ def person_id(of: str) -> Any:
 
     Null for the command line and the system, and if there is no person.
     """
-    return Field(default=None, validation_alias=AliasPath(of, "id"))
+    return Field(
+        default=None,
+        validation_alias=AliasPath(of, "id"),
+        examples=[None if of == "deactivated_by" else "usr_4fT0aB3cD5eF7gH9"],
+    )
 
 
 def person_name(of: str) -> Any:
     """The name of the person in the registry record's attribute *of*, likewise."""
-    return Field(default=None, validation_alias=AliasPath(of, "name"))
+    return Field(
+        default=None,
+        validation_alias=AliasPath(of, "name"),
+        examples=[None if of == "deactivated_by" else "Ada Lovelace"],
+    )
 
 
 def plain(value: str) -> str:
@@ -143,11 +171,28 @@ def _whole_number(value: Any) -> Any:
 
 
 #: An id in a path. A malformed one is 404 like an unknown one, without a database query.
-RecordId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$")]
-Limit = Annotated[int, BeforeValidator(_whole_number), Query(ge=1, le=LARGEST_PAGE)]
+RecordId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", description="The record's id.")]
+# Constraints stand before a validator: behind it, the document would lack them.
+Limit = Annotated[
+    int,
+    Query(ge=1, le=LARGEST_PAGE, description="The size of a page."),
+    BeforeValidator(_whole_number),
+]
 #: A text to search or filter by.
-Term = Annotated[str, BeforeValidator(plain), Query(max_length=200)]
+Term = Annotated[str, Query(max_length=200), BeforeValidator(plain)]
 Status = Literal["active", "expired", "deactivated"]
+
+# The registry has the last word on these; the document says what can be valid at all.
+#: An e-mail address in a request.
+EmailAddressText = Annotated[
+    str, Field(json_schema_extra={"format": "email", "maxLength": LONGEST_EMAIL})
+]
+#: A password to sign in or confirm with; a new one must be longer.
+PasswordText = Annotated[
+    str, Field(json_schema_extra={"format": "password", "maxLength": LONGEST_BYTES})
+]
+#: A record's id in a request body.
+IdText = Annotated[str, Field(json_schema_extra={"maxLength": 64})]
 
 #: Permissions as chosen in a request.
 Permissions = Annotated[
@@ -168,7 +213,13 @@ class PageRequest(TypedDict):
 
 async def _page_request(
     limit: Limit | None = None,
-    cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="The `next` of the page before.",
+            json_schema_extra={"maxLength": LONGEST_CURSOR},
+        ),
+    ] = None,
 ) -> PageRequest:
     return {"limit": limit, "cursor": cursor}
 
@@ -177,7 +228,16 @@ async def _page_request(
 Paging = Annotated[PageRequest, Depends(_page_request)]
 
 
-async def _if_match(if_match: Annotated[list[str] | None, Header()] = None) -> list[str] | None:
+async def _if_match(
+    if_match: Annotated[
+        list[str] | None,
+        Header(
+            alias="If-Match",
+            description="The `ETag` of the version to change; another one is 409 "
+            "`changed_meanwhile` with the current record. Absent: any version.",
+        ),
+    ] = None,
+) -> list[str] | None:
     if if_match is None or ", ".join(if_match).strip() == "*":
         return None
     found: list[tuple[str, str]] = re.findall(r'(W/)?("[^"]*")', ", ".join(if_match))

@@ -11,6 +11,7 @@ from gatepass.registry.membership import offboarding
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
+    IdText,
     IfMatch,
     Listed,
     Paging,
@@ -34,10 +35,10 @@ UserStatus = Literal["active", "deactivated"]
 class UserChanges(Fields):
     """Changes of a user."""
 
-    role: str = Field(description="A role's id.", examples=["reporting"])
+    role: IdText = Field(description="A role's id.", examples=["reporting"])
 
 
-class UserEnd(Fields):
+class UserDeactivation(Fields):
     """What happens to the user's access tokens. All of them are refused in any case."""
 
     access_tokens: Literal["deactivate", "keep"] = Field(
@@ -52,15 +53,15 @@ class User(Record):
 
     etag: ClassVar[Versions] = users.etag
 
-    id: str
-    name: str
-    email: str
-    role: str = Field(description="A role's id.")
+    id: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"])
+    name: str = Field(examples=["Ada Lovelace"])
+    email: str = Field(examples=["ada@example.com"])
+    role: str = Field(examples=["admin"], description="A role's id.")
     status: UserStatus
     created_at: Time
     last_sign_in_at: Time | None
     second_factor: bool = Field(description="Whether signing in requires one.")
-    deactivated_at: Time | None
+    deactivated_at: Time | None = Field(examples=[None])
     deactivated_by: str | None = person_id("deactivated_by")
     deactivated_by_name: str | None = person_name("deactivated_by")
 
@@ -99,7 +100,8 @@ def change_role(
 ) -> User:
     """Needs `users:manage`, and all permissions of the user's old and new role; an operator's role
     only operators can change (403 `operator_required`). Takes effect on the user's next call. 409
-    for the last administrator and for deactivated users. With `If-Match`, only that version is
+    for the last administrator (`last_administrator`) and for deactivated users
+    (`user_deactivated`). With `If-Match`, only that version is
     changed (else 409)."""
     with current_as(User), node.database.write(node.clock.now()) as change:
         user = user_roles.change_role(change, actor, id, role=changes.role, if_match=if_match)
@@ -112,7 +114,7 @@ def deactivate(
     node: CurrentNode,
     actor: SignedIn,
     id: RecordId,
-    end: Annotated[UserEnd, body(UserEnd)],
+    end: Annotated[UserDeactivation, body(UserDeactivation)],
 ) -> User:
     """Needs `users:manage`, and all permissions of the user's role; an operator only operators can
     deactivate (403 `operator_required`). The user's sign-ins and access tokens are refused from now

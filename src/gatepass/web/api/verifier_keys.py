@@ -3,6 +3,7 @@
 from typing import Literal
 
 from fastapi import Response
+from pydantic import Field
 
 from gatepass.registry.directory import verifier_keys
 from gatepass.web.api.confirmation import settled
@@ -25,13 +26,13 @@ router = resource("Verifier keys")
 class VerifierKey(Record):
     """A verifier key; never its text."""
 
-    id: str
-    label: str
+    id: str = Field(examples=["gpvk_4fT0aB3cD5eF7gH9"])
+    label: str = Field(examples=["Gateway"])
     status: Literal["active", "deactivated"]
     created_at: Time
     created_by: str | None = person_id("created_by")
     created_by_name: str | None = person_name("created_by")
-    deactivated_at: Time | None
+    deactivated_at: Time | None = Field(examples=[None])
     deactivated_by: str | None = person_id("deactivated_by")
     deactivated_by_name: str | None = person_name("deactivated_by")
 

