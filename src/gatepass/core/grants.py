@@ -25,10 +25,13 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         id: the credential's first 21 characters.
         digest: SHA-256 of its secret.
-        kind: ``api``, ``ui``, ``login`` or ``verifier``.
-        company, user: ids; empty for a verifier key, which acts for the installation.
+        kind: ``api``, ``ui``, ``login``, ``verifier``, ``limited-verifier`` or ``admin``.
+        company, user: ids; empty for a verifier key, which acts for the installation. An admin key
+            has no user, and a company only if it is limited to one.
         label: chosen by its creator.
-        permissions: chosen by its creator. Empty for ``login``, which has its user's role's.
+        permissions: chosen by its creator. Empty for ``login``, which has its user's role's. For
+            ``admin`` its areas; for ``limited-verifier`` the ids of its companies, so that a reader
+            that knows neither kind refuses both.
         networks: None is no restriction; an empty list allows no address.
         domains: canonical entries; empty is any origin. Only for kind ``ui``.
         expires_at: Unix time in milliseconds from which it is refused; None is never.

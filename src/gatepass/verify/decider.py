@@ -459,9 +459,14 @@ class Decider:
         self, grant: Grant, span: Span
     ) -> tuple[Holder | None, CompanyRules | None]:
         user, company = grant.user, grant.company
-        if not user or not company:
-            # A verifier key acts for the installation.
+        if not company:
+            # A verifier key acts for the installation, and so may an admin key.
             return None, None
+        if not user:
+            # An admin key of one company.
+            record = self.file.record("company_rules", company)
+            rules = self._companies.get(company)
+            return None, _cache(self._companies, company, rules, record, decode_company, span)
         holder, rules = self._holders.get(user), self._companies.get(company)
         if holder is not None and holder.span is span:
             if rules is not None and rules.span is span:

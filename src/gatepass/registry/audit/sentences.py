@@ -17,7 +17,7 @@ FIELDS = {
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
 _NAMES = frozenset(("name", "label", "role", "role_name", "email"))
-_LABELLED = frozenset(("access_token", "verifier_key"))
+_LABELLED = frozenset(("access_token", "admin_key", "verifier_key"))
 
 # What is said of a kind of event: a template with the fields of ``_say``, or a function.
 _Said = str | Callable[[AuditEvent], str]
@@ -79,6 +79,8 @@ def _actor(event: AuditEvent) -> str:
     if event.actor_kind == "token":
         token = event.token_label and f"the access token {event.token_label}"
         return f"{event.actor_name}, with {token or event.actor_credential},"
+    if event.actor_kind == "admin_key":
+        return f"The admin key {event.actor_name}"
     if event.actor_id is None and event.actor_kind == "command line":
         return "The command line"
     return event.actor_name
@@ -313,6 +315,7 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
     "user.refused_everywhere": _refused_everywhere("the user {}"),
     "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
+    "admin_key.refused_everywhere": _refused_everywhere("the admin key {}"),
     "authentication.refused": "A sign-in as {name} failed",
     "catalogue.changed": "The catalogue changed the roles of {name}",
     "history.shortened": _history_shortened,

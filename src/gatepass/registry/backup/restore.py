@@ -51,7 +51,7 @@ class Restored:
     """The result of a restore.
 
     Counts are by kind: ``company``, ``user``, ``access_token``, ``authentication``,
-    ``verifier_key``, ``invitation``.
+    ``verifier_key``, ``admin_key``, ``invitation``.
 
     Attributes:
         found: the contents of the backup, as read back.

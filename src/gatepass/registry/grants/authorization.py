@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
-from gatepass.core.decision import held
+from gatepass.core.decision import admin_key_refusal, held
 from gatepass.core.errors import Forbidden
+from gatepass.core.networks import parse_address
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import (
@@ -22,6 +23,7 @@ from gatepass.registry.grants.publishing import (
 )
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import users
+from gatepass.verify.http.refusals import SENTENCES
 
 
 def acting(
@@ -31,6 +33,7 @@ def acting(
     person: bool = False,
     own_account: bool = False,
     operator: bool = False,
+    area: str = "",
 ) -> Actor:
     """The actor, checked again under the lock: the first statement of each changing operation.
 
@@ -39,14 +42,18 @@ def acting(
         person: refuse an access token.
         own_account: refuse all but a signed-in user, whose own account is changed.
         operator: require an operator.
+        area: require an operator, or an admin key with this permission. Without it, every admin key
+            is refused.
 
     Returns:
         The actor, with the permissions it holds now.
 
     Raises:
-        Forbidden: ``signed_in_user_required``; as ``reauthorize`` says; ``permission_missing``;
-            ``operator_required``. In this order.
+        Forbidden: ``admin_key``; ``signed_in_user_required``; as ``reauthorize`` says;
+            ``permission_missing``; ``operator_required``. In this order.
     """
+    if not area:
+        actor.refuse_admin_key()
     if own_account:
         actor.require_user()
     elif person:
@@ -56,6 +63,8 @@ def acting(
         actor.require(permission)
     if operator:
         actor.require_operator()
+    if area:
+        actor.require_area(area)
     return actor
 
 
@@ -68,8 +77,11 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
         Forbidden: its credential was deactivated or has expired (``token_deactivated``,
             ``token_expired``), its user or company was deactivated (``account_deactivated``), or
             the company's allowlist doesn't contain its address
-            (``company_address_not_allowed``).
+            (``company_address_not_allowed``); or an admin key's networks don't
+            (``address_not_allowed``).
     """
+    if actor.kind == "admin_key":
+        return _reauthorize_admin_key(reading, actor)
     if actor.kind not in ("user", "token"):
         return actor
     grant, holder, rules = published_of_actor(
@@ -95,16 +107,28 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     )
 
 
+def _reauthorize_admin_key(reading: Reading, actor: Actor) -> Actor:
+    grant, _, rules = published_of_actor(reading, actor.credential or "", "", actor.company or "")
+    if grant is None or grant.kind != "admin" or grant.company != (actor.company or ""):
+        raise Forbidden("This credential isn't a valid admin key.", reason="token_invalid")
+    refusal = admin_key_refusal(grant, rules, parse_address(actor.address), reading.now)
+    if refusal is not None:
+        raise Forbidden(SENTENCES[refusal], reason=refusal.value)
+    return replace(actor, permissions=grant.permissions)
+
+
 def still_holds(reading: Reading, user: str, permissions: Iterable[str]) -> bool:
     """Whether a user is active and their role holds all of *permissions*.
 
-    A link in mail is valid only while the user who had it sent is allowed to have it sent.
+    A link in mail is valid only while the user who had it sent is allowed to have it sent, and
+    their company is active.
     """
     holder = published_holder(reading, user)
     if holder is None or not holder.active:
         return False
-    held = published_rules(reading, holder.company).roles.get(holder.role, frozenset())
-    return all(covers(held, permission) for permission in permissions)
+    rules = published_rules(reading, holder.company)
+    held = rules.roles.get(holder.role, frozenset())
+    return rules.active and all(covers(held, permission) for permission in permissions)
 
 
 def _is_operator(reading: Reading, user: str) -> bool:

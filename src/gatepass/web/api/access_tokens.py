@@ -5,10 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from fastapi import Response
 from pydantic import Field
 
+from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens import search as token_search
-from gatepass.registry.tokens.input import MOST_DOMAINS, MOST_NETWORKS
+from gatepass.registry.tokens.input import MOST_DOMAINS
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
