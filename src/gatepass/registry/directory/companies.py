@@ -301,10 +301,22 @@ def require_unchanged(company: Company, if_match: Collection[str] | None) -> Non
 
 
 def by_name(reading: Reading, name: str) -> Company | None:
-    """The company of that name, ignoring case."""
+    """The active company of that name, ignoring case."""
     found = select(companies).where(companies.c.name_folded == folded(name))
     row = reading.session.execute(found).one_or_none() if storable(name) else None
     return None if row is None else _company(row)
+
+
+def named(reading: Reading, name: str) -> Company:
+    """The active company of that name, ignoring case.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = by_name(reading, name)
+    if found is None:
+        raise NotFound(f"There is no company named {name!r}.")
+    return found
 
 
 def without_administrator(reading: Reading) -> list[Company]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
-from gatepass.core.decision import admin_key_refusal, held
+from gatepass.core.decision import Reason, admin_key_refusal, held
 from gatepass.core.errors import Forbidden
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import covers
@@ -23,7 +23,14 @@ from gatepass.registry.grants.publishing import (
 )
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import users
-from gatepass.verify.http.refusals import SENTENCES
+
+_SENTENCES = {
+    Reason.token_deactivated: "This credential has been deactivated.",
+    Reason.token_expired: "This credential has expired.",
+    Reason.account_deactivated: "This account has been deactivated.",
+    Reason.company_address_not_allowed: "The company's allowlist doesn't contain this address.",
+    Reason.address_not_allowed: "This credential can't be used from this address.",
+}
 
 
 def acting(
@@ -90,16 +97,13 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     if grant is None or grant.user != actor.user or grant.company != actor.company:
         raise Forbidden("This credential isn't valid for this user.", reason="token_invalid")
     if grant.deactivated:
-        raise Forbidden("This credential has been deactivated.", reason="token_deactivated")
+        raise _forbidden(Reason.token_deactivated)
     if grant.expires_at is not None and reading.now >= grant.expires_at:
-        raise Forbidden("This credential has expired.", reason="token_expired")
+        raise _forbidden(Reason.token_expired)
     if holder is None or rules is None or not (holder.active and rules.active):
-        raise Forbidden("This account has been deactivated.", reason="account_deactivated")
+        raise _forbidden(Reason.account_deactivated)
     if not admits(reading, rules, actor.address):
-        raise Forbidden(
-            "The company's allowlist doesn't contain this address.",
-            reason="company_address_not_allowed",
-        )
+        raise _forbidden(Reason.company_address_not_allowed)
     return replace(
         actor,
         permissions=frozenset(held(grant, holder, rules)),
@@ -113,8 +117,12 @@ def _reauthorize_admin_key(reading: Reading, actor: Actor) -> Actor:
         raise Forbidden("This credential isn't a valid admin key.", reason="token_invalid")
     refusal = admin_key_refusal(grant, rules, parse_address(actor.address), reading.now)
     if refusal is not None:
-        raise Forbidden(SENTENCES[refusal], reason=refusal.value)
+        raise _forbidden(refusal)
     return replace(actor, permissions=grant.permissions)
+
+
+def _forbidden(refusal: Reason) -> Forbidden:
+    return Forbidden(_SENTENCES[refusal], reason=refusal.value)
 
 
 def still_holds(reading: Reading, user: str, permissions: Iterable[str]) -> bool:

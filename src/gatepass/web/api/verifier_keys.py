@@ -1,12 +1,14 @@
-"""``/v1/verifier-keys``. Only the command line creates them."""
+"""``/v1/verifier-keys``: the credentials of services that check tokens."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import Response
+from fastapi import Depends, Response
+from pydantic import Field
 
+from gatepass.registry.actor import Actor
 from gatepass.registry.directory import verifier_keys
-from gatepass.web.api.confirmation import settled
-from gatepass.web.api.request_body import NoBody, resource
+from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     Listed,
     Paging,
@@ -17,9 +19,23 @@ from gatepass.web.api.shapes import (
     person_name,
     sent,
 )
-from gatepass.web.caller import CurrentNode, SignedIn
+from gatepass.web.caller import CurrentNode, SignedIn, administering
 
 router = resource("Verifier keys")
+
+
+Administrator = Annotated[Actor, Depends(administering("verifiers"))]
+
+
+class NewVerifierKey(Fields):
+    """A verifier key to create."""
+
+    label: str = Field(json_schema_extra={"minLength": 1, "maxLength": 100}, examples=["gateway"])
+    companies: list[str] | None = Field(
+        default=None,
+        json_schema_extra={"maxItems": verifier_keys.MOST_COMPANIES},
+        description="The ids of the companies that it decides for; null is all.",
+    )
 
 
 class VerifierKey(Record):
@@ -27,6 +43,7 @@ class VerifierKey(Record):
 
     id: str
     label: str
+    companies: list[str] | None
     status: Literal["active", "deactivated"]
     created_at: Time
     created_by: str | None = person_id("created_by")
@@ -34,6 +51,28 @@ class VerifierKey(Record):
     deactivated_at: Time | None
     deactivated_by: str | None = person_id("deactivated_by")
     deactivated_by_name: str | None = person_name("deactivated_by")
+
+
+class CreatedVerifierKey(VerifierKey):
+    """A new verifier key."""
+
+    key: str = Field(description="Its text, which is sent only this once.")
+
+
+@router.post("/verifier-keys", status_code=201, summary="Create a verifier key")
+def create(
+    response: Response,
+    node: CurrentNode,
+    actor: Administrator,
+    new: Annotated[NewVerifierKey, body(NewVerifierKey)],
+) -> CreatedVerifierKey:
+    """For operators, and admin keys with `verifiers`. An admin key that is limited to a company
+    must name that one. The answer is the only one with the key's text."""
+    with node.database.write(node.clock.now()) as change:
+        key, text = verifier_keys.create(change, actor, **new.named())
+    mark(response, change.confirmed)
+    answer = sent(VerifierKey, key, response)
+    return CreatedVerifierKey.model_construct(**dict(answer), key=text)
 
 
 @router.get("/verifier-keys", summary="The installation's verifier keys")

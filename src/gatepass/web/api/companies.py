@@ -1,0 +1,143 @@
+"""``/v1/companies``: all companies, for a platform's admin keys and for operators."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from fastapi import Depends, Path, Query, Response
+from pydantic import AfterValidator, Field
+
+from gatepass.registry.actor import Actor
+from gatepass.registry.directory import companies
+from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
+from gatepass.web.api.shapes import (
+    IfMatch,
+    Listed,
+    Paging,
+    Record,
+    Term,
+    Time,
+    Versions,
+    current_as,
+    sent,
+)
+from gatepass.web.caller import CurrentNode, administering
+from gatepass.web.encoded_slashes import with_slashes
+
+router = resource("Companies")
+
+#: A company in a path: its id, or ``ext:`` and its external id.
+CompanyReference = Annotated[
+    str, Path(pattern="^([A-Za-z0-9_-]{1,64}|ext:.{1,200})$"), AfterValidator(with_slashes)
+]
+#: An external id at the end of a path.
+ExternalId = Annotated[str, AfterValidator(with_slashes)]
+Administrator = Annotated[Actor, Depends(administering("companies"))]
+
+_NAME: dict[str, Any] = {"minLength": 1, "maxLength": 100}
+
+
+class NamedCompany(Fields):
+    """A company's name."""
+
+    name: str = Field(json_schema_extra=_NAME, examples=["Analytical Engines"])
+
+
+class ManagedCompanyChanges(Fields):
+    """Changes of a company; absent fields stay."""
+
+    name: str | None = Field(default=None, json_schema_extra=_NAME)
+
+
+class ManagedCompany(Record):
+    """A company as its platform sees it."""
+
+    etag: ClassVar[Versions] = companies.etag
+
+    id: str
+    external_id: str | None
+    name: str
+    status: Literal["active", "deactivated"]
+    created_at: Time
+
+
+@router.get("/companies", summary="All companies")
+def search(
+    node: CurrentNode,
+    actor: Administrator,
+    paging: Paging,
+    external_id: Annotated[
+        Term | None,
+        Query(description="Only those with exactly this one, deactivated ones included."),
+    ] = None,
+) -> Listed[ManagedCompany]:
+    """For operators, and admin keys with `companies`. An admin key that is limited to a company
+    sees that one."""
+    with node.database.read(node.clock.now()) as reading:
+        page = companies.list_(reading, actor, external_id=external_id, **paging)
+    return Listed[ManagedCompany].of(page)
+
+
+@router.put(
+    "/companies/by-external-id/{external_id}",
+    summary="Create or rename the company with an external id",
+    responses={201: {"description": "It is new.", "model": ManagedCompany}},
+)
+def put(
+    response: Response,
+    node: CurrentNode,
+    actor: Administrator,
+    external_id: ExternalId,
+    named: Annotated[NamedCompany, body(NamedCompany)],
+) -> ManagedCompany:
+    """For operators, and admin keys with `companies`. Creates a company (201) unless an active one
+    has that external id (200): 1 to 200 characters, compared exactly, `/` as `%2F`. Names are
+    unique among active companies, compared without case (else 409)."""
+    with current_as(ManagedCompany), node.database.write(node.clock.now()) as change:
+        company, is_new = companies.put(
+            change, actor, catalogue=node.catalogue, external_id=external_id, name=named.name
+        )
+    answer = sent(ManagedCompany, company, response)
+    if not is_new:
+        return settled(change.confirmed, answer)
+    response.status_code = 201
+    response.headers["Location"] = f"/v1/companies/{company.id}"
+    mark(response, change.confirmed)
+    return answer
+
+
+@router.get("/companies/{id}", summary="One company")
+def get(
+    response: Response, node: CurrentNode, actor: Administrator, id: CompanyReference
+) -> ManagedCompany:
+    """For operators, and admin keys with `companies`. `ext:` and the external id may stand for the
+    id: that of the active company, else of the newest."""
+    with node.database.read(node.clock.now()) as reading:
+        return sent(ManagedCompany, companies.find(reading, actor, id), response)
+
+
+@router.patch("/companies/{id}", summary="Rename a company")
+def modify(
+    response: Response,
+    node: CurrentNode,
+    actor: Administrator,
+    id: CompanyReference,
+    changes: Annotated[ManagedCompanyChanges, body(ManagedCompanyChanges)],
+    if_match: IfMatch,
+) -> ManagedCompany:
+    """For operators, and admin keys with `companies`. 409 for a name that is taken, and for a
+    deactivated company. With `If-Match`, only that version is changed (else 409)."""
+    with current_as(ManagedCompany), node.database.write(node.clock.now()) as change:
+        company = companies.rename_any(change, actor, id, name=changes.name, if_match=if_match)
+    return settled(change.confirmed, sent(ManagedCompany, company, response))
+
+
+@router.post("/companies/{id}/deactivate", summary="Deactivate a company for good")
+def deactivate(
+    response: Response, node: CurrentNode, actor: Administrator, id: CompanyReference, _: NoBody
+) -> ManagedCompany:
+    """For operators, and admin keys with `companies`. All its users, access tokens and admin keys
+    are refused from now on; its name and external id can be used again. Repeating it changes
+    nothing. 409 for the company of the installation's last operators (`last_operator`)."""
+    with node.database.write(node.clock.now()) as change:
+        company = companies.deactivate(change, actor, id)
+    return settled(change.confirmed, sent(ManagedCompany, company, response))
