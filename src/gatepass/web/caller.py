@@ -203,7 +203,7 @@ def _peer(request: Request) -> bytes | None:
     return parse_address(client[0]) if client else None
 
 
-def _credential(request: Request) -> str | Reason:
+def credential_in_use(request: Request) -> str | Reason:
     """The request's credential. The cookie is used only without a credential in the headers."""
     credential = header_credential(request)
     if credential is Reason.token_missing and cookie_counts(request):
@@ -218,13 +218,13 @@ def refuse_from_outside(request: Request) -> None:
         NotAdmitted: the request has such a credential.
         Unavailable: this node can't decide now.
     """
-    decision = admit(request, _credential(request))
+    decision = admit(request, credential_in_use(request))
     if decision.reason is Reason.company_address_not_allowed:
         raise NotAdmitted(decision)
 
 
 def _caller(request: Request) -> Caller:
-    caller = caller_of(request, admit(request, _credential(request)))
+    caller = caller_of(request, admit(request, credential_in_use(request)))
     # After the credential, so that an unauthenticated caller gets 401 before any 422.
     _refuse_unknown_parameters(request)
     return caller
@@ -238,7 +238,7 @@ def administering(area: str) -> Callable[[Request], Actor]:
     """
 
     def administrator(request: Request) -> Actor:
-        decision = admit(request, _credential(request))
+        decision = admit(request, credential_in_use(request))
         grant = decision.grant
         if decision.allowed and grant is not None and grant.kind == "admin":
             actor = _admin_actor(decision, grant)

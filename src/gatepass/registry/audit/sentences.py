@@ -315,6 +315,7 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
     "user.refused_everywhere": _refused_everywhere("the user {}"),
     "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
+    "company.refused_everywhere": _refused_everywhere("the company {}"),
     "admin_key.refused_everywhere": _refused_everywhere("the admin key {}"),
     "authentication.refused": "A sign-in as {name} failed",
     "catalogue.changed": "The catalogue changed the roles of {name}",

@@ -56,6 +56,7 @@ def acting(
         The actor, with the permissions it holds now.
 
     Raises:
+        Repeated: ``Change.on_admitted`` raised it.
         Forbidden: ``admin_key``; ``signed_in_user_required``; as ``reauthorize`` says;
             ``permission_missing``; ``operator_required``. In this order.
     """
@@ -72,6 +73,8 @@ def acting(
         actor.require_operator()
     if area:
         actor.require_area(area)
+    if change.on_admitted is not None:
+        change.on_admitted()
     return actor
 
 

@@ -488,7 +488,8 @@ idempotent_answers = _table(
     Column("credential", key_text, primary_key=True),
     # SHA-256 of the key.
     Column("key_digest", LargeBinary, primary_key=True),
-    Column("path", key_text, primary_key=True),
+    # SHA-256 of the path.
+    Column("path_digest", LargeBinary, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Index(None, "at"),

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from gatepass.registry.directory import admin_keys
 from gatepass.registry.input.networks import MOST_NETWORKS
-from gatepass.web.api.confirmation import mark, settled
+from gatepass.registry.storage.database import Change
+from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     Listed,
@@ -86,23 +87,25 @@ def search(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[AdminKe
 @router.post("/admin-keys", status_code=201, summary="Create an admin key")
 def create(
     response: Response,
-    node: CurrentNode,
     actor: SignedIn,
+    changing: CurrentChange,
     new: Annotated[NewAdminKey, body(NewAdminKey)],
 ) -> CreatedAdminKey:
     """For operators. The answer is the only one with the key's text."""
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> CreatedAdminKey:
         key, text = admin_keys.create(change, actor, **new.named())
-    mark(response, change.confirmed)
-    answer = sent(AdminKey, key, response)
-    return CreatedAdminKey.model_construct(**dict(answer), key=text)
+        answer = sent(AdminKey, key, response)
+        return CreatedAdminKey.model_construct(**dict(answer), key=text)
+
+    return changing(operation)
 
 
 @router.post("/admin-keys/{id}/deactivate", summary="Deactivate an admin key for good")
 def deactivate(
-    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
+    response: Response, actor: SignedIn, changing: CurrentChange, id: RecordId, _: NoBody
 ) -> AdminKey:
     """For operators. Repeating it changes nothing."""
-    with node.database.write(node.clock.now()) as change:
-        key = admin_keys.deactivate(change, actor, id)
-    return settled(change.confirmed, sent(AdminKey, key, response))
+    return changing(
+        lambda change: sent(AdminKey, admin_keys.deactivate(change, actor, id), response)
+    )

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
+from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import mark, settled
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
@@ -133,11 +134,15 @@ def modify(
 
 @router.post("/companies/{id}/deactivate", summary="Deactivate a company for good")
 def deactivate(
-    response: Response, node: CurrentNode, actor: Administrator, id: CompanyReference, _: NoBody
+    response: Response,
+    actor: Administrator,
+    changing: CurrentChange,
+    id: CompanyReference,
+    _: NoBody,
 ) -> ManagedCompany:
     """For operators, and admin keys with `companies`. All its users, access tokens and admin keys
     are refused from now on; its name and external id can be used again. Repeating it changes
     nothing. 409 for the company of the installation's last operators (`last_operator`)."""
-    with node.database.write(node.clock.now()) as change:
-        company = companies.deactivate(change, actor, id)
-    return settled(change.confirmed, sent(ManagedCompany, company, response))
+    return changing(
+        lambda change: sent(ManagedCompany, companies.deactivate(change, actor, id), response)
+    )

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import verifier_keys
-from gatepass.web.api.confirmation import mark, settled
+from gatepass.registry.storage.database import Change
+from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     Listed,
@@ -62,17 +63,19 @@ class CreatedVerifierKey(VerifierKey):
 @router.post("/verifier-keys", status_code=201, summary="Create a verifier key")
 def create(
     response: Response,
-    node: CurrentNode,
     actor: Administrator,
+    changing: CurrentChange,
     new: Annotated[NewVerifierKey, body(NewVerifierKey)],
 ) -> CreatedVerifierKey:
     """For operators, and admin keys with `verifiers`. An admin key that is limited to a company
     must name that one. The answer is the only one with the key's text."""
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> CreatedVerifierKey:
         key, text = verifier_keys.create(change, actor, **new.named())
-    mark(response, change.confirmed)
-    answer = sent(VerifierKey, key, response)
-    return CreatedVerifierKey.model_construct(**dict(answer), key=text)
+        answer = sent(VerifierKey, key, response)
+        return CreatedVerifierKey.model_construct(**dict(answer), key=text)
+
+    return changing(operation)
 
 
 @router.get("/verifier-keys", summary="The installation's verifier keys")
@@ -85,9 +88,9 @@ def search(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[Verifie
 
 @router.post("/verifier-keys/{id}/deactivate", summary="Deactivate a verifier key for good")
 def deactivate(
-    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
+    response: Response, actor: SignedIn, changing: CurrentChange, id: RecordId, _: NoBody
 ) -> VerifierKey:
     """For operators. Repeating it changes nothing."""
-    with node.database.write(node.clock.now()) as change:
-        key = verifier_keys.deactivate(change, actor, id)
-    return settled(change.confirmed, sent(VerifierKey, key, response))
+    return changing(
+        lambda change: sent(VerifierKey, verifier_keys.deactivate(change, actor, id), response)
+    )

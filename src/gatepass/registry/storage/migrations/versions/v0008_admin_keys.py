@@ -33,10 +33,12 @@ def upgrade() -> None:
         "idempotent_answers",
         sa.Column("credential", _KEY, nullable=False),
         sa.Column("key_digest", sa.LargeBinary(), nullable=False),
-        sa.Column("path", _KEY, nullable=False),
+        sa.Column("path_digest", sa.LargeBinary(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("credential", "key_digest", "path", name="pk_idempotent_answers"),
+        sa.PrimaryKeyConstraint(
+            "credential", "key_digest", "path_digest", name="pk_idempotent_answers"
+        ),
     )
     op.create_index("ix_idempotent_answers_at", "idempotent_answers", ["at"])
     op.add_column("verifier_keys", sa.Column("companies", sa.Text()))
