@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from gatepass.web.pages.access_tokens import detail, edit, index, new
 from gatepass.web.pages.account import authentications, email, password, profile, two_factor
 from gatepass.web.pages.audit import log
-from gatepass.web.pages.company import nodes, role_form, roles, second_factor, security
+from gatepass.web.pages.company import admin_keys, nodes, role_form, roles, second_factor, security
 from gatepass.web.pages.company import profile as company
 from gatepass.web.pages.layout import static_files
 from gatepass.web.pages.people import deactivate, invitation_new, invitations, role, users
@@ -22,7 +22,7 @@ for _screen in (
     *(index, new, edit, detail),
     *(profile, email, password, two_factor, authentications),
     # Nor is it a role id.
-    *(company, security, second_factor, role_form, roles, nodes),
+    *(company, security, second_factor, role_form, roles, nodes, admin_keys),
     *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,
     docs,
