@@ -4,9 +4,11 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_UNDER = "/v1/companies/"
+#: What the paths begin with that may hold external ids.
+WITH_EXTERNAL_IDS = "/v1/companies/"
 # Stands for an encoded slash until the endpoint reads its parameter; no external id has a control.
 _SLASH = "\x1f"
+_OTHER_CONTROL = "\x1e"
 
 
 class EncodedSlashes:
@@ -17,14 +19,17 @@ class EncodedSlashes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] == "http" and scope["path"].startswith(_UNDER):
+        if scope["type"] == "http" and scope["path"].startswith(WITH_EXTERNAL_IDS):
             raw = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
-            if "%2f" in raw.lower() and _SLASH not in scope["path"]:
-                segments = (unquote(segment).replace("/", _SLASH) for segment in raw.split("/"))
-                scope = {**scope, "path": "/".join(segments)}
+            if "%" in raw:
+                scope = {**scope, "path": "/".join(map(_decoded, raw.split("/")))}
         await self._app(scope, receive, send)
 
 
 def with_slashes(parameter: str) -> str:
     """A path parameter, with the slashes that were encoded."""
     return parameter.replace(_SLASH, "/")
+
+
+def _decoded(segment: str) -> str:
+    return unquote(segment).replace(_SLASH, _OTHER_CONTROL).replace("/", _SLASH)

@@ -9,6 +9,7 @@ from gatepass.core.networks import parse_address
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
+from gatepass.web.encoded_slashes import WITH_EXTERNAL_IDS
 from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
 from gatepass.web.gateway.reply import Reply, refusal
 from gatepass.web.gateway.verification import BATCH, VERIFY
@@ -19,6 +20,7 @@ _PLAIN = ("/authz", "/health/", "/metrics", "/v1/")
 _needless_escape = re.compile(
     rb"%(?:2[DEF]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE
 ).search
+_encoded_slash = re.compile(rb"%2F", re.IGNORECASE).sub
 
 
 class GatewayPaths:
@@ -64,8 +66,10 @@ def _disguised(path: str, raw_path: bytes) -> bool:
     """Whether *path* is ours and was percent-encoded needlessly, which hides it from proxy rules.
 
     A proxy that denies ``/authz/`` or ``/v1/openapi.json`` may compare the raw path. No client
-    needs to encode a letter, digit or slash of it.
+    needs to encode a letter, digit or slash of it, but the slashes of an external id.
     """
+    if raw_path.startswith(WITH_EXTERNAL_IDS.encode()):
+        raw_path = _encoded_slash(b"", raw_path)
     return path.startswith(_PLAIN) and _needless_escape(raw_path) is not None
 
 
