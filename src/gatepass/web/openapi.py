@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 
+from gatepass.web.api.changing import HEADER as IDEMPOTENCY_KEY
 from gatepass.web.api.confirmation import HEADER
 from gatepass.web.api.shapes import ProblemDocument
 from gatepass.web.feed.document import feed_paths, feed_schemas, json_answer
@@ -53,11 +54,6 @@ _ANY_TOKEN: list[dict[str, list[str]]] = [
     {"x-access-token": []},
     {"dashboard": []},
 ]
-#: Operations without an id that can answer 409.
-_MAY_CONFLICT = (
-    *(("/v1/roles", "post"), ("/v1/company", "patch")),
-    *(("/v1/invitations", "post"), ("/v1/me/email", "post")),
-)
 #: Operations that are throttled: wrong passwords, or mails.
 _MAY_BE_TOO_OFTEN = (("/v1/me/email", "post"), ("/v1/users/{id}/email", "post"))
 _SIGN_IN = ("/v1/authentications", "post")
@@ -93,7 +89,8 @@ def openapi_document(api: APIRouter, cookie: str) -> dict[str, Any]:
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "An access token (`gpat_…`) or a login token (`gplt_…`).",
+            "description": "An access token (`gpat_…`) or a login token (`gplt_…`); for the "
+            "endpoints that say so, an admin key (`gpak_…`).",
         },
         "x-access-token": {
             "type": "apiKey",
@@ -127,9 +124,11 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         refusals |= {401, 403}
     if "requestBody" in operation:
         refusals.add(415)
+    if "{external_id}" in path:
+        refusals.add(404)
     if "{id}" in path:
         refusals |= {404, 409} if method != "get" else {404}
-    if method == "put" or (path, method) in _MAY_CONFLICT:
+    if method == "put" or (path, method) == ("/v1/company", "patch") or _is_repeatable(operation):
         refusals.add(409)
     if (path, method) in _MAY_BE_TOO_OFTEN:
         refusals.add(429)
@@ -140,6 +139,11 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         responses["201"]["headers"] = {HEADER: _UNCONFIRMED}
     for status in sorted(refusals):
         responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+
+
+def _is_repeatable(operation: dict[str, Any]) -> bool:
+    """Whether it takes an ``Idempotency-Key``, which may have been used with another body."""
+    return any(each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ()))
 
 
 def _problem_response(meaning: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gatepass.registry.authentication import sessions
 from gatepass.registry.backup import export_file
 from gatepass.registry.backup.restore import SILENCE_MS, Restored, restore
 from gatepass.registry.backup.revocation_state import KINDS
-from gatepass.registry.directory import companies, users, verifier_keys
+from gatepass.registry.directory import admin_keys, companies, users, verifier_keys
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.membership import (
     email_change_links,
@@ -99,6 +99,9 @@ ENDS: dict[str, Callable[[Change, FullRegistry], object]] = {
     "verifier_key": lambda change, registry: verifier_keys.deactivate(
         change, OPERATOR, registry.key
     ),
+    "admin_key": lambda change, registry: admin_keys.deactivate(
+        change, OPERATOR, registry.admin_key
+    ),
     "invitation": lambda change, registry: invitations.deactivate(
         change, registry.signed, registry.invitation.id
     ),
@@ -112,6 +115,7 @@ def _subject(registry: FullRegistry, kind: str) -> str:
         "user": registry.bob.user,
         "authentication": registry.signed.credential,
         "verifier_key": registry.key,
+        "admin_key": registry.admin_key,
         "invitation": registry.invitation.id,
     }[kind]
     assert found is not None
@@ -143,7 +147,7 @@ def test_revoked_records_stay_revoked(
                     t.audit_events.c.action == f"{kind}.deactivated",
                 )
             )
-        by = None if kind in ("user", "verifier_key") else registry.ada.id
+        by = None if kind in ("user", "verifier_key", "admin_key") else registry.ada.id
         assert (row.deactivated_at, row.deactivated_by) == (registry.now, by)
         assert row.deactivated_by_name == ("the command line" if by is None else "Ada Lovelace")
         assert grant is None or grant.deactivated
@@ -190,6 +194,7 @@ def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backu
         "access_token": 2,
         "authentication": 1,
         "verifier_key": 0,
+        "admin_key": 0,
         "invitation": 0,
     }
     assert registry.ask(published_grant, active.id) is None

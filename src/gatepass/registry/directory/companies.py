@@ -323,13 +323,16 @@ def without_administrator(reading: Reading) -> list[Company]:
     """The active companies without an active user who is Admin.
 
     No user can cause that, but a restored backup can, whose administrators were deactivated since.
+    Companies with an external id are left out: their platform manages them.
     """
     administrator = exists().where(
         users.c.company_id == companies.c.id,
         users.c.role == ADMIN.id,
         users.c.deactivated_at.is_(None),
     )
-    lost = select(companies).where(companies.c.deactivated_at.is_(None), ~administrator)
+    lost = select(companies).where(
+        companies.c.deactivated_at.is_(None), companies.c.external_id.is_(None), ~administrator
+    )
     return [
         _company(row) for row in reading.session.execute(lost.order_by(companies.c.name_folded))
     ]

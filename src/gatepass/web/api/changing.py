@@ -116,9 +116,10 @@ async def _changing(
     idempotency_key: Annotated[
         str | None,
         Header(
+            alias=HEADER,
             description="16 to 255 visible ASCII characters. A repetition with the same key, "
             "credential, path and body within 24 hours gets the same answer and changes nothing; "
-            "another body is 409 `idempotency_mismatch`."
+            "another body is 409 `idempotency_mismatch`.",
         ),
     ] = None,
 ) -> Changing:
