@@ -54,8 +54,14 @@ def list_(json: AsJson = False) -> None:
         json,
         VerifierKey,
         every(verifier_keys.list_),
-        ("Id", "Label", "Status", "Created"),
-        lambda key: (key.id, key.label, key.status, when(key.created_at)),
+        ("Id", "Label", "Companies", "Status", "Created"),
+        lambda key: (
+            key.id,
+            key.label,
+            "all" if key.companies is None else ", ".join(key.companies),
+            key.status,
+            when(key.created_at),
+        ),
     )
 
 

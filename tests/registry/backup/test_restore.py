@@ -414,6 +414,8 @@ def test_a_deactivated_company_stays_deactivated(registry: FullRegistry, backup:
     result = restored(registry.database, backup)
     assert result.revoked_again["company"] == 1
     assert result.without_administrator == []
+    # Its name can be used again.
+    assert registry.company("Contoso").id != registry.contoso.id
     with registry.read() as reading:
         record = reading.session.scalar(
             text("SELECT record FROM company_rules WHERE id = :id"), {"id": registry.contoso.id}

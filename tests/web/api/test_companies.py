@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import admin_keys
+from gatepass.registry.directory import admin_keys, companies
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.apps.problems import reasons
 
@@ -85,8 +85,6 @@ def test_a_deactivated_company_frees_its_name_and_external_id(
     client = admin(any_installation)
     former = put(client, "cus_1", "Customer").json()
     with any_installation.node.database.read(0) as reading:
-        from gatepass.registry.directory import companies
-
         company = companies.get(reading, former["id"])
     any_installation.new_user("boss@example.com", company=company)
     boss = any_installation.signed_in("boss@example.com")
