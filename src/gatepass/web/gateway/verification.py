@@ -51,7 +51,7 @@ class Verification:
             BATCH: self._batch,
         }
 
-    def answer(self, path: str, body: bytes, companies: _Companies = None) -> Reply:
+    def answer(self, path: str, body: bytes, companies: _Companies) -> Reply:
         """Answer a request: 200 with the decisions, or a problem document; never raises.
 
         Args:
@@ -65,7 +65,8 @@ class Verification:
 
     def _one(self, body: bytes, companies: _Companies) -> Reply:
         # Services repeat themselves, to the byte.
-        key = blake2b(body, person=b"verify", salt=_salt(companies)).digest()
+        salt = b"" if companies is None else _salt(companies)
+        key = blake2b(body, person=b"verify", salt=salt).digest()
         reply: Reply | None = self._verifier.recall(key)
         if reply is not None:
             return reply
@@ -105,7 +106,7 @@ class Verification:
         route: str | Reason | None = None
         if method is not None:
             route = verifier.routes.match(method, path or "")
-        asked_by = "verify" + _salt(companies).hex()
+        asked_by = "verify" if companies is None else f"verify {_salt(companies).hex()}"
         key = call_key((asked_by, token, permission, route, address, origin, referer))
         answer: bytes | None = verifier.recall(key)
         if answer is None:
@@ -126,10 +127,8 @@ class Verification:
         return answer
 
 
-def _salt(companies: _Companies) -> bytes:
+def _salt(companies: frozenset[str]) -> bytes:
     """Keeps remembered answers for keys with different limits apart."""
-    if companies is None:
-        return b""
     return blake2b("\0".join(sorted(companies)).encode(), digest_size=16).digest()
 
 
