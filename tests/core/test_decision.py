@@ -421,6 +421,7 @@ def test_what_is_allowed_stays_within_both(world: dict[str, Any]) -> None:
 def test_an_admin_key_passes_the_checks_before_permissions(
     change: dict[str, Any], address: str | None, reason: str | None
 ) -> None:
+    change = dict(change)
     networks = change.pop("networks", None)
     listed = None if networks is None else Networks.of(map(parse_network, networks))
     areas = frozenset({"companies"})
