@@ -17,8 +17,10 @@ from sqlalchemy import select, update
 
 from gatepass.cli.backup import progress_bars
 from gatepass.cli.installation import opened
+from gatepass.cli.restore import _NAMES
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import export_import
+from gatepass.registry.backup.revocation_state import KINDS
 from gatepass.registry.directory.users import create
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.tables import companies, users
@@ -159,3 +161,8 @@ def test_a_company_without_an_administrator_gets_one(installed: Gatepass, tmp_pa
     assert (said.code, said.out) == (0, "")
     assert "Acme is set up. eve@acme.example is its administrator." in said.err
     assert installed(*init, stdin=PASSWORD).code == 1
+
+
+def test_every_kind_of_record_has_its_words() -> None:
+    """A restore counts the records of each kind."""
+    assert _NAMES.keys() >= KINDS.keys()

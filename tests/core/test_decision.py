@@ -16,6 +16,7 @@ from gatepass.core.decision import (
     Call,
     Decision,
     Reason,
+    admin_key_refusal,
     admit,
     admit_verifier,
     decide,
@@ -97,6 +98,10 @@ def test_cases(case: dict[str, Any]) -> None:
 def test_admission_ends_before_routes_and_permissions(case: dict[str, Any]) -> None:
     """``admit`` answers as ``decide`` does, but for the last two checks."""
     stored, now = facts(case.get("given", {}))
+    if case["shows"] == "an admin key is no token":
+        # Only ``admit`` accepts one.
+        assert admit(*stored, call(case["call"]), now).allowed
+        return
     last = ("path_ambiguous", "route_unknown", "permission_missing")
     expected = "allowed" if case["reason"] in last else case["reason"]
     decision = admit(*stored, call(case["call"]), now)
@@ -416,3 +421,41 @@ def test_what_no_token_can_do(name: str) -> None:
                 )
                 assert decision.allowed is allowed, (kind, chosen, role)
                 assert allowed or name not in decision.effective
+
+
+@pytest.mark.parametrize(
+    ("change", "address", "reason"),
+    [
+        ({}, None, None),
+        ({"deactivated": True, "expires_at": 5}, None, "token_deactivated"),
+        ({"expires_at": 5, "company": "com_1"}, None, "token_expired"),
+        ({"expires_at": 11}, None, None),
+        ({"company": "com_1"}, "10.0.0.1", None),
+        ({"company": "com_1"}, "192.0.2.1", "company_address_not_allowed"),
+        ({"company": "com_1"}, None, "company_address_not_allowed"),
+        ({"company": "com_2"}, "10.0.0.1", "account_deactivated"),
+        ({"networks": ("10.0.0.0/24",)}, "10.0.0.1", None),
+        ({"networks": ("10.0.0.0/24",)}, "10.0.1.1", "address_not_allowed"),
+        ({"networks": ("10.0.0.0/24",)}, None, "address_not_allowed"),
+        ({"networks": ()}, "10.0.0.1", "address_not_allowed"),
+    ],
+)
+def test_an_admin_key_passes_the_checks_before_permissions(
+    change: dict[str, Any], address: str | None, reason: str | None
+) -> None:
+    change = dict(change)
+    networks = change.pop("networks", None)
+    listed = None if networks is None else Networks.of(map(parse_network, networks))
+    areas = frozenset({"companies"})
+    plain = Grant("gpak_1", b"", "admin", "", "", "", areas, listed, (), None, False)
+    grant = msgspec.structs.replace(plain, **change)
+    allowlist = Networks.of([parse_network("10.0.0.0/8")])
+    company = CompanyRules("com_1", True, allowlist, {}) if grant.company else None
+    packed = None if address is None else parse_address(address)
+    assert admin_key_refusal(grant, company, packed, 10) == reason
+    garbage = admin_key_refusal(grant, company, packed, 10, address_garbage=True)
+    assert garbage is not None
+    if grant.company == "com_1":
+        for other in (None, CompanyRules("com_1", False, None, {})):
+            refused = admin_key_refusal(grant, other, packed, 10)
+            assert refused in ("account_deactivated", "token_expired")

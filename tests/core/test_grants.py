@@ -183,6 +183,31 @@ def test_the_former_release_decides_by_the_rows_of_owners_alike() -> None:
             assert decide(grant, holder, rules, call, 0).allowed is allowed, (holder, name)
 
 
+class FormerGrant(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A grant as the release before admin keys and limited verifier keys has it."""
+
+    id: str
+    digest: bytes
+    kind: str
+    company: str
+    user: str
+    label: str
+    permissions: frozenset[str]
+    networks: Networks | None
+    domains: tuple[str, ...]
+    expires_at: int | None
+    deactivated: bool
+
+
+@pytest.mark.parametrize("kind", ["admin", "limited-verifier"])
+def test_a_former_release_refuses_what_is_limited(kind: str) -> None:
+    """It knows neither kind: to its checks each is a credential of another one."""
+    grant = replace(EXAMPLE, kind=kind, user="", permissions=frozenset({"companies", "com_1"}))
+    former = msgspec.msgpack.Decoder(FormerGrant).decode(encode(grant))
+    assert former.kind not in ("api", "ui", "login", "verifier")
+    assert (former.id, former.digest) == (grant.id, grant.digest)
+
+
 @given(grants)
 def test_digests_stay_out_of_representations(grant: Grant) -> None:
     """A log line that shows a grant shows its id and not its digest."""

@@ -57,7 +57,7 @@ def test_what_is_handed_out_works(demo: Any) -> None:
     made = demo.credentials
     check = demo.node.verifier.check
     assert check(made.access_token, permission="charges:search").allowed
-    assert demo.node.verifier.verifier_key(made.verifier_key) is Reason.allowed
+    assert demo.node.verifier.verifier_key(made.verifier_key) == (Reason.allowed, None)
     answer = demo.call(
         "POST", "/v1/authentications", json={"email": made.email, "password": made.password}
     )

@@ -41,6 +41,7 @@ class Ids:
 
             role = {"name": "Refund desk", "permissions": ["charges:get"]}
             client.post("/v1/roles", json=role)
+            client.post("/v1/admin-keys", json={"label": "Shop backend"})
             invited = {"email": "new@acme.example", "role": "reporting"}
             client.post("/v1/invitations", json=invited)
             self.of = {
@@ -49,6 +50,7 @@ class Ids:
                 "users": one("/v1/users", lambda each: each["email"] != demo.email),
                 "roles": one("/v1/roles", lambda each: not each["built_in"]),
                 "invitations": one("/v1/invitations", lambda each: True),
+                "admin-keys": one("/v1/admin-keys", lambda each: True),
             }
 
     def address(self, path: str) -> str:

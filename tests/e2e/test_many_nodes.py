@@ -105,6 +105,31 @@ def test_a_deactivation_on_one_node_is_applied_by_the_other(nodes: Nodes) -> Non
         _until(nodes.second, made["token"], "token_deactivated")
 
 
+def test_an_admin_key_and_its_answers_are_known_on_both_nodes(nodes: Nodes) -> None:
+    with nodes.first.sign_in() as ada:
+        made = ada.post("/v1/admin-keys", json={"label": "Shop"}).json()
+        authorization = {"Authorization": f"Bearer {made['key']}"}
+        first, second = (
+            httpx.Client(base_url=f"http://127.0.0.1:{each.port}", headers=authorization)
+            for each in (nodes.first, nodes.second)
+        )
+        with first, second:
+            # The other node's copy may lack it yet.
+            put = second.put("/v1/companies/by-external-id/1", json={"name": "Customer"})
+            assert put.status_code == 201
+            body, keyed = {"label": "gateway"}, {"Idempotency-Key": "order-4711-attempt"}
+            answers = [
+                client.post("/v1/verifier-keys", json=body, headers=keyed)
+                for client in (first, second, first)
+            ]
+            assert {answer.status_code for answer in answers} == {201}
+            assert len({answer.content for answer in answers}) == 1
+            ended = ada.post(f"/v1/admin-keys/{made['id']}/deactivate")
+            assert ended.json()["status"] == "deactivated"
+            assert first.get("/v1/companies").status_code == 401
+            until(lambda: second.get("/v1/companies").status_code == 401)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_node_may_stop_under_load(nodes: Nodes, how: signal.Signals) -> None:
     """No acknowledged change is lost, every request is answered, and no answer is wrong."""

@@ -46,6 +46,18 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/roles"): {"name": "x", "permissions": ["charges:get"]},
     ("PATCH", "/v1/roles/{id}"): {"name": "x", "permissions": ["charges:get"]},
     ("PATCH", "/v1/company"): {"name": "x"},
+    ("POST", "/v1/service-accounts"): {"name": "x", "role": "customer-service"},
+    ("PATCH", "/v1/service-accounts/{id}"): {"name": "x", "role": "customer-service"},
+    ("POST", "/v1/verifier-keys"): {"label": "x", "companies": ["com_x"]},
+    ("POST", "/v1/admin-keys"): {
+        "label": "x",
+        "company": "com_x",
+        "permissions": ["tokens"],
+        "networks": ["10.0.0.0/8"],
+        "expires_at": "2100-01-01T00:00:00Z",
+    },
+    ("PUT", "/v1/companies/by-external-id/{external_id}"): {"name": "x"},
+    ("PATCH", "/v1/companies/{id}"): {"name": "x"},
     ("POST", "/v1/verify"): {
         "token": "gpat_x",
         "permission": "charges:get",
@@ -146,7 +158,7 @@ def test_parameters_of_operations_cause_no_server_error(
             headers = {"Content-Type": "application/json"}
             where = surface.path(path)
             if parameter["in"] == "path":
-                where = path.replace("{id}", bad)
+                where = path.replace(f"{{{parameter['name']}}}", bad)
             elif parameter["in"] == "query":
                 where += f"?{quote(parameter['name'])}={bad}"
             else:

@@ -16,13 +16,10 @@ from gatepass.cli.output import (
     when,
 )
 from gatepass.cli.tree import app
-from gatepass.core.errors import NotFound
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
-from gatepass.registry.directory.companies import Company
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
-from gatepass.registry.storage.database import Reading
 from gatepass.web.api.allowlist import Allowlist
 
 group = typer.Typer(help="A company's allowlist.", no_args_is_help=True)
@@ -35,7 +32,8 @@ CompanyName = Annotated[str, typer.Option("--company", help="The company's name.
 def show(company: CompanyName, json: AsJson = False) -> None:
     """Show a company's allowlist: the networks its account can be used from."""
     with reading() as transaction:
-        found = allowlist.show(transaction, Actor.command_line(), _named(transaction, company).id)
+        named = companies.named(transaction, company)
+        found = allowlist.show(transaction, Actor.command_line(), named.id)
     if json:
         print_json(as_sent(Allowlist, found))
     elif found.entries:
@@ -54,17 +52,10 @@ def show(company: CompanyName, json: AsJson = False) -> None:
 def clear(company: CompanyName, json: AsJson = False) -> None:
     """Remove a company's allowlist at once, also one on trial."""
     with changing() as change:
-        found = _named(change, company)
+        found = companies.named(change, company)
         lifted = allowlist.replace(change, Actor.command_line(), found.id, [])
     sentence = f"{printable(found.name)} can be used from anywhere again."
     print_result(json, Allowlist, lifted, sentence)
-
-
-def _named(reading: Reading, name: str) -> Company:
-    found = companies.by_name(reading, name)
-    if found is None:
-        raise NotFound(f"There is no company named {name!r}.")
-    return found
 
 
 def _print(entries: Sequence[Entry]) -> None:

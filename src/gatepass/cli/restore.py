@@ -31,6 +31,7 @@ _NAMES = {
     "access_token": ("access token", "access tokens"),
     "authentication": ("sign-in", "sign-ins"),
     "verifier_key": ("verifier key", "verifier keys"),
+    "admin_key": ("admin key", "admin keys"),
     "invitation": ("invitation", "invitations"),
     "password_reset": ("password reset", "password resets"),
     "email_change": ("change of an e-mail address", "changes of e-mail addresses"),

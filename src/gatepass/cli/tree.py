@@ -34,6 +34,7 @@ _COMMANDS = {
     "export": "backup",
     "import": "backup",
     "restore": "restore",
+    "admin-key": "admin_key",
     **{name: name for name in ("verifier", "token", "user", "allowlist", "catalogue", "node")},
 }
 

@@ -16,7 +16,7 @@ from gatepass.cli.output import (
 )
 from gatepass.cli.tree import app
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import verifier_keys
+from gatepass.registry.directory import companies, verifier_keys
 from gatepass.web.api.verifier_keys import VerifierKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
@@ -29,11 +29,17 @@ app.add_typer(group, name="verifier")
 
 @group.command()
 def create(
-    label: Annotated[str, typer.Option(help="Who will use it.")], json: AsJson = False
+    label: Annotated[str, typer.Option(help="Who will use it.")],
+    company: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="The only company it decides for; repeatable."),
+    ] = None,
+    json: AsJson = False,
 ) -> None:
     """Create a verifier key and print it; it can't be shown again."""
     with changing() as change:
-        key, text = verifier_keys.create(change, Actor.command_line(), label=label)
+        only = None if not company else [companies.named(change, name).id for name in company]
+        key, text = verifier_keys.create(change, Actor.command_line(), label=label, companies=only)
     if json:
         print_json({**as_sent(VerifierKey, key), "key": text})
     else:
@@ -48,8 +54,14 @@ def list_(json: AsJson = False) -> None:
         json,
         VerifierKey,
         every(verifier_keys.list_),
-        ("Id", "Label", "Status", "Created"),
-        lambda key: (key.id, key.label, key.status, when(key.created_at)),
+        ("Id", "Label", "Companies", "Status", "Created"),
+        lambda key: (
+            key.id,
+            key.label,
+            "all" if key.companies is None else ", ".join(key.companies),
+            key.status,
+            when(key.created_at),
+        ),
     )
 
 

@@ -19,12 +19,13 @@ INVITATION = "gpiv"
 PASSWORD_RESET = "gprs"  # noqa: S105 - a prefix, not a secret
 EMAIL_CHANGE = "gpec"
 VERIFIER_KEY = "gpvk"
+ADMIN_KEY = "gpak"
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _PREFIXES = frozenset(
     prefix + "_"
     for prefix in (
-        *(ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY),
+        *(ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY, ADMIN_KEY),
         *(INVITATION, PASSWORD_RESET, EMAIL_CHANGE),
     )
 )

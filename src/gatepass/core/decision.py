@@ -5,7 +5,13 @@ from hmac import compare_digest
 
 import msgspec
 
-from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY, Credential
+from gatepass.core.credentials import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    LOGIN_TOKEN,
+    VERIFIER_KEY,
+    Credential,
+)
 from gatepass.core.domains import origin_allowed, origin_of_referer, parse_origin
 from gatepass.core.grants import CompanyRules, Grant, Holder
 from gatepass.core.permissions import (
@@ -18,7 +24,18 @@ from gatepass.core.permissions import (
 )
 from gatepass.core.reason import STATUS, Reason
 
-__all__ = ["STATUS", "Call", "Decision", "Reason", "admit", "admit_verifier", "decide", "held"]
+__all__ = [
+    "STATUS",
+    "Call",
+    "Decision",
+    "Reason",
+    "admin_key_refusal",
+    "admit",
+    "admit_verifier",
+    "decide",
+    "decide_within",
+    "held",
+]
 
 
 _PREFIXES = {"api": ACCESS_TOKEN + "_", "ui": ACCESS_TOKEN + "_", "login": LOGIN_TOKEN + "_"}
@@ -139,13 +156,32 @@ def decide(
     return Decision(_ALLOWED, grant, role, call, holder)
 
 
+def decide_within(
+    companies: frozenset[str],
+    grant: Grant | None,
+    holder: Holder | None,
+    company: CompanyRules | None,
+    call: Call,
+    now: int,
+) -> Decision:
+    """Decide for a limited verifier key, to which all but *companies* are unknown.
+
+    A token of another company is refused, and counted, like an id that doesn't exist.
+    """
+    known = grant if grant is not None and grant.company in companies else None
+    return decide(known, holder, company, call, now)
+
+
 def admit(
     grant: Grant | None, holder: Holder | None, company: CompanyRules | None, call: Call, now: int
 ) -> Decision:
     """Decide as ``decide`` does, without routes and permissions.
 
-    Only for the control plane, which then checks each operation's permission.
+    Only for the control plane, which then checks each operation's permission. It alone accepts
+    admin keys.
     """
+    if grant is not None and grant.kind == "admin":
+        return _admit_admin_key(grant, company, call, now)
     role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call)
@@ -153,17 +189,51 @@ def admit(
 
 
 def admit_verifier(grant: Grant | None, credential: Credential | Reason | None) -> Reason:
-    """Decide whether *credential* is a verifier key that may ask for decisions."""
+    """Decide whether *credential* is a verifier key that may ask for decisions.
+
+    A limited one may ask about the companies in its grant's ``permissions`` only.
+    """
     if credential is None or isinstance(credential, Reason):
         return _TOKEN_MISSING if credential is _TOKEN_MISSING else _TOKEN_INVALID
     if (
         grant is None
         or not compare_digest(credential.digest, grant.digest)
         or credential.prefix != VERIFIER_KEY
-        or grant.kind != "verifier"
+        or grant.kind not in ("verifier", "limited-verifier")
     ):
         return _TOKEN_INVALID
     return Reason.token_deactivated if grant.deactivated else _ALLOWED
+
+
+def admin_key_refusal(
+    grant: Grant,
+    company: CompanyRules | None,
+    address: bytes | None,
+    now: int,
+    *,
+    address_garbage: bool = False,
+) -> Reason | None:
+    """Checks 3 to 7 for an admin key whose secret matched; None if it passes.
+
+    Args:
+        company: the rules of the company that the key is limited to; None if it isn't.
+    """
+    if grant.deactivated:
+        return Reason.token_deactivated
+    if grant.expires_at is not None and not now < grant.expires_at:
+        return Reason.token_expired
+    allowlist = None
+    if grant.company:
+        if company is None or company.id != grant.company or not company.active:
+            return Reason.account_deactivated
+        allowlist = company.allowlist_at(now)
+    if address_garbage:
+        return Reason.address_not_allowed
+    if allowlist is not None and (address is None or not allowlist.contains(address)):
+        return Reason.company_address_not_allowed
+    if grant.networks is not None and (address is None or not grant.networks.contains(address)):
+        return Reason.address_not_allowed
+    return None
 
 
 def held(
@@ -171,6 +241,19 @@ def held(
 ) -> tuple[str, ...]:
     """The effective permissions, sorted: the token's that its user's role has now."""
     return () if grant is None else _effective(grant, _role(grant, holder, company))
+
+
+def _admit_admin_key(grant: Grant, company: CompanyRules | None, call: Call, now: int) -> Decision:
+    credential = call.credential
+    if not isinstance(credential, Credential):
+        refusal = _TOKEN_MISSING if credential is _TOKEN_MISSING else _TOKEN_INVALID
+        return Decision(refusal, None, _NOTHING, call)
+    if credential.prefix != ADMIN_KEY or not compare_digest(credential.digest, grant.digest):
+        return Decision(_TOKEN_INVALID, None, _NOTHING, call)
+    refused = admin_key_refusal(
+        grant, company, call.address, now, address_garbage=call.address_garbage
+    )
+    return Decision(refused or _ALLOWED, grant, _NOTHING, call)
 
 
 def _admitted_role(

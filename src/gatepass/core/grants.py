@@ -33,11 +33,14 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         id: the credential's first 21 characters.
         digest: SHA-256 of its secret.
-        kind: ``api``, ``ui``, ``login`` or ``verifier``.
+        kind: ``api``, ``ui``, ``login``, ``verifier``, ``limited-verifier`` or ``admin``.
         company, user: ids; empty for a verifier key, which acts for the installation. ``user`` is
-            the owner's, who isn't always a user.
+            the owner's, who isn't always a user. An admin key has no user, and a company only if it
+            is limited to one.
         label: chosen by its creator.
-        permissions: chosen by its creator. Empty for ``login``, which has its user's role's.
+        permissions: chosen by its creator. Empty for ``login``, which has its user's role's. For
+            ``admin`` its areas; for ``limited-verifier`` the ids of its companies, so that a reader
+            that knows neither kind refuses both.
         networks: None is no restriction; an empty list allows no address.
         domains: canonical entries; empty is any origin. Only for kind ``ui``.
         expires_at: Unix time in milliseconds from which it is refused; None is never.

@@ -7,7 +7,7 @@ from typing import Literal
 from gatepass.core.errors import Forbidden
 from gatepass.core.permissions import EVERYTHING, NOT_FOR_TOKENS, covers
 
-ActorKind = Literal["user", "token", "command line", "system"]
+ActorKind = Literal["user", "token", "admin_key", "command line", "system"]
 
 _OWN_MACHINE = ("command line", "system")
 
@@ -34,13 +34,15 @@ class Actor:
     """The caller of an operation, which checks it and records it in the audit event.
 
     Attributes:
-        kind: ``user`` authenticated with a login token, ``token`` with an access token.
+        kind: ``user`` authenticated with a login token, ``token`` with an access token,
+            ``admin_key`` with an admin key.
         company: the company whose records it sees and changes. None means every company; only the
-            command line and the system may have it.
-        user: the id of the user; for an access token, of the user who created it.
-        name: its name in the audit log.
-        permissions: the effective permissions of the credential.
-        credential: id of the access token or authentication in use.
+            command line, the system and an admin key without a company may have it.
+        user: the id of the user; for an access token, of the user who created it. An admin key has
+            none.
+        name: its name in the audit log; an admin key's is its label.
+        permissions: the effective permissions of the credential; of an admin key, its areas.
+        credential: id of the access token, admin key or authentication in use.
         address: the client address of the request, as text; None if there is none.
         operator: whether it also manages the installation (``*`` never covers that).
     """
@@ -55,6 +57,10 @@ class Actor:
     operator: bool = False
 
     def __post_init__(self) -> None:
+        if self.kind == "admin_key":
+            if not self.credential or self.user or self.operator:
+                raise ValueError("an admin_key actor must have a credential alone")
+            return
         # A missing company must never mean "all companies".
         if self.kind not in _OWN_MACHINE and not (self.company and self.user and self.credential):
             raise ValueError(f"a {self.kind} actor must have a company, a user and a credential")
@@ -98,10 +104,11 @@ class Actor:
             )
 
     def require_signed_in(self) -> None:
-        """Raise Forbidden (``signed_in_user_required``) for an access token.
+        """Raise Forbidden for an access token (``signed_in_user_required``) and an admin key.
 
         A leaked token must not be able to create successors or to widen its permissions.
         """
+        self.refuse_admin_key()
         if self.kind == "token":
             raise Forbidden(
                 "This needs a signed-in user; an access token can't do it.",
@@ -116,6 +123,23 @@ class Actor:
         self.require_signed_in()
         if self.kind != "user":
             raise Forbidden("This needs a signed-in user.", reason="signed_in_user_required")
+
+    def refuse_admin_key(self) -> None:
+        """Raise Forbidden (``admin_key``) for an admin key, which acts on few records only."""
+        if self.kind == "admin_key":
+            raise Forbidden("An admin key can't be used here.", reason="admin_key")
+
+    def require_area(self, area: str) -> None:
+        """Raise Forbidden unless it is an operator, or an admin key with the permission *area*.
+
+        ``permission_missing`` for an admin key, ``signed_in_user_required`` for an access token,
+        ``operator_required`` for a user.
+        """
+        if self.kind != "admin_key":
+            self.require_signed_in()
+            self.require_operator()
+        elif area not in self.permissions:
+            raise Forbidden(f"This admin key lacks the permission {area}.")
 
     def require_operator(self) -> None:
         """Raise Forbidden (``operator_required``) unless it is an operator."""

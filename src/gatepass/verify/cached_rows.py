@@ -175,12 +175,16 @@ class CachedRows:
         self, grant: Grant, span: Span
     ) -> tuple[Holder | None, CompanyRules | None]:
         user, company = grant.user, grant.company
-        if not user or not company:
-            # A verifier key acts for the installation.
+        if not company:
+            # A verifier key acts for the installation, and so may an admin key.
             return None, None
         holders, companies = self._holders, self._companies
-        holder = holders.recent.get(user) or holders.revive(user)
         rules = companies.recent.get(company) or companies.revive(company)
+        if not user:
+            # An admin key of one company.
+            record = self._file.record("company_rules", company)
+            return None, _cache(companies, company, rules, record, decode_company, span)
+        holder = holders.recent.get(user) or holders.revive(user)
         if holder is not None and holder.span is span:
             if rules is not None and rules.span is span:
                 return holder.fact, rules.fact

@@ -218,14 +218,18 @@ class Decider:
             rule=admit,
         )
 
-    def verifier_key(self, credential: str | Reason) -> Reason:
-        """``allowed`` if *credential* is a valid verifier key, else the reason why not.
+    def verifier_key(self, credential: str | Reason) -> tuple[Reason, frozenset[str] | None]:
+        """Check a verifier key.
+
+        Returns:
+            ``allowed``, or the reason why it isn't valid; and the ids of the companies that it is
+            limited to, None without a limit.
 
         Raises:
             Unavailable: as for :meth:`check`.
         """
         if isinstance(credential, Reason):
-            return credential
+            return credential, None
         clock = self.clock
         for _ in range(ATTEMPTS):
             rows = self._rows
@@ -241,7 +245,9 @@ class Decider:
                 continue
             if self.copy:
                 shared.require_fresh(clock.boot_ns(), clock.wall_ms())
-            return reason
+            if cached is None or cached.grant.kind != "limited-verifier":
+                return reason, None
+            return reason, cached.grant.permissions
         raise Unavailable("the grants change too quickly to be read")
 
     def fresh(self) -> bool:

@@ -1,7 +1,8 @@
 """Authenticates the caller of a request: credential, address, checks 1 to 8 of the rules.
 
-API endpoints take ``Authenticated`` or ``SignedIn`` as a parameter. Pages, which show a sign-in
-form where the API answers 401, call :func:`admit` and :func:`caller_of` themselves.
+API endpoints take ``Authenticated`` or ``SignedIn`` as a parameter, and ``administering(area)``
+where an admin key may act, too. Pages, which show a sign-in form where the API answers 401, call
+:func:`admit` and :func:`caller_of` themselves.
 """
 
 from collections import Counter
@@ -113,13 +114,16 @@ def caller_of(request: Request, decision: Decision) -> Caller:
 
     Raises:
         NotAdmitted: the decision is a refusal.
-        Forbidden: ``second_factor_required``: the company requires one, and this user has none.
-            Never for access tokens.
+        Forbidden: ``admin_key``: the credential is one; only ``administering`` accepts those.
+            ``second_factor_required``: the company requires one, and this user has none; never for
+            access tokens.
         Unavailable: the registry can't be read now.
     """
     grant = decision.grant
     if not decision.allowed or grant is None:
         raise NotAdmitted(decision)
+    if grant.kind == "admin":
+        _admin_actor(decision, grant).refuse_admin_key()
     node = node_of(request)
     signed_in = grant.kind == "login"
     with node.database.read(node.clock.now()) as reading:
@@ -129,7 +133,6 @@ def caller_of(request: Request, decision: Decision) -> Caller:
             "Your company requires a second factor. Set one up to go on.",
             reason="second_factor_required",
         )
-    address = decision.call.address
     actor = Actor(
         kind="user" if signed_in else "token",
         company=grant.company,
@@ -137,7 +140,7 @@ def caller_of(request: Request, decision: Decision) -> Caller:
         name=owner.name,
         permissions=frozenset(decision.effective),
         credential=grant.id,
-        address=None if address is None else format_address(address),
+        address=_address_text(decision),
         # An access token never carries its owner's operator rights.
         operator=signed_in and isinstance(owner, User) and owner.operator,
     )
@@ -149,6 +152,23 @@ def _owner_and_lacking(reading: Reading, grant: Grant) -> tuple[User | Owner, bo
     if users.is_user(grant.user):
         return totp_policy.user_and_lacking(reading, grant.user)
     return owners.find(reading, grant.company, grant.user), False
+
+
+def _admin_actor(decision: Decision, grant: Grant) -> Actor:
+    return Actor(
+        kind="admin_key",
+        company=grant.company or None,
+        user=None,
+        name=grant.label,
+        permissions=grant.permissions,
+        credential=grant.id,
+        address=_address_text(decision),
+    )
+
+
+def _address_text(decision: Decision) -> str | None:
+    address = decision.call.address
+    return None if address is None else format_address(address)
 
 
 def _note_sender(request: Request, decision: Decision) -> None:
@@ -199,7 +219,7 @@ def _peer(request: Request) -> bytes | None:
     return parse_address(client[0]) if client else None
 
 
-def _credential(request: Request) -> str | Reason:
+def credential_in_use(request: Request) -> str | Reason:
     """The request's credential. The cookie is used only without a credential in the headers."""
     credential = header_credential(request)
     if credential is Reason.token_missing and cookie_counts(request):
@@ -214,7 +234,7 @@ def refuse_from_outside(request: Request) -> None:
         NotAdmitted: the request has such a credential.
         Unavailable: this node can't decide now.
     """
-    decision = admit(request, _credential(request))
+    decision = admit(request, credential_in_use(request))
     if decision.reason is Reason.company_address_not_allowed:
         raise NotAdmitted(decision)
 
@@ -238,10 +258,32 @@ def accepting(*schemes: str) -> Callable[[F], F]:
 
 @accepting("bearer", "x-access-token", "dashboard")
 def _caller(request: Request) -> Caller:
-    caller = caller_of(request, admit(request, _credential(request)))
+    caller = caller_of(request, admit(request, credential_in_use(request)))
     # After the credential, so that an unauthenticated caller gets 401 before any 422.
     _refuse_unknown_parameters(request)
     return caller
+
+
+def administering(area: str) -> Callable[[Request], Actor]:
+    """The dependency of an endpoint for operators and for admin keys with the permission *area*.
+
+    The actor of an admin key that is limited to a company has that ``company``; the operation must
+    answer 404 for any other. An operator's reaches all.
+    """
+
+    @accepting("bearer", "x-access-token", "dashboard")
+    def administrator(request: Request) -> Actor:
+        decision = admit(request, credential_in_use(request))
+        grant = decision.grant
+        if decision.allowed and grant is not None and grant.kind == "admin":
+            actor = _admin_actor(decision, grant)
+        else:
+            actor = caller_of(request, decision).actor
+        actor.require_area(area)
+        _refuse_unknown_parameters(request)
+        return actor
+
+    return administrator
 
 
 def _refuse_unknown_parameters(request: Request) -> None:

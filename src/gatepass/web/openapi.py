@@ -50,6 +50,8 @@ _TAGS = {
     "Roles": "Named sets of permissions for users.",
     "Audit": "Who did what, when, from where.",
     "Verifier keys": "Credentials of gateways and services that authorize calls.",
+    "Admin keys": "Credentials with which a platform's backend manages companies.",
+    "Companies": "All companies of the installation, for its operators and admin keys.",
     "Nodes": "Everything that makes decisions, and how current it is.",
     "Verify": "Decisions about calls, for gateways and services.",
     "Health": "For load balancers and monitoring.",
@@ -76,8 +78,8 @@ _PROBLEMS = {
 #: Reasons beside the decisions' own. What only a few operations answer, these describe themselves.
 _REASONS = {
     401: ("sign_in_failed",),
-    403: ("signed_in_user_required", "operator_required", "second_factor_required"),
-    409: ("changed_meanwhile", "ended"),
+    403: ("signed_in_user_required", "operator_required", "admin_key", "second_factor_required"),
+    409: ("changed_meanwhile", "ended", "idempotency_mismatch"),
     410: ("invitation_broken",),
     429: ("too_many_attempts",),
     503: ("unavailable", "stale", "not_confirmed", "outcome_unknown"),
@@ -151,10 +153,10 @@ def openapi_document(api: APIRouter, cookie: str, public_url: str) -> dict[str, 
     document["components"]["securitySchemes"] = _security_schemes(cookie)
     paths = document["paths"]
     for path, operations in paths.items():
-        for method, operation in operations.items():
+        for operation in operations.values():
             _complete(operation, routes[operation["operationId"]])
             # A record that has an address of its own.
-            if method == "post" and any("get" in paths[one] for one in _below(path, paths)):
+            if any("get" in paths[one] for one in _below(path, paths)):
                 for status in {"201"} & operation["responses"].keys():
                     operation["responses"][status]["headers"]["Location"] = _LOCATION
     _tidy(paths)
@@ -174,8 +176,9 @@ def _walk(router: APIRouter) -> Iterator[APIRoute]:
 
 
 def _below(path: str, paths: dict[str, Any]) -> list[str]:
-    """The addresses of single records in the list at *path*."""
-    return [one for one in paths if re.fullmatch(re.escape(path) + r"/\{\w+\}", one)]
+    """The addresses of single records in the list that *path* adds to."""
+    listed = re.escape(path.removesuffix("/by-external-id/{external_id}"))
+    return [one for one in paths if re.fullmatch(listed + r"/\{\w+\}", one)]
 
 
 def _complete(operation: dict[str, Any], route: APIRoute) -> None:
@@ -358,7 +361,8 @@ def _security_schemes(cookie: str) -> dict[str, Any]:
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "An access token (`gpat_…`) or a login token (`gplt_…`).",
+            "description": "An access token (`gpat_…`) or a login token (`gplt_…`); for the "
+            "endpoints that say so, an admin key (`gpak_…`).",
         },
         "x-access-token": {
             "type": "apiKey",

@@ -6,7 +6,7 @@ import pytest
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Person
-from gatepass.registry.tokens.input import LATEST_EXPIRY
+from gatepass.registry.input.expiry import LATEST_EXPIRY
 from gatepass.registry.tokens.records import AccessToken, TokenOwner
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.text.forms import Fields

@@ -19,7 +19,7 @@ from gatepass.registry.authentication import sessions
 from gatepass.registry.backup import export_file
 from gatepass.registry.backup.restore import SILENCE_MS, Restored, restore
 from gatepass.registry.backup.revocation_state import KINDS
-from gatepass.registry.directory import companies, users, verifier_keys
+from gatepass.registry.directory import admin_keys, companies, users, verifier_keys
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.membership import (
     email_change_links,
@@ -103,6 +103,9 @@ ENDS: dict[str, Callable[[Change, FullRegistry], object]] = {
     "verifier_key": lambda change, registry: verifier_keys.deactivate(
         change, OPERATOR, registry.key
     ),
+    "admin_key": lambda change, registry: admin_keys.deactivate(
+        change, OPERATOR, registry.admin_key
+    ),
     "invitation": lambda change, registry: invitations.deactivate(
         change, registry.signed, registry.invitation.id
     ),
@@ -117,6 +120,7 @@ def _subject(registry: FullRegistry, kind: str) -> str:
         "owner": registry.account.id,
         "authentication": registry.signed.credential,
         "verifier_key": registry.key,
+        "admin_key": registry.admin_key,
         "invitation": registry.invitation.id,
     }[kind]
     assert found is not None
@@ -149,7 +153,7 @@ def test_revoked_records_stay_revoked(
                     t.audit_events.c.action == f"{kind}.deactivated",
                 )
             )
-        by = None if kind in ("user", "owner", "verifier_key") else registry.ada.id
+        by = None if kind in ("user", "owner", "verifier_key", "admin_key") else registry.ada.id
         assert (row.deactivated_at, row.deactivated_by) == (registry.now, by)
         assert row.deactivated_by_name == ("the command line" if by is None else "Ada Lovelace")
         assert grant is None or grant.deactivated
@@ -197,6 +201,7 @@ def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backu
         "access_token": 2,
         "authentication": 1,
         "verifier_key": 0,
+        "admin_key": 0,
         "invitation": 0,
     }
     assert registry.ask(published_grant, active.id) is None
@@ -416,6 +421,8 @@ def test_a_deactivated_company_stays_deactivated(registry: FullRegistry, backup:
     result = restored(registry.database, backup)
     assert result.revoked_again["company"] == 1
     assert result.without_administrator == []
+    # Its name can be used again.
+    assert registry.company("Contoso").id != registry.contoso.id
     with registry.read() as reading:
         record = reading.session.scalar(
             text("SELECT record FROM company_rules WHERE id = :id"), {"id": registry.contoso.id}

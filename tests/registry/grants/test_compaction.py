@@ -19,8 +19,14 @@ from gatepass.registry.grants.compaction import (
 )
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.storage import revisions
+from gatepass.registry.storage.idempotent_answers import KEPT_MS
 from gatepass.registry.storage.revisions import Position
-from gatepass.registry.storage.tables import email_changes, outgoing_mail, password_resets
+from gatepass.registry.storage.tables import (
+    email_changes,
+    idempotent_answers,
+    outgoing_mail,
+    password_resets,
+)
 from gatepass.registry.tokens import access_tokens
 from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
 from tests.support.feed.followed_copy import published
@@ -255,3 +261,20 @@ def test_a_copy_that_followed_always_equals_the_registry(
     for copy in copies:
         copy.follow()
         copy.check()
+
+
+def test_answers_are_kept_for_a_day(registry: SmallRegistry) -> None:
+    with registry.database.auxiliary_write(registry.now) as write:
+        for number, age in enumerate((KEPT_MS + 1, KEPT_MS, KEPT_MS - 1)):
+            row = {
+                "credential": "gpak_0000000000000000",
+                "key_digest": bytes([number]),
+                "path_digest": bytes(32),
+                "at": registry.now - age,
+                "sealed": b"",
+            }
+            write.session.execute(insert(idempotent_answers), row)
+    assert compact(registry.database, lambda: registry.now).idempotent_answers == 2
+    with registry.read() as reading:
+        left = reading.session.scalars(idempotent_answers.select()).all()
+    assert len(left) == 1

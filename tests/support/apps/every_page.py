@@ -30,6 +30,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
     ).json()["id"]
     ada.patch("/v1/company", json={"name": "Another"})
     installation.verifier_key()
+    admin_key = ada.post("/v1/admin-keys", json={"label": "Shop"}).json()["id"]
     installation.allow_only(Entry("127.0.0.0/8", "Office"))
     with installation.write() as change:
         for table, column in (
@@ -38,6 +39,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
             (tables.roles, "name"),
             (tables.access_tokens, "label"),
             (tables.verifier_keys, "label"),
+            (tables.admin_keys, "label"),
             (tables.allowlist_entries, "note"),
             (tables.audit_events, "actor_name"),
             (tables.audit_events, "subject_name"),
@@ -54,6 +56,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "roles": role,
         "users": user,
         "invitations": invitation,
+        "admin-keys": admin_key,
         "ended": ended,
     }
 

@@ -8,7 +8,7 @@ from gatepass.core.credentials import new_id
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import contents
 from gatepass.registry.backup.contents import Contents
-from gatepass.registry.directory import roles, verifier_keys
+from gatepass.registry.directory import admin_keys, companies, roles, verifier_keys
 from gatepass.registry.membership import email_changes, invitations, password_resets
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.network_policy import allowlist
@@ -49,6 +49,23 @@ class FullRegistry(SmallRegistry):
     def _hand_out(self) -> tuple[str, Invitation]:
         with self.write() as change:
             key, _ = verifier_keys.create(change, Actor.command_line(), label="nginx")
+            self.admin_key = admin_keys.create(
+                change,
+                Actor.command_line(),
+                label="Shop",
+                company=self.northwind.id,
+                networks=["203.0.113.0/24"],
+            )[0].id
+            verifier_keys.create(
+                change, Actor.command_line(), label="limited", companies=[self.contoso.id]
+            )
+            companies.put(
+                change,
+                Actor.command_line(),
+                catalogue=self.catalogue,
+                external_id="cus/1",
+                name="Customer",
+            )
             invitation = invitations.create(
                 change,
                 self.signed,
@@ -99,6 +116,13 @@ class FullRegistry(SmallRegistry):
                 "uses": 3,
             },
             t.usage_spools: {"name": "1-2-3", "folded_to": 99},
+            t.idempotent_answers: {
+                "credential": "gpak_0000000000000000",
+                "key_digest": bytes(32),
+                "path_digest": bytes(range(32)),
+                "at": NOW,
+                "sealed": b"\x00\xffsealed",
+            },
             t.decision_counts: {"reason": "allowed", "total": 7},
             t.nodes: {
                 "id": new_id("nod"),

@@ -256,7 +256,8 @@ def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
     names = (
         "revision revisions changed_records receipts receipt_confirmations nodes "
         "companies roles users owners allowlist_entries allowlist_trial_entries "
-        "authentications access_tokens verifier_keys audit_events grants holders company_rules "
+        "authentications access_tokens verifier_keys admin_keys audit_events "
+        "grants holders company_rules "
         "invitations password_resets email_changes outgoing_mail"
     )
     with registry.read() as reading:

@@ -60,6 +60,7 @@ KINDS = {
     ),
     "allowlist": Kind("Allowlist", _actions("allowlist", "changed", "lifted", "trial_started")),
     "company": Kind(
-        "Company", _actions("company", "created", "modified", "deactivated", "restored")
+        "Company",
+        _actions("company", "created", "modified", "deactivated", "restored", "refused_everywhere"),
     ),
 }

@@ -17,7 +17,7 @@ FIELDS = {
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
 _NAMES = frozenset(("name", "label", "role", "role_name", "email", "owner_name"))
-_LABELLED = frozenset(("access_token", "verifier_key"))
+_LABELLED = frozenset(("access_token", "admin_key", "verifier_key"))
 
 # What is said of a kind of event: a template with the fields of ``_say``, or a function.
 _Said = str | Callable[[AuditEvent], str]
@@ -80,6 +80,8 @@ def _actor(event: AuditEvent) -> str:
     if event.actor_kind == "token":
         token = event.token_label and f"the access token {event.token_label}"
         return f"{event.actor_name}, with {token or event.actor_credential},"
+    if event.actor_kind == "admin_key":
+        return f"The admin key {event.actor_name}"
     if event.actor_id is None and event.actor_kind == "command line":
         return "The command line"
     return event.actor_name
@@ -344,6 +346,8 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "owner.refused_everywhere": _refused_everywhere("{owner}"),
     "user.refused_everywhere": _refused_everywhere("the user {}"),
     "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
+    "company.refused_everywhere": _refused_everywhere("the company {}"),
+    "admin_key.refused_everywhere": _refused_everywhere("the admin key {}"),
     "authentication.refused": "A sign-in as {name} failed",
     "catalogue.changed": "The catalogue changed the roles of {name}",
     "history.shortened": _history_shortened,

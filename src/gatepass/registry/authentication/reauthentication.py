@@ -49,6 +49,7 @@ class Reauthentication:
         *,
         password: str | None = None,
         code: str | None = None,
+        begun: Callable[[Change], None] | None = None,
     ) -> Committed[T]:
         """Make a change if the password and the code are right.
 
@@ -59,8 +60,10 @@ class Reauthentication:
                 the transaction; the transaction checks that it is still the current one.
             code: of the second factor, as typed; None if none is required. It is verified and used
                 up in the transaction.
+            begun: called first in the transaction.
 
         Raises:
+            Repeated: *begun* let it.
             Forbidden: ``signed_in_user_required``; as ``acting`` says.
             InvalidInput: for ``current_password`` or ``code``: it is wrong, and was counted.
             TooManyAttempts: too many were wrong lately.
@@ -74,6 +77,8 @@ class Reauthentication:
         if password is None or passwords.verify(password, row.password_hash, hasher=self.hasher):
             try:
                 with self.database.write(self.now()) as change:
+                    if begun is not None:
+                        begun(change)
                     # Hashing took a while: everything is checked again under the lock.
                     actor = acting(change, actor, own_account=True)
                     throttling.check(change, attempt)

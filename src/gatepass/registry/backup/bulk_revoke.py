@@ -10,10 +10,13 @@ from gatepass.core.grants import decode_grant
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.backup.revocation_state import KINDS
+from gatepass.registry.directory import companies as companies_directory
 from gatepass.registry.grants import publishing
 from gatepass.registry.storage.database import Change
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import (
     access_tokens,
+    admin_keys,
     authentications,
     companies,
     invitations,
@@ -35,6 +38,7 @@ _NAME_AND_COMPANY: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
         authentications.c.company_id,
     ),
     "verifier_key": (verifier_keys.c.label, null()),
+    "admin_key": (admin_keys.c.label, null()),
     "invitation": (invitations.c.email, invitations.c.company_id),
 }
 
@@ -87,6 +91,9 @@ def _publish(change: Change, kind: str, ids: Sequence[str]) -> None:
     if kind == "company":
         for company in ids:
             rules = publishing.published_rules(change, company)
+            name = companies_directory.get(change, company).name
+            freed = companies_directory.freed_name(name, company)
+            update_row(change, companies, company, name_folded=freed)
             publishing.publish(change, msgspec.structs.replace(rules, active=False))
     elif kind in ("user", "owner"):
         for owner in ids:

@@ -50,8 +50,8 @@ SILENCE_MS = 10_000
 class Restored:
     """The result of a restore.
 
-    Counts are by kind: ``company``, ``user``, ``access_token``, ``authentication``,
-    ``verifier_key``, ``invitation``.
+    Counts are by kind: ``company``, ``user``, ``owner``, ``access_token``, ``authentication``,
+    ``verifier_key``, ``admin_key``, ``invitation``.
 
     Attributes:
         found: the contents of the backup, as read back.

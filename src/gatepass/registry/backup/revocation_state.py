@@ -25,6 +25,7 @@ from sqlalchemy.engine import Connection
 from gatepass.registry.storage.ended_log import Revocation
 from gatepass.registry.storage.tables import (
     access_tokens,
+    admin_keys,
     authentications,
     companies,
     invitations,
@@ -42,6 +43,7 @@ KINDS: dict[str, Table] = {
     "access_token": access_tokens,
     "authentication": authentications,
     "verifier_key": verifier_keys,
+    "admin_key": admin_keys,
     "invitation": invitations,
 }
 

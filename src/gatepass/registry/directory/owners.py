@@ -28,7 +28,8 @@ from gatepass.registry.grants.publishing import (
     published_roles,
     published_rules,
 )
-from gatepass.registry.input.text import Problems, folded, label_problem, storable
+from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, external_id_problem
+from gatepass.registry.input.text import Problems, folded, label_problem
 from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
@@ -37,9 +38,6 @@ from gatepass.registry.storage.word_index import OWNER_NAMES
 
 OwnerType = Literal["service_account", "external"]
 TYPES: tuple[OwnerType, ...] = (SERVICE_ACCOUNT, EXTERNAL)
-#: A reference to an owner by its external id begins with it.
-BY_EXTERNAL_ID = "ext:"
-LONGEST_EXTERNAL_ID = 200
 
 _PREFIXES = {SERVICE_ACCOUNT: "svc", EXTERNAL: "ext"}
 _MANAGE = "service-accounts:manage"
@@ -256,17 +254,6 @@ def require_active(owner: Owner) -> None:
 def etag(owner: Owner) -> str:
     """The version of an owner's visible and editable fields."""
     return etag_of(owner.id, owner.name, owner.role, owner.deactivated_at)
-
-
-def external_id_problem(value: object) -> str | None:
-    """The error of an external id, as a sentence; None if it is valid."""
-    if not isinstance(value, str):
-        return "Must be text."
-    if not 1 <= len(value) <= LONGEST_EXTERNAL_ID:
-        return f"Must have 1 to {LONGEST_EXTERNAL_ID} characters."
-    if not storable(value):
-        return "Must not have control characters or line separators."
-    return None
 
 
 def subject_of(owner: Owner) -> Subject:

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
-from gatepass.core.decision import held
+from gatepass.core.decision import Reason, admin_key_refusal, held
 from gatepass.core.errors import Forbidden
+from gatepass.core.networks import parse_address
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import (
@@ -23,6 +24,14 @@ from gatepass.registry.grants.publishing import (
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import users
 
+_SENTENCES = {
+    Reason.token_deactivated: "This credential has been deactivated.",
+    Reason.token_expired: "This credential has expired.",
+    Reason.account_deactivated: "This account has been deactivated.",
+    Reason.company_address_not_allowed: "The company's allowlist doesn't contain this address.",
+    Reason.address_not_allowed: "This credential can't be used from this address.",
+}
+
 
 def acting(
     change: Change,
@@ -31,6 +40,7 @@ def acting(
     person: bool = False,
     own_account: bool = False,
     operator: bool = False,
+    area: str = "",
 ) -> Actor:
     """The actor, checked again under the lock: the first statement of each changing operation.
 
@@ -39,14 +49,19 @@ def acting(
         person: refuse an access token.
         own_account: refuse all but a signed-in user, whose own account is changed.
         operator: require an operator.
+        area: require an operator, or an admin key with this permission. Without it, every admin key
+            is refused.
 
     Returns:
         The actor, with the permissions it holds now.
 
     Raises:
-        Forbidden: ``signed_in_user_required``; as ``reauthorize`` says; ``permission_missing``;
-            ``operator_required``. In this order.
+        Repeated: ``Change.on_admitted`` raised it.
+        Forbidden: ``admin_key``; ``signed_in_user_required``; as ``reauthorize`` says;
+            ``permission_missing``; ``operator_required``. In this order.
     """
+    if not area:
+        actor.refuse_admin_key()
     if own_account:
         actor.require_user()
     elif person:
@@ -56,6 +71,10 @@ def acting(
         actor.require(permission)
     if operator:
         actor.require_operator()
+    if area:
+        actor.require_area(area)
+    if change.on_admitted is not None:
+        change.on_admitted()
     return actor
 
 
@@ -68,8 +87,11 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
         Forbidden: its credential was deactivated or has expired (``token_deactivated``,
             ``token_expired``), its user or company was deactivated (``account_deactivated``), or
             the company's allowlist doesn't contain its address
-            (``company_address_not_allowed``).
+            (``company_address_not_allowed``); or an admin key's networks don't
+            (``address_not_allowed``).
     """
+    if actor.kind == "admin_key":
+        return _reauthorize_admin_key(reading, actor)
     if actor.kind not in ("user", "token"):
         return actor
     grant, holder, rules = published_of_actor(
@@ -78,16 +100,13 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     if grant is None or grant.user != actor.user or grant.company != actor.company:
         raise Forbidden("This credential isn't valid for this user.", reason="token_invalid")
     if grant.deactivated:
-        raise Forbidden("This credential has been deactivated.", reason="token_deactivated")
+        raise _forbidden(Reason.token_deactivated)
     if grant.expires_at is not None and reading.now >= grant.expires_at:
-        raise Forbidden("This credential has expired.", reason="token_expired")
+        raise _forbidden(Reason.token_expired)
     if holder is None or rules is None or not (holder.active and rules.active):
-        raise Forbidden("This account has been deactivated.", reason="account_deactivated")
+        raise _forbidden(Reason.account_deactivated)
     if not admits(reading, rules, actor.address):
-        raise Forbidden(
-            "The company's allowlist doesn't contain this address.",
-            reason="company_address_not_allowed",
-        )
+        raise _forbidden(Reason.company_address_not_allowed)
     return replace(
         actor,
         permissions=frozenset(held(grant, holder, rules)),
@@ -95,16 +114,32 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     )
 
 
+def _reauthorize_admin_key(reading: Reading, actor: Actor) -> Actor:
+    grant, _, rules = published_of_actor(reading, actor.credential or "", "", actor.company or "")
+    if grant is None or grant.kind != "admin" or grant.company != (actor.company or ""):
+        raise Forbidden("This credential isn't a valid admin key.", reason="token_invalid")
+    refusal = admin_key_refusal(grant, rules, parse_address(actor.address), reading.now)
+    if refusal is not None:
+        raise _forbidden(refusal)
+    return replace(actor, permissions=grant.permissions)
+
+
+def _forbidden(refusal: Reason) -> Forbidden:
+    return Forbidden(_SENTENCES[refusal], reason=refusal.value)
+
+
 def still_holds(reading: Reading, user: str, permissions: Iterable[str]) -> bool:
     """Whether a user is active and their role holds all of *permissions*.
 
-    A link in mail is valid only while the user who had it sent is allowed to have it sent.
+    A link in mail is valid only while the user who had it sent is allowed to have it sent, and
+    their company is active.
     """
     holder = published_holder(reading, user)
     if holder is None or not holder.active:
         return False
-    held = published_rules(reading, holder.company).roles.get(holder.role, frozenset())
-    return all(covers(held, permission) for permission in permissions)
+    rules = published_rules(reading, holder.company)
+    held = rules.roles.get(holder.role, frozenset())
+    return rules.active and all(covers(held, permission) for permission in permissions)
 
 
 def _is_operator(reading: Reading, user: str) -> bool:

@@ -5,6 +5,7 @@
   ``token_invalid``, like unknown ones.
 * Revisions older than seven days. A follower whose position is older rebuilds its copy.
 * Mail, and links for passwords and e-mail addresses, 30 days after they expired.
+* Answers to requests with an idempotency key, after a day.
 
 Each batch is a short transaction of its own, so that other writes don't wait for it.
 """
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 
-from sqlalchemy import ColumnClause, Table, column, delete, or_, select, table
+from sqlalchemy import ColumnClause, Table, column, delete, or_, select, table, tuple_
 from sqlalchemy.engine import CursorResult
 
 from gatepass.core.credentials import LOGIN_TOKEN
@@ -26,10 +27,12 @@ from gatepass.registry.storage.database import (
     Write,
     take_advisory_lock,
 )
+from gatepass.registry.storage.idempotent_answers import KEPT_MS
 from gatepass.registry.storage.tables import (
     authentications,
     changed_records,
     email_changes,
+    idempotent_answers,
     outgoing_mail,
     password_resets,
     revisions,
@@ -59,6 +62,7 @@ class Compacted:
     mail: int
     password_resets: int
     email_changes: int
+    idempotent_answers: int
 
 
 def compact(
@@ -79,6 +83,7 @@ def compact(
         mail=_repeat(partial(_delete_expired, outgoing_mail), database, now, pause),
         password_resets=_repeat(partial(_delete_expired, password_resets), database, now, pause),
         email_changes=_repeat(partial(_delete_expired, email_changes), database, now, pause),
+        idempotent_answers=_repeat(_delete_answers, database, now, pause),
     )
 
 
@@ -161,6 +166,16 @@ def _delete_revisions(write: Write) -> int:
         write.session.execute(delete(changed_records).where(changed_records.c.revision <= last))
         write.session.execute(delete(revisions).where(revisions.c.number <= last))
     return len(expired)
+
+
+def _delete_answers(write: Write) -> int:
+    table = idempotent_answers.c
+    key = (table.credential, table.key_digest, table.path_digest)
+    before = write.now - KEPT_MS
+    some = select(*key).where(table.at <= before).limit(_AT_ONCE)
+    result = write.session.execute(delete(idempotent_answers).where(tuple_(*key).in_(some)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 def _delete_expired(records: Table, write: Write) -> int:

@@ -6,7 +6,7 @@ present address reports the request at once. A recipient who didn't want it can 
 which cancels the pending change.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sqlalchemy import Row
@@ -39,14 +39,23 @@ NOTICE_LIFETIME_MS = 7 * 24 * HOUR_MS
 
 
 def request_own(
-    reauthentication: Reauthentication, actor: Actor, *, email: str, password: str
+    reauthentication: Reauthentication,
+    actor: Actor,
+    *,
+    email: str,
+    password: str,
+    begun: Callable[[Change], None] | None = None,
+    then: Callable[[Change, EmailChange], None] | None = None,
 ) -> Committed[EmailChange]:
     """Request a change of one's own address. It replaces a pending one.
 
     Args:
         password: the current one, as typed.
+        begun: called first in the transaction.
+        then: called last in it.
 
     Raises:
+        Repeated: *begun* let it.
         Forbidden: ``signed_in_user_required``; as ``acting`` says.
         InvalidInput: for ``email``, or for ``current_password``, which is counted.
         Conflict: ``email_taken``, ``invitation_pending``: in the same company;
@@ -57,10 +66,13 @@ def request_own(
     actor.require_user()
     email = read_email("email", email)
 
-    def begin(write: Write, actor: Actor, row: Row[Any]) -> EmailChange:
-        return _begin(write, actor, users.user_of(row), email)
+    def begin(change: Change, actor: Actor, row: Row[Any]) -> EmailChange:
+        made = _begin(change, actor, users.user_of(row), email)
+        if then is not None:
+            then(change, made)
+        return made
 
-    return reauthentication.change(actor, begin, password=password)
+    return reauthentication.change(actor, begin, password=password, begun=begun)
 
 
 def request(

@@ -132,15 +132,17 @@ class Database:
         """A write with a new revision, at time *now* (Unix ms). It commits atomically at the end,
         perhaps together with others that wait for the lock.
 
-        Nothing is raised after the commit. The Change's ``confirmed`` then says whether this node
-        decides by it already.
+        Nothing else is raised after the commit. The Change's ``confirmed`` then says whether this
+        node decides by it already.
 
         Raises:
+            Repeated: raised in it. What it found in the same transaction has been committed.
             Unavailable: the database can't be written now, and nothing was changed; or the
                 connection was lost during the commit, and its outcome can't be determined
                 (``outcome_unknown``).
         """
         asked = time.monotonic()
+        repeated: Repeated | None = None
         with _outage_as_unavailable():
             self._take_turn(joins=True)
             group = self._group = self._group or Group(self._changes)
@@ -148,7 +150,11 @@ class Database:
                 number, primary_ms = group.begin()
                 self._require_same_time(now, primary_ms, asked)
                 change = Change(group.session, now, number)
-                yield change
+                try:
+                    yield change
+                except Repeated as found:
+                    # The first may be part of this transaction, and not committed yet.
+                    repeated = found
                 # A revocation doesn't wait for those behind it.
                 group.complete(now, last=bool(change.revocations))
             except BaseException:
@@ -160,6 +166,8 @@ class Database:
         if self._revoked is not None and change.revocations:
             self._revoked(change.revocations)
         change.confirmed = self._confirm is None or self._confirm(number)
+        if repeated is not None:
+            raise repeated
 
     @contextmanager
     def auxiliary_write(self, now: int) -> Iterator["Write"]:
@@ -290,6 +298,18 @@ class Write(Reading):
     """A transaction that writes without a revision; opened by ``Database.auxiliary_write``."""
 
 
+class Repeated(Exception):
+    """The change was made before by an equal request, so this one writes nothing.
+
+    Attributes:
+        answer: to the first request.
+    """
+
+    def __init__(self, answer: object) -> None:
+        super().__init__("made before")
+        self.answer = answer
+
+
 class Change(Write):
     """A transaction that writes with a revision; opened by ``Database.write``.
 
@@ -297,6 +317,8 @@ class Change(Write):
         revision: the revision that commits with this change.
         revocations: the revocations of this change so far, for ``ended.log``.
         confirmed: whether this node decides by it already; set after the commit.
+        on_admitted: called once the actor has been checked again, before anything is written; it
+            may raise Repeated (``idempotent_answers``).
     """
 
     def __init__(self, session: Session, now: int, revision: int) -> None:
@@ -304,6 +326,7 @@ class Change(Write):
         self.revision = revision
         self.revocations: list[Revocation] = []
         self.confirmed = False
+        self.on_admitted: Callable[[], None] | None = None
 
     def end(self, subjects: Sequence[Subject], *, by: Actor) -> None:
         """Record the revocation of *subjects*, for ``ended.log`` once this has committed."""

@@ -26,6 +26,7 @@ FILE_NAME = "ended.log"
 REVOCATION_ACTIONS = frozenset(
     {
         "access_token.deactivated",
+        "admin_key.deactivated",
         "authentication.deactivated",
         "authentication.ended",
         "company.deactivated",
@@ -44,8 +45,8 @@ class Revocation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     Attributes:
         at: Unix ms.
-        kind: ``access_token``, ``authentication``, ``company``, ``invitation``, ``owner``,
-            ``user``, ``verifier_key``.
+        kind: ``access_token``, ``admin_key``, ``authentication``, ``company``, ``invitation``,
+            ``owner``, ``user``, ``verifier_key``.
         id: of the record.
         revision: of the change that revoked it.
         by: id of the user who revoked it; None for the command line and the system.

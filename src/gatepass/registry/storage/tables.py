@@ -211,6 +211,17 @@ companies = _records(
     Column("second_factor_required", Boolean, nullable=False, default=False),
     # Until when (Unix ms) the trial entries apply instead of the settled ones.
     Column("allowlist_trial_until", BigInteger),
+    # The id that the platform knows it by, compared exactly.
+    Column("external_id", key_text),
+    Index(None, "created_at", "id"),
+    Index(None, "external_id", "created_at", "id"),
+    # An external id belongs to one active company; deactivated companies keep theirs, too.
+    Index(
+        "ix_companies_active_external_id",
+        "external_id",
+        unique=True,
+        **_where("deactivated_at IS NULL"),
+    ),
 )
 
 roles = _records(
@@ -493,6 +504,38 @@ verifier_keys = _records(
     Column("created_by", key_text),
     Column("created_by_name", Text, nullable=False),
     *_deactivation(),
+    # The ids of the companies it is limited to; None is no limit.
+    Column("companies", JSONText),
+    Index(None, "created_at", "id"),
+)
+
+admin_keys = _records(
+    "admin_keys",
+    Column("digest", LargeBinary, nullable=False),
+    Column("label", Text, nullable=False),
+    # The company it is limited to; None is no limit.
+    Column("company_id", key_text, ForeignKey("companies.id")),
+    Column("permissions", JSONText, nullable=False),
+    Column("networks", JSONText, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", key_text),
+    Column("created_by_name", Text, nullable=False),
+    *_deactivation(),
+    Index(None, "created_at", "id"),
+)
+
+#: Answers to POSTs with an ``Idempotency-Key``, encrypted under the credential and the key.
+idempotent_answers = _table(
+    "idempotent_answers",
+    Column("credential", key_text, primary_key=True),
+    # SHA-256 of the key.
+    Column("key_digest", LargeBinary, primary_key=True),
+    # SHA-256 of the path.
+    Column("path_digest", LargeBinary, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index(None, "at"),
 )
 
 # --- audit log, failed sign-ins ----------------------------------------------------------------

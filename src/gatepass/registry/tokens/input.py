@@ -6,7 +6,8 @@ from typing import Any
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.grants import EXTERNAL, USER
-from gatepass.core.networks import InvalidNetwork, parse_network
+from gatepass.registry.input.expiry import read_expiry
+from gatepass.registry.input.networks import read_networks
 from gatepass.registry.input.permissions import read_permissions
 from gatepass.registry.input.text import Problems, label_problem, read_items
 
@@ -14,10 +15,7 @@ KINDS = ("api", "ui")
 #: The fields that can be changed later; a token's kind can't.
 CHANGEABLE = ("label", "permissions", "networks", "domains", "expires_at")
 
-MOST_NETWORKS = 500
 MOST_DOMAINS = 100
-#: 9999-12-31T23:59:59.999Z, the last moment RFC 3339 can write.
-LATEST_EXPIRY = 253_402_300_799_999
 
 
 def read(
@@ -45,9 +43,9 @@ def read(
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
         "permissions": lambda value: _permissions(value, catalogue, owner_type, problems),
-        "networks": lambda value: _networks(value, problems),
+        "networks": lambda value: read_networks(value, problems),
         "domains": lambda value: _domains(value, kind, problems),
-        "expires_at": lambda value: _expiry(value, now, problems),
+        "expires_at": lambda value: read_expiry(value, now, problems),
     }
     found: dict[str, Any] = {}
     for field, value in given.items():
@@ -81,16 +79,6 @@ def _permissions(
     return found
 
 
-def _networks(value: object, problems: Problems) -> list[str]:
-    found: dict[str, None] = {}
-    for number, text in enumerate(read_items("networks", value, MOST_NETWORKS, problems)):
-        try:
-            found[str(parse_network(text))] = None
-        except InvalidNetwork as error:
-            problems.add(f"networks.{number}", str(error))
-    return list(found)
-
-
 def _domains(value: object, kind: object, problems: Problems) -> list[str]:
     found: dict[str, None] = {}
     items = read_items("domains", value, MOST_DOMAINS, problems)
@@ -103,17 +91,3 @@ def _domains(value: object, kind: object, problems: Problems) -> list[str]:
         except InvalidDomain as error:
             problems.add(f"domains.{number}", str(error))
     return list(found)
-
-
-def _expiry(value: object, now: int, problems: Problems) -> int | None:
-    if value is None:
-        return None
-    if type(value) is not int:
-        problems.add("expires_at", "Must be a time.")
-    elif value <= now:
-        problems.add("expires_at", "Must be in the future.")
-    elif value > LATEST_EXPIRY:
-        problems.add("expires_at", "Must be before the year 10000.")
-    else:
-        return value
-    return None

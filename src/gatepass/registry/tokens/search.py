@@ -15,7 +15,7 @@ from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owners
-from gatepass.registry.directory.owners import BY_EXTERNAL_ID
+from gatepass.registry.input.external_ids import BY_EXTERNAL_ID
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import scans
 from gatepass.registry.storage.database import Reading

@@ -5,11 +5,13 @@ from fastapi.routing import APIRoute
 
 from gatepass.web.api import (
     access_tokens,
+    admin_keys,
     allowlist,
     audit_events,
     audit_export,
     authentications,
     catalogue,
+    companies,
     company,
     email_addresses,
     invitations,
@@ -47,6 +49,8 @@ for module in (
     audit_events,
     audit_export,
     verifier_keys,
+    admin_keys,
+    companies,
     nodes,
 ):
     router.include_router(module.router)

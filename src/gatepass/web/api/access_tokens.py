@@ -5,11 +5,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from fastapi import Response
 from pydantic import Field
 
+from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
+from gatepass.registry.storage.database import Change
 from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens import search as token_search
-from gatepass.registry.tokens.input import MOST_DOMAINS, MOST_NETWORKS
-from gatepass.web.api.confirmation import mark, settled
+from gatepass.registry.tokens.input import MOST_DOMAINS
+from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_reference import OwnerReference, OwnerTerm
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
@@ -127,6 +130,7 @@ def create(
     response: Response,
     node: CurrentNode,
     actor: SignedIn,
+    changing: CurrentChange,
     new: Annotated[NewAccessToken, body(NewAccessToken)],
 ) -> CreatedAccessToken:
     """Needs `access-tokens:create`, and all of the token's permissions; for another `owner` also
@@ -134,12 +138,14 @@ def create(
     user's: 403 `not_owner`. A deactivated owner's: 409 `owner_deactivated`. The answer is the only
     one with the token's text."""
     fields = new.named() | {"owner": None if new.owner is None else new.owner.reference()}
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> CreatedAccessToken:
         token, text = access_tokens.create(change, actor, catalogue=node.catalogue, **fields)
-    response.headers["Location"] = f"/v1/access-tokens/{token.id}"
-    mark(response, change.confirmed)
-    answer = sent(AccessToken, token, response)
-    return CreatedAccessToken.model_construct(**dict(answer), token=text)
+        response.headers["Location"] = f"/v1/access-tokens/{token.id}"
+        answer = sent(AccessToken, token, response)
+        return CreatedAccessToken.model_construct(**dict(answer), token=text)
+
+    return changing(operation)
 
 
 @router.get("/access-tokens", summary="The company's access tokens")
@@ -203,9 +209,9 @@ def modify(
 
 @router.post("/access-tokens/{id}/deactivate", summary="Deactivate an access token for good")
 def deactivate(
-    response: Response, node: CurrentNode, actor: Authenticated, id: RecordId, _: NoBody
+    response: Response, actor: Authenticated, changing: CurrentChange, id: RecordId, _: NoBody
 ) -> AccessToken:
     """Needs `access-tokens:deactivate`, except for your own. Repeating it changes nothing."""
-    with node.database.write(node.clock.now()) as change:
-        token = access_tokens.deactivate(change, actor, id)
-    return settled(change.confirmed, sent(AccessToken, token, response))
+    return changing(
+        lambda change: sent(AccessToken, access_tokens.deactivate(change, actor, id), response)
+    )

@@ -7,6 +7,8 @@ from pydantic import Field
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist, allowlist_entries, allowlist_impact
+from gatepass.registry.storage.database import Reading
+from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, body, resource
 from gatepass.web.api.shapes import IfMatch, Record, Time, Versions, current_as, sent
@@ -136,17 +138,20 @@ def put(
 
 @router.post("/company/allowlist/preview", summary="Preview the impact of an allowlist")
 def preview(
-    node: CurrentNode,
     actor: SignedIn,
+    changing: CurrentChange,
     wanted: Annotated[ProposedAllowlist, body(ProposedAllowlist)],
 ) -> AllowlistPreview:
     """Needs `company:modify`. Changes nothing: lists the active users and tokens whose latest
     address within 30 days the list lacks."""
-    with node.database.read(node.clock.now()) as reading:
+
+    def operation(reading: Reading) -> AllowlistPreview:
         found = allowlist_impact.preview(reading, actor, _company(actor), wanted.typed())
-    return AllowlistPreview(
-        shut_out=LockedOut.model_validate(found), includes_you=found.includes_you
-    )
+        return AllowlistPreview(
+            shut_out=LockedOut.model_validate(found), includes_you=found.includes_you
+        )
+
+    return changing.reading(operation)
 
 
 def _company(actor: Actor) -> str:

@@ -9,7 +9,8 @@ from gatepass.core.errors import NotConfirmed
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.totp import LONGEST_TYPED
 from gatepass.registry.directory import companies
-from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.confirmation import mark
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     EmailAddressText,
@@ -139,23 +140,27 @@ def recent(
 
 @router.post("/authentications/{id}/deactivate", summary="Deactivate an authentication for good")
 def deactivate(
-    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
+    response: Response, actor: SignedIn, changing: CurrentChange, id: RecordId, _: NoBody
 ) -> Authentication:
     """Your own; others' with `users:manage`, an operator's by operators alone (403
     `operator_required`). Repeating it changes nothing."""
-    with node.database.write(node.clock.now()) as change:
-        deactivated = sessions.deactivate(change, actor, id)
-    return settled(change.confirmed, sent(Authentication, deactivated, response))
+    return changing(
+        lambda change: sent(Authentication, sessions.deactivate(change, actor, id), response)
+    )
 
 
 @router.post(
     "/authentications/deactivate-others", summary="Deactivate all your other authentications"
 )
-def deactivate_others(node: CurrentNode, actor: SignedIn, _: NoBody) -> DeactivatedAuthentications:
+def deactivate_others(
+    actor: SignedIn, changing: CurrentChange, _: NoBody
+) -> DeactivatedAuthentications:
     """All of this user's other sign-ins are refused from their next call on."""
-    with node.database.write(node.clock.now()) as change:
-        number = sessions.deactivate_others(change, actor)
-    return settled(change.confirmed, DeactivatedAuthentications(deactivated=number))
+    return changing(
+        lambda change: DeactivatedAuthentications(
+            deactivated=sessions.deactivate_others(change, actor)
+        )
+    )
 
 
 @router.post("/sign-out", status_code=204, response_class=Response, summary="Sign out")

@@ -59,7 +59,7 @@ def modify(
     changes: Annotated[CompanyChanges, body(CompanyChanges)],
     if_match: IfMatch,
 ) -> Company:
-    """Needs `company:modify`. Names are unique in an installation, compared without case (else
+    """Needs `company:modify`. Names are unique among active companies, compared without case (else
     409). With `If-Match`, only that version is changed (else 409)."""
     with current_as(Company), node.database.write(node.clock.now()) as change:
         company = _modify(change, actor, changes, if_match)

@@ -1,7 +1,7 @@
 """``/v1/me/email``, ``/v1/users/{id}/email``: e-mail addresses and their pending changes."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import Response
 from pydantic import Field
@@ -9,8 +9,9 @@ from pydantic import Field
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.directory import user_search, users
 from gatepass.registry.membership import email_changes, pending_email_changes
-from gatepass.registry.storage.database import Reading
-from gatepass.web.api.confirmation import mark, settled
+from gatepass.registry.membership.pending_email_changes import EmailChange
+from gatepass.registry.storage.database import Change, Reading, Repeated
+from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     EmailAddressText,
@@ -82,6 +83,7 @@ async def request_own(
     response: Response,
     node: CurrentNode,
     actor: SignedIn,
+    changing: CurrentChange,
     new: Annotated[NewOwnEmailAddress, body(NewOwnEmailAddress)],
 ) -> EmailAddress:
     """Takes your password; a wrong one is 422, and counts like a failed sign-in. A link that is
@@ -89,36 +91,39 @@ async def request_own(
     of the company has the new address (`email_taken`), or an invitation to it is pending
     (`invitation_pending`)."""
 
+    def address_after(made: EmailChange) -> EmailAddress:
+        return EmailAddress(
+            user=made.user, email=made.former_email, pending=PendingEmailChange.model_validate(made)
+        )
+
     request = partial(
         email_changes.request_own,
         node.reauthentication,
         actor,
         email=new.email,
         password=new.password,
+        begun=changing.begin,
+        then=lambda change, made: changing.keep(change, address_after(made)),
     )
     try:
         made, confirmed = await hashing(Place.of_actor(actor), request)
+    except Repeated as repeated:
+        return cast(EmailAddress, changing.again(repeated, confirmed=True))
     except InvalidInput as error:
         fields = {"current_password": "password"}
         raise InvalidInput(
             [(fields.get(name, name), message) for name, message in error.errors]
         ) from None
     node.mailing.wake()
-    mark(response, confirmed)
     # No further query: the change is committed, even if the database fails now.
-    return EmailAddress(
-        user=made.user, email=made.former_email, pending=PendingEmailChange.model_validate(made)
-    )
+    return changing.settled(address_after(made), confirmed)
 
 
 @router.post("/me/email/cancel", summary="Cancel the change of your e-mail address")
-def cancel_own(node: CurrentNode, actor: SignedIn, _: NoBody) -> EmailAddress:
+def cancel_own(actor: SignedIn, changing: CurrentChange, _: NoBody) -> EmailAddress:
     """Also a change that someone else requested. Revokes its link at once; the address stays.
     Repeating it changes nothing."""
-    with node.database.write(node.clock.now()) as change:
-        user = email_changes.cancel_own(change, actor)
-        address = _address(change, user.id)
-    return settled(change.confirmed, address)
+    return changing(lambda change: _address(change, email_changes.cancel_own(change, actor).id))
 
 
 @router.get("/users/{id}/email", summary="A user's e-mail address and its pending change")
@@ -139,6 +144,7 @@ def request(
     response: Response,
     node: CurrentNode,
     actor: SignedIn,
+    changing: CurrentChange,
     id: RecordId,
     new: Annotated[NewEmailAddress, body(NewEmailAddress)],
     if_match: IfMatch,
@@ -148,21 +154,23 @@ def request(
     is mailed to the new address, and a notice to the current one at once. 409 as for your own
     address; also for your own (`own_email`), and for deactivated users. With `If-Match`, only that
     version of the user is changed (else 409)."""
-    with current_as(User), node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> EmailAddress:
         email_changes.request(change, actor, id, email=new.email, if_match=if_match)
-        address = _address(change, id)
-    node.mailing.wake()
-    mark(response, change.confirmed)
-    return address
+        return _address(change, id)
+
+    try:
+        with current_as(User):
+            return changing(operation)
+    finally:
+        node.mailing.wake()
 
 
 @router.post("/users/{id}/email/cancel", summary="Cancel the change of a user's e-mail address")
-def cancel(node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody) -> EmailAddress:
+def cancel(actor: SignedIn, changing: CurrentChange, id: RecordId, _: NoBody) -> EmailAddress:
     """Needs the permissions of changing it. Repeating it changes nothing."""
-    with current_as(User), node.database.write(node.clock.now()) as change:
-        user = email_changes.cancel(change, actor, id)
-        address = _address(change, user.id)
-    return settled(change.confirmed, address)
+    with current_as(User):
+        return changing(lambda change: _address(change, email_changes.cancel(change, actor, id).id))
 
 
 def _address(reading: Reading, user_id: str) -> EmailAddress:

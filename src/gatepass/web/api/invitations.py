@@ -8,7 +8,9 @@ from pydantic import Field
 from gatepass.registry.authentication.passwords import LONGEST, SHORTEST
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.membership import invitations
-from gatepass.web.api.confirmation import mark, settled
+from gatepass.registry.storage.database import Change
+from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.confirmation import mark
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     EmailAddressText,
@@ -93,11 +95,13 @@ def create(
     response: Response,
     node: CurrentNode,
     actor: SignedIn,
+    changing: CurrentChange,
     new: Annotated[NewInvitation, body(NewInvitation)],
 ) -> Invitation:
     """Needs `users:manage`, and all permissions of the role. The mail is sent afterwards; a failed
     delivery doesn't undo the invitation."""
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> Invitation:
         invitation = invitations.create(
             change,
             actor,
@@ -105,9 +109,12 @@ def create(
             role=new.role,
             lifetime_ms=node.settings.invitation_lifetime * 1000,
         )
-    node.mailing.wake()
-    mark(response, change.confirmed)
-    return sent(Invitation, invitation, response)
+        return sent(Invitation, invitation, response)
+
+    try:
+        return changing(operation)
+    finally:
+        node.mailing.wake()
 
 
 @router.get("/invitations", summary="The company's invitations")
@@ -140,29 +147,45 @@ async def accept(
 
 @router.post("/invitations/{id}/resend", summary="Send an invitation again")
 def resend(
-    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
+    response: Response,
+    node: CurrentNode,
+    actor: SignedIn,
+    changing: CurrentChange,
+    id: RecordId,
+    _: NoBody,
 ) -> Invitation:
     """Needs `users:manage`, and all permissions of the role. Sends a new link, valid for the full
     lifetime; the old one is revoked at once. 409 for accepted and deactivated invitations
     (`invitation_ended`), and if the role was deleted (`role_gone`)."""
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> Invitation:
         invitation = invitations.resend(
             change, actor, id, lifetime_ms=node.settings.invitation_lifetime * 1000
         )
-    node.mailing.wake()
-    return settled(change.confirmed, sent(Invitation, invitation, response))
+        return sent(Invitation, invitation, response)
+
+    try:
+        return changing(operation)
+    finally:
+        node.mailing.wake()
 
 
 @router.post(
     "/invitations/{id}/link", status_code=201, summary="Get an invitation's link to pass it on"
 )
 def take_link(
-    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
+    response: Response,
+    node: CurrentNode,
+    actor: SignedIn,
+    changing: CurrentChange,
+    id: RecordId,
+    _: NoBody,
 ) -> InvitationLink:
     """For an installation without a mail server; with one: 409 `link_goes_by_mail`. Needs
     `users:manage`, and all permissions of the role. Creates a new link, valid for the full
     lifetime; the old one is revoked at once. 409 for accepted and deactivated invitations."""
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> InvitationLink:
         invitation, token = invitations.take_link(
             change,
             actor,
@@ -170,17 +193,18 @@ def take_link(
             lifetime_ms=node.settings.invitation_lifetime * 1000,
             mail_server=node.mailing.post.kind != "log",
         )
-    mark(response, change.confirmed)
-    answer = sent(Invitation, invitation, response)
-    url = f"{node.settings.public_url}/invitations/{token}"
-    return InvitationLink.model_construct(**dict(answer), url=url)
+        answer = sent(Invitation, invitation, response)
+        url = f"{node.settings.public_url}/invitations/{token}"
+        return InvitationLink.model_construct(**dict(answer), url=url)
+
+    return changing(operation)
 
 
 @router.post("/invitations/{id}/deactivate", summary="Deactivate an invitation for good")
 def deactivate(
-    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
+    response: Response, actor: SignedIn, changing: CurrentChange, id: RecordId, _: NoBody
 ) -> Invitation:
     """Needs `users:manage`. Repeating it changes nothing. 409 for an accepted invitation."""
-    with node.database.write(node.clock.now()) as change:
-        invitation = invitations.deactivate(change, actor, id)
-    return settled(change.confirmed, sent(Invitation, invitation, response))
+    return changing(
+        lambda change: sent(Invitation, invitations.deactivate(change, actor, id), response)
+    )

@@ -1,14 +1,13 @@
-"""Owners in requests: ``ext:`` and an external id may stand for an id in paths."""
+"""Owners in bodies and queries: by id, or by external id."""
 
 import re
 from typing import Annotated
-from urllib.parse import unquote
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Query
 from pydantic import BeforeValidator, Field
 
-from gatepass.core.errors import InvalidInput, NotFound
-from gatepass.registry.directory.owners import BY_EXTERNAL_ID, LONGEST_EXTERNAL_ID
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from gatepass.web.api.request_body import Fields
 from gatepass.web.api.shapes import IdText, plain
 
@@ -35,42 +34,6 @@ class OwnerReference(Fields):
         return self.id if _an_id(self.id) else "-"
 
 
-def path_segment(request: Request, name: str) -> str:
-    """A path's parameter, decoded after the path was split: its slashes are percent-encoded.
-
-    The route's parameter must be a ``:path``, because the framework decodes before it splits.
-
-    Raises:
-        NotFound: the path has other segments than the route.
-    """
-    # The route doesn't know the prefix of its router.
-    template = f"/v1{request.scope['route'].path_format}".split("/")
-    raw = request.scope.get("raw_path") or request.url.path.encode()
-    segments = raw.split(b"?")[0].split(b"/")
-    if len(segments) != len(template):
-        raise NotFound("There is no such page.")
-    try:
-        return unquote(segments[template.index(f"{{{name}}}")].decode("ascii"), errors="strict")
-    except UnicodeDecodeError:
-        raise NotFound("There is no such record.") from None
-
-
-async def _reference(
-    request: Request,
-    id: Annotated[
-        str,
-        Path(
-            description="An id, or `ext:` and an external id, with `/` percent-encoded.",
-            json_schema_extra={"maxLength": len(BY_EXTERNAL_ID) + LONGEST_EXTERNAL_ID},
-        ),
-    ],
-) -> str:
-    found = path_segment(request, "id")
-    if not (_an_id(found) or found.startswith(BY_EXTERNAL_ID)):
-        raise NotFound("There is no such record.")
-    return found
-
-
 #: An owner to filter by.
 OwnerTerm = Annotated[
     str,
@@ -80,5 +43,3 @@ OwnerTerm = Annotated[
         description="An owner's id, or `ext:` and its external id.",
     ),
 ]
-#: The owner that a path names, as registry operations take it.
-OwnerInPath = Annotated[str, Depends(_reference)]

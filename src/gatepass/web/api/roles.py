@@ -7,7 +7,9 @@ from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.directory import role_records, roles
-from gatepass.web.api.confirmation import mark, settled
+from gatepass.registry.storage.database import Change
+from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, body, refusing, resource
 from gatepass.web.api.shapes import (
     IfMatch,
@@ -66,12 +68,17 @@ def search(node: CurrentNode, actor: Authenticated, paging: Paging) -> Listed[Ro
 
 @router.post("/roles", status_code=201, summary="Create a role", responses=refusing(409))
 def create(
-    response: Response, node: CurrentNode, actor: SignedIn, new: Annotated[NewRole, body(NewRole)]
+    response: Response,
+    node: CurrentNode,
+    actor: SignedIn,
+    changing: CurrentChange,
+    new: Annotated[NewRole, body(NewRole)],
 ) -> Role:
     """Needs `roles:manage`, and all permissions of the role. A company has up to 200 roles of its
     own (else 409 `too_many_roles`); names are unique, compared without case (else 409
     `name_taken`)."""
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> Role:
         role = roles.create(
             change,
             actor,
@@ -79,9 +86,10 @@ def create(
             name=new.name,
             permissions=new.permissions,
         )
-    response.headers["Location"] = f"/v1/roles/{role.id}"
-    mark(response, change.confirmed)
-    return sent(Role, role, response)
+        response.headers["Location"] = f"/v1/roles/{role.id}"
+        return sent(Role, role, response)
+
+    return changing(operation)
 
 
 @router.get("/roles/{id}", summary="One role")

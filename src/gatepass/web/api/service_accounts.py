@@ -9,8 +9,9 @@ from gatepass.core.grants import SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_search, owners
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.membership import owner_offboarding
-from gatepass.web.api.confirmation import mark, settled
-from gatepass.web.api.owner_reference import OwnerInPath
+from gatepass.registry.storage.database import Change
+from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
     IdText,
@@ -18,6 +19,7 @@ from gatepass.web.api.shapes import (
     Listed,
     Paging,
     Record,
+    Reference,
     Term,
     Time,
     Versions,
@@ -98,20 +100,23 @@ def create(
     response: Response,
     node: CurrentNode,
     actor: SignedIn,
+    changing: CurrentChange,
     new: Annotated[NewServiceAccount, body(NewServiceAccount)],
 ) -> ServiceAccount:
     """Needs `service-accounts:manage`, and all that the role grants. Its access tokens are created
     with `owner`."""
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> ServiceAccount:
         account = owners.create(change, actor, catalogue=node.catalogue, **new.named())
-    response.headers["Location"] = f"/v1/service-accounts/{account.id}"
-    mark(response, change.confirmed)
-    return sent(ServiceAccount, account, response)
+        response.headers["Location"] = f"/v1/service-accounts/{account.id}"
+        return sent(ServiceAccount, account, response)
+
+    return changing(operation)
 
 
-@router.get("/service-accounts/{id:path}", summary="One service account")
+@router.get("/service-accounts/{id}", summary="One service account")
 def get(
-    response: Response, node: CurrentNode, actor: Authenticated, id: OwnerInPath
+    response: Response, node: CurrentNode, actor: Authenticated, id: Reference
 ) -> ServiceAccount:
     """Needs `service-accounts:manage`."""
     with node.database.read(node.clock.now()) as reading:
@@ -119,12 +124,12 @@ def get(
     return sent(ServiceAccount, account, response)
 
 
-@router.patch("/service-accounts/{id:path}", summary="Change a service account")
+@router.patch("/service-accounts/{id}", summary="Change a service account")
 def modify(
     response: Response,
     node: CurrentNode,
     actor: SignedIn,
-    id: OwnerInPath,
+    id: Reference,
     changes: Annotated[ServiceAccountChanges, body(ServiceAccountChanges)],
     if_match: IfMatch,
 ) -> ServiceAccount:
@@ -143,14 +148,15 @@ def modify(
     return settled(change.confirmed, sent(ServiceAccount, account, response))
 
 
-@router.post(
-    "/service-accounts/{id:path}/deactivate", summary="Deactivate a service account for good"
-)
+@router.post("/service-accounts/{id}/deactivate", summary="Deactivate a service account for good")
 def deactivate(
-    response: Response, node: CurrentNode, actor: SignedIn, id: OwnerInPath, _: NoBody
+    response: Response, actor: SignedIn, changing: CurrentChange, id: Reference, _: NoBody
 ) -> ServiceAccount:
     """Needs `service-accounts:manage`, and all that its role grants. Deactivates all of its access
     tokens, too. Repeating it changes nothing."""
-    with node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> ServiceAccount:
         account = owner_offboarding.deactivate(change, actor, id, type=SERVICE_ACCOUNT)
-    return settled(change.confirmed, sent(ServiceAccount, account, response))
+        return sent(ServiceAccount, account, response)
+
+    return changing(operation)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypedDict, TypeVa
 
 from fastapi import Depends, Header, Path, Query, Response
 from pydantic import (
+    AfterValidator,
     AliasPath,
     BaseModel,
     BeforeValidator,
@@ -19,10 +20,12 @@ from pydantic import (
 from gatepass.core.errors import Conflict
 from gatepass.registry.authentication.passwords import LONGEST_BYTES
 from gatepass.registry.input.emails import LONGEST_EMAIL
+from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from gatepass.registry.input.permissions import MOST_PERMISSIONS
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.paging import LARGEST_PAGE, LONGEST_CURSOR, Page
+from gatepass.web.encoded_slashes import with_slashes
 from gatepass.web.times import format_time, parse_time
 
 T = TypeVar("T")
@@ -172,6 +175,24 @@ def _whole_number(value: Any) -> Any:
 
 #: An id in a path. A malformed one is 404 like an unknown one, without a database query.
 RecordId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", description="The record's id.")]
+#: A record in a path by its id, or by its external id (``encoded_slashes``), likewise.
+Reference = Annotated[
+    str,
+    Path(
+        pattern=f"^([A-Za-z0-9_-]{{1,64}}|{BY_EXTERNAL_ID}.{{1,{LONGEST_EXTERNAL_ID}}})$",
+        description=f"The record's id; or `{BY_EXTERNAL_ID}` and its external id, `/` as `%2F`.",
+    ),
+    AfterValidator(with_slashes),
+]
+#: An external id at the end of a path. The registry says what is valid.
+ExternalId = Annotated[
+    str,
+    Path(
+        json_schema_extra={"minLength": 1, "maxLength": LONGEST_EXTERNAL_ID},
+        description="Compared exactly; `/` as `%2F`.",
+    ),
+    AfterValidator(with_slashes),
+]
 # Constraints stand before a validator: behind it, the document would lack them.
 Limit = Annotated[
     int,

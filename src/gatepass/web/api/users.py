@@ -8,6 +8,8 @@ from pydantic import Field
 from gatepass.registry.authentication import totp_reset
 from gatepass.registry.directory import user_roles, user_search, users
 from gatepass.registry.membership import offboarding
+from gatepass.registry.storage.database import Change
+from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
@@ -111,8 +113,8 @@ def change_role(
 @router.post("/users/{id}/deactivate", summary="Deactivate a user for good")
 def deactivate(
     response: Response,
-    node: CurrentNode,
     actor: SignedIn,
+    changing: CurrentChange,
     id: RecordId,
     end: Annotated[UserDeactivation, body(UserDeactivation)],
 ) -> User:
@@ -121,19 +123,26 @@ def deactivate(
     on, and their e-mail address can be invited again. Repeating it changes nothing. 409 for the
     last administrator (`last_administrator`) and the installation's last operator
     (`last_operator`)."""
-    with current_as(User), node.database.write(node.clock.now()) as change:
+
+    def operation(change: Change) -> User:
         user = offboarding.deactivate(change, actor, id, access_tokens=end.access_tokens)
-    return settled(change.confirmed, sent(User, user, response))
+        return sent(User, user, response)
+
+    with current_as(User):
+        return changing(operation)
 
 
 @router.post("/users/{id}/second-factor/deactivate", summary="Turn off a user's lost second factor")
 def turn_off_second_factor(
-    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
+    response: Response, actor: SignedIn, changing: CurrentChange, id: RecordId, _: NoBody
 ) -> User:
     """Needs `users:manage`, and all permissions of the user's role; an operator's only operators
     can turn off (403 `operator_required`). Deletes the recovery codes and deactivates all sign-ins
     of the user; the next sign-in takes the password alone. Repeating it changes nothing. 409
     (`own_second_factor`) for your own."""
-    with current_as(User), node.database.write(node.clock.now()) as change:
-        user = totp_reset.turn_off_second_factor(change, actor, id)
-    return settled(change.confirmed, sent(User, user, response))
+
+    def operation(change: Change) -> User:
+        return sent(User, totp_reset.turn_off_second_factor(change, actor, id), response)
+
+    with current_as(User):
+        return changing(operation)

@@ -1,14 +1,18 @@
-"""``/v1/verifier-keys``. Only the command line creates them."""
+"""``/v1/verifier-keys``: the credentials of services that check tokens."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import Response
+from fastapi import Depends, Response
 from pydantic import Field
 
+from gatepass.registry.actor import Actor
 from gatepass.registry.directory import verifier_keys
-from gatepass.web.api.confirmation import settled
-from gatepass.web.api.request_body import NoBody, resource
+from gatepass.registry.input.text import LONGEST_LABEL
+from gatepass.registry.storage.database import Change
+from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
+    IdText,
     Listed,
     Paging,
     Record,
@@ -18,9 +22,26 @@ from gatepass.web.api.shapes import (
     person_name,
     sent,
 )
-from gatepass.web.caller import CurrentNode, SignedIn
+from gatepass.web.caller import CurrentNode, SignedIn, administering
 
 router = resource("Verifier keys")
+
+_COMPANIES: dict[str, Any] = {"minItems": 1, "maxItems": verifier_keys.MOST_COMPANIES}
+
+Administrator = Annotated[Actor, Depends(administering("verifiers"))]
+
+
+class NewVerifierKey(Fields):
+    """A new verifier key."""
+
+    label: str = Field(
+        json_schema_extra={"minLength": 1, "maxLength": LONGEST_LABEL}, examples=["Gateway"]
+    )
+    companies: Annotated[list[IdText], Field(json_schema_extra=_COMPANIES)] | None = Field(
+        default=None,
+        description="The ids of the companies that it decides for; absent or null: all.",
+        examples=[["com_4fT0aB3cD5eF7gH9"]],
+    )
 
 
 class VerifierKey(Record):
@@ -28,6 +49,10 @@ class VerifierKey(Record):
 
     id: str = Field(examples=["gpvk_4fT0aB3cD5eF7gH9"])
     label: str = Field(examples=["Gateway"])
+    companies: list[str] | None = Field(
+        examples=[None],
+        description="The ids of the companies that it decides for; null: all.",
+    )
     status: Literal["active", "deactivated"]
     created_at: Time
     created_by: str | None = person_id("created_by")
@@ -35,6 +60,30 @@ class VerifierKey(Record):
     deactivated_at: Time | None = Field(examples=[None])
     deactivated_by: str | None = person_id("deactivated_by")
     deactivated_by_name: str | None = person_name("deactivated_by")
+
+
+class CreatedVerifierKey(VerifierKey):
+    """A new verifier key with its text, which no other answer has."""
+
+    key: str = Field(examples=["gpvk_4fT0aB3cD5eF7gH9…"])
+
+
+@router.post("/verifier-keys", status_code=201, summary="Create a verifier key")
+def create(
+    response: Response,
+    actor: Administrator,
+    changing: CurrentChange,
+    new: Annotated[NewVerifierKey, body(NewVerifierKey)],
+) -> CreatedVerifierKey:
+    """For operators, and admin keys with `verifiers`. An admin key that is limited to a company
+    must name that one. The answer is the only one with the key's text."""
+
+    def operation(change: Change) -> CreatedVerifierKey:
+        key, text = verifier_keys.create(change, actor, **new.named())
+        answer = sent(VerifierKey, key, response)
+        return CreatedVerifierKey.model_construct(**dict(answer), key=text)
+
+    return changing(operation)
 
 
 @router.get("/verifier-keys", summary="The installation's verifier keys")
@@ -47,9 +96,9 @@ def search(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[Verifie
 
 @router.post("/verifier-keys/{id}/deactivate", summary="Deactivate a verifier key for good")
 def deactivate(
-    response: Response, node: CurrentNode, actor: SignedIn, id: RecordId, _: NoBody
+    response: Response, actor: SignedIn, changing: CurrentChange, id: RecordId, _: NoBody
 ) -> VerifierKey:
     """For operators. Repeating it changes nothing."""
-    with node.database.write(node.clock.now()) as change:
-        key = verifier_keys.deactivate(change, actor, id)
-    return settled(change.confirmed, sent(VerifierKey, key, response))
+    return changing(
+        lambda change: sent(VerifierKey, verifier_keys.deactivate(change, actor, id), response)
+    )

@@ -1,16 +1,20 @@
 """Filters a feed's records by companies and permissions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from gatepass.core.credentials import LOGIN_TOKEN, VERIFIER_KEY
+from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN
+from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
 from gatepass.registry.storage.revisions import ChangedRow
 
 #: How many companies, and how many permissions, a follower may name.
 MOST_NAMED = 200
+
+_DECIDED = (f"{ACCESS_TOKEN}_", f"{LOGIN_TOKEN}_")
+_NONE = frozenset(("",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,19 @@ class Limits:
 
     companies: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
+
+    def within(self, companies: frozenset[str] | None) -> "Limits":
+        """These limits, for a verifier key that is limited to *companies*; None is no limit.
+
+        Raises:
+            InvalidInput: for ``company``: the follower named another.
+        """
+        if companies is None:
+            return self
+        if not self.companies <= companies:
+            raise InvalidInput([("company", "Must be a company of the verifier key.")])
+        # No limit would be the meaning of an empty set.
+        return replace(self, companies=self.companies or companies or _NONE)
 
     def of(self, changes: Iterable[ChangedRow]) -> list[ChangedRow]:
         """*changes* for this follower: a record outside the limits is sent as deleted."""
@@ -53,8 +70,8 @@ class Limits:
 
     def _hold(self, table: str, key: str, record: bytes) -> bool:
         if table == "grants":
-            # Followers don't need verifier keys.
-            if key.startswith(VERIFIER_KEY):
+            # A follower decides about no other kind of credential.
+            if not key.startswith(_DECIDED):
                 return False
             return not (self.companies or self.permissions) or self._hold_grant(key, record)
         if not self.companies:

@@ -7,6 +7,7 @@ follower that reads slowly is disconnected after a timeout.
 import asyncio
 from collections.abc import Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 
@@ -104,12 +105,14 @@ class FeedPaths:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
         lines = asgi_lines(scope)
         key = read_credential(lines("authorization"), lines("x-access-token"))
-        reason = self._node.verifier.verifier_key(key)
+        reason, companies = self._node.verifier.verifier_key(key)
         if isinstance(key, Reason) or reason is not Reason.allowed:
             whole = await drain(lines, pieces_of(receive))
             return Reply.of(problem_of_reason(401, reason.value)).closing(not whole)
         if scope["path"] == FEED:
             subscription = read_subscription(scope["query_string"])
+            limits = subscription.limits.within(companies)
+            subscription = replace(subscription, limits=limits)
             if scope["method"] == "HEAD":
                 return Reply(200, b"".join(b"%s: %s\r\n" % header for header in _HEADERS))
             await self._stream(scope, receive, send, subscription, key)
@@ -118,7 +121,7 @@ class FeedPaths:
             body.expect(content_length(lines("content-length")))
             content = await read(pieces_of(receive), body)
             if scope["path"] == USE:
-                folded_to = await self._source.run(fold_report, self._node, content)
+                folded_to = await self._source.run(fold_report, self._node, content, companies)
                 return _json({"folded_to": folded_to})
         node_id, position = read_acknowledgement(content)
         await self._heartbeats.acknowledge(follower_id(node_id, key[:ID_LENGTH]), position)
@@ -140,7 +143,7 @@ class FeedPaths:
         )
 
         def key_is_valid() -> bool:
-            return verifier.verifier_key(key) is Reason.allowed
+            return verifier.verifier_key(key)[0] is Reason.allowed
 
         with self._source.watching():
             async with self._heartbeats.register(registration) as follower:

@@ -64,11 +64,15 @@ class UsageReport(msgspec.Struct, forbid_unknown_fields=True):
     finished: bool = False
 
 
-def fold_report(node: Node, content: bytes) -> int:
+def fold_report(node: Node, content: bytes, companies: frozenset[str] | None) -> int:
     """Add a follower's counts to the registry's; returns the offset up to which they are counted.
 
     Unknown tokens, and reasons that this version doesn't know, are ignored. A use in the future, by
     our clock, counts as of now.
+
+    Args:
+        companies: the ids of those that the verifier key is limited to, whose tokens alone are
+            known to it; None is no limit.
 
     Raises:
         BrokenJSON, InvalidInput: the body isn't valid.
@@ -80,7 +84,8 @@ def fold_report(node: Node, content: bytes) -> int:
         raise InvalidInput([problem])
     name, now = _PREFIX + sent.spool, node.clock.now()
     with node.database.auxiliary_write(now) as write:
-        known = _known(write, {token for batch in sent.batches for token in batch.tokens})
+        tokens = {token for batch in sent.batches for token in batch.tokens}
+        known = _known(write, tokens, companies)
         if sent.start < sent.end:
             counted = [_counted(batch, known, now) for batch in sent.batches]
             usage.fold(write, name, sent.start, sent.end, counted)
@@ -117,9 +122,10 @@ def _counted(batch: UsageBatch, known: set[str], now: int) -> UsageBatch:
     )
 
 
-def _known(reading: Reading, tokens: set[str]) -> set[str]:
-    ids, column, found = sorted(tokens), tables.access_tokens.c.id, set[str]()
+def _known(reading: Reading, tokens: set[str], companies: frozenset[str] | None) -> set[str]:
+    ids, table, found = sorted(tokens), tables.access_tokens.c, set[str]()
+    own = [] if companies is None else [table.company_id.in_(companies)]
     for start in range(0, len(ids), _IDS_AT_ONCE):
         some = ids[start : start + _IDS_AT_ONCE]
-        found.update(reading.session.scalars(select(column).where(column.in_(some))))
+        found.update(reading.session.scalars(select(table.id).where(table.id.in_(some), *own)))
     return found

@@ -124,6 +124,7 @@ class GatewayConnection(Connection):
         self._port = port
         self._endpoints = port.endpoints
         self._plain = True
+        self._companies: frozenset[str] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the connection."""
@@ -185,17 +186,18 @@ class GatewayConnection(Connection):
             return
         # The key is checked before the body: without one no body is read or held in memory.
         lines = self._lines()
-        key_id = self._endpoints.key_id(lines)
+        asker = self._endpoints.asker(lines)
         expects = bool(lines("expect"))
-        if isinstance(key_id, Reply):
+        if isinstance(asker, Reply):
             if expects:
                 # As in _fault.
                 self.keep_alive = False
-            self._send(key_id)
+            self._send(asker)
             return
         self._server.recognized(self)
         bodies = self._port.bodies
-        body = Body(bodies, MOST_BODY_BYTES, bodies.services, key_id)
+        self._companies = asker.companies
+        body = Body(bodies, MOST_BODY_BYTES, bodies.services, asker.key_id)
         try:
             body.expect(content_length(lines("content-length")))
         except BodyRefused as refused:
@@ -210,7 +212,7 @@ class GatewayConnection(Connection):
         """Answer a service."""
         path = self.target.partition(b"?")[0].decode("latin-1")
         if at_once:
-            self._send(self._endpoints.verification.answer(path, content))
+            self._send(self._endpoints.verification.answer(path, content, self._companies))
         else:
             # The key may have been revoked while the body arrived.
             self._send(self._endpoints.verify(path, self._lines(), content))

@@ -69,6 +69,18 @@ class _Answer(msgspec.Struct, gc=False):
     fault: bool = False
 
 
+class Asker(msgspec.Struct, frozen=True, gc=False):
+    """A service whose verifier key is valid.
+
+    Attributes:
+        key_id: of its key.
+        companies: the ids of those it may ask about; None is all.
+    """
+
+    key_id: str
+    companies: frozenset[str] | None
+
+
 class Endpoints:
     """Answers gateways and services.
 
@@ -208,11 +220,11 @@ class Endpoints:
     ) -> Reply:
         """Read the body of a request for ``verification``, and answer it."""
         # The key is checked before the body: without one no body is read or held in memory.
-        key_id = self.key_id(lines)
-        if isinstance(key_id, Reply):
-            return key_id.closing(not await drain(lines, next_piece))
+        asker = self.asker(lines)
+        if isinstance(asker, Reply):
+            return asker.closing(not await drain(lines, next_piece))
         try:
-            with Body(bodies, MOST_BODY_BYTES, bodies.services, key_id) as body:
+            with Body(bodies, MOST_BODY_BYTES, bodies.services, asker.key_id) as body:
                 announced = content_length(lines("content-length"))
                 body.expect(announced)
                 content = await read(next_piece, body)
@@ -223,20 +235,22 @@ class Endpoints:
         except BodyRefused as refused:
             return refusal(refused.status, *refused.headers).closing(True)
 
-    def key_id(self, lines: Lines) -> str | Reply:
-        """The id of the request's verifier key, or its refusal."""
-        return failing_closed(partial(self._key_id, lines))
+    def asker(self, lines: Lines) -> Asker | Reply:
+        """The sender of a request with a verifier key, or the key's refusal."""
+        return failing_closed(partial(self._asker, lines))
 
     def verify(self, path: str, lines: Lines, body: bytes) -> Reply:
         """Answer a service whose key may have been revoked since it was checked."""
-        key_id = self.key_id(lines)
-        return key_id if isinstance(key_id, Reply) else self.verification.answer(path, body)
+        asker = self.asker(lines)
+        if isinstance(asker, Reply):
+            return asker
+        return self.verification.answer(path, body, asker.companies)
 
-    def _key_id(self, lines: Lines) -> str | Reply:
+    def _asker(self, lines: Lines) -> Asker | Reply:
         credential = read_credential(lines("authorization"), lines("x-access-token"))
-        reason = self._verifier.verifier_key(credential)
+        reason, companies = self._verifier.verifier_key(credential)
         if reason is Reason.allowed:
-            return credential[:ID_LENGTH]
+            return Asker(credential[:ID_LENGTH], companies)
         return Reply.of(problem_of_reason(401, reason.value))
 
     # --- health -------------------------------------------------------------------------------

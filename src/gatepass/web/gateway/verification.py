@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from gatepass.core.decision import Decision, Reason
+from gatepass.core.decision import Decision, Reason, decide, decide_within
 from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.core.grants import Holder
 from gatepass.core.networks import parse_address
@@ -33,6 +33,8 @@ _MOST_ERRORS = 20
 
 #: The values of ``_FIELDS``.
 _Question = tuple[str | None, ...]
+#: The ids of the companies that a verifier key is limited to; None is no limit.
+_Companies = frozenset[str] | None
 _Answer = TypeVar("_Answer")
 _Errors = list[tuple[str, str]]
 
@@ -46,25 +48,27 @@ class Verification:
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self._answers: dict[str, Callable[[bytes], Reply]] = {
+        self._answers: dict[str, Callable[[bytes, _Companies], Reply]] = {
             VERIFY: self._one,
             BATCH: self._batch,
         }
 
-    def answer(self, path: str, body: bytes) -> Reply:
+    def answer(self, path: str, body: bytes, companies: _Companies) -> Reply:
         """Answer a request: 200 with the decisions, or a problem document; never raises.
 
         Args:
             path: ``VERIFY`` or ``BATCH``.
             body: the request's JSON.
+            companies: the ids of those that the service's key is limited to; None is no limit.
         """
         if len(body) > MOST_BODY_BYTES:
             return refusal(413)
-        return failing_closed(partial(self._answers[path], body))
+        return failing_closed(partial(self._answers[path], body, companies))
 
-    def _one(self, body: bytes) -> Reply:
+    def _one(self, body: bytes, companies: _Companies) -> Reply:
         # Services repeat themselves, to the byte.
-        key = blake2b(body, person=b"verify").digest()
+        salt = b"" if companies is None else _salt(companies)
+        key = blake2b(body, person=b"verify", salt=salt).digest()
         reply: Reply | None = self._verifier.remembered.recall(key)
         if reply is not None:
             return reply
@@ -72,9 +76,9 @@ class Verification:
         question = _read(parse(body), "", errors)
         if errors:
             raise InvalidInput(errors)
-        return Reply(200, JSON, self._decide(question, key))
+        return Reply(200, JSON, self._decide(question, companies, key))
 
-    def _batch(self, body: bytes) -> Reply:
+    def _batch(self, body: bytes, companies: _Companies) -> Reply:
         value = parse(body)
         if not isinstance(value, dict):
             raise InvalidInput([("body", "must be an object")])
@@ -88,12 +92,12 @@ class Verification:
             questions = [_read(call, f"calls.{at}", errors) for at, call in enumerate(calls)]
         if errors:
             raise InvalidInput(errors[:MOST_CALLS])
-        decide = self._decide
-        return Reply(
-            200, JSON, b'{"decisions":[%s]}' % b",".join([decide(each) for each in questions])
-        )
+        decided = b",".join([self._decide(each, companies) for each in questions])
+        return Reply(200, JSON, b'{"decisions":[%s]}' % decided)
 
-    def _decide(self, question: _Question, body_key: bytes | None = None) -> bytes:
+    def _decide(
+        self, question: _Question, companies: _Companies, body_key: bytes | None = None
+    ) -> bytes:
         """The decision about one call, in JSON.
 
         Args:
@@ -104,7 +108,8 @@ class Verification:
         route: str | Reason | None = None
         if method is not None:
             route = verifier.routes.match(method, path or "")
-        key = call_key(("verify", token, permission, route, address, origin, referer))
+        asked_by = "verify" if companies is None else f"verify {_salt(companies).hex()}"
+        key = call_key((asked_by, token, permission, route, address, origin, referer))
         answer: bytes | None = remembered.recall(key)
         if answer is None:
             asked_ms = verifier.clock.now()
@@ -115,12 +120,18 @@ class Verification:
                 None if address is None else parse_address(address),
                 origin,
                 referer,
+                rule=decide if companies is None else partial(decide_within, companies),
             )
             answer = msgspec.json.encode(_members(decision, known))
             remembered.remember(key, decision, known, answer, asked_ms)
             if body_key is not None:
                 remembered.remember(body_key, decision, known, Reply(200, JSON, answer), asked_ms)
         return answer
+
+
+def _salt(companies: frozenset[str]) -> bytes:
+    """Keeps remembered answers for keys with different limits apart."""
+    return blake2b("\0".join(sorted(companies)).encode(), digest_size=16).digest()
 
 
 def failing_closed(answer: Callable[[], _Answer]) -> _Answer | Reply:

@@ -6,6 +6,7 @@ from gatepass.web.pages.access_tokens import detail, edit, index, new
 from gatepass.web.pages.account import authentications, email, password, profile, two_factor
 from gatepass.web.pages.audit import log
 from gatepass.web.pages.company import (
+    admin_keys,
     nodes,
     owner_deactivate,
     owner_form,
@@ -31,7 +32,7 @@ for _screen in (
     *(index, new, edit, detail),
     *(profile, email, password, two_factor, authentications),
     # Nor is it a role id.
-    *(company, security, second_factor, role_form, roles, nodes),
+    *(company, security, second_factor, role_form, roles, nodes, admin_keys),
     *(owners, owner_form, owner_deactivate),
     *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,

@@ -13,7 +13,8 @@ from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
 from gatepass.core.grants import USER
 from gatepass.core.networks import InvalidNetwork
-from gatepass.registry.tokens.input import CHANGEABLE, LATEST_EXPIRY
+from gatepass.registry.input.expiry import LATEST_EXPIRY
+from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.text.forms import Fields
 from gatepass.web.pages.text.local_times import written

@@ -1,1 +1,1 @@
-"""My Company: profile, security, roles, nodes."""
+"""My Company: profile, security, roles, nodes, admin keys."""

@@ -69,6 +69,7 @@ def page_environment(loader: BaseLoader) -> Environment:
         where=wording.where,
         count_limit=COUNT_LIMIT,
         counted=wording.counted,
+        listed=wording.listed,
         elapsed=elapsed,
         some=wording.some,
         lease_bar=lease_bar,

@@ -1,6 +1,6 @@
 """Expire In: presets, or an exact date and time in the viewer's own time zone, or never."""
 
-from gatepass.registry.tokens.input import LATEST_EXPIRY
+from gatepass.registry.input.expiry import LATEST_EXPIRY
 from gatepass.web.pages.text.local_times import instant
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 
