@@ -113,7 +113,7 @@ def caller_of(request: Request, decision: Decision) -> Caller:
     node = node_of(request)
     signed_in = grant.kind == "login"
     with node.database.read(node.clock.now()) as reading:
-        user, lacking = totp_policy.user_and_lacking(reading, grant.user)
+        user, lacking = totp_policy.user_and_lacking(reading, grant.user, grant.id)
     if signed_in and lacking and request.url.path not in _WAY_TO_SECOND_FACTOR:
         raise Forbidden(
             "Your company requires a second factor. Set one up to go on.",

@@ -33,6 +33,7 @@ from gatepass.registry.storage.tables import (
     outgoing_mail,
     password_resets,
     revisions,
+    used_once,
 )
 
 _DAY_MS = 86_400_000
@@ -59,6 +60,7 @@ class Compacted:
     mail: int
     password_resets: int
     email_changes: int
+    used_once: int
 
 
 def compact(
@@ -79,6 +81,7 @@ def compact(
         mail=_repeat(partial(_delete_expired, outgoing_mail), database, now, pause),
         password_resets=_repeat(partial(_delete_expired, password_resets), database, now, pause),
         email_changes=_repeat(partial(_delete_expired, email_changes), database, now, pause),
+        used_once=_repeat(_delete_used, database, now, pause),
     )
 
 
@@ -161,6 +164,14 @@ def _delete_revisions(write: Write) -> int:
         write.session.execute(delete(changed_records).where(changed_records.c.revision <= last))
         write.session.execute(delete(revisions).where(revisions.c.number <= last))
     return len(expired)
+
+
+def _delete_used(write: Write) -> int:
+    table = used_once.c
+    some = select(table.digest).where(table.expires_at <= write.now).limit(_AT_ONCE)
+    result = write.session.execute(delete(used_once).where(table.digest.in_(some)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 def _delete_expired(records: Table, write: Write) -> int:
