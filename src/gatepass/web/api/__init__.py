@@ -14,6 +14,7 @@ from gatepass.web.api import (
     email_addresses,
     invitations,
     nodes,
+    oidc,
     receipts,
     roles,
     users,
@@ -46,5 +47,6 @@ for module in (
     audit_export,
     verifier_keys,
     nodes,
+    oidc,
 ):
     router.include_router(module.router)
