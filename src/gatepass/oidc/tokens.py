@@ -82,7 +82,9 @@ def id_token_claims(
     if not now_s - SKEW_S < _time(claims, "exp"):
         raise TokenRefused("expired")
     given = claims.get("nonce")
-    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
+    if not isinstance(given, str) or not given.isascii():
+        raise TokenRefused("nonce")
+    if not hmac.compare_digest(given, nonce):
         raise TokenRefused("nonce")
     if read_id(claims, "sub") is None:
         raise TokenRefused("subject")

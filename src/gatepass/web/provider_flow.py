@@ -189,7 +189,7 @@ def identified(settings: Settings, issuer: str, answer: Answered) -> Identified:
     company = settings.oidc_company
     if settings.oidc_company_claim is not None:
         value = claims.get(settings.oidc_company_claim)
-        company = value if isinstance(value, str) and value else None
+        company = value if isinstance(value, str) and value.isprintable() else None
     name = claims.get("name", claims.get("preferred_username"))
     methods = claims.get("amr")
     return Identified(
@@ -226,7 +226,11 @@ def _flow(provider: Provider, cookie: str, now: int) -> Flow | None:
     plain = provider.flows.decrypt(cookie)
     if plain is None:
         return None
-    flow = Flow(**json.loads(plain))
+    try:
+        flow = Flow(**json.loads(plain))
+    except TypeError:
+        # Another version of Gatepass began it, during an upgrade.
+        return None
     # Other nodes' clocks differ by less than the tolerance.
     return flow if abs(now - flow.began_at) < LIFETIME_S * 1000 else None
 

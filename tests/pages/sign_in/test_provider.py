@@ -238,6 +238,7 @@ TOKENS: dict[str, tuple[Callable[[Claims], str], str]] = {
     "another party alone": (with_claims(azp="other"), "authorized_party"),
     "another nonce": (with_claims(nonce="x"), "nonce"),
     "no nonce": (with_claims(nonce=None), "nonce"),
+    "a nonce that can't be encoded": (with_claims(nonce="\ud800"), "nonce"),
     "no subject": (with_claims(sub=None), "subject"),
     "an empty subject": (with_claims(sub=""), "sub"),
     "a subject that is a number": (with_claims(sub=7), "sub"),
@@ -375,6 +376,7 @@ REFUSED_USERS: dict[str, tuple[Claims, str]] = {
     "no address": ({"email": None}, "email_not_verified"),
     "something else than an address": ({"email": "grace"}, "email_invalid"),
     "a user's address": ({"email": "ADA@example.com"}, "email_taken"),
+    "an address that can't be stored": ({"email": "\ud800@example.com"}, "email_invalid"),
     "no role": ({"groups": ["others"]}, "no_role"),
     "no groups": ({"groups": None}, "no_role"),
     "groups that aren't texts": ({"groups": [7, None, {}]}, "no_role"),
@@ -404,6 +406,25 @@ def test_a_deactivated_users_address_makes_no_new_user(
     grace = installation.new_user("grace@example.com")
     installation.signed_in().post(f"/v1/users/{grace.id}/deactivate", json={})
     refused(stranger, provider, caplog, "user_deactivated")
+
+
+@pytest.mark.parametrize("name", [None, "", 7, "\ud800", "a\0b", "x" * 300, "\u202e", "  \n "])
+def test_any_name_makes_a_user(stranger: Visit, provider: ProviderDouble, name: Any) -> None:
+    """One that can't be shown is replaced by the first part of the address."""
+    provider.claims["name"] = name
+    assert sign_in(stranger, provider).status_code == 303
+    stranger.get("/account").shows("x" * 100 if name == "x" * 300 else "grace")
+
+
+def test_a_flow_of_another_version_is_refused(
+    installation: Installation, stranger: Visit, provider: ProviderDouble
+) -> None:
+    path = provider.authorize(set_out(stranger))
+    oidc = installation.node.provider
+    assert oidc is not None
+    stranger.client.cookies.clear()
+    stranger.client.cookies.set("gatepass-oidc", oidc.flows.encrypt(b'{"state": "x"}'))
+    assert stranger.get(path).answer.status_code == 401
 
 
 def test_the_first_mapping_that_fits_counts(
@@ -504,7 +525,9 @@ class TestCompanyClaim:
         assert sign_in(stranger, provider).status_code == 303
         stranger.get("/account").shows("Difference Engines")
 
-    @pytest.mark.parametrize("value", [None, "", "Unknown", 7, ["Analytical Engines"]])
+    @pytest.mark.parametrize(
+        "value", [None, "", "Unknown", 7, ["Analytical Engines"], "\ud800", "a\0b"]
+    )
     def test_any_other_is_refused(
         self,
         stranger: Visit,
