@@ -44,6 +44,14 @@ DEFAULTS: dict[str, Any] = {
     "login_lifetime": 10_800,
     "invitation_lifetime": 259_200,
     "max_staleness": 10,
+    "oidc_issuer": None,
+    "oidc_client_id": None,
+    "oidc_client_secret": None,
+    "oidc_company": None,
+    "oidc_company_claim": None,
+    "oidc_role_claim": None,
+    "oidc_roles": (),
+    "oidc_required": False,
 }
 
 
@@ -448,3 +456,69 @@ def test_mail_comes_from_the_public_host_by_default(public_url: str, address: st
     assert read(PUBLIC_URL=public_url).sender == ("Gatepass", address)
     told = read(PUBLIC_URL=public_url, MAIL_FROM="Keys <keys@example.com>")
     assert told.sender == ("Keys", "keys@example.com")
+
+
+PROVIDER = {
+    "OIDC_ISSUER": "https://login.example.com/realms/staff",
+    "OIDC_CLIENT_ID": "gatepass",
+    "OIDC_CLIENT_SECRET": SECRET,
+    "OIDC_COMPANY": "Analytical Engines",
+}
+
+
+def test_a_sign_in_provider_is_read_and_handed_to_workers() -> None:
+    mapping = {"OIDC_ROLE_CLAIM": "groups", "OIDC_ROLES": "cn=a=Admin , b=Customer Service"}
+    settings = read(**PROVIDER, **mapping, OIDC_REQUIRED="on")
+    assert settings.oidc_issuer == PROVIDER["OIDC_ISSUER"]
+    assert settings.oidc_roles == (("cn=a", "Admin"), ("b", "Customer Service"))
+    assert settings.oidc_required
+    assert SECRET not in repr(settings)
+    assert Settings.read(settings.to_environ()) == settings
+
+
+def test_processes_that_decide_get_nothing_of_the_provider() -> None:
+    environ = read(**PROVIDER, OIDC_REQUIRED="on").for_deciding().to_environ()
+    assert [name for name in environ if "OIDC" in name] == []
+    Settings.read(environ)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"OIDC_ISSUER": ""}, "OIDC_CLIENT_ID"),
+        ({"OIDC_CLIENT_ID": ""}, "OIDC_ISSUER"),
+        ({"OIDC_CLIENT_SECRET": ""}, "OIDC_ISSUER"),
+        ({"OIDC_COMPANY": ""}, "OIDC_ISSUER"),
+        ({"OIDC_COMPANY_CLAIM": "org"}, "OIDC_ISSUER"),
+        ({"OIDC_ROLE_CLAIM": "groups"}, "OIDC_ROLE_CLAIM"),
+        ({"OIDC_ROLES": "a=Admin"}, "OIDC_ROLES"),
+        ({"OIDC_ROLE_CLAIM": "groups", "OIDC_ROLES": "Admin"}, "OIDC_ROLES"),
+        ({"OIDC_ROLE_CLAIM": "groups", "OIDC_ROLES": "a="}, "OIDC_ROLES"),
+        ({"OIDC_ROLE_CLAIM": "groups", "OIDC_ROLES": "a=Admin,,b=Admin"}, "OIDC_ROLES"),
+        ({"OIDC_REQUIRED": "perhaps"}, "OIDC_REQUIRED"),
+        ({"OIDC_CLIENT_SECRET": f"{SECRET} "}, "OIDC_CLIENT_SECRET"),
+        ({"OIDC_ISSUER": "http://login.example.com"}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "http://127.0.0.1.example.com"}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "https://user@login.example.com"}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "https://login.example.com?x"}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "https://"}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "https://[::"}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "login.example.com"}, "OIDC_ISSUER"),
+    ],
+)
+def test_a_provider_in_part_stops_the_start(changes: dict[str, str], named: str) -> None:
+    """A mistake would else show at the first sign-in, or lock everybody out."""
+    with pytest.raises(Misconfigured) as refused:
+        read(**(PROVIDER | changes))
+    assert refused.value.message.startswith(f"GATEPASS_{named}: ")
+    assert SECRET not in refused.value.message
+
+
+def test_a_required_provider_that_is_missing_stops_the_start() -> None:
+    with pytest.raises(Misconfigured, match="OIDC_REQUIRED: needs GATEPASS_OIDC_ISSUER"):
+        read(OIDC_REQUIRED="on")
+
+
+@pytest.mark.parametrize("issuer", ["http://localhost:4444/", "http://127.0.0.1", "http://[::1]:1"])
+def test_a_provider_on_this_machine_needs_no_https(issuer: str) -> None:
+    assert read(**(PROVIDER | {"OIDC_ISSUER": issuer})).oidc_issuer == issuer

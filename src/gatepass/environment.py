@@ -12,7 +12,7 @@ from gatepass.core.errors import Misconfigured
 
 PREFIX = "GATEPASS_"
 #: Settings that a file may hold instead, which keeps the secret out of process environments.
-IN_FILES = frozenset(("DATABASE_URL", "SMTP_URL"))
+IN_FILES = frozenset(("DATABASE_URL", "OIDC_CLIENT_SECRET", "SMTP_URL"))
 _FILE = "_FILE"
 _LARGEST_FILE = 65_536
 _LONGEST_NAME = 80

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from gatepass import environment
@@ -24,6 +24,15 @@ DEFAULT_PORT = 8787
 DEFAULT_PUBLIC_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 #: Settings that only have an effect together with another one.
 _ONLY_WITH = {"VERIFY_WORKERS": ("VERIFY_PORT", "VERIFY_SOCKET"), "MAIL_FROM": ("SMTP_URL",)}
+#: Settings that a sign-in provider needs, beside the company's.
+_OIDC_NEEDS = ("OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
+#: Settings without effect unless there is a provider; OIDC_REQUIRED without one would lock out.
+_OIDC_ALL = (
+    *_OIDC_NEEDS,
+    *("OIDC_COMPANY", "OIDC_COMPANY_CLAIM", "OIDC_ROLE_CLAIM", "OIDC_ROLES", "OIDC_REQUIRED"),
+)
+#: Lists whose default isn't empty.
+_NONE_MEANS_EMPTY = ("trusted_proxies",)
 #: sockaddr_un holds 108 bytes on Linux, 104 elsewhere, with a zero at the end.
 _LONGEST_SOCKET = 103
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
@@ -31,6 +40,16 @@ _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
 _ORIGIN = re.compile(
     r"(?P<origin>https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?)/?"
 )
+
+
+class RoleMapping(NamedTuple):
+    """The role of users whose claim has a value: a role's name, or its id."""
+
+    value: str
+    role: str
+
+    def __str__(self) -> str:
+        return f"{self.value}={self.role}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +72,14 @@ class Settings:
     login_lifetime: int = 10_800
     invitation_lifetime: int = 259_200
     max_staleness: int = 10
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = field(default=None, repr=False)
+    oidc_company: str | None = None
+    oidc_company_claim: str | None = None
+    oidc_role_claim: str | None = None
+    oidc_roles: tuple[RoleMapping, ...] = ()
+    oidc_required: bool = False
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -74,6 +101,7 @@ class Settings:
             except ValueError as error:
                 raise Misconfigured(f"{variable}: {error}") from None
 
+        _require_complete_provider(environ)
         data_dir = setting("DATA_DIR", _directory, None) or _user_data_dir()
         return cls(
             data_dir=data_dir,
@@ -94,6 +122,14 @@ class Settings:
             login_lifetime=setting("LOGIN_LIFETIME", _seconds, "10800"),
             invitation_lifetime=setting("INVITATION_LIFETIME", _seconds, "259200"),
             max_staleness=setting("MAX_STALENESS", _seconds, "10"),
+            oidc_issuer=setting("OIDC_ISSUER", _issuer, None),
+            oidc_client_id=setting("OIDC_CLIENT_ID", _printable, None),
+            oidc_client_secret=setting("OIDC_CLIENT_SECRET", _secret, None),
+            oidc_company=setting("OIDC_COMPANY", _printable, None),
+            oidc_company_claim=setting("OIDC_COMPANY_CLAIM", _printable, None),
+            oidc_role_claim=setting("OIDC_ROLE_CLAIM", _printable, None),
+            oidc_roles=setting("OIDC_ROLES", _role_mappings, None) or (),
+            oidc_required=setting("OIDC_REQUIRED", _switch, "off"),
         )
 
     @classmethod
@@ -161,7 +197,11 @@ class Settings:
     def for_deciding(self) -> Self:
         """The settings without passwords, for a process that only makes decisions."""
         database_url = self.database_url if self.is_sqlite else "postgresql:///"
-        return self.with_(database_url=database_url, smtp_url=None)
+        oidc: dict[str, Any] = dict.fromkeys(
+            one.name for one in fields(self) if one.name.startswith("oidc_")
+        )
+        oidc |= {"oidc_roles": (), "oidc_required": False}
+        return self.with_(database_url=database_url, smtp_url=None, **oidc)
 
     def to_environ(self) -> dict[str, str]:
         """The environment that ``read`` turns into these settings; for worker processes."""
@@ -170,10 +210,38 @@ class Settings:
             value = getattr(self, one.name)
             if isinstance(value, tuple):
                 # An empty value would mean the default; "none" is the empty list.
-                value = ",".join(map(str, value)) or "none"
+                value = ",".join(map(str, value)) or (
+                    "none" if one.name in _NONE_MEANS_EMPTY else None
+                )
+            elif isinstance(value, bool):
+                value = "on" if value else None
             if value is not None:
                 environ[PREFIX + one.name.upper()] = str(value)
         return environ
+
+
+def _require_complete_provider(environ: Mapping[str, str]) -> None:
+    """Refuse a sign-in provider that is configured in part, which would fail at sign-in."""
+
+    def is_set(name: str) -> bool:
+        return environment.find(environ, name)[1] is not None
+
+    if not is_set("OIDC_ISSUER"):
+        alone = next((name for name in _OIDC_ALL if is_set(name)), None)
+        if alone is not None:
+            raise Misconfigured(f"{PREFIX}{alone}: needs {PREFIX}OIDC_ISSUER")
+        return
+    for name in _OIDC_NEEDS:
+        if not is_set(name):
+            raise Misconfigured(f"{PREFIX}OIDC_ISSUER: needs {PREFIX}{name}")
+    if is_set("OIDC_COMPANY") == is_set("OIDC_COMPANY_CLAIM"):
+        raise Misconfigured(
+            f"{PREFIX}OIDC_ISSUER: needs one of {PREFIX}OIDC_COMPANY and "
+            f"{PREFIX}OIDC_COMPANY_CLAIM, not both"
+        )
+    for one, other in (("OIDC_ROLE_CLAIM", "OIDC_ROLES"), ("OIDC_ROLES", "OIDC_ROLE_CLAIM")):
+        if is_set(one) and not is_set(other):
+            raise Misconfigured(f"{PREFIX}{one}: needs {PREFIX}{other}")
 
 
 def _user_data_dir() -> Path:
@@ -305,6 +373,61 @@ def _smtp_url(text: str) -> str:
     if bool(parts.username) != bool(parts.password):
         raise ValueError("must have both a user and a password, or neither")
     return text
+
+
+def _issuer(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    plain = re.fullmatch(r"[!-~]+", text) and not re.search(r"[@?#\\]", text)
+    if not host or not plain or not is_https_or_loopback(text):
+        raise ValueError("must be an https URL, or http://localhost, without a query")
+    return text
+
+
+def is_https_or_loopback(url: str) -> bool:
+    """Whether *url* is https, or http to this machine alone."""
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        return parts.scheme == "https"
+    host = parts.hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("must be printable, without a space at its beginning or end")
+    return text
+
+
+def _secret(text: str) -> str:
+    try:
+        return _printable(text)
+    except ValueError:
+        raise ValueError("must be printable, without a space at its end") from None
+
+
+def _role_mappings(text: str) -> tuple[RoleMapping, ...]:
+    found = []
+    for part in text.split(","):
+        # The last "=": claim values such as LDAP names have some, roles' names rarely.
+        value, _, role = part.strip().rpartition("=")
+        if not (value.strip() and role.strip() and part.isprintable()):
+            raise ValueError("must be pairs such as admins=Admin, with commas between them")
+        found.append(RoleMapping(value.strip(), role.strip()))
+    return tuple(found)
+
+
+def _switch(text: str) -> bool:
+    word = text.lower()
+    if word not in ("on", "off", "true", "false", "yes", "no", "1", "0"):
+        raise ValueError(f"must be on or off, not {text!r}")
+    return word in ("on", "true", "yes", "1")
 
 
 def _mail_from(text: str) -> str:

@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Required, TypedDict, Unpack
+from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import parse
@@ -39,6 +39,9 @@ from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.usage import Spool, Usage, spools
 from gatepass.verify.verifier import Verifier
+
+if TYPE_CHECKING:
+    from gatepass.oidc.provider import Provider
 
 _INTERVAL_SECONDS = 1.0
 _QUICK_INTERVAL_SECONDS = 0.25
@@ -102,7 +105,12 @@ class Node:
         self.reauthentication = Reauthentication(self.database, self.encryption_key, clock.now)
         self.usage = Usage(self.file.use_directory)
         self.mailing = Mailing(settings, self.database, clock.now)
-        self.reset_requests = ResetRequests(self.database, clock.now, self.mailing.wake)
+        self.reset_requests = ResetRequests(
+            self.database,
+            clock.now,
+            self.mailing.wake,
+            operators_only=settings.oidc_required,
+        )
         self.reporting = Reporting(settings, self.database, self.file, clock)
         self.verifier = Verifier(
             self.file, clock, catalogue.routes, copy=not on_one_machine, usage=self.usage
@@ -115,6 +123,16 @@ class Node:
         # The sizes at which spools were folded: one that hasn't grown needs no transaction.
         self._folded: dict[str, int] = {}
         self._log_limit = LogLimit()
+
+    @cached_property
+    def provider(self) -> "Provider | None":
+        """The OIDC provider that users sign in with; None if there is none."""
+        if self.settings.oidc_issuer is None:
+            return None
+        # Imported here: the command line, which signs nobody in, needs no HTTP client.
+        from gatepass.oidc.provider import Provider
+
+        return Provider(self.settings, self.clock.now)
 
     def admit(self, credential: str | Reason, **sender: Unpack[Sender]) -> Decision:
         """Decide checks 1–8 of the rules for a caller of the control plane.

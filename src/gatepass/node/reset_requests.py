@@ -38,14 +38,21 @@ class ResetRequests:
     Args:
         now: the node's time, Unix ms.
         enqueued: called after mail was enqueued.
+        operators_only: drop the requests of all others, who have no use for a password.
     """
 
     def __init__(
-        self, database: Database, now: Callable[[], int], enqueued: Callable[[], None]
+        self,
+        database: Database,
+        now: Callable[[], int],
+        enqueued: Callable[[], None],
+        *,
+        operators_only: bool = False,
     ) -> None:
         self._database = database
         self._now = now
         self._enqueued = enqueued
+        self._operators_only = operators_only
         self._lock = Lock()
         # By e-mail address, so that repeated requests are handled once.
         self._waiting: dict[str, _Request] = {}
@@ -79,10 +86,16 @@ class ResetRequests:
         if not taken:
             return
         with self._database.read(self._now()) as reading:
-            due = [one for one in taken if password_resets.is_due(reading, one.email)]
+            due = [
+                one
+                for one in taken
+                if password_resets.is_due(reading, one.email, operators_only=self._operators_only)
+            ]
         for one in due:
             with self._database.auxiliary_write(self._now()) as write:
-                password_resets.request(write, one.email, one.address)
+                password_resets.request(
+                    write, one.email, one.address, operators_only=self._operators_only
+                )
         if due:
             self._enqueued()
 

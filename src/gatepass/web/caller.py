@@ -150,7 +150,7 @@ def caller_of(request: Request, decision: Decision) -> Caller:
 def _owner_and_lacking(reading: Reading, grant: Grant) -> tuple[User | Owner, bool]:
     """The owner of a token, and whether they lack the second factor that their company requires."""
     if users.is_user(grant.user):
-        return totp_policy.user_and_lacking(reading, grant.user)
+        return totp_policy.user_and_lacking(reading, grant.user, grant.id)
     return owners.find(reading, grant.company, grant.user), False
 
 

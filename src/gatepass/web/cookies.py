@@ -56,15 +56,55 @@ def login_cookie(request: Request) -> str | None:
     Two different cookies of the name count as none: an attacker planted one, and nobody can tell
     which. An access token isn't accepted in a cookie.
     """
-    name = cookie_name(_settings(request))
+    value = _only(request, cookie_name(_settings(request)))
+    return value if value.startswith(f"{LOGIN_TOKEN}_") else None
+
+
+def provider_cookie(request: Request) -> str:
+    """The encrypted state of a sign-in with the OIDC provider; "" without one, or with two."""
+    return _only(request, _provider_cookie_name(_settings(request)))
+
+
+def set_provider_cookie(response: Response, settings: Settings, text: str, lifetime_s: int) -> None:
+    """Set the state of a sign-in with the provider for *lifetime_s* seconds.
+
+    Lax, because the provider's answer is a navigation from another site.
+    """
+    response.set_cookie(
+        _provider_cookie_name(settings),
+        text,
+        max_age=lifetime_s,
+        path="/",
+        secure=settings.is_https,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def clear_provider_cookie(response: Response, settings: Settings) -> None:
+    """Delete the state of a sign-in with the provider."""
+    response.delete_cookie(
+        _provider_cookie_name(settings),
+        path="/",
+        secure=settings.is_https,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _provider_cookie_name(settings: Settings) -> str:
+    return f"{cookie_name(settings)}-oidc"
+
+
+def _only(request: Request, name: str) -> str:
+    """The value of the cookie *name*; "" if there is none, or two different ones."""
     pairs = (
         pair.strip(" \t").partition("=")
         for line in request.headers.getlist("cookie")
         for pair in line.split(";")
     )
     values = {value.strip(" \t") for found, _, value in pairs if found.strip(" \t") == name}
-    value = values.pop() if len(values) == 1 else ""
-    return value if value.startswith(f"{LOGIN_TOKEN}_") else None
+    return values.pop() if len(values) == 1 else ""
 
 
 def same_site(request: Request) -> bool:

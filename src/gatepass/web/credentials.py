@@ -11,7 +11,7 @@ from typing import TypeVar
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from gatepass.core.errors import Forbidden
+from gatepass.core.errors import Conflict, Forbidden
 from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.registry.authentication import throttling
@@ -52,6 +52,7 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
             user_agent=request.headers.get("user-agent"),
             now=node.clock.now,
             lifetime_ms=node.settings.login_lifetime * 1000,
+            operators_only=node.settings.oidc_required,
         ),
     )
 
@@ -63,10 +64,20 @@ async def accept_invitation(
 
     Raises:
         BrokenLink, InvalidInput, Forbidden: as ``invitation_links.accept`` says.
+        Conflict: ``oidc_required``: passwords aren't accepted.
         Busy: too many are waiting already.
     """
+    required = node_of(request).settings.oidc_required
+
+    def look(reading: Reading, token: str, address: str) -> Offer:
+        offer = invitation_links.look(reading, token, address)
+        if required:
+            # A user made here could neither sign in nor be linked.
+            raise _passwords_refused()
+        return offer
+
     accept = partial(invitation_links.accept, name=name, password=password)
-    return await _follow(request, token, invitation_links.look, accept)
+    return await _follow(request, token, look, accept)
 
 
 async def reset_password(request: Request, token: str, password: str) -> bool:
@@ -77,10 +88,26 @@ async def reset_password(request: Request, token: str, password: str) -> bool:
 
     Raises:
         BrokenLink, InvalidInput, Forbidden: as ``password_resets.complete`` says.
+        Conflict: ``oidc_required``: the user isn't an operator, whose password alone is accepted.
         Busy: too many are waiting already.
     """
+    required = node_of(request).settings.oidc_required
+
+    def look(reading: Reading, token: str, address: str) -> Account:
+        account = password_resets.look(reading, token, address)
+        if required and not account.operator:
+            raise _passwords_refused()
+        return account
+
     complete = partial(password_resets.complete, password=password)
-    return await _follow(request, token, password_resets.look, complete)
+    return await _follow(request, token, look, complete)
+
+
+def _passwords_refused() -> Conflict:
+    return Conflict(
+        "This Gatepass doesn't accept passwords. Sign in with your company's account instead.",
+        reason="oidc_required",
+    )
 
 
 async def _follow(

@@ -467,7 +467,9 @@ def test_a_company_can_require_it_of_every_user(registry: SmallRegistry, ada: En
         registry.do(totp_policy.require_of_everyone, actor, wanted)
 
     def lacking(actor: Actor) -> bool:
-        return registry.ask(totp_policy.user_and_lacking, actor.user or "")[1]
+        return registry.ask(totp_policy.user_and_lacking, actor.user or "", actor.credential or "")[
+            1
+        ]
 
     token = registry.with_token(registry.token(ada.actor)[0])
     with nothing_changes(registry):

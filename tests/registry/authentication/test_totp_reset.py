@@ -123,7 +123,7 @@ def test_a_company_that_requires_one_still_does(registry: SmallRegistry, grace: 
     with registry.write() as change:
         change.session.execute(update(companies).values(second_factor_required=True))
     turn_off(registry, registry.signed_in(registry.ada), grace.id)
-    assert registry.ask(totp_policy.user_and_lacking, grace.id)[1]
+    assert registry.ask(totp_policy.user_and_lacking, grace.id, "")[1]
 
 
 def test_the_command_line_helps_the_last_administrator(registry: SmallRegistry) -> None:

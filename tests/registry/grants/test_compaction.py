@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication import sessions
+from gatepass.registry.authentication import sessions, used_once
 from gatepass.registry.grants import compaction
 from gatepass.registry.grants.compaction import (
     GRANTS_KEPT_MS,
@@ -278,3 +278,19 @@ def test_answers_are_kept_for_a_day(registry: SmallRegistry) -> None:
     with registry.read() as reading:
         left = reading.session.scalars(idempotent_answers.select()).all()
     assert len(left) == 1
+
+
+def test_identifiers_that_are_used_once_are_deleted_when_they_expire(
+    registry: SmallRegistry,
+) -> None:
+    """By then what they identify is refused by its age."""
+    with registry.write() as change:
+        assert used_once.use(change, "logout", "one", kept_ms=HOUR)
+        assert used_once.use(change, "state", "one", kept_ms=2 * HOUR)
+        assert not used_once.use(change, "logout", "one", kept_ms=HOUR)
+    registry.now += HOUR - 1
+    assert run(registry).used_once == 0
+    registry.now += 1
+    assert run(registry).used_once == 1
+    with registry.write() as change:
+        assert not used_once.use(change, "state", "one", kept_ms=HOUR)

@@ -106,6 +106,13 @@ class FullRegistry(SmallRegistry):
                 "note": "",
             },
             t.recovery_codes: {"user_id": self.ada.id, "digest": bytes(range(32))},
+            t.identities: {
+                "issuer": "https://login.example.com/ä",
+                "subject": "sub-ada",
+                "user_id": self.ada.id,
+                "linked_at": NOW,
+            },
+            t.used_once: {"digest": bytes(range(32)), "expires_at": NOW},
             t.sign_in_failures: {"key": "account ada", "at": NOW},
             t.token_use: {"token_id": self.made.id, "last_at": NOW, "total": 2**40},
             t.token_use_days: {"token_id": self.made.id, "day": NOW // DAY_MS, "uses": 3},

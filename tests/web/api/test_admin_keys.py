@@ -24,6 +24,7 @@ AREAS = {
 OPEN = {
     ("POST", "/v1/authentications"),
     ("POST", "/v1/invitations/accept"),
+    ("POST", "/v1/oidc/back-channel-logout"),
 }
 BODIES = {
     ("PATCH", "/v1/companies/{id}"): {"name": "Renamed"},

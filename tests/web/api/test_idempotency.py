@@ -20,7 +20,10 @@ KEY = "order-4711-attempt"
 TOKEN = {"label": "Till", "kind": "api", "permissions": ["charges:get"]}
 ACCOUNT = {"name": "Deploys", "role": "customer-service"}
 #: POSTs that end the credential in use, or read none.
-WITHOUT = {"/v1/sign-out", "/v1/authentications", "/v1/invitations/accept"}
+WITHOUT = {
+    *("/v1/sign-out", "/v1/authentications", "/v1/invitations/accept"),
+    "/v1/oidc/back-channel-logout",
+}
 
 
 def keyed(key: str = KEY) -> dict[str, str]:

@@ -53,6 +53,7 @@ KINDS = {
             "password_reset",
             *("second_factor_enabled", "second_factor_disabled"),
             *("recovery_code_used", "recovery_codes_replaced", "unlocked"),
+            *("identity_linked", "identity_unlinked", "provider_logout"),
         ),
     ),
     "roles": Kind(

@@ -212,6 +212,14 @@ def _email_changed(event: AuditEvent) -> str:
     return f"The e-mail address of {event.subject.name} changed {addresses}, confirmed by its link"
 
 
+def _identity_linked(event: AuditEvent) -> str:
+    return f"{event.subject.name} was linked to their account at {_after(event, 'issuer')}"
+
+
+def _identity_unlinked(event: AuditEvent) -> str:
+    return f"unlinked their account at {_before(event, 'issuer')}"
+
+
 def _role_modified(event: AuditEvent) -> str:
     name, permissions = _after(event, "name"), _after(event, "permissions")
     said = [_renamed(event, "name", "role")] if name else []
@@ -337,6 +345,7 @@ _SAID: dict[str, _Said] = {
     "user.second_factor_disabled": "turned off {whose} second factor",
     "user.recovery_code_used": "used one of {whose} recovery codes",
     "user.recovery_codes_replaced": "replaced {whose} recovery codes; the old ones no longer work",
+    "user.identity_unlinked": _identity_unlinked,
     "user.unlocked": "cleared {whose} failed sign-ins",
 }
 # Events without a known actor.
@@ -353,6 +362,8 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "history.shortened": _history_shortened,
     "invitation.delivered": _invitation_delivered,
     "user.email_changed": _email_changed,
+    "user.identity_linked": _identity_linked,
+    "user.provider_logout": "The sign-in provider signed {name} out{ended_too}",
     "user.password_reset_requested": "A link to reset the password of {name} was requested",
     "user.password_reset": "The password of {name} was reset through a link{ended_too}",
 }

@@ -74,8 +74,9 @@ def verify(password: str, password_hash: str | None, *, hasher: PasswordHasher =
 
     Args:
         password: as typed. In place of one that is too long, a fixed text is hashed.
-        password_hash: from ``hash``; None for an account that doesn't exist. A dummy hash is
-            verified then, so that timing doesn't disclose which accounts exist.
+        password_hash: from ``hash``; None for an account that doesn't exist, "" for one without a
+            password. A dummy hash is verified then, so that timing doesn't disclose which accounts
+            exist.
 
     Raises:
         Busy: too many passwords are being hashed.
@@ -84,7 +85,7 @@ def verify(password: str, password_hash: str | None, *, hasher: PasswordHasher =
     with _slot() as low_priority_pool:
         # Computed even if unneeded, so that the first call's timing discloses nothing either.
         dummy = low_priority_pool.submit(_dummy_hash, hasher).result()
-        possible = password_hash is not None and secret is not None
+        possible = bool(password_hash) and secret is not None
         try:
             return (
                 possible

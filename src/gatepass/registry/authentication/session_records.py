@@ -47,6 +47,19 @@ class Authentication:
     deactivated_at: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderSession:
+    """The OIDC provider's part in a sign-in.
+
+    Attributes:
+        id: of the provider's session, which its logout names; None if it gave none.
+        second_factor: whether it says that it checked a second factor.
+    """
+
+    id: str | None
+    second_factor: bool
+
+
 def begin(
     change: Change,
     user: User,
@@ -55,12 +68,14 @@ def begin(
     lifetime_ms: int,
     address: str | None,
     user_agent: str | None,
+    provider: ProviderSession | None = None,
 ) -> Authentication:
-    """Record a sign-in of *user*. Verifies nothing; only ``sign_in`` may call it.
+    """Record a sign-in of *user*. Verifies nothing; only the two kinds of sign-in may call it.
 
     Args:
         credential: the login token.
         lifetime_ms: of the login token.
+        provider: None for a sign-in with a password.
     """
     now = change.now
     values: dict[str, Any] = {
@@ -73,6 +88,8 @@ def begin(
         "address": address,
         "source": source_of(address),
         "user_agent": _plain(user_agent),
+        "provider_session": provider and provider.id,
+        "provider_second_factor": provider and provider.second_factor,
     }
     change.session.execute(insert(authentications), values)
     row = change.session.execute(STORED.where(authentications.c.id == credential.id)).one()

@@ -13,14 +13,14 @@ from sqlalchemy import Row, select
 
 from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import SignInFailed, Unavailable
-from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.actor import Actor
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import passwords, throttling, totp
 from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.session_records import Authentication, begin
 from gatepass.registry.authentication.totp import Proof
 from gatepass.registry.directory import users
-from gatepass.registry.directory.users import user_of
+from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.grants.publishing import admits, published_rules
 from gatepass.registry.storage.database import Change, Database, Reading, Write
 from gatepass.registry.storage.rows import update_row
@@ -51,6 +51,7 @@ def sign_in(
     user_agent: str | None,
     now: Callable[[], int],
     lifetime_ms: int,
+    operators_only: bool = False,
     hasher: PasswordHasher = passwords.HASHER,
 ) -> SignedIn:
     """Sign in.
@@ -61,6 +62,7 @@ def sign_in(
         address: the request's source address, as text; None if it is unknown.
         now: returns the time in Unix ms; called for each transaction.
         lifetime_ms: of the login token.
+        operators_only: refuse the passwords of all others, who sign in with the provider.
 
     Raises:
         SignInFailed: anything was wrong, or the company's allowlist lacks the address.
@@ -72,7 +74,8 @@ def sign_in(
         found = users.latest_row(reading, email)
         admitted = (
             found is not None
-            and _admits(reading, found, address)
+            and admits_user(reading, found, address)
+            and (found.operator or not operators_only)
             and _code_may_fit(reading, found, code, key)
         )
     # Outside transactions, and always: against a dummy hash if there is no such account.
@@ -83,6 +86,8 @@ def sign_in(
                 # Hashing took a while: everything is checked again under the lock.
                 throttling.check(change, attempt)
                 user, proof = _prove(change, key, found, code, address)
+                if operators_only and not user.operator:
+                    raise SignInFailed
                 credential = make(LOGIN_TOKEN)
                 record = begin(
                     change,
@@ -100,7 +105,7 @@ def sign_in(
             pass
     with database.auxiliary_write(now()) as write:
         if throttling.count_failure(write, attempt) and found is not None:
-            _record_refusal(write, found, address)
+            record_refusal(write, user_of(found), address)
         too_many = throttling.refusal(write, attempt)
     raise too_many or SignInFailed()
 
@@ -114,7 +119,7 @@ def _prove(
     ).one_or_none()
     if current is None or current.password_hash != found.password_hash:
         raise SignInFailed
-    if not _admits(change, current, address):
+    if not admits_user(change, current, address):
         raise SignInFailed
     if current.totp_sealed is None:
         return current, None
@@ -145,13 +150,14 @@ def _code_may_fit(reading: Reading, user: Row[Any], code: str | None, key: Encry
         return True
 
 
-def _admits(reading: Reading, user: Row[Any], address: str | None) -> bool:
+def admits_user(reading: Reading, user: Row[Any], address: str | None) -> bool:
     """Whether user and company are active, and the company's allowlist admits the address."""
     rules = published_rules(reading, user.company_id)
     return user.deactivated_at is None and rules.active and admits(reading, rules, address)
 
 
-def _record_refusal(write: Write, found: Row[Any], address: str | None) -> None:
+def record_refusal(write: Write, user: User, address: str | None) -> None:
+    """Record that a sign-in as *user* failed."""
     # The caller wasn't proven to be this user, who is therefore the subject and not the actor.
-    actor, subject = replace(Actor.system(), address=address), Subject("user", found.id, found.name)
-    log.record(write, actor, "authentication.refused", subject, company=found.company_id)
+    actor, subject = replace(Actor.system(), address=address), users.subject_of(user)
+    log.record(write, actor, "authentication.refused", subject, company=user.company)

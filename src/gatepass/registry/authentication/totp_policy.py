@@ -6,8 +6,9 @@ decisions ignore it.
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
@@ -79,16 +80,34 @@ def without(reading: Reading, company: str) -> int:
     ).scalar_one()
 
 
-def user_and_lacking(reading: Reading, user_id: str) -> tuple[User, bool]:
+def user_and_lacking(reading: Reading, user_id: str, credential: str) -> tuple[User, bool]:
     """A user of any company, and whether they lack the second factor that it requires.
+
+    A second factor that the OIDC provider checked counts for that sign-in. In a sign-in in which it
+    checked none, the user's own second factor doesn't count: nobody asked for it.
+
+    Args:
+        credential: the id of the login token in use, if it is one.
 
     Raises:
         NotFound: there is none of that id.
     """
-    row = find(reading, _WITH_POLICY.where(users.c.id == user_id), user_id, "user")
-    return user_of(row), row.second_factor_required and row.totp_sealed is None
+    wanted = _with_policy(credential).where(users.c.id == user_id)
+    row = find(reading, wanted, user_id, "user")
+    checked = row.provider_second_factor
+    if checked is None:
+        checked = row.totp_sealed is not None
+    return user_of(row), row.second_factor_required and not checked
 
 
-_WITH_POLICY = select(users, tables.companies.c.second_factor_required).join(
-    tables.companies, tables.companies.c.id == users.c.company_id
-)
+def _with_policy(credential: str) -> Select[Any]:
+    signed_in = tables.authentications
+    return (
+        select(
+            users,
+            tables.companies.c.second_factor_required,
+            signed_in.c.provider_second_factor,
+        )
+        .join(tables.companies, tables.companies.c.id == users.c.company_id)
+        .outerjoin(signed_in, signed_in.c.id == credential)
+    )

@@ -60,6 +60,11 @@ def change_role(
     actor.require_held(permitted[role])
     if role == user.role:
         return user
+    return assign(change, actor, user, role)
+
+
+def assign(change: Change, actor: Actor, user: User, role: str) -> User:
+    """Assign a role (an id) to a user. Performs no check; the caller must have done it."""
     update_row(change, users, user.id, role=role)
     publish_holder(change, user, role=role)
     record(change, actor, "role_changed", user, before={"role": user.role}, after={"role": role})

@@ -36,6 +36,7 @@ from gatepass.registry.storage.tables import (
     outgoing_mail,
     password_resets,
     revisions,
+    used_once,
 )
 
 _DAY_MS = 86_400_000
@@ -63,6 +64,7 @@ class Compacted:
     password_resets: int
     email_changes: int
     idempotent_answers: int
+    used_once: int
 
 
 def compact(
@@ -84,6 +86,7 @@ def compact(
         password_resets=_repeat(partial(_delete_expired, password_resets), database, now, pause),
         email_changes=_repeat(partial(_delete_expired, email_changes), database, now, pause),
         idempotent_answers=_repeat(_delete_answers, database, now, pause),
+        used_once=_repeat(_delete_used, database, now, pause),
     )
 
 
@@ -174,6 +177,14 @@ def _delete_answers(write: Write) -> int:
     before = write.now - KEPT_MS
     some = select(*key).where(table.at <= before).limit(_AT_ONCE)
     result = write.session.execute(delete(idempotent_answers).where(tuple_(*key).in_(some)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _delete_used(write: Write) -> int:
+    table = used_once.c
+    some = select(table.digest).where(table.expires_at <= write.now).limit(_AT_ONCE)
+    result = write.session.execute(delete(used_once).where(table.digest.in_(some)))
     assert isinstance(result, CursorResult)
     return result.rowcount
 

@@ -39,6 +39,7 @@ PASSWORD_RESETS = LinkKind(
         password_resets,
         users.c.email,
         users.c.totp_sealed,
+        users.c.operator,
         users.c.deactivated_at.label("user_deactivated_at"),
     ),
     id_prefix="rst",
@@ -58,6 +59,7 @@ class Account:
     name: str
     company_name: str
     second_factor: bool
+    operator: bool
     expires_at: int
 
 
@@ -71,15 +73,18 @@ class Letter:
     token: str
 
 
-def request(write: Write, email: str, address: str | None) -> bool:
+def request(write: Write, email: str, address: str | None, *, operators_only: bool = False) -> bool:
     """Enqueue the mail with a reset link to the user with that address.
+
+    Args:
+        operators_only: only operators sign in with a password.
 
     Returns:
         Whether there is such a user. Never disclose it to the requester.
     """
     # Serialized by an advisory lock, so concurrent requests can't all read the same count.
     take_advisory_lock(write, AdvisoryLock.password_resets)
-    user = _recipient(write, email)
+    user = _recipient(write, email, operators_only)
     if user is None:
         return False
     PASSWORD_RESETS.enqueue(write, _create(write, user.id))
@@ -89,9 +94,9 @@ def request(write: Write, email: str, address: str | None) -> bool:
     return True
 
 
-def is_due(reading: Reading, email: str) -> bool:
+def is_due(reading: Reading, email: str, *, operators_only: bool = False) -> bool:
     """Whether ``request`` would enqueue mail. Writes nothing."""
-    return _recipient(reading, email) is not None
+    return _recipient(reading, email, operators_only) is not None
 
 
 def take_link(write: Write, actor: Actor, user: User) -> tuple[str, int]:
@@ -205,10 +210,12 @@ def _create(write: Write, user_id: str) -> Row[Any]:
     return PASSWORD_RESETS.create(write, lifetime_ms=LIFETIME_MS, user_id=user_id)
 
 
-def _recipient(reading: Reading, email: str) -> Row[Any] | None:
+def _recipient(reading: Reading, email: str, operators_only: bool) -> Row[Any] | None:
     """The active user with that address, unless they got ``MOST_AN_HOUR`` mails already."""
     user = latest_row(reading, email)
     if user is None or user.deactivated_at is not None:
+        return None
+    if operators_only and not user.operator:
         return None
     if not published_rules(reading, user.company_id).active:
         return None

@@ -426,6 +426,9 @@ authentications = _records(
     # The client address as failed sign-ins are counted: an IPv6 address by its /64.
     Column("source", key_text),
     Column("user_agent", Text),
+    # Of a sign-in by the OIDC provider: its session, and whether it checked a second factor there.
+    Column("provider_session", key_text),
+    Column("provider_second_factor", Boolean),
     *_deactivation(),
     Index(None, "company_id", "created_at", "id"),
     Index(None, "user_id", "created_at", "id"),
@@ -433,6 +436,26 @@ authentications = _records(
     Index(None, "user_id", "expires_at"),
     # Whether the user signed in from an address recently.
     Index(None, "user_id", "source", "created_at"),
+    Index(None, "provider_session"),
+)
+
+#: Links of users to their identity at an OIDC provider: the issuer and the subject there.
+identities = _table(
+    "identities",
+    Column("issuer", key_text, primary_key=True),
+    Column("subject", key_text, primary_key=True),
+    Column("user_id", key_text, ForeignKey("users.id"), nullable=False, unique=True),
+    Column("linked_at", BigInteger, nullable=False),
+    # The last logout that the provider announced: a sign-in that began before it is refused.
+    Column("logged_out_at", BigInteger),
+)
+
+#: What a provider may use once: identifiers of logout tokens, states of sign-ins. Digests.
+used_once = _table(
+    "used_once",
+    Column("digest", LargeBinary, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+    Index(None, "expires_at"),
 )
 
 access_tokens = _records(

@@ -16,6 +16,7 @@ from gatepass.web.api import (
     email_addresses,
     invitations,
     nodes,
+    oidc,
     receipts,
     roles,
     service_accounts,
@@ -52,5 +53,6 @@ for module in (
     admin_keys,
     companies,
     nodes,
+    oidc,
 ):
     router.include_router(module.router)

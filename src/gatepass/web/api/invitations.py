@@ -129,7 +129,7 @@ def list_(node: CurrentNode, actor: Authenticated, paging: Paging) -> Listed[Inv
     "/invitations/accept",
     status_code=201,
     summary="Accept an invitation",
-    responses=refusing(401, 403, 410),
+    responses=refusing(401, 403, 409, 410),
 )
 async def accept(
     request: Request,
@@ -137,7 +137,8 @@ async def accept(
     acceptance: Annotated[InvitationAcceptance, body(InvitationAcceptance)],
 ) -> JoinedUser:
     """Takes the link's token, once. Any fault of the link is 410 `invitation_broken`. A fault of
-    the name or password is 422, and the link stays valid."""
+    the name or password is 422, and the link stays valid. 409 `oidc_required` where users sign in
+    with an OIDC provider alone."""
     accepted = await accept_invitation(
         request, acceptance.token, acceptance.name, acceptance.password
     )

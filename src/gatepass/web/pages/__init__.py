@@ -3,7 +3,14 @@
 from fastapi import APIRouter
 
 from gatepass.web.pages.access_tokens import detail, edit, index, new
-from gatepass.web.pages.account import authentications, email, password, profile, two_factor
+from gatepass.web.pages.account import (
+    authentications,
+    email,
+    identity,
+    password,
+    profile,
+    two_factor,
+)
 from gatepass.web.pages.audit import log
 from gatepass.web.pages.company import (
     admin_keys,
@@ -22,15 +29,21 @@ from gatepass.web.pages.people import deactivate, invitation_new, invitations, r
 from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
 from gatepass.web.pages.reference import docs, styleguide
-from gatepass.web.pages.sign_in import accept_invitation, email_change, password_resets, sign_in
+from gatepass.web.pages.sign_in import (
+    accept_invitation,
+    email_change,
+    password_resets,
+    provider,
+    sign_in,
+)
 
 router = APIRouter(include_in_schema=False)
 for _screen in (
     static_files,
-    *(sign_in, accept_invitation, password_resets, email_change),
+    *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new" is not a token id, so its page goes before that of one token.
     *(index, new, edit, detail),
-    *(profile, email, password, two_factor, authentications),
+    *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(company, security, second_factor, role_form, roles, nodes, admin_keys),
     *(owners, owner_form, owner_deactivate),

@@ -3,6 +3,7 @@
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
+from gatepass.registry.authentication import identities
 from gatepass.registry.membership import account
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
@@ -50,12 +51,16 @@ def send(screen: CurrentScreen, fields: Form) -> Response:
 def _page(
     screen: Screen, state: FormState, typed: str | None = None, former: str | None = None
 ) -> HTMLResponse:
+    provider = screen.node.provider
     with screen.read() as reading:
         mine = account.get(reading, screen.actor)
+        identity = identities.of_user(reading, mine.id)
     return screen.render_form(
         "account/profile.html",
         state,
         account=mine,
+        provider=provider and provider.name,
+        linked=provider is not None and identity is not None and identity.issuer == provider.issuer,
         typed=mine.name if typed is None else typed,
         former=mine.name if former is None else former,
         post=screen.node.mailing.post.kind,

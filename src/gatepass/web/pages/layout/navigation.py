@@ -29,6 +29,8 @@ AUDIT_LOG = Tab("Audit log", "/audit-log")
 MY_PROFILE = Tab("Profile", "/account")
 PASSWORD = Tab("Password", "/account/password")
 TWO_FACTOR = Tab("Two-factor", "/account/two-factor")
+# No tab of its own: the profile links to it where there is a provider.
+IDENTITY = Tab("Sign-in provider", "/account/sign-in-provider")
 
 _COMPANY = (
     (PROFILE, "company:get"),

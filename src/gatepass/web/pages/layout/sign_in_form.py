@@ -40,6 +40,8 @@ def sign_in_form(
         notice=notice,
         kept=kept,
         unconfirmed=unconfirmed,
+        provider=node.provider and node.provider.name,
+        required=node.settings.oidc_required,
         lifetime=duration(node.settings.login_lifetime),
     )
     if status == 401:
