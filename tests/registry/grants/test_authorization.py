@@ -26,6 +26,7 @@ EXCEPTIONS = {
     "authentication.sessions.end_of_user": "a part of operations that have checked the actor",
     "backup.bulk_revoke.revoke": "a restore: the command line alone",
     "directory.users.add": "a part of operations that have checked the actor, or followed a link",
+    "directory.user_roles.assign": "a part of an operation that has checked the actor, or sign-in",
     "grants.authorization.acting": "the check itself",
     "tokens.access_tokens.revoke": "a part of operations that have checked the actor",
     "tokens.of_owner.deactivate_all": "a part of operations that have checked the actor",

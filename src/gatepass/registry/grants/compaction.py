@@ -6,6 +6,7 @@
 * Revisions older than seven days. A follower whose position is older rebuilds its copy.
 * Mail, and links for passwords and e-mail addresses, 30 days after they expired.
 * Answers to requests with an idempotency key, after a day.
+* Identifiers that may be used once, when they expire.
 
 Each batch is a short transaction of its own, so that other writes don't wait for it.
 """
