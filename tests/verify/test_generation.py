@@ -112,7 +112,7 @@ def test_a_verifier_key_that_a_change_overtakes_is_judged_again(
 ) -> None:
     """The same holds for the keys that services ask with, cached or not."""
     key = samples.texts["verifier"]
-    assert verifier.verifier_key(key) is Reason.allowed
+    assert verifier.verifier_key(key) == (Reason.allowed, None)
     admit = decider_module.admit_verifier
     reasons = []
 
@@ -123,7 +123,7 @@ def test_a_verifier_key_that_a_change_overtakes_is_judged_again(
         return reasons[-1]
 
     monkeypatch.setattr(decider_module, "admit_verifier", overtaken)
-    assert verifier.verifier_key(key) is Reason.token_deactivated
+    assert verifier.verifier_key(key) == (Reason.token_deactivated, None)
     assert reasons == [Reason.allowed, Reason.token_deactivated]
 
 

@@ -143,13 +143,13 @@ def test_a_grant_without_company_or_user_is_nobodys(samples: Samples, verifier: 
 )
 def test_verifier_key(samples: Samples, verifier: Verifier, name: str, reason: str) -> None:
     """Only a verifier key asks for decisions, and none that was deactivated."""
-    assert verifier.verifier_key(samples.texts[name]) == reason
+    assert verifier.verifier_key(samples.texts[name]) == (reason, None)
 
 
 @pytest.mark.parametrize("absent", [Reason.token_missing, Reason.token_invalid])
 def test_a_missing_credential_is_no_verifier_key(verifier: Verifier, absent: Reason) -> None:
     """The reason stays what it was."""
-    assert verifier.verifier_key(absent) is absent
+    assert verifier.verifier_key(absent) == (absent, None)
     assert verifier.admit(absent, address=None, origin=None)[0].reason is absent
 
 
