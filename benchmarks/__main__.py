@@ -64,7 +64,11 @@ def _run(names: list[str], quick: bool) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="gatepass-bench-") as directory:
         bench = Bench(Path(directory), quick, say)
         for name in names:
-            results.extend(scenario.by_name()[name].run(bench))
+            found = list(scenario.by_name()[name].run(bench))
+            results.extend(found)
+            if len(names) > 1:
+                # A whole run takes half an hour or more.
+                print(f"\n{terminal_table(found)}\n", flush=True)
         say("done")
     return results
 

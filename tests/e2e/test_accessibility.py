@@ -34,10 +34,8 @@ class Ids:
             token = client.post("/v1/authentications", json=known).json()["token"]
             client.headers["Authorization"] = f"Bearer {token}"
 
-            def one(path: str, fits: Callable[[dict[str, object]], bool]) -> str:
-                return next(
-                    str(each["id"]) for each in client.get(path).json()["items"] if fits(each)
-                )
+            def one(path: str, fits: Callable[[dict[str, Any]], bool], of: str = "id") -> Any:
+                return next(each[of] for each in client.get(path).json()["items"] if fits(each))
 
             role = {"name": "Refund desk", "permissions": ["charges:get"]}
             client.post("/v1/roles", json=role)
@@ -51,6 +49,10 @@ class Ids:
                 "roles": one("/v1/roles", lambda each: not each["built_in"]),
                 "invitations": one("/v1/invitations", lambda each: True),
                 "admin-keys": one("/v1/admin-keys", lambda each: True),
+                "service-accounts": one("/v1/service-accounts", lambda each: True),
+                "external-owners": one(
+                    "/v1/access-tokens", lambda each: each["owner"]["type"] == "external", "owner"
+                )["id"],
             }
 
     def address(self, path: str) -> str:

@@ -371,7 +371,7 @@ def test_the_list_fits_every_width(person: Page) -> None:
     person.get_by_role("textbox", name="IP address").fill("2001:db8:85a3:8d3::/64")
     person.get_by_role("button", name="Create", exact=True).click()
     person.goto("/access-tokens?status=any")
-    name = person.get_by_role("link", name="Reconciliation")
+    name = person.get_by_role("link", name="Reconciliation of card")
     for width in (320, 390, 768, 940, 941, 1024, 1100, 1179, 1180, 1280):
         person.set_viewport_size({"width": width, "height": 900})
         beyond = person.evaluate("document.documentElement.scrollWidth - innerWidth")

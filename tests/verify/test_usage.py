@@ -494,7 +494,7 @@ def test_a_count_is_not_carried_over_a_flush(
             usage.flush()
             return found
 
-    usage._tokens = list(map(Interrupting, original))  # as the real ones, but slow
+    usage._tokens = tuple(map(Interrupting, original))  # as the real ones, but slow
     note(usage, 1)
     usage.flush()
     assert folded(directory).tokens[TOKEN] in (7, 8)

@@ -106,6 +106,7 @@ class _Counted(msgspec.Struct, gc=False):
 
 #: Counts by token id.
 _Part = dict[str, _Counted]
+_Parts = tuple[_Part, ...]
 
 
 class Usage:
@@ -188,7 +189,7 @@ class Usage:
             decisions = {}
             time.sleep(_PAUSE_SECONDS)
 
-    def _keep(self, part: _Part, rest: list[_Part]) -> None:
+    def _keep(self, part: _Part, rest: _Parts) -> None:
         """Count for the next flush what couldn't be spooled."""
         while part:
             for token, counted in part.items():
@@ -198,7 +199,7 @@ class Usage:
             time.sleep(_PAUSE_SECONDS)
             part = _take(rest)
 
-    def _add(self, again: list[Use], tokens: list[_Part], decisions: dict[str, int]) -> None:
+    def _add(self, again: list[Use], tokens: _Parts, decisions: dict[str, int]) -> None:
         """Add what *again* counted since the last flush to the counts by token and by reason."""
         for number, use in enumerate(again):
             if number % LINE_TOKENS == 0:
@@ -274,24 +275,21 @@ class Usage:
         self._descriptor = None
 
 
-def _parts() -> list[_Part]:
-    return [{} for _ in range(PARTS)]
+def _parts() -> _Parts:
+    return tuple({} for _ in range(PARTS))
 
 
-def _part_of(parts: list[_Part], token: str) -> _Part:
+def _part_of(parts: _Parts, token: str) -> _Part:
     return parts[hash(token) % PARTS]
 
 
-def _take(parts: list[_Part]) -> _Part:
+def _take(parts: _Parts) -> _Part:
     """Some tokens, for a line; removed from *parts*, so that they are freed a few at a time."""
     taken: _Part = {}
-    while parts and len(taken) < LINE_TOKENS:
-        part = parts[-1]
-        if part:
+    for part in parts:
+        while part and len(taken) < LINE_TOKENS:
             token, counted = part.popitem()
             taken[token] = counted
-        else:
-            parts.pop()
     return taken
 
 

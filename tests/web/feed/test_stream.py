@@ -453,7 +453,10 @@ def test_a_key_has_a_limited_number_of_followers(
         open_feed(node=id).reached()
     for id in ids[2:]:
         refused = open_feed(node=id)
-        assert refused.status == 409
+        if refused.status == 503:
+            # The registry was busy: followers ask again.
+            refused = open_feed(node=id)
+        assert refused.status == 409, refused.body
         assert b"too_many_followers" in refused.body
     assert len([each for each in caplog.records if "has 2 followers already" in each.message]) == 1
     open_feed(node=ids[0]).reached()

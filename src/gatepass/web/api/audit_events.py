@@ -20,6 +20,7 @@ Kind = Literal[
     "access-tokens",
     "authentications",
     "users",
+    "owners",
     "invitations",
     "passwords",
     "roles",
