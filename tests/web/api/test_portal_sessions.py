@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from gatepass.core.credentials import parse
+from gatepass.core.credentials import make, parse
 from gatepass.core.decision import Reason
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import admin_keys, companies
@@ -199,10 +199,9 @@ def test_its_own_pages_and_gatepass_redeem_it(portal: Portal, origin: str) -> No
 
 
 def test_another_text_is_no_code(portal: Portal) -> None:
-    opened, other = portal.opened(), portal.opened()
-    code, token = opened["code"], portal.token()
-    swapped = code[:21] + other["code"][21:]
-    for given in ("", "x", code[:-1], swapped, token, portal.key, code.replace("gppc", "gpps")):
+    code, token = portal.opened()["code"], portal.token()
+    same_id = make("gppc", code[5:21]).text
+    for given in ("", "x", code[:-1], same_id, make("gppc").text, token, portal.key):
         assert reasons(portal.redeem(given)) == (410, "code_broken"), given
     for given in (None, 5, ["x"]):
         answer = portal.installation.client().post(
@@ -342,7 +341,7 @@ def test_a_node_whose_copy_lacks_it_asks_the_registry(portal: Portal) -> None:
     node, token = portal.installation.node, portal.token()
     sender: Any = {"address": None, "origin": PAGE}
     assert node._admit_by_registry(token, sender).allowed
-    assert not node._admit_by_registry(token[:21] + portal.token()[21:], sender).allowed
+    assert not node._admit_by_registry(make("gpps", token[5:21]).text, sender).allowed
     _end_admin_key(portal)
     assert node._admit_by_registry(token, sender).reason is Reason.token_deactivated
 
