@@ -52,6 +52,8 @@ _TAGS = {
     "Verifier keys": "Credentials of gateways and services that authorize calls.",
     "Admin keys": "Credentials with which a platform's backend manages companies.",
     "Companies": "All companies of the installation, for its operators and admin keys.",
+    "Owners": "Service accounts and external owners of a company, likewise.",
+    "Companies' access tokens": "The access tokens of a company, likewise.",
     "Nodes": "Everything that makes decisions, and how current it is.",
     "Verify": "Decisions about calls, for gateways and services.",
     "Health": "For load balancers and monitoring.",

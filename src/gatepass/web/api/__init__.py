@@ -13,6 +13,8 @@ from gatepass.web.api import (
     catalogue,
     companies,
     company,
+    company_access_tokens,
+    company_owners,
     email_addresses,
     invitations,
     nodes,
@@ -52,6 +54,8 @@ for module in (
     verifier_keys,
     admin_keys,
     companies,
+    company_owners,
+    company_access_tokens,
     nodes,
     oidc,
 ):

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from gatepass.core.grants import SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_search
-from gatepass.registry.directory.owners import Owner
+from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import AccessToken
