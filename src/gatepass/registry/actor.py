@@ -94,6 +94,11 @@ class Actor:
         """Whether it is a portal session, which reaches its owner's access tokens alone."""
         return self.kind == "portal_session"
 
+    @property
+    def only_owner(self) -> str | None:
+        """The id of the only owner whose access tokens it reaches; None is no limit."""
+        return self.user if self.is_portal_session else None
+
     def may(self, permission: str) -> bool:
         """Whether it holds *permission*: a name, ``resource:*`` or ``*``."""
         if self.kind in ("token", "portal_session") and permission in NOT_FOR_TOKENS:

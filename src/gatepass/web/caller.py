@@ -22,8 +22,8 @@ from gatepass.core.networks import format_address, parse_address
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import totp_policy
-from gatepass.registry.directory import owners, users
-from gatepass.registry.directory.owners import Owner
+from gatepass.registry.directory import owner_records, users
+from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_of_actor
 from gatepass.registry.storage.database import Reading
@@ -177,7 +177,7 @@ def _owner_and_lacking(reading: Reading, grant: Grant) -> tuple[User | Owner, bo
     """The owner of a token, and whether they lack the second factor that their company requires."""
     if users.is_user(grant.user):
         return totp_policy.user_and_lacking(reading, grant.user, grant.id)
-    return owners.find(reading, grant.company, grant.user), False
+    return owner_records.find(reading, grant.company, grant.user), False
 
 
 def _admin_actor(decision: Decision, grant: Grant) -> Actor:
@@ -194,7 +194,7 @@ def _admin_actor(decision: Decision, grant: Grant) -> Actor:
 
 def _portal_caller(node: Node, decision: Decision, grant: Grant, accepted: bool) -> Caller:
     with node.database.read(node.clock.now()) as reading:
-        owner = owners.find(reading, grant.company, grant.user)
+        owner = owner_records.find(reading, grant.company, grant.user)
         permissions = held(*published_of_actor(reading, grant.id, grant.user, grant.company))
     actor = Actor(
         kind="portal_session",

@@ -52,6 +52,8 @@ _TAGS = {
     "Admin keys": "Credentials with which a platform's backend manages companies.",
     "Portal sessions": "An owner's access tokens, managed on a page of another product.",
     "Companies": "All companies of the installation, for its operators and admin keys.",
+    "Owners": "Service accounts and external owners of a company, likewise.",
+    "Companies' access tokens": "The access tokens of a company, likewise.",
     "Nodes": "Everything that makes decisions, and how current it is.",
     "Verify": "Decisions about calls, for gateways and services.",
     "Health": "For load balancers and monitoring.",

@@ -28,7 +28,10 @@ EXCEPTIONS = {
     "directory.users.add": "a part of operations that have checked the actor, or followed a link",
     "directory.user_roles.assign": "a part of an operation that has checked the actor, or sign-in",
     "grants.authorization.acting": "the check itself",
-    "tokens.access_tokens.revoke": "a part of operations that have checked the actor",
+    "tokens.store.add": "a part of operations that have checked the actor",
+    "tokens.store.end": "a part of operations that have checked the actor",
+    "tokens.store.revoke": "a part of operations that have checked the actor",
+    "tokens.store.update": "a part of operations that have checked the actor",
     "tokens.of_owner.deactivate_all": "a part of operations that have checked the actor",
 }
 

@@ -6,7 +6,7 @@ import httpx
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import admin_keys, owners
-from gatepass.registry.directory.owners import Owner
+from gatepass.registry.directory.owner_records import Owner
 from tests.support.apps.installation import Installation
 
 PAGE = "https://shop.example"

@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,6 +15,17 @@ from tests.support.database.postgresql import Cluster
 from tests.support.database.small_registry import SmallRegistry
 
 _REGISTRY = "gatepass_test"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the PostgreSQL servers logged beside a failure that may be theirs."""
+    report = yield
+    if report.failed:
+        report.sections += [("PostgreSQL's log", each.log()) for each in Cluster.running]
+    return report
 
 
 @pytest.fixture(scope="session")

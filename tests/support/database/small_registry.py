@@ -21,9 +21,9 @@ from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.authentication.sign_in import SignedIn
-from gatepass.registry.directory import companies, owners, portal_sessions, users
+from gatepass.registry.directory import admin_keys, companies, owners, portal_sessions, users
 from gatepass.registry.directory.companies import Company
-from gatepass.registry.directory.owners import Owner
+from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.storage.database import Database
@@ -197,6 +197,15 @@ class SmallRegistry:
         own = "https://gatepass.example"
         redeemed = self.do(portal_codes.redeem, code, own_origin=own, origin=page, address=None)
         return redeemed.token
+
+    def admin_key(self, company: Company | None = None, *areas: str) -> Actor:
+        """The actor of a new admin key: for one company or all, and for some areas or all."""
+        limit = None if company is None else company.id
+        key, _ = self.do(
+            admin_keys.create, Actor.command_line(), label="Shop", company=limit, permissions=areas
+        )
+        permissions = frozenset(key.permissions)
+        return Actor("admin_key", limit, None, key.label, permissions, key.id, ADDRESS)
 
     def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
         return self.do(

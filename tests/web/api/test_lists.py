@@ -35,6 +35,8 @@ INVALID: dict[str, dict[str, list[str]]] = {
     "/v1/verifier-keys": {"limit": ["0", "201"], "cursor": ["nonsense"]},
     "/v1/admin-keys": {"limit": ["0", "201"], "cursor": ["nonsense"]},
     "/v1/companies": {"limit": ["0", "201"], "cursor": ["nonsense"], "external_id": ["a\0b"]},
+    "/v1/companies/ext:x/owners": {"type": ["user", ""], "external_id": ["a\0b"]},
+    "/v1/companies/ext:x/access-tokens": {"limit": ["0"], "status": ["Active"], "q": ["a\0b"]},
     "/v1/nodes": {"limit": ["0"], "cursor": ["nonsense"]},
     "/v1/audit-events": {
         "limit": ["0"],

@@ -14,12 +14,11 @@ from sqlalchemy import insert, select
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import PORTAL_CODE, PORTAL_SESSION, make
 from gatepass.core.domains import parse_page_origin
-from gatepass.core.errors import Conflict
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.directory import companies, owners
-from gatepass.registry.directory.owners import Owner
+from gatepass.registry.directory import companies, owner_records
+from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import deactivate_grants, published_roles
 from gatepass.registry.input.permissions import read_token_permissions
@@ -77,11 +76,9 @@ def create(
         InvalidInput: with all errors of ``origins``, ``permissions`` and ``expires_in``.
     """
     actor = acting(change, actor, area="portal")
-    found = companies.find(change, actor, company)
-    whose = owners.find(change, found.id, owner)
-    if found.status != "active":
-        raise Conflict("This company is deactivated.", reason="company_deactivated")
-    owners.require_active(whose)
+    found = companies.find_active(change, actor, company)
+    whose = owner_records.find(change, found.id, owner)
+    owner_records.require_active(whose)
     problems = Problems()
     values = {
         "origins": _read_origins(origins, problems),

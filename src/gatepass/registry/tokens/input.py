@@ -15,6 +15,9 @@ KINDS = ("api", "ui")
 #: The fields that can be changed later; a token's kind can't.
 CHANGEABLE = ("label", "permissions", "networks", "domains", "expires_at")
 
+#: Those that a new token may lack.
+DEFAULTS: Mapping[str, object] = {"networks": (), "domains": (), "expires_at": None}
+
 MOST_DOMAINS = 100
 
 

@@ -22,6 +22,7 @@ from gatepass.web.pages.company import (
     roles,
     second_factor,
     security,
+    verifier_keys,
 )
 from gatepass.web.pages.company import profile as company
 from gatepass.web.pages.layout import static_files
@@ -46,7 +47,7 @@ for _screen in (
     *(index, new, edit, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
-    *(company, security, second_factor, role_form, roles, nodes, admin_keys),
+    *(company, security, second_factor, role_form, roles, nodes, verifier_keys, admin_keys),
     *(owners, owner_form, owner_deactivate),
     *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,
