@@ -8,6 +8,9 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import identities
+from gatepass.registry.directory import users as registered_users
 from gatepass.registry.directory.users import operators
 from gatepass.registry.storage.tables import companies
 from gatepass.registry.storage.tables import users as users_table
@@ -589,6 +592,28 @@ class TestLinking:
         assert done.answer.status_code == 303
         provider.claims["email"] = "ada@example.com"
         refused(Visit(installation.client()), provider, caplog, "email_taken")
+
+    def test_an_operator_links_a_user_on_the_command_line(
+        self, installation: Installation, stranger: Visit, rita: Visit, provider: ProviderDouble
+    ) -> None:
+        """A provider's change: the user had another account."""
+        with installation.write() as change:
+            user = registered_users.by_email(change, "rita@example.com")
+            assert user is not None
+            for issuer, subject in (("https://old.example.com", "1"), (ISSUER, "sub-grace")):
+                identities.assign(
+                    change, Actor.command_line(), user, issuer=issuer, subject=subject
+                )
+        sign_in(stranger, provider)
+        stranger.get("/account").shows("Rita Reporting")
+        events = installation.signed_in().get("/v1/audit-events?limit=20").json()["items"]
+        sentences = [event["sentence"] for event in events]
+        for sentence in (
+            "Rita Reporting was linked to their account at https://old.example.com",
+            "The command line unlinked Rita Reporting's account at https://old.example.com",
+            f"Rita Reporting was linked to their account at {ISSUER}",
+        ):
+            assert sentence in sentences, sentences
 
     def test_a_wrong_password_links_nothing(self, ada: Visit, provider: ProviderDouble) -> None:
         page = ada.send("/account/sign-in-provider", {"do": "link", "current_password": "wrong"})
