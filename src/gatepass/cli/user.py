@@ -77,7 +77,12 @@ def reset_link(email: _Email, json: AsJson = False) -> None:
     with opened() as node:
         with node.database.auxiliary_write(node.clock.now()) as write:
             user = _active(write, email)
-            token, expires_at = password_resets.take_link(write, Actor.command_line(), user)
+            token, expires_at = password_resets.take_link(
+                write,
+                Actor.command_line(),
+                user,
+                operators_only=node.settings.oidc_required,
+            )
             who = _who(write, user)
         url = f"{node.settings.public_url}/password-resets/{token}"
     if json:
