@@ -588,8 +588,14 @@ class TestLinking:
         assert users(installation)["ada@example.com"]["role"] == "admin"
         wrong = {"do": "unlink", "current_password": "wrong"}
         assert ada.send("/account/sign-in-provider", wrong).answer.status_code == 422
-        done = ada.send("/account/sign-in-provider", {"do": "unlink", "current_password": PASSWORD})
+        own = Visit(installation.client())
+        assert sign_in(own, provider).status_code == 303
+        done = own.send("/account/sign-in-provider", {"do": "unlink", "current_password": PASSWORD})
         assert done.answer.status_code == 303
+        # The account at the provider may not be safe any more.
+        assert visit.get("/account").answer.status_code == 303
+        for still_in in (own, ada):
+            still_in.get("/account").shows("login.example.com: not linked")
         provider.claims["email"] = "ada@example.com"
         refused(Visit(installation.client()), provider, caplog, "email_taken")
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Row, Text, cast, delete, insert, select, u
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
@@ -133,7 +134,11 @@ def unlink(
 
 
 def remove(change: Change, actor: Actor, condition: ColumnElement[bool]) -> int:
-    """Delete the links that match *condition*; their number. Performs no check."""
+    """Delete the links that match *condition*, and end their sign-ins; the number of links.
+
+    A user may unlink because the account at the provider isn't safe any more: a sign-in with it
+    mustn't go on, except the actor's own. Performs no check.
+    """
     linked = select(users_table, identities.c.issuer, LINK_ID.label("link")).join(identities)
     found = change.session.execute(linked.where(condition)).all()
     for row in found:
@@ -141,7 +146,12 @@ def remove(change: Change, actor: Actor, condition: ColumnElement[bool]) -> int:
         # A restored backup must not bring the link back.
         change.end([Subject("identity", row.link, row.name)], by=actor)
         before = {"issuer": row.issuer}
-        users.record(change, actor, "identity_unlinked", users.user_of(row), before=before)
+        user = users.user_of(row)
+        # Nothing of a deactivated user is valid, and the actor may not see their sign-ins.
+        active = user.status == "active"
+        ended = sessions.end_of_provider(change, actor, user.id) if active else 0
+        after = {"authentications_ended": ended}
+        users.record(change, actor, "identity_unlinked", user, before=before, after=after)
     return len(found)
 
 

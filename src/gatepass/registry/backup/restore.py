@@ -118,10 +118,10 @@ def restore(
         change = Change(session, now, latest + 1)
         actor = Actor.command_line()
         revoked_again = {kind: _revoke_again(change, actor, kind) for kind in KINDS}
-        removed = revocation_state.removed(database_newer=before >= backup)
-        revoked_again[IDENTITY] = identities.remove(change, actor, removed)
         mail_dropped = outbox.drop_all(change)
         revoked = _revoke_pending(change, actor)
+        removed = revocation_state.removed(database_newer=before >= backup)
+        revoked_again[IDENTITY] = identities.remove(change, actor, removed)
         _begin_history(change)
         _record(change, actor, file, revoked_again, revoked)
         restored = Restored(

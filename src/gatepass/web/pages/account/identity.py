@@ -20,7 +20,8 @@ from gatepass.web.pages.text.forms import Fields, Form
 
 _DONE = {
     "linked": "Linked. You can sign in with {} from now on.",
-    "unlinked": "Unlinked. You can no longer sign in with {}.",
+    "unlinked": "Unlinked. You can no longer sign in with {}, and your other sign-ins with it have "
+    "ended.",
 }
 _FAILED = {
     "refused": "Not linked: {} didn't confirm your account. Try again.",
