@@ -100,7 +100,8 @@ def test_a_user_with_a_password_links_their_account(page: Page) -> None:
     page.get_by_role("button", name="Link account").click()
     assert barriers(page) == []
     page.get_by_role("link", name="Continue to 127.0.0.1").click()
-    # The provider still knows them.
+    # The provider still knows them, and asks nevertheless.
+    page.get_by_role("button", name="Continue as Ada").click()
     expect(page.get_by_text("Linked. You can sign in with 127.0.0.1")).to_be_visible()
     page.context.clear_cookies()
     page.goto("/sign-in")

@@ -91,6 +91,17 @@ def test_an_answer_may_reach_another_process_and_counts_once(
     until(lambda: other.get("/account").answer.status_code == 200)
 
 
+def test_a_new_user_is_made_once(
+    first: Installation, second: Visit, provider: ProviderDouble
+) -> None:
+    one = Visit(first.client())
+    paths = {browser: begun(browser, provider) for browser in (one, second)}
+    answers = at_once(lambda browser: browser.get(paths[browser]).answer.status_code, one, second)
+    assert answers == [303, 303]
+    listed = first.signed_in().get("/v1/users").json()["items"]
+    assert sorted(user["email"] for user in listed) == ["ada@example.com", "grace@example.com"]
+
+
 def test_a_logout_counts_once_in_all_processes(
     first: Installation, second: Visit, provider: ProviderDouble
 ) -> None:

@@ -1,5 +1,6 @@
 """Signing in with an OIDC provider, against one that lies."""
 
+import gzip
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import identities
 from gatepass.registry.directory import users as registered_users
 from gatepass.registry.directory.users import operators
+from gatepass.registry.input.text import folded
 from gatepass.registry.storage.tables import companies
 from gatepass.registry.storage.tables import users as users_table
 from tests.support.apps.installation import PASSWORD, Installation
@@ -114,7 +116,7 @@ def test_the_flows_cookie_is_bound_to_the_browser_and_over_with_the_answer(
     first = stranger.get("/sign-in/oidc").answer
     cookie = first.headers["set-cookie"].lower()
     assert cookie.startswith("gatepass-oidc=")
-    for attribute in ("httponly", "samesite=lax", "path=/", "max-age=600"):
+    for attribute in ("httponly", "samesite=lax", "path=/", "max-age=86400"):
         assert attribute in cookie
     path = provider.authorize(first.headers["location"])
     # Another browser can't use the answer (login CSRF).
@@ -142,11 +144,34 @@ def test_a_flow_ends_after_ten_minutes(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    path = provider.authorize(set_out(stranger))
+    path = provider.authorize(set_out(stranger, "/sign-in/oidc?next=/authentications"))
     now = installation.node.clock.now
     monkeypatch.setattr(installation.node.clock, "now", lambda: now() + 600_000)
-    assert stranger.get(path).answer.status_code == 401
+    page = stranger.get(path)
+    assert page.answer.status_code == 401
     assert caplog.messages[-1].endswith("refused: no_flow")
+    # The next one still leads where they wanted to go.
+    assert page.links["Sign in with login.example.com"].endswith("next=/authentications")
+    assert "gatepass-oidc" not in stranger.client.cookies
+
+
+@pytest.mark.parametrize(("checks", "why"), [(True, "code_refused"), (False, "nonce")])
+def test_a_code_of_another_browser_is_refused(
+    installation: Installation,
+    stranger: Visit,
+    provider: ProviderDouble,
+    caplog: pytest.LogCaptureFixture,
+    checks: bool,
+    why: str,
+) -> None:
+    """Code injection: an attacker puts a code of theirs, or a stolen one, into a flow."""
+    provider.checks_challenge = checks
+    attacker = Visit(installation.client())
+    theirs = httpx.URL(provider.authorize(set_out(attacker))).params["code"]
+    path = httpx.URL(provider.authorize(set_out(stranger)))
+    answer = stranger.get(str(path.copy_set_param("code", theirs))).answer
+    assert answer.status_code == 401
+    assert caplog.messages[-1].endswith(f"refused: {why}")
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/\\evil"])
@@ -220,8 +245,16 @@ TOKENS: dict[str, tuple[Callable[[Claims], str], str]] = {
         lambda claims: signed(claims, ec_key("ec"), "ES256", kid="one"),
         "unknown_key",
     ),
+    "a key of its own": (
+        lambda claims: with_header(claims, rsa_key("two"), jwk=rsa_key("two").as_dict()),
+        "signature",
+    ),
+    "an address of its keys": (
+        lambda claims: with_header(claims, rsa_key("two"), jku="https://evil.example/keys"),
+        "signature",
+    ),
     "a critical extension": (
-        lambda claims: with_header(claims, crit=["x"], x=1),
+        lambda claims: with_header(claims, rsa_key("one"), crit=["x"], x=1),
         "extension",
     ),
     "a logout token's type": (
@@ -256,6 +289,23 @@ TOKENS: dict[str, tuple[Callable[[Claims], str], str]] = {
     "not valid yet": (with_times(nbf=90), "not_before"),
     "a session that is a number": (with_claims(sid=7), "sid"),
 }
+
+
+ACCEPTED: dict[str, Callable[[Claims], str]] = {
+    "one audience in a list": with_claims(aud=[CLIENT]),
+    "several audiences and us as the party": with_claims(aud=["other", CLIENT], azp=CLIENT),
+    "a clock that is late": with_times(iat=-59, exp=-59),
+    "a clock that is early": with_times(iat=59, nbf=59),
+    "no type": lambda claims: signed(claims, rsa_key("one"), typ=None),
+    "no key id": lambda claims: signed(claims, rsa_key("one"), kid=None),
+    "PSS": lambda claims: signed(claims, rsa_key("one"), "PS256"),
+}
+
+
+@pytest.mark.parametrize("what", ACCEPTED)
+def test_honest_tokens_are_accepted(stranger: Visit, provider: ProviderDouble, what: str) -> None:
+    provider.sign = ACCEPTED[what]
+    assert sign_in(stranger, provider).status_code == 303
 
 
 @pytest.mark.parametrize("what", TOKENS)
@@ -326,6 +376,10 @@ OUTAGES: dict[str, Callable[[httpx.Request], httpx.Response]] = {
     "deep JSON": lambda request: httpx.Response(200, text="[" * 100_000),
     "too much": lambda request: httpx.Response(200, text='"' + "x" * 300_000 + '"'),
     "nothing": lambda request: httpx.Response(204),
+    # Small on the way, and large here.
+    "compressed": lambda request: httpx.Response(
+        200, content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"}
+    ),
 }
 
 
@@ -339,10 +393,11 @@ def test_an_outage_is_an_error_page_and_lets_nobody_in(
 
     provider.respond = respond
     visit = Visit(installation.client())
-    page = visit.get("/sign-in/oidc")
+    page = visit.get("/sign-in/oidc?next=/authentications")
     if page.answer.status_code == 303:
         page = visit.get(provider.authorize(page.answer.headers["location"]))
     assert page.answer.status_code == 503, page.text
+    assert page.links["Sign in with login.example.com"].endswith("next=/authentications")
     assert "can't be reached right now" in page.text
     assert "secret detail" not in page.text
     assert "gplt_" not in str(page.answer.headers)
@@ -361,6 +416,7 @@ def test_an_outage_is_an_error_page_and_lets_nobody_in(
         {"token_endpoint": "https://[/"},
         {"token_endpoint": None},
         {"jwks_uri": 7},
+        {"jwks_uri": "http://127.0.0.1:8788/keys"},
         {"authorization_endpoint": "javascript:alert(1)"},
         {"authorization_endpoint": "https://login.example.com/\r\nx: y"},
     ],
@@ -528,6 +584,18 @@ class TestCompanyClaim:
         assert sign_in(stranger, provider).status_code == 303
         stranger.get("/account").shows("Difference Engines")
 
+    def test_an_id_goes_before_a_name(
+        self, installation: Installation, stranger: Visit, provider: ProviderDouble
+    ) -> None:
+        """A company can have another one's id as its name."""
+        meant = installation.new_company("Difference Engines")
+        with installation.write() as change:
+            impostor = update(companies).where(companies.c.id == installation.company.id)
+            change.session.execute(impostor.values(name_folded=folded(meant.id)))
+        provider.claims["org"] = meant.id
+        assert sign_in(stranger, provider).status_code == 303
+        stranger.get("/account").shows("Difference Engines")
+
     @pytest.mark.parametrize(
         "value", [None, "", "Unknown", 7, ["Analytical Engines"], "\ud800", "a\0b"]
     )
@@ -620,6 +688,21 @@ class TestLinking:
             f"Rita Reporting was linked to their account at {ISSUER}",
         ):
             assert sentence in sentences, sentences
+
+    def test_the_provider_asks_who_it_is(
+        self, ada: Visit, stranger: Visit, provider: ProviderDouble
+    ) -> None:
+        """Another person's account, which the provider remembers, isn't linked by a click."""
+        page = ada.send("/account/sign-in-provider", {"do": "link", "current_password": PASSWORD})
+        assert "prompt=login" in page.links["Continue to login.example.com"]
+        assert "prompt" not in set_out(stranger)
+
+    def test_an_outage_leads_back(self, ada: Visit, provider: ProviderDouble) -> None:
+        page = ada.send("/account/sign-in-provider", {"do": "link", "current_password": PASSWORD})
+        provider.respond = lambda request: httpx.Response(500)
+        path = provider.authorize(page.links["Continue to login.example.com"])
+        location = ada.get(path).answer.headers["location"]
+        ada.get(location).shows("Not linked: login.example.com can't be reached right now.")
 
     def test_a_wrong_password_links_nothing(self, ada: Visit, provider: ProviderDouble) -> None:
         page = ada.send("/account/sign-in-provider", {"do": "link", "current_password": "wrong"})

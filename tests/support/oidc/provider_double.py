@@ -72,10 +72,10 @@ def with_hmac(claims: Claims, secret: bytes) -> str:
     return f"{text}.{_base64(hmac.digest(secret, text.encode(), 'sha256'))}"
 
 
-def with_header(claims: Claims, **header: Any) -> str:
-    """A correctly signed token with header members that the library refuses to write."""
+def with_header(claims: Claims, key: RSAKey, **header: Any) -> str:
+    """A token with header members that the library refuses to write."""
     text = _input({"alg": "RS256", "kid": "one", "typ": "JWT"} | header, claims)
-    private = rsa_key("one").private_key
+    private = key.private_key
     assert private is not None
     return f"{text}.{_base64(private.sign(text.encode(), PKCS1v15(), SHA256()))}"
 
@@ -99,6 +99,7 @@ class ProviderDouble:
         sign: makes ID tokens.
         respond: answers requests in its place, if it returns a response.
         asked: the paths of all requests.
+        checks_challenge: whether it insists on PKCE.
     """
 
     def __init__(self) -> None:
@@ -117,6 +118,7 @@ class ProviderDouble:
         self.sign: Sign = lambda claims: signed(claims, rsa_key("one"))
         self.respond: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
         self.asked: list[str] = []
+        self.checks_challenge = True
         self._codes: dict[str, dict[str, str]] = {}
 
     def serve(self, provider: Provider | None) -> None:
@@ -187,7 +189,8 @@ class ProviderDouble:
         asked = self._codes.pop(fields["code"], None)
         verifier = hashlib.sha256(fields["code_verifier"].encode()).digest()
         challenge = _base64(verifier)
-        if asked is None or asked["code_challenge"] != challenge:
+        pkce = not self.checks_challenge or (asked and asked["code_challenge"] == challenge)
+        if asked is None or not pkce:
             return httpx.Response(400, json={"error": "invalid_grant"})
         assert fields["redirect_uri"] == asked["redirect_uri"]
         token = self.sign(self.id_claims(asked["nonce"]))

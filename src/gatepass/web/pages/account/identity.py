@@ -25,6 +25,7 @@ _DONE = {
 }
 _FAILED = {
     "refused": "Not linked: {} didn't confirm your account. Try again.",
+    "unavailable": "Not linked: {} can't be reached right now. Try again in a minute.",
     "taken": "Not linked: another user of this Gatepass is linked to that account at {}.",
 }
 
