@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -107,6 +108,29 @@ def test_a_user_with_a_password_links_their_account(page: Page) -> None:
     page.goto("/sign-in")
     with_provider(page, "Ada")
     expect(page).to_have_url(re.compile("/access-tokens"))
+
+
+def test_typed_text_survives_the_way_through_the_provider(page: Page) -> None:
+    page.goto("/sign-in")
+    with_provider(page, "Grace")
+    page.goto("/access-tokens/new")
+    page.get_by_label("Label", exact=True).fill('A "late" label')
+    end_sign_in(page)
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("your input is kept")).to_be_visible()
+    page.get_by_role("link", name="Sign in with 127.0.0.1").click()
+    # The provider still knows them.
+    expect(page.get_by_label("Label", exact=True)).to_have_value('A "late" label')
+    expect(page).to_have_url(re.compile("/access-tokens/new$"))
+    page.goto("/access-tokens")
+    expect(page.get_by_text("No access tokens yet")).to_be_visible()
+
+
+def end_sign_in(page: Page) -> None:
+    """End the page's sign-in on the server."""
+    (login,) = [each for each in page.context.cookies() if each.get("name") == "gatepass"]
+    bearer = {"Authorization": f"Bearer {login.get('value')}"}
+    httpx.post(page.url.partition("/access-tokens")[0] + "/v1/sign-out", headers=bearer)
 
 
 def test_signing_out_at_the_provider_ends_the_sign_in(
