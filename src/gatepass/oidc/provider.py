@@ -46,6 +46,7 @@ class Provider:
     Attributes:
         issuer: the URL that identifies the provider.
         flows: encrypts what a browser keeps of a flow.
+        log_limit: of lines about the provider and its tokens.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Provider:
         self._monotonic = monotonic
         self._metadata = _Cached[dict[str, Any]]()
         self._keys = _Cached[list[Any]]()
-        self._log_limit = LogLimit()
+        self.log_limit = LogLimit()
 
     @property
     def name(self) -> str:
@@ -260,7 +261,7 @@ class Provider:
         return ProviderUnavailable(why)
 
     def _log(self, why: str) -> None:
-        if self._log_limit.left_out(why) is not None:
+        if self.log_limit.left_out(why) is not None:
             _log.error("the sign-in provider %s can't be used: %s", self.name, why)
 
 

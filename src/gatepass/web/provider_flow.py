@@ -247,5 +247,7 @@ def _refuse(provider: Provider, why: str) -> FlowRefused:
 
 
 def _log_refusal(provider: Provider, why: str, subject: str | None = None) -> None:
-    whose = "" if subject is None else f" (subject {subject!a})"
-    _log.warning("a sign-in with %s was refused: %s%s", provider.name, why, whose)
+    # A stranger can repeat a line without a subject.
+    if provider.log_limit.left_out(("sign-in", why, subject)) is not None:
+        whose = "" if subject is None else f" (subject {subject!a})"
+        _log.warning("a sign-in with %s was refused: %s%s", provider.name, why, whose)

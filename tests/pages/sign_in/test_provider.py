@@ -64,6 +64,7 @@ def refused(
 ) -> None:
     """Fail unless the sign-in is refused, for that reason in the log alone."""
     caplog.clear()
+    provider.log_again()
     with caplog.at_level(logging.WARNING, "gatepass.oidc"):
         answer = sign_in(visit, provider)
     assert answer.status_code == 401, answer.text
@@ -122,6 +123,19 @@ def test_the_flows_cookie_is_bound_to_the_browser_and_over_with_the_answer(
     # Another browser can't use the answer (login CSRF).
     assert Visit(installation.client()).get(path).answer.status_code == 401
     assert stranger.get(path).answer.status_code == 303
+
+
+def test_a_planted_cookie_beside_the_own_one_counts_for_nothing(
+    installation: Installation, stranger: Visit, provider: ProviderDouble
+) -> None:
+    """Login CSRF from a sibling host, without https: nobody can tell which cookie is whose."""
+    attacker = Visit(installation.client())
+    path = provider.authorize(set_out(attacker))
+    set_out(stranger)
+    cookies = [visit.client.cookies["gatepass-oidc"] for visit in (attacker, stranger)]
+    header = "; ".join(f"gatepass-oidc={cookie}" for cookie in cookies)
+    answer = installation.client().get(path, headers={"Cookie": header})
+    assert answer.status_code == 401
 
 
 def test_an_answer_is_accepted_once(
@@ -203,6 +217,21 @@ def test_other_answers_are_refused(
 ) -> None:
     provider.answer, why = ANSWERS[what]
     refused(stranger, provider, caplog, why)
+
+
+def test_a_stranger_fills_no_log(
+    installation: Installation, provider: ProviderDouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        page = Visit(installation.client()).get("/sign-in/oidc/callback")
+        assert page.answer.status_code == 401
+    assert len(caplog.messages) == 1
+    provider.claims["email_verified"] = False
+    for subject in ("one", "two"):
+        provider.claims["sub"] = subject
+        sign_in(Visit(installation.client()), provider)
+    # Each account's refusals are there.
+    assert [message[-5:] for message in caplog.messages[1:]] == ["one')", "two')"]
 
 
 def test_a_repeated_parameter_is_refused(stranger: Visit, provider: ProviderDouble) -> None:
@@ -358,8 +387,10 @@ def test_a_new_key_is_fetched_once_and_not_again_at_once(
     other = Visit(installation.client())
     assert sign_in(other, provider).status_code == 303
     assert provider.asked.count("/keys") == 2
-    provider.sign = lambda claims: signed(claims, rsa_key("three"))
-    refused(Visit(installation.client()), provider, caplog, "unknown_key")
+    # Neither the removed key is accepted, nor one that was never published.
+    for name in ("one", "three"):
+        provider.sign = lambda claims, name=name: signed(claims, rsa_key(name))
+        refused(Visit(installation.client()), provider, caplog, "unknown_key")
     assert provider.asked.count("/keys") == 2
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
+from gatepass.log_limit import LogLimit
 from gatepass.oidc.fetching import Fetching
 from gatepass.oidc.provider import Provider
 from gatepass.settings import RoleMapping
@@ -119,12 +120,19 @@ class ProviderDouble:
         self.respond: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
         self.asked: list[str] = []
         self.checks_challenge = True
+        self._served: Provider | None = None
         self._codes: dict[str, dict[str, str]] = {}
 
     def serve(self, provider: Provider | None) -> None:
         """Answer all requests of *provider*."""
         assert provider is not None
+        self._served = provider
         provider._fetching = Fetching(httpx.MockTransport(self._handle))
+
+    def log_again(self) -> None:
+        """Let the provider log what it has logged within this minute."""
+        assert self._served is not None
+        self._served.log_limit = LogLimit()
 
     def authorize(self, url: str) -> str:
         """What a browser gets that opens *url* and whose user signs in: the callback's path."""
