@@ -86,7 +86,7 @@ class Provider:
         Args:
             state, nonce: bind the answer and its token to this browser.
             verifier: of PKCE (RFC 7636); only its SHA-256 goes along.
-            silent: whether the provider may answer at once for a user whom it remembers.
+            silent: whether the provider may answer at once if it remembers a user.
 
         Raises:
             ProviderUnavailable: its metadata can't be had.
