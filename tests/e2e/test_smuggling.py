@@ -22,6 +22,7 @@ from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.nginx import Nginx
 from tests.support.processes.ports import free_port
 from tests.support.processes.workers import Worker
+from tests.support.waiting import LIMIT_S
 
 pytestmark = pytest.mark.nginx
 
@@ -40,6 +41,7 @@ server {{
         proxy_set_header Expect $http_expect;
         proxy_request_buffering {buffering};
         proxy_next_upstream off;
+        proxy_ignore_client_abort on;
     }}
 }}
 map $http_upgrade $upgraded {{ default upgrade; '' ''; }}
@@ -99,13 +101,13 @@ class Callers:
             b"X-Access-Token: " + text + b"\r\n"
         )
 
-    def send(self, raw: bytes, *, seconds: float = 0.05) -> list[str]:
-        """Send *raw*, wait for *seconds* of silence; the tokens in the answers."""
-        with socket.create_connection(("127.0.0.1", self._front), timeout=5) as client:
+    def send(self, raw: bytes) -> list[str]:
+        """Send *raw* and no more; the tokens in all answers."""
+        with socket.create_connection(("127.0.0.1", self._front), timeout=LIMIT_S) as client:
             received = b""
-            with suppress(OSError):
+            with suppress(ConnectionError):
                 client.sendall(raw)
-                client.settimeout(seconds)
+                client.shutdown(socket.SHUT_WR)
                 while piece := client.recv(65_536):
                     received += piece
         found = re.findall(rb"(?i)\r\nx-gatepass-token: ([^\r]*)", received)
@@ -123,7 +125,7 @@ class Callers:
             honest = b"GET /authz/nginx HTTP/1.1\r\n" + self.headers("many")
             for _ in range(2):
                 raw = honest + b"Connection: close\r\n\r\n"
-                assert self.send(raw, seconds=5) == ["many"], (first, framing, body)
+                assert self.send(raw) == ["many"], (first, framing, body)
 
 
 def decided(samples: Samples) -> Counter[str]:

@@ -272,9 +272,10 @@ class Usage:
         return descriptor
 
     def _release(self) -> None:
-        if self._descriptor is not None and self._pid == os.getpid():
-            os.close(self._descriptor)
-        self._descriptor = None
+        # First, so that it is never closed twice: the next time it may be another file's.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None and self._pid == os.getpid():
+            os.close(descriptor)
 
 
 def _parts() -> _Parts:

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from psycopg import sql
@@ -33,7 +33,9 @@ _SETTINGS = {
     # A replica waits half of this before it reconnects to its primary.
     "wal_retrieve_retry_interval": "100ms",
     "shared_buffers": "64MB",
-    "log_min_messages": "fatal",
+    # What the server says of itself, such as that a process of it crashed.
+    "log_min_messages": "log",
+    "log_checkpoints": "off",
     "log_min_error_statement": "panic",
     # An experiment reads when each revision committed.
     "track_commit_timestamp": "on",
@@ -65,7 +67,12 @@ class Cluster:
     Args:
         primary: create a streaming replica of this server.
         settings: server settings that replace those for tests.
+
+    Attributes:
+        running: those that haven't been removed.
     """
+
+    running: ClassVar[list["Cluster"]] = []
 
     def __init__(self, primary: "Cluster | None" = None, **settings: str) -> None:
         require("postgresql")
@@ -91,12 +98,14 @@ class Cluster:
                 *("-d", f"{primary.url('postgres')}?application_name={_REPLICA}"),
             )
         self._server = self._start()
+        self.running.append(self)
 
     def __enter__(self) -> "Cluster":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self.running.remove(self)
         shutil.rmtree(self._root, ignore_errors=True)
 
     def stop(self) -> None:
@@ -111,6 +120,10 @@ class Cluster:
     def start(self, port: int | None = None) -> None:
         """Restart a stopped server, on its port or on another."""
         self._server = self._start(port or self.port)
+
+    def log(self) -> str:
+        """The last lines of the server's log."""
+        return "\n".join((self._root / "log").read_text().splitlines()[-20:])
 
     def replica(self, *, synchronous: bool = False) -> "Cluster":
         """Create a streaming replica, and wait until it has caught up.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gatepass.web.body_limits import Bodies, Body, BodyRefused
 from gatepass.web.http import connection as connection_module
 from gatepass.web.http.answers import CLOSE, rest_of
+from gatepass.web.http.body_connection import BodyConnection
 from gatepass.web.http.connection import (
     HEAD_SECONDS,
     IDLE_SECONDS,
@@ -25,7 +26,7 @@ from gatepass.web.http.connection import (
 GET = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-class Echo(Connection):
+class Echo(BodyConnection):
     """Answers with what it understood: method, target, headers that begin with x-, and body."""
 
     def head_received(self) -> None:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from gatepass.core.errors import Unavailable
 from gatepass.log_limit import LogLimit
@@ -44,6 +44,8 @@ from gatepass.verify.replica.grant_copy import (
 POLL_SECONDS = 0.4
 #: The pauses after failures double: each may cost the primary a full snapshot.
 _RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 2.0
+# No descriptor.
+_CLOSED: Final = -1
 
 _log = logging.getLogger("gatepass.follower")
 
@@ -102,13 +104,15 @@ class NodeLock:
         return in_place(self._path, self._inode)
 
     def close(self) -> None:
-        """Release the lock.
+        """Release the lock. Once it is closed this does nothing: its descriptor may be another's.
 
         In a fork this only closes the inherited descriptor: the parent keeps the lock. A fork that
         kept the descriptor would block the lock after the parent's death, without following.
         """
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, _CLOSED
         self.held = False
+        if descriptor != _CLOSED:
+            os.close(descriptor)
 
 
 class Follower:

@@ -20,7 +20,8 @@ from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
 from gatepass.web.gateway.reply import Reply, refusal
 from gatepass.web.gateway.verification import BATCH, VERIFY
 from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, rest_of
-from gatepass.web.http.connection import Connection, Header
+from gatepass.web.http.body_connection import BodyConnection
+from gatepass.web.http.connection import Header
 from gatepass.web.http.server import Server
 
 _GATEWAY: Final = GATEWAY.encode()
@@ -111,7 +112,7 @@ class Port:
         return lambda name: found.get(name, ())
 
 
-class GatewayConnection(Connection):
+class GatewayConnection(BodyConnection):
     """A connection of a gateway or a service.
 
     Args:

@@ -25,7 +25,6 @@ from httptools import (
     HttpRequestParser,
 )
 
-from gatepass.web.body_limits import Body, BodyRefused
 from gatepass.web.unhandled import log_unhandled
 
 #: Longest head of a request, in bytes. A feed's URL takes 60 KiB at most.
@@ -110,10 +109,6 @@ class Connection(asyncio.Protocol, ABC):
         self._field_bytes = 0
         self._in_body = False
         self._skipped = 0
-        self._body: Body | None = None
-        self._content = bytearray()
-        self._counted = 0
-        self._waited = False
         self._unparsed: deque[bytes] = deque()
         self._paused = False
         # How much of the answers was unsent when the client last had to read.
@@ -125,22 +120,7 @@ class Connection(asyncio.Protocol, ABC):
 
     @abstractmethod
     def head_received(self) -> None:
-        """Answer the request with ``respond``; or ask for its body with ``read_body``."""
-
-    def body_received(self, content: bytes, *, at_once: bool) -> None:
-        """Answer the request whose body was asked for. Needed where ``read_body`` is used.
-
-        Args:
-            at_once: the body came with the head; nothing else has happened since.
-        """
-        raise NotImplementedError
-
-    def body_refused(self, refused: BodyRefused) -> None:
-        """Answer a request whose body isn't read any further. The connection closes.
-
-        Needed where ``read_body`` is used.
-        """
-        raise NotImplementedError
+        """Answer the request with ``respond``. Its body, if it has one, is skipped."""
 
     def skipped_body_broken(self) -> None:
         """Close, because the end of a body that nobody reads can't be found.
@@ -163,12 +143,6 @@ class Connection(asyncio.Protocol, ABC):
         server = self.server
         self._transport.write((server.starts.get(status) or server.start_of(status)) + rest)
 
-    def read_body(self, body: Body) -> None:
-        """Read the body of this request within *body*'s limits."""
-        self._body = body
-        self._waited = False
-        self.deadline = self.server.tick + body.seconds
-
     def send_continue(self) -> None:
         """Tell a client that waits for it (``Expect``) to send its body; HTTP/1.0 can't wait."""
         if self._parser.get_http_version() != "1.0":
@@ -183,7 +157,6 @@ class Connection(asyncio.Protocol, ABC):
         if not self._closing:
             self._closing = True
             self.keep_alive = False
-            self._release_body()
             self._skipped = 0
             self._await_client()
             if self._transport.can_write_eof():
@@ -193,9 +166,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def time_out(self) -> None:
         """Close the connection because its deadline has passed."""
-        if self._body is not None and not self._closing:
-            self._end_body(BodyRefused(408))
-        elif self._paused or self._closing or self._transport.is_closing():
+        if self._paused or self._closing or self._transport.is_closing():
             # The last: it closes once its answers are sent.
             self._await_reading()
         elif self._in_body:
@@ -250,7 +221,6 @@ class Connection(asyncio.Protocol, ABC):
         """Forget the connection."""
         self.server.closed(self)
         self._unparsed.clear()
-        self._release_body()
 
     def pause_writing(self) -> None:
         """Read nothing more while the client doesn't read its answers."""
@@ -268,8 +238,6 @@ class Connection(asyncio.Protocol, ABC):
 
     def eof_received(self) -> bool:
         """The client sends no more: its answers are still sent; half a request has none."""
-        if self._body is not None:
-            self._end_body(BodyRefused(400))
         return False
 
     def data_received(self, data: bytes) -> None:
@@ -327,7 +295,7 @@ class Connection(asyncio.Protocol, ABC):
         if isinstance(error, HttpParserCallbackError):
             log_unhandled(error.__context__ or error)
             self.refuse(500)
-        elif self._in_body and self._body is None:
+        elif self._in_body:
             self.skipped_body_broken()
         else:
             self.refuse(400)
@@ -337,9 +305,7 @@ class Connection(asyncio.Protocol, ABC):
         if not self._in_body and not self._field_bytes:
             self.deadline = self.server.tick + HEAD_SECONDS
         self._field_bytes += arrived
-        if self._body is not None:
-            self._count_body()
-        elif self._field_bytes > MOST_HEAD_BYTES:
+        if self._field_bytes > MOST_HEAD_BYTES:
             if self._in_body:
                 self.skipped_body_broken()
             else:
@@ -370,18 +336,11 @@ class Connection(asyncio.Protocol, ABC):
 
     def on_body(self, piece: bytes) -> None:
         self._field_bytes = 0
-        if self._body is not None:
-            self._content += piece
-        else:
-            self._skip(len(piece))
+        self._skip(len(piece))
 
     def on_message_complete(self) -> None:
         if self._closing or not self._in_body:
             return
-        if self._body is not None:
-            content, at_once = bytes(self._content), not self._waited
-            self._release_body()
-            self.body_received(content, at_once=at_once)
         if not self.keep_alive:
             self.close()
             return
@@ -454,32 +413,6 @@ class Connection(asyncio.Protocol, ABC):
         self.target = b""
         self.headers = []
         return b"\r\n".join(lines) + b"\r\n\r\n" + rest
-
-    # --- bodies -------------------------------------------------------------------------------
-
-    def _count_body(self) -> None:
-        """Count what has arrived of a body that is still incomplete."""
-        assert self._body is not None
-        self._waited = True
-        arrived = len(self._content) - self._counted
-        self._counted += arrived
-        try:
-            self._body.receive(arrived)
-            if self._field_bytes > MOST_HEAD_BYTES:
-                raise BodyRefused(413)
-        except BodyRefused as refused:
-            self._end_body(refused)
-
-    def _end_body(self, refused: BodyRefused) -> None:
-        self.body_refused(refused)
-        self.close()
-
-    def _release_body(self) -> None:
-        if self._body is not None:
-            self._body.release()
-            self._body = None
-            self._content = bytearray()
-            self._counted = 0
 
     def _skip(self, length: int) -> None:
         if not self._skipped and not self._paused:

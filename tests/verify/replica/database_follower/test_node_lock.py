@@ -45,3 +45,11 @@ def test_a_dead_holders_lock_can_be_acquired_at_once(tmp_path: Path, how: signal
     os.close(ready)
     os.close(said)
     assert path.exists()
+
+
+def test_closing_it_twice_closes_no_other_file(tmp_path: Path) -> None:
+    lock = NodeLock(tmp_path / "grants.db-lock")
+    lock.close()
+    with (tmp_path / "other").open("wb") as other:
+        lock.close()
+        other.write(b"still open")
