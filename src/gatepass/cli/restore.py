@@ -34,6 +34,7 @@ _NAMES = {
     "admin_key": ("admin key", "admin keys"),
     "portal_session": ("portal session", "portal sessions"),
     "invitation": ("invitation", "invitations"),
+    "identity": ("link to a provider's account", "links to providers' accounts"),
     "password_reset": ("password reset", "password resets"),
     "email_change": ("change of an e-mail address", "changes of e-mail addresses"),
     "mail": ("mail", "mails"),

@@ -160,6 +160,10 @@ def test_a_repeated_parameter_is_refused(installation: Installation) -> None:
     assert twice.json()["errors"] == [{"field": "status", "message": "Must be given only once."}]
 
 
+#: The dependencies that authenticate one.
+CALLERS = ("_caller", "_caller_or_portal", "administrator")
+
+
 def with_a_caller() -> list[tuple[str, str]]:
     """Every operation of the API that authenticates its caller."""
     return sorted(
@@ -172,7 +176,7 @@ def with_a_caller() -> list[tuple[str, str]]:
 
 def _admits(dependant: Any) -> bool:
     return any(
-        getattr(each.call, "__name__", "") in ("_caller", "administrator") or _admits(each)
+        getattr(each.call, "__name__", "") in CALLERS or _admits(each)
         for each in dependant.dependencies
     )
 
