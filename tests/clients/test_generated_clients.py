@@ -1,6 +1,6 @@
 """Clients that are generated from a served installation's document, as the docs page shows.
 
-`make clients-env` installs the generators; without them these tests fail, and say so.
+`make tools-env` installs the generators; without them these tests fail, and say so.
 """
 
 import json
@@ -95,7 +95,7 @@ def test_a_typescript_client_makes_a_call_of_every_kind(
 
 def test_the_page_installs_what_is_pinned_here() -> None:
     text = PAGE.read_text()
-    pinned = json.loads((ROOT / "tests/clients/package.json").read_text())["devDependencies"]
+    pinned = json.loads((ROOT / "tests/tools/package.json").read_text())["devDependencies"]
     named = " ".join(re.findall(r"^npm install (.*)$", text, re.M)).split()
     assert {name for name in named if not name.startswith("--")} <= set(pinned)
     (python,) = re.findall(r"^pip install (.*)$", text, re.M)
@@ -103,7 +103,7 @@ def test_the_page_installs_what_is_pinned_here() -> None:
 
 
 def test_the_lock_file_pins_by_hash_and_names_no_registry() -> None:
-    lock = json.loads((ROOT / "tests/clients/package-lock.json").read_text())
+    lock = json.loads((ROOT / "tests/tools/package-lock.json").read_text())
     packages = {name: each for name, each in lock["packages"].items() if name}
     assert len(packages) > 10
     for name, each in packages.items():

@@ -15,7 +15,7 @@ import pytest
 MARKERS = {
     "browser": "drives the system's Chromium",
     "nginx": "drives the system's nginx",
-    "node": "generates clients with what tests/clients/install.py installs",
+    "node": "runs what tests/tools/install.py installs on Node.js",
     "postgresql": "starts PostgreSQL servers, or pgbouncer in front of one",
     "processes": "starts servers or commands as processes of their own",
     "installation": "opens a whole installation: registry, node, REST API and pages",

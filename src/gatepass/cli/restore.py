@@ -33,6 +33,7 @@ _NAMES = {
     "verifier_key": ("verifier key", "verifier keys"),
     "admin_key": ("admin key", "admin keys"),
     "invitation": ("invitation", "invitations"),
+    "identity": ("link to a provider's account", "links to providers' accounts"),
     "password_reset": ("password reset", "password resets"),
     "email_change": ("change of an e-mail address", "changes of e-mail addresses"),
     "mail": ("mail", "mails"),

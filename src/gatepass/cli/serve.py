@@ -28,6 +28,8 @@ def serve(
     from gatepass.web.server.supervisor import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # It logs each request to the sign-in provider.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     log = logging.getLogger("gatepass")
     settings = Settings.read()
     for variable, missing in Settings.without_effect(os.environ):

@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import changing, opened
-from gatepass.cli.output import AsJson, print_json, print_result, printable
+from gatepass.cli.output import AsJson, print_json, print_result, printable, warn_unconfirmed
 from gatepass.cli.tree import app
-from gatepass.core.errors import Conflict, NotFound
+from gatepass.core.errors import Conflict, InvalidInput, Misconfigured, NotFound
+from gatepass.oidc.errors import TokenRefused
+from gatepass.oidc.tokens import read_id
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication import throttling, totp_reset
+from gatepass.registry.authentication import identities, throttling, totp_reset
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.users import User as Found
 from gatepass.registry.membership import email_change_links, operators, password_resets
@@ -75,7 +77,12 @@ def reset_link(email: _Email, json: AsJson = False) -> None:
     with opened() as node:
         with node.database.auxiliary_write(node.clock.now()) as write:
             user = _active(write, email)
-            token, expires_at = password_resets.take_link(write, Actor.command_line(), user)
+            token, expires_at = password_resets.take_link(
+                write,
+                Actor.command_line(),
+                user,
+                operators_only=node.settings.oidc_required,
+            )
             who = _who(write, user)
         url = f"{node.settings.public_url}/password-resets/{token}"
     if json:
@@ -83,6 +90,35 @@ def reset_link(email: _Email, json: AsJson = False) -> None:
     else:
         typer.echo(url)
         typer.echo(f"Give it only to {who}: it works once, within an hour.", err=True)
+
+
+@group.command()
+def link(
+    email: _Email,
+    subject: Annotated[
+        str, typer.Option(help="The provider's id of the account.", show_default=False)
+    ],
+    json: AsJson = False,
+) -> None:
+    """Link a user to an account at the OIDC provider, in place of an earlier one.
+
+    The account with that subject signs in as the user from then on.
+    """
+    try:
+        read_id({"sub": subject}, "sub")
+    except TokenRefused:
+        problem = "Must have 1 to 255 printable characters."
+        raise InvalidInput([("subject", problem)]) from None
+    with opened() as node:
+        issuer = node.settings.oidc_issuer
+        if issuer is None:
+            raise Misconfigured("GATEPASS_OIDC_ISSUER: must be set to link users to accounts")
+        with node.database.write(node.clock.now()) as change:
+            user = _active(change, email)
+            identities.assign(change, Actor.command_line(), user, issuer=issuer, subject=subject)
+            who = _who(change, user)
+    warn_unconfirmed(change)
+    print_result(json, User, user, f"{who} is linked to {printable(subject)} at {issuer}.")
 
 
 def _active(reading: Reading, email: str) -> Found:

@@ -79,12 +79,15 @@ class Fetching:
             transport=self._transport,
             timeout=LONGEST_S,
             follow_redirects=False,
-            headers={"Accept": "application/json"},
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
         auth = None if basic is None else httpx.BasicAuth(*basic)
         async with client, client.stream(method, url, data=fields, auth=auth) as answer:
             if answer.status_code >= 500 or 300 <= answer.status_code < 400:
                 return answer.status_code, {}
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                # One small piece could expand to a thousand times its size.
+                raise ProviderUnavailable("an answer is compressed")
             body = bytearray()
             async for piece in answer.aiter_bytes():
                 body += piece

@@ -46,6 +46,7 @@ class Provider:
     Attributes:
         issuer: the URL that identifies the provider.
         flows: encrypts what a browser keeps of a flow.
+        log_limit: of lines about the provider and its tokens.
     """
 
     def __init__(
@@ -70,19 +71,22 @@ class Provider:
         self._monotonic = monotonic
         self._metadata = _Cached[dict[str, Any]]()
         self._keys = _Cached[list[Any]]()
-        self._log_limit = LogLimit()
+        self.log_limit = LogLimit()
 
     @property
     def name(self) -> str:
         """The provider's name for people: its host."""
         return urlsplit(self.issuer).hostname or self.issuer
 
-    async def authorization_url(self, *, state: str, nonce: str, verifier: str) -> str:
+    async def authorization_url(
+        self, *, state: str, nonce: str, verifier: str, silent: bool = True
+    ) -> str:
         """The URL at which the provider signs the user in.
 
         Args:
             state, nonce: bind the answer and its token to this browser.
             verifier: of PKCE (RFC 7636); only its SHA-256 goes along.
+            silent: whether the provider may answer at once if it remembers a user.
 
         Raises:
             ProviderUnavailable: its metadata can't be had.
@@ -99,6 +103,8 @@ class Provider:
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
         }
+        if not silent:
+            query["prompt"] = "login"
         endpoint: str = metadata["authorization_endpoint"]
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
@@ -222,11 +228,19 @@ class Provider:
         for name in _ENDPOINTS:
             url = metadata.get(name)
             try:
-                usable = isinstance(url, str) and _is_plain_url(url)
+                usable = isinstance(url, str) and self._is_usable(url)
             except ValueError:
                 usable = False
             if not usable:
                 raise self._unusable(f"{name} must be an https URL")
+
+    def _is_usable(self, url: str) -> bool:
+        parts = urlsplit(url)
+        plain = url.isascii() and url.isprintable() and " " not in url
+        # http is for a provider on this machine; another one mustn't reach what listens here.
+        secure = parts.scheme == "https" or self.issuer.startswith("http:")
+        named = parts.hostname and "@" not in parts.netloc
+        return bool(plain and secure and named) and is_https_or_loopback(url)
 
     def _scopes(self, metadata: Mapping[str, Any]) -> tuple[str, ...]:
         """The scopes to ask for. Some providers give groups only to those who ask for them."""
@@ -247,7 +261,7 @@ class Provider:
         return ProviderUnavailable(why)
 
     def _log(self, why: str) -> None:
-        if self._log_limit.left_out(why) is not None:
+        if self.log_limit.left_out(why) is not None:
             _log.error("the sign-in provider %s can't be used: %s", self.name, why)
 
 
@@ -276,9 +290,3 @@ class _Cached(Generic[T]):
         """Keep a value that was fetched."""
         self._value, self._fetched_at = value, now
         return value
-
-
-def _is_plain_url(url: str) -> bool:
-    parts = urlsplit(url)
-    plain = url.isascii() and url.isprintable() and " " not in url
-    return bool(plain and parts.hostname and "@" not in parts.netloc) and is_https_or_loopback(url)

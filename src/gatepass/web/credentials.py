@@ -22,6 +22,7 @@ from gatepass.registry.membership import invitation_links, password_resets
 from gatepass.registry.membership.invitation_links import Offer
 from gatepass.registry.membership.password_resets import Account
 from gatepass.registry.storage.database import Committed, Reading
+from gatepass.settings import Settings
 from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
 from gatepass.web.caller import address_of, node_of
 from gatepass.web.hashing_pool import Place, hashing
@@ -64,20 +65,26 @@ async def accept_invitation(
 
     Raises:
         BrokenLink, InvalidInput, Forbidden: as ``invitation_links.accept`` says.
-        Conflict: ``oidc_required``: passwords aren't accepted.
+        Conflict: as ``look_invitation`` says.
         Busy: too many are waiting already.
     """
-    required = node_of(request).settings.oidc_required
-
-    def look(reading: Reading, token: str, address: str) -> Offer:
-        offer = invitation_links.look(reading, token, address)
-        if required:
-            # A user made here could neither sign in nor be linked.
-            raise _passwords_refused()
-        return offer
-
+    look = partial(look_invitation, node_of(request).settings)
     accept = partial(invitation_links.accept, name=name, password=password)
     return await _follow(request, token, look, accept)
+
+
+def look_invitation(settings: Settings, reading: Reading, token: str, address: str | None) -> Offer:
+    """What an invitation's link offers.
+
+    Raises:
+        BrokenLink, Forbidden: as ``invitation_links.look`` says.
+        Conflict: ``oidc_required``: passwords aren't accepted.
+    """
+    offer = invitation_links.look(reading, token, address)
+    if settings.oidc_required:
+        # A user made here could neither sign in nor be linked.
+        raise _passwords_refused()
+    return offer
 
 
 async def reset_password(request: Request, token: str, password: str) -> bool:
@@ -88,19 +95,25 @@ async def reset_password(request: Request, token: str, password: str) -> bool:
 
     Raises:
         BrokenLink, InvalidInput, Forbidden: as ``password_resets.complete`` says.
-        Conflict: ``oidc_required``: the user isn't an operator, whose password alone is accepted.
+        Conflict: as ``look_reset`` says.
         Busy: too many are waiting already.
     """
-    required = node_of(request).settings.oidc_required
-
-    def look(reading: Reading, token: str, address: str) -> Account:
-        account = password_resets.look(reading, token, address)
-        if required and not account.operator:
-            raise _passwords_refused()
-        return account
-
+    look = partial(look_reset, node_of(request).settings)
     complete = partial(password_resets.complete, password=password)
     return await _follow(request, token, look, complete)
+
+
+def look_reset(settings: Settings, reading: Reading, token: str, address: str | None) -> Account:
+    """The user whose password a link sets.
+
+    Raises:
+        BrokenLink, Forbidden: as ``password_resets.look`` says.
+        Conflict: ``oidc_required``: the user isn't an operator, whose password alone is accepted.
+    """
+    account = password_resets.look(reading, token, address)
+    if settings.oidc_required and not account.operator:
+        raise _passwords_refused()
+    return account
 
 
 def _passwords_refused() -> Conflict:

@@ -1,7 +1,7 @@
 """The way to the OIDC provider and back: a sign-in, or linking one's own account.
 
-Between the two, the browser keeps the flow's state in an encrypted cookie that expires in ten
-minutes. The answer is accepted only from that browser (``state``), with a token made for this flow
+Between the two, the browser keeps the flow's state in an encrypted cookie. The answer is accepted
+only within ten minutes and from that browser (``state``), with a token made for this flow
 (``nonce``), and once in the whole installation.
 """
 
@@ -32,6 +32,8 @@ from gatepass.web.cookies import clear_provider_cookie, provider_cookie, set_pro
 from gatepass.web.credentials import address_text_of
 
 LIFETIME_S = 600
+#: The cookie lives longer than the flow, so that a late visitor still gets where they wanted to go.
+_REMEMBERED_S = 24 * 3600
 _LONGEST_CODE = 4096
 #: More values than a sensible claim has; each is compared with each mapping.
 _MOST_VALUES = 1_000
@@ -66,18 +68,11 @@ class Answered:
 
 
 class FlowRefused(SignInFailed):
-    """The provider's answer isn't accepted. The log says why; a visitor sees one sentence.
+    """The provider's answer isn't accepted. The log says why; a visitor sees one sentence."""
 
-    Attributes:
-        path: the page that the visitor wanted to open.
-        linking: whether they wanted to link their account.
-    """
-
-    def __init__(self, message: str, path: str = "", *, linking: bool = False) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__()
         self.message = message
-        self.path = path
-        self.linking = linking
 
 
 async def begin(node: Node, provider: Provider, path: str, authentication: str = "") -> "Begun":
@@ -95,7 +90,12 @@ async def begin(node: Node, provider: Provider, path: str, authentication: str =
         authentication=authentication,
     )
     url = await provider.authorization_url(
-        state=flow.state, nonce=flow.nonce, verifier=flow.verifier
+        state=flow.state,
+        nonce=flow.nonce,
+        verifier=flow.verifier,
+        # An account to link must be the visitor's own, and not of one who used the browser before
+        # or signed it in there by a trick.
+        silent=not authentication,
     )
     return Begun(url, provider.flows.encrypt(json.dumps(asdict(flow)).encode()))
 
@@ -109,7 +109,7 @@ class Begun:
 
     def keep(self, response: Response, settings: Settings) -> None:
         """Keep the flow in the browser."""
-        set_provider_cookie(response, settings, self.cookie, LIFETIME_S)
+        set_provider_cookie(response, settings, self.cookie, _REMEMBERED_S)
 
 
 async def answered(request: Request, provider: Provider) -> Answered:
@@ -123,14 +123,15 @@ async def answered(request: Request, provider: Provider) -> Answered:
     query = request.query_params.multi_items()
     given = dict(query)
     if len(given) != len(query):
-        raise _refuse(provider, "repeated_parameter", None)
-    flow = _flow(provider, provider_cookie(request), node.clock.now())
-    if flow is None:
-        raise _refuse(provider, "no_flow", None)
+        raise _refuse(provider, "repeated_parameter")
+    flow = flow_of(request, provider)
+    # Other nodes' clocks differ by less than the tolerance.
+    if flow is None or abs(node.clock.now() - flow.began_at) >= LIFETIME_S * 1000:
+        raise _refuse(provider, "no_flow")
     if not hmac.compare_digest(given.get("state", "").encode(), flow.state.encode()):
-        raise _refuse(provider, "state", flow)
+        raise _refuse(provider, "state")
     if not await run_in_threadpool(_use_up, node, flow):
-        raise _refuse(provider, "used", flow)
+        raise _refuse(provider, "used")
     try:
         await provider.check_issuer(given.get("iss"))
         if "error" in given:
@@ -141,7 +142,7 @@ async def answered(request: Request, provider: Provider) -> Answered:
             raise TokenRefused("no_code")
         claims = await provider.redeem(code=code, verifier=flow.verifier, nonce=flow.nonce)
     except TokenRefused as refused:
-        raise _refuse(provider, refused.why, flow) from None
+        raise _refuse(provider, refused.why) from None
     return Answered(flow, claims)
 
 
@@ -157,7 +158,7 @@ async def sign_in(request: Request, provider: Provider, answer: Answered) -> Sig
     try:
         who = identified(node.settings, provider.issuer, answer)
     except TokenRefused as refused:
-        raise _refuse(provider, refused.why, answer.flow) from None
+        raise _refuse(provider, refused.why) from None
     try:
         return await run_in_threadpool(
             partial(
@@ -173,7 +174,7 @@ async def sign_in(request: Request, provider: Provider, answer: Answered) -> Sig
         )
     except ProviderSignInFailed as refused:
         _log_refusal(provider, refused.why, who.subject)
-        raise FlowRefused(refused.message, answer.flow.path) from None
+        raise FlowRefused(refused.message) from None
 
 
 def identified(settings: Settings, issuer: str, answer: Answered) -> Identified:
@@ -205,6 +206,18 @@ def identified(settings: Settings, issuer: str, answer: Answered) -> Identified:
     )
 
 
+def flow_of(request: Request, provider: Provider) -> Flow | None:
+    """The flow in the request's cookie, however old, if this installation began it."""
+    plain = provider.flows.decrypt(provider_cookie(request))
+    if plain is None:
+        return None
+    try:
+        return Flow(**json.loads(plain))
+    except TypeError:
+        # Another version of Gatepass began it, during an upgrade.
+        return None
+
+
 def leave(response: Response, settings: Settings) -> Response:
     """Delete the flow from the browser; returns *response*."""
     clear_provider_cookie(response, settings)
@@ -221,35 +234,20 @@ def _roles(settings: Settings, claims: Mapping[str, Any]) -> tuple[str, ...] | N
     return tuple(mapping.role for mapping in settings.oidc_roles if mapping.value in texts)
 
 
-def _flow(provider: Provider, cookie: str, now: int) -> Flow | None:
-    """The flow in the cookie, if this installation began it less than ten minutes ago."""
-    plain = provider.flows.decrypt(cookie)
-    if plain is None:
-        return None
-    try:
-        flow = Flow(**json.loads(plain))
-    except TypeError:
-        # Another version of Gatepass began it, during an upgrade.
-        return None
-    # Other nodes' clocks differ by less than the tolerance.
-    return flow if abs(now - flow.began_at) < LIFETIME_S * 1000 else None
-
-
 def _use_up(node: Node, flow: Flow) -> bool:
     with node.database.auxiliary_write(node.clock.now()) as write:
         return used_once.use(write, "state", flow.state, kept_ms=2 * LIFETIME_S * 1000)
 
 
-def _refuse(provider: Provider, why: str, flow: Flow | None) -> FlowRefused:
+def _refuse(provider: Provider, why: str) -> FlowRefused:
     _log_refusal(provider, why)
-    message = f"Signing in with {provider.name} didn't work. Try again."
     if why == "provider_refused":
-        message = f"{provider.name} didn't sign you in."
-    if flow is None:
-        return FlowRefused(message)
-    return FlowRefused(message, flow.path, linking=bool(flow.authentication))
+        return FlowRefused(f"{provider.name} didn't sign you in.")
+    return FlowRefused(f"Signing in with {provider.name} didn't work. Try again.")
 
 
 def _log_refusal(provider: Provider, why: str, subject: str | None = None) -> None:
-    whose = "" if subject is None else f" (subject {subject!a})"
-    _log.warning("a sign-in with %s was refused: %s%s", provider.name, why, whose)
+    # A stranger can repeat a line without a subject.
+    if provider.log_limit.left_out(("sign-in", why, subject)) is not None:
+        whose = "" if subject is None else f" (subject {subject!a})"
+        _log.warning("a sign-in with %s was refused: %s%s", provider.name, why, whose)

@@ -93,6 +93,25 @@ def test_another_user_does_not_get_the_input(installation: Installation, ended: 
     assert "quoted" not in taken.html
 
 
+def test_input_that_waited_in_the_browser_is_shown_again(
+    installation: Installation, ended: Visit
+) -> None:
+    """On the way through an OIDC provider."""
+    fields = [pair for pair in late(ended).form("/sign-in").fields if pair[0] not in ADA]
+    again = Visit.signed_in(installation.client())
+    assert resumed(again.send("/sign-in/resume", fields)).one("network_bits") == "24"
+    installation.new_user("bob@example.com")
+    for visit, expected in (
+        (Visit.signed_in(installation.client(), "bob@example.com"), 303),
+        (Visit(installation.client()), 401),
+    ):
+        taken = visit.send("/sign-in/resume", fields)
+        assert taken.answer.status_code == expected
+        assert "quoted" not in taken.html
+    nothing = again.send("/sign-in/resume", [("next", "//evil.example")])
+    assert nothing.answer.headers["location"] == "/access-tokens"
+
+
 def test_input_of_an_unknown_user_is_not_kept(ended: Visit) -> None:
     """After signing out, another person may use this browser."""
     ended.client.cookies.clear()

@@ -1,5 +1,6 @@
 """Signing in with an OIDC provider, against one that lies."""
 
+import gzip
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +9,11 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from gatepass.registry.actor import Actor
+from gatepass.registry.authentication import identities
+from gatepass.registry.directory import users as registered_users
 from gatepass.registry.directory.users import operators
+from gatepass.registry.input.text import folded
 from gatepass.registry.storage.tables import companies
 from gatepass.registry.storage.tables import users as users_table
 from tests.support.apps.installation import PASSWORD, Installation
@@ -59,6 +64,7 @@ def refused(
 ) -> None:
     """Fail unless the sign-in is refused, for that reason in the log alone."""
     caplog.clear()
+    provider.log_again()
     with caplog.at_level(logging.WARNING, "gatepass.oidc"):
         answer = sign_in(visit, provider)
     assert answer.status_code == 401, answer.text
@@ -111,12 +117,25 @@ def test_the_flows_cookie_is_bound_to_the_browser_and_over_with_the_answer(
     first = stranger.get("/sign-in/oidc").answer
     cookie = first.headers["set-cookie"].lower()
     assert cookie.startswith("gatepass-oidc=")
-    for attribute in ("httponly", "samesite=lax", "path=/", "max-age=600"):
+    for attribute in ("httponly", "samesite=lax", "path=/", "max-age=86400"):
         assert attribute in cookie
     path = provider.authorize(first.headers["location"])
     # Another browser can't use the answer (login CSRF).
     assert Visit(installation.client()).get(path).answer.status_code == 401
     assert stranger.get(path).answer.status_code == 303
+
+
+def test_a_planted_cookie_beside_the_own_one_counts_for_nothing(
+    installation: Installation, stranger: Visit, provider: ProviderDouble
+) -> None:
+    """Login CSRF from a sibling host, without https: nobody can tell which cookie is whose."""
+    attacker = Visit(installation.client())
+    path = provider.authorize(set_out(attacker))
+    set_out(stranger)
+    cookies = [visit.client.cookies["gatepass-oidc"] for visit in (attacker, stranger)]
+    header = "; ".join(f"gatepass-oidc={cookie}" for cookie in cookies)
+    answer = installation.client().get(path, headers={"Cookie": header})
+    assert answer.status_code == 401
 
 
 def test_an_answer_is_accepted_once(
@@ -139,11 +158,34 @@ def test_a_flow_ends_after_ten_minutes(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    path = provider.authorize(set_out(stranger))
+    path = provider.authorize(set_out(stranger, "/sign-in/oidc?next=/authentications"))
     now = installation.node.clock.now
     monkeypatch.setattr(installation.node.clock, "now", lambda: now() + 600_000)
-    assert stranger.get(path).answer.status_code == 401
+    page = stranger.get(path)
+    assert page.answer.status_code == 401
     assert caplog.messages[-1].endswith("refused: no_flow")
+    # The next one still leads where they wanted to go.
+    assert page.links["Sign in with login.example.com"].endswith("next=/authentications")
+    assert "gatepass-oidc" not in stranger.client.cookies
+
+
+@pytest.mark.parametrize(("checks", "why"), [(True, "code_refused"), (False, "nonce")])
+def test_a_code_of_another_browser_is_refused(
+    installation: Installation,
+    stranger: Visit,
+    provider: ProviderDouble,
+    caplog: pytest.LogCaptureFixture,
+    checks: bool,
+    why: str,
+) -> None:
+    """Code injection: an attacker puts a code of theirs, or a stolen one, into a flow."""
+    provider.checks_challenge = checks
+    attacker = Visit(installation.client())
+    theirs = httpx.URL(provider.authorize(set_out(attacker))).params["code"]
+    path = httpx.URL(provider.authorize(set_out(stranger)))
+    answer = stranger.get(str(path.copy_set_param("code", theirs))).answer
+    assert answer.status_code == 401
+    assert caplog.messages[-1].endswith(f"refused: {why}")
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/\\evil"])
@@ -175,6 +217,21 @@ def test_other_answers_are_refused(
 ) -> None:
     provider.answer, why = ANSWERS[what]
     refused(stranger, provider, caplog, why)
+
+
+def test_a_stranger_fills_no_log(
+    installation: Installation, provider: ProviderDouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        page = Visit(installation.client()).get("/sign-in/oidc/callback")
+        assert page.answer.status_code == 401
+    assert len(caplog.messages) == 1
+    provider.claims["email_verified"] = False
+    for subject in ("one", "two"):
+        provider.claims["sub"] = subject
+        sign_in(Visit(installation.client()), provider)
+    # Each account's refusals are there.
+    assert [message[-5:] for message in caplog.messages[1:]] == ["one')", "two')"]
 
 
 def test_a_repeated_parameter_is_refused(stranger: Visit, provider: ProviderDouble) -> None:
@@ -217,8 +274,16 @@ TOKENS: dict[str, tuple[Callable[[Claims], str], str]] = {
         lambda claims: signed(claims, ec_key("ec"), "ES256", kid="one"),
         "unknown_key",
     ),
+    "a key of its own": (
+        lambda claims: with_header(claims, rsa_key("two"), jwk=rsa_key("two").as_dict()),
+        "signature",
+    ),
+    "an address of its keys": (
+        lambda claims: with_header(claims, rsa_key("two"), jku="https://evil.example/keys"),
+        "signature",
+    ),
     "a critical extension": (
-        lambda claims: with_header(claims, crit=["x"], x=1),
+        lambda claims: with_header(claims, rsa_key("one"), crit=["x"], x=1),
         "extension",
     ),
     "a logout token's type": (
@@ -253,6 +318,23 @@ TOKENS: dict[str, tuple[Callable[[Claims], str], str]] = {
     "not valid yet": (with_times(nbf=90), "not_before"),
     "a session that is a number": (with_claims(sid=7), "sid"),
 }
+
+
+ACCEPTED: dict[str, Callable[[Claims], str]] = {
+    "one audience in a list": with_claims(aud=[CLIENT]),
+    "several audiences and us as the party": with_claims(aud=["other", CLIENT], azp=CLIENT),
+    "a clock that is late": with_times(iat=-59, exp=-59),
+    "a clock that is early": with_times(iat=59, nbf=59),
+    "no type": lambda claims: signed(claims, rsa_key("one"), typ=None),
+    "no key id": lambda claims: signed(claims, rsa_key("one"), kid=None),
+    "PSS": lambda claims: signed(claims, rsa_key("one"), "PS256"),
+}
+
+
+@pytest.mark.parametrize("what", ACCEPTED)
+def test_honest_tokens_are_accepted(stranger: Visit, provider: ProviderDouble, what: str) -> None:
+    provider.sign = ACCEPTED[what]
+    assert sign_in(stranger, provider).status_code == 303
 
 
 @pytest.mark.parametrize("what", TOKENS)
@@ -305,8 +387,10 @@ def test_a_new_key_is_fetched_once_and_not_again_at_once(
     other = Visit(installation.client())
     assert sign_in(other, provider).status_code == 303
     assert provider.asked.count("/keys") == 2
-    provider.sign = lambda claims: signed(claims, rsa_key("three"))
-    refused(Visit(installation.client()), provider, caplog, "unknown_key")
+    # Neither the removed key is accepted, nor one that was never published.
+    for name in ("one", "three"):
+        provider.sign = lambda claims, name=name: signed(claims, rsa_key(name))
+        refused(Visit(installation.client()), provider, caplog, "unknown_key")
     assert provider.asked.count("/keys") == 2
 
 
@@ -323,6 +407,10 @@ OUTAGES: dict[str, Callable[[httpx.Request], httpx.Response]] = {
     "deep JSON": lambda request: httpx.Response(200, text="[" * 100_000),
     "too much": lambda request: httpx.Response(200, text='"' + "x" * 300_000 + '"'),
     "nothing": lambda request: httpx.Response(204),
+    # Small on the way, and large here.
+    "compressed": lambda request: httpx.Response(
+        200, content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"}
+    ),
 }
 
 
@@ -336,10 +424,11 @@ def test_an_outage_is_an_error_page_and_lets_nobody_in(
 
     provider.respond = respond
     visit = Visit(installation.client())
-    page = visit.get("/sign-in/oidc")
+    page = visit.get("/sign-in/oidc?next=/authentications")
     if page.answer.status_code == 303:
         page = visit.get(provider.authorize(page.answer.headers["location"]))
     assert page.answer.status_code == 503, page.text
+    assert page.links["Sign in with login.example.com"].endswith("next=/authentications")
     assert "can't be reached right now" in page.text
     assert "secret detail" not in page.text
     assert "gplt_" not in str(page.answer.headers)
@@ -358,6 +447,7 @@ def test_an_outage_is_an_error_page_and_lets_nobody_in(
         {"token_endpoint": "https://[/"},
         {"token_endpoint": None},
         {"jwks_uri": 7},
+        {"jwks_uri": "http://127.0.0.1:8788/keys"},
         {"authorization_endpoint": "javascript:alert(1)"},
         {"authorization_endpoint": "https://login.example.com/\r\nx: y"},
     ],
@@ -525,6 +615,18 @@ class TestCompanyClaim:
         assert sign_in(stranger, provider).status_code == 303
         stranger.get("/account").shows("Difference Engines")
 
+    def test_an_id_goes_before_a_name(
+        self, installation: Installation, stranger: Visit, provider: ProviderDouble
+    ) -> None:
+        """A company can have another one's id as its name."""
+        meant = installation.new_company("Difference Engines")
+        with installation.write() as change:
+            impostor = update(companies).where(companies.c.id == installation.company.id)
+            change.session.execute(impostor.values(name_folded=folded(meant.id)))
+        provider.claims["org"] = meant.id
+        assert sign_in(stranger, provider).status_code == 303
+        stranger.get("/account").shows("Difference Engines")
+
     @pytest.mark.parametrize(
         "value", [None, "", "Unknown", 7, ["Analytical Engines"], "\ud800", "a\0b"]
     )
@@ -585,10 +687,53 @@ class TestLinking:
         assert users(installation)["ada@example.com"]["role"] == "admin"
         wrong = {"do": "unlink", "current_password": "wrong"}
         assert ada.send("/account/sign-in-provider", wrong).answer.status_code == 422
-        done = ada.send("/account/sign-in-provider", {"do": "unlink", "current_password": PASSWORD})
+        own = Visit(installation.client())
+        assert sign_in(own, provider).status_code == 303
+        done = own.send("/account/sign-in-provider", {"do": "unlink", "current_password": PASSWORD})
         assert done.answer.status_code == 303
+        # The account at the provider may not be safe any more.
+        assert visit.get("/account").answer.status_code == 303
+        for still_in in (own, ada):
+            still_in.get("/account").shows("login.example.com: not linked")
         provider.claims["email"] = "ada@example.com"
         refused(Visit(installation.client()), provider, caplog, "email_taken")
+
+    def test_an_operator_links_a_user_on_the_command_line(
+        self, installation: Installation, stranger: Visit, rita: Visit, provider: ProviderDouble
+    ) -> None:
+        """A provider's change: the user had another account."""
+        with installation.write() as change:
+            user = registered_users.by_email(change, "rita@example.com")
+            assert user is not None
+            for issuer, subject in (("https://old.example.com", "1"), (ISSUER, "sub-grace")):
+                identities.assign(
+                    change, Actor.command_line(), user, issuer=issuer, subject=subject
+                )
+        sign_in(stranger, provider)
+        stranger.get("/account").shows("Rita Reporting")
+        events = installation.signed_in().get("/v1/audit-events?limit=20").json()["items"]
+        sentences = [event["sentence"] for event in events]
+        for sentence in (
+            "Rita Reporting was linked to their account at https://old.example.com",
+            "The command line unlinked Rita Reporting's account at https://old.example.com",
+            f"Rita Reporting was linked to their account at {ISSUER}",
+        ):
+            assert sentence in sentences, sentences
+
+    def test_the_provider_asks_who_it_is(
+        self, ada: Visit, stranger: Visit, provider: ProviderDouble
+    ) -> None:
+        """Another person's account, which the provider remembers, isn't linked by a click."""
+        page = ada.send("/account/sign-in-provider", {"do": "link", "current_password": PASSWORD})
+        assert "prompt=login" in page.links["Continue to login.example.com"]
+        assert "prompt" not in set_out(stranger)
+
+    def test_an_outage_leads_back(self, ada: Visit, provider: ProviderDouble) -> None:
+        page = ada.send("/account/sign-in-provider", {"do": "link", "current_password": PASSWORD})
+        provider.respond = lambda request: httpx.Response(500)
+        path = provider.authorize(page.links["Continue to login.example.com"])
+        location = ada.get(path).answer.headers["location"]
+        ada.get(location).shows("Not linked: login.example.com can't be reached right now.")
 
     def test_a_wrong_password_links_nothing(self, ada: Visit, provider: ProviderDouble) -> None:
         page = ada.send("/account/sign-in-provider", {"do": "link", "current_password": "wrong"})

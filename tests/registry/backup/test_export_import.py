@@ -175,6 +175,15 @@ def test_an_import_that_would_undo_revocations_is_refused(
     assert schema_state(empty) == "empty"
 
 
+def test_an_export_with_a_removed_link_is_refused(
+    on_sqlite: FullRegistry, exported: Path, empty: Database
+) -> None:
+    log = EndedLog(exported.with_name("ended.log"))
+    log.append([Revocation(NOW, "identity", f"{on_sqlite.ada.id}:{NOW}", 99)])
+    with pytest.raises(Conflict, match="gatepass restore deactivates them"):
+        import_(empty, exported)
+
+
 def test_revocations_that_the_export_has_are_accepted(
     on_sqlite: FullRegistry, empty: Database, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from gatepass.core.grants import decode_company
 from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import sentences
-from gatepass.registry.authentication import sessions
+from gatepass.registry.authentication import identities, sessions
 from gatepass.registry.backup import export_file
 from gatepass.registry.backup.restore import SILENCE_MS, Restored, restore
 from gatepass.registry.backup.revocation_state import KINDS
@@ -138,7 +138,8 @@ def test_revoked_records_stay_revoked(
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
     # The service account's token ended with it.
-    assert result.revoked_again == {"company": 0, **dict.fromkeys(ENDS, 1), "access_token": 2}
+    counts = {"company": 0, "identity": 0, **dict.fromkeys(ENDS, 1), "access_token": 2}
+    assert result.revoked_again == counts
     # All is on record once more, for a restore that has neither this database nor that log.
     subjects = {kind: _subject(registry, kind) for kind in ENDS}
     assert set(subjects.values()) <= {revocation.id for revocation in result.revocations}
@@ -161,6 +162,46 @@ def test_revoked_records_stay_revoked(
         assert (grant is None) == (kind in ("user", "owner", "invitation"))
         after = {"deactivated_at": registry.now, "restored": True}
         assert tuple(event) == ("the command line", after)
+
+
+def unlink(change: Change, registry: FullRegistry) -> int:
+    return identities.remove(change, OPERATOR, t.identities.c.user_id == registry.ada.id)
+
+
+@pytest.mark.parametrize("known_from", ["the database", "the log", "both"])
+def test_a_removed_link_to_a_provider_stays_removed(
+    registry: FullRegistry, backup: Path, log: EndedLog, lost: Database, known_from: str
+) -> None:
+    assert registry.do(unlink, registry) == 1
+    target = lost if known_from == "the log" else registry.database
+    logs = [] if known_from == "the database" else [log.read()]
+    result = restored(target, backup, *logs)
+    assert result.revoked_again["identity"] == 1
+    assert "identity" in {revocation.kind for revocation in result.revocations}
+    with target.read(NOW) as reading:
+        assert identities.of_user(reading, registry.ada.id) is None
+        actions = select(t.audit_events.c.action).where(
+            t.audit_events.c.subject_id == registry.ada.id
+        )
+        assert "user.identity_unlinked" in set(reading.session.scalars(actions))
+
+
+@pytest.mark.parametrize("into", ["the database", "a new one"])
+def test_a_link_that_was_made_again_stays(
+    registry: FullRegistry, log: EndedLog, lost: Database, tmp_path: Path, into: str
+) -> None:
+    registry.do(unlink, registry)
+    registry.now += 1
+    link = {"issuer": "https://login.example.com", "subject": "sub-ada"}
+    registry.do(identities.assign, OPERATOR, registry.ada, **link)
+    target = registry.database if into == "the database" else lost
+    result = restored(target, export(registry.database, tmp_path / "later"), log.read())
+    assert result.revoked_again["identity"] == 0
+    with target.read(NOW) as reading:
+        found = identities.find(reading, **link)
+    assert found is not None
+    # A sign-in that began before the restore may have been refused after the backup.
+    assert found.logged_out_at == NOW
 
 
 def test_a_revoked_token_is_refused_with_its_reason(
@@ -308,7 +349,7 @@ def test_all_other_rows_are_those_of_the_backup(registry: FullRegistry, backup: 
     assert same == before.keys() - {
         *("revision", "revisions", "changed_records", "nodes", "receipts"),
         *("receipt_confirmations", "grants", "authentications", "invitations"),
-        *("password_resets", "email_changes", "outgoing_mail", "audit_events"),
+        *("password_resets", "email_changes", "outgoing_mail", "audit_events", "identities"),
     }
 
 

@@ -200,6 +200,7 @@ def test_behind_a_pooler_changes_are_made_and_followed(
         registry.database = direct
 
 
+@pytest.mark.usefixtures("idle_limit")
 def test_behind_a_pooler_each_transaction_has_the_required_settings(
     registry: SmallRegistry, postgresql: Cluster, postgresql_url: str
 ) -> None:
@@ -228,6 +229,7 @@ def test_behind_a_pooler_each_transaction_has_the_required_settings(
         assert servers
 
 
+@pytest.mark.usefixtures("idle_limit")
 def test_behind_a_pooler_a_frozen_writer_is_terminated(
     registry: SmallRegistry, postgresql: Cluster, postgresql_url: str
 ) -> None:

@@ -313,6 +313,7 @@ def test_postgresql_writers_behind_a_stuck_one_get_unavailable(postgresql_url: s
     other.close()
 
 
+@pytest.mark.usefixtures("idle_limit")
 def test_postgresql_terminates_a_frozen_writer(postgresql_url: str) -> None:
     """It may never resume; the next writer gets the revision."""
     frozen, other = Database(postgresql_url), Database(postgresql_url)
@@ -364,6 +365,7 @@ def test_a_frozen_postgresql_is_unavailable_and_executes_nothing_later(
     registry.database.close()
 
 
+@pytest.mark.usefixtures("idle_limit")
 def test_postgresql_transactions_have_the_required_settings(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     with database.write(NOW) as change:
@@ -484,6 +486,7 @@ def test_a_forked_child_opens_connections_of_its_own(database: Database) -> None
     assert connection() is inherited
 
 
+@pytest.mark.usefixtures("idle_limit")
 def test_the_first_statement_takes_the_revision(database: Database) -> None:
     statements: list[str] = []
 

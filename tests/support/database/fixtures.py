@@ -8,13 +8,16 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.engine import Connection
 
+from gatepass.registry.storage import engines
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
 from tests.support.database.postgresql import Cluster
 from tests.support.database.small_registry import SmallRegistry
 
 _REGISTRY = "gatepass_test"
+_IDLE_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = '2s'; "
 
 
 @pytest.hookimpl(wrapper=True)
@@ -26,6 +29,23 @@ def pytest_runtest_makereport(
     if report.failed:
         report.sections += [("PostgreSQL's log", each.log()) for each in Cluster.running]
     return report
+
+
+@pytest.fixture
+def idle_limit() -> None:
+    """For tests of how long PostgreSQL waits for a process that stopped within a transaction."""
+
+
+@pytest.fixture(autouse=True)
+def long_idle_limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL waits longer for the others: a busy machine may stop a test for two seconds."""
+    if "idle_limit" not in request.fixturenames:
+        monkeypatch.setattr(engines, "_begin", _begin_without_limit)
+
+
+def _begin_without_limit(connection: Connection) -> None:
+    begin: str = connection.get_execution_options().get("gatepass_begin", "BEGIN")
+    connection.exec_driver_sql(begin.replace(_IDLE_LIMIT, ""))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
+from gatepass.log_limit import LogLimit
 from gatepass.oidc.fetching import Fetching
 from gatepass.oidc.provider import Provider
 from gatepass.settings import RoleMapping
@@ -72,10 +73,10 @@ def with_hmac(claims: Claims, secret: bytes) -> str:
     return f"{text}.{_base64(hmac.digest(secret, text.encode(), 'sha256'))}"
 
 
-def with_header(claims: Claims, **header: Any) -> str:
-    """A correctly signed token with header members that the library refuses to write."""
+def with_header(claims: Claims, key: RSAKey, **header: Any) -> str:
+    """A token with header members that the library refuses to write."""
     text = _input({"alg": "RS256", "kid": "one", "typ": "JWT"} | header, claims)
-    private = rsa_key("one").private_key
+    private = key.private_key
     assert private is not None
     return f"{text}.{_base64(private.sign(text.encode(), PKCS1v15(), SHA256()))}"
 
@@ -99,6 +100,7 @@ class ProviderDouble:
         sign: makes ID tokens.
         respond: answers requests in its place, if it returns a response.
         asked: the paths of all requests.
+        checks_challenge: whether it insists on PKCE.
     """
 
     def __init__(self) -> None:
@@ -117,12 +119,20 @@ class ProviderDouble:
         self.sign: Sign = lambda claims: signed(claims, rsa_key("one"))
         self.respond: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
         self.asked: list[str] = []
+        self.checks_challenge = True
+        self._served: Provider | None = None
         self._codes: dict[str, dict[str, str]] = {}
 
     def serve(self, provider: Provider | None) -> None:
         """Answer all requests of *provider*."""
         assert provider is not None
+        self._served = provider
         provider._fetching = Fetching(httpx.MockTransport(self._handle))
+
+    def log_again(self) -> None:
+        """Let the provider log what it has logged within this minute."""
+        assert self._served is not None
+        self._served.log_limit = LogLimit()
 
     def authorize(self, url: str) -> str:
         """What a browser gets that opens *url* and whose user signs in: the callback's path."""
@@ -187,7 +197,8 @@ class ProviderDouble:
         asked = self._codes.pop(fields["code"], None)
         verifier = hashlib.sha256(fields["code_verifier"].encode()).digest()
         challenge = _base64(verifier)
-        if asked is None or asked["code_challenge"] != challenge:
+        pkce = not self.checks_challenge or (asked and asked["code_challenge"] == challenge)
+        if asked is None or not pkce:
             return httpx.Response(400, json={"error": "invalid_grant"})
         assert fields["redirect_uri"] == asked["redirect_uri"]
         token = self.sign(self.id_claims(asked["nonce"]))

@@ -8,7 +8,7 @@ import pytest
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import users
-from gatepass.registry.membership import password_resets
+from gatepass.registry.membership import invitation_links, password_resets
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.browser.page_reader import Visit
 from tests.support.oidc.provider_double import (
@@ -218,14 +218,33 @@ class TestRequired:
                 for email in ("bob@example.com", "ada@example.com")
             }
         assert due == {"bob@example.com": False, "ada@example.com": True}
+
+    def test_links_of_before_are_a_page_that_says_so(self, installation: Installation) -> None:
+        installation.new_user("bob@example.com", role="manager")
+        links = {}
         with installation.write() as change:
-            bob = users.by_email(change, "bob@example.com")
-            assert bob is not None
-            token, _ = password_resets.take_link(change, Actor.command_line(), bob)
-        answer = Visit(installation.client()).send(
-            f"/password-resets/{token}", {"password": "another long password"}
-        )
-        assert answer.answer.status_code == 409
+            for name in ("bob", "ada"):
+                user = users.by_email(change, f"{name}@example.com")
+                assert user is not None
+                links[name], _ = password_resets.take_link(change, Actor.command_line(), user)
+        new = {"email": "eve@example.com", "role": "manager"}
+        invitation = installation.signed_in().post("/v1/invitations", json=new).json()
+        with installation.node.database.auxiliary_write(installation.node.clock.now()) as write:
+            letter = invitation_links.make_link(write, invitation["id"])
+        assert letter is not None
+        password = {"password": "another long password"}
+        for path in (f"/password-resets/{links['bob']}", f"/invitations/{letter.token}"):
+            for page in (
+                Visit(installation.client()).get(path),
+                Visit(installation.client()).send(path, password),
+            ):
+                assert page.answer.status_code == 409
+                page.shows("Passwords aren't accepted", "Sign in with your company's account")
+                assert 'type="password"' not in page.html
+        operators = f"/password-resets/{links['ada']}"
+        assert Visit(installation.client()).get(operators).answer.status_code == 200
+        done = Visit(installation.client()).send(operators, password)
+        assert done.answer.status_code == 303
 
     def test_one_who_is_linked_can_not_unlink(
         self, installation: Installation, provider: ProviderDouble

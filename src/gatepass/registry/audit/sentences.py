@@ -217,7 +217,7 @@ def _identity_linked(event: AuditEvent) -> str:
 
 
 def _identity_unlinked(event: AuditEvent) -> str:
-    return f"unlinked their account at {_before(event, 'issuer')}"
+    return f"unlinked {_whose(event)} account at {_before(event, 'issuer')}"
 
 
 def _role_modified(event: AuditEvent) -> str:

@@ -7,10 +7,11 @@ link themselves while they are signed in, after re-authentication.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, Text, cast, delete, insert, select, update
 
 from gatepass.core.errors import Conflict
-from gatepass.registry.actor import Actor
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
@@ -18,6 +19,9 @@ from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage.database import Change, Committed, Reading, Write
 from gatepass.registry.storage.tables import identities
 from gatepass.registry.storage.tables import users as users_table
+
+#: A link's id for ``ended.log``: the user has one at a time. Linked again, it is another.
+LINK_ID: ColumnElement[str] = identities.c.user_id + ":" + cast(identities.c.linked_at, Text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,21 @@ def link(change: Change, actor: Actor, *, issuer: str, subject: str) -> None:
 
     Raises:
         Forbidden: ``signed_in_user_required``; as ``acting`` says.
-        Conflict: ``identity_taken``: another user has it.
+        Conflict: as ``assign`` says.
     """
     actor = acting(change, actor, own_account=True)
     user = users.get(change, actor.user or "")
+    assign(change, actor, user, issuer=issuer, subject=subject)
+
+
+def assign(change: Change, actor: Actor, user: User, *, issuer: str, subject: str) -> None:
+    """Link a user's account, in place of an earlier identity. Idempotent.
+
+    Performs no permission check; the caller must have done it.
+
+    Raises:
+        Conflict: ``identity_taken``: another user has it.
+    """
     present = find(change, issuer, subject)
     if present is not None and present.user_id == user.id:
         return
@@ -80,7 +95,7 @@ def link(change: Change, actor: Actor, *, issuer: str, subject: str) -> None:
     of_either = (identities.c.user_id == user.id) | (
         (identities.c.issuer == issuer) & (identities.c.subject == subject)
     )
-    change.session.execute(delete(identities).where(of_either))
+    remove(change, actor, of_either)
     add(change, actor, user, issuer=issuer, subject=subject)
 
 
@@ -113,13 +128,31 @@ def unlink(
                 "You couldn't sign in any more: this Gatepass doesn't accept passwords.",
                 reason="oidc_required",
             )
-        found = of_user(change, row.id)
-        if found is not None:
-            change.session.execute(delete(identities).where(identities.c.user_id == row.id))
-            user, before = users.user_of(row), {"issuer": found.issuer}
-            users.record(change, actor, "identity_unlinked", user, before=before)
+        remove(change, actor, identities.c.user_id == row.id)
 
     return _with_secrets(reauthentication, actor, password, code, make)
+
+
+def remove(change: Change, actor: Actor, condition: ColumnElement[bool]) -> int:
+    """Delete the links that match *condition*, and end their sign-ins; the number of links.
+
+    A user may unlink because the account at the provider isn't safe any more: a sign-in with it
+    mustn't go on, except the actor's own. Performs no check.
+    """
+    linked = select(users_table, identities.c.issuer, LINK_ID.label("link")).join(identities)
+    found = change.session.execute(linked.where(condition)).all()
+    for row in found:
+        change.session.execute(delete(identities).where(identities.c.user_id == row.id))
+        # A restored backup must not bring the link back.
+        change.end([Subject("identity", row.link, row.name)], by=actor)
+        before = {"issuer": row.issuer}
+        user = users.user_of(row)
+        # Nothing of a deactivated user is valid, and the actor may not see their sign-ins.
+        active = user.status == "active"
+        ended = sessions.end_of_provider(change, actor, user.id) if active else 0
+        after = {"authentications_ended": ended}
+        users.record(change, actor, "identity_unlinked", user, before=before, after=after)
+    return len(found)
 
 
 def note_logout(write: Write, user_id: str) -> None:

@@ -231,7 +231,11 @@ def _company(reading: Reading, who: Identified) -> str | None:
     table = companies.c
     named = (table.id == who.company) | (table.name_folded == folded(who.company))
     found: str | None = reading.session.execute(
-        select(table.id).where(named, table.deactivated_at.is_(None)).limit(1)
+        select(table.id)
+        .where(named, table.deactivated_at.is_(None))
+        # A company may be named like another one's id.
+        .order_by((table.id == who.company).desc())
+        .limit(1)
     ).scalar_one_or_none()
     return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, select
 
 from gatepass.core.errors import NotFound
 from gatepass.registry.actor import Actor, Subject
@@ -117,6 +117,17 @@ def end_of_user(change: Change, actor: Actor, user_id: str) -> int:
     return _end_all(change, actor, _active(change, user_id))
 
 
+def end_of_provider(change: Change, actor: Actor, user_id: str) -> int:
+    """Deactivate a user's sign-ins with the OIDC provider, but not the actor's own in use.
+
+    Performs no permission check; the caller must have done it.
+    """
+    # Sign-ins with a password have no value there.
+    by_provider = authentications.c.provider_second_factor.is_not(None)
+    found = [each for each in _active(change, user_id, by_provider) if each != actor.credential]
+    return _end_all(change, actor, found)
+
+
 def sign_out(change: Change, actor: Actor) -> Authentication:
     """Deactivate the authentication in use.
 
@@ -131,13 +142,14 @@ def _others(reading: Reading, actor: Actor) -> list[str]:
     return [each for each in _active(reading, actor.user) if each != actor.credential]
 
 
-def _active(reading: Reading, user_id: str | None) -> Sequence[str]:
+def _active(reading: Reading, user_id: str | None, *more: ColumnElement[bool]) -> Sequence[str]:
     table = authentications.c
     return reading.session.scalars(
         select(table.id).where(
             table.user_id == user_id,
             table.deactivated_at.is_(None),
             table.expires_at > reading.now,
+            *more,
         )
     ).all()
 

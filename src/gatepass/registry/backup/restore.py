@@ -16,12 +16,13 @@ from sqlalchemy.orm import Session
 from gatepass.core.errors import Conflict, Misconfigured
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log as audit_log
+from gatepass.registry.authentication import identities
 from gatepass.registry.backup import contents, revocation_state
 from gatepass.registry.backup.bulk_revoke import revoke
 from gatepass.registry.backup.contents import Contents, Progress
 from gatepass.registry.backup.export_file import ExportFile
 from gatepass.registry.backup.export_import import fill
-from gatepass.registry.backup.revocation_state import KINDS
+from gatepass.registry.backup.revocation_state import IDENTITY, KINDS
 from gatepass.registry.directory import companies, user_privileges
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage import tables
@@ -55,7 +56,8 @@ class Restored:
 
     Attributes:
         found: the contents of the backup, as read back.
-        revoked_again: records active in the backup, but revoked since.
+        revoked_again: records active in the backup, but revoked since; also ``identity``, links to
+            accounts at an OIDC provider.
         gone: records of the replaced database that the backup doesn't have.
         revoked: pending links and sign-ins that were revoked now; also ``password_reset`` and
             ``email_change``.
@@ -118,6 +120,8 @@ def restore(
         revoked_again = {kind: _revoke_again(change, actor, kind) for kind in KINDS}
         mail_dropped = outbox.drop_all(change)
         revoked = _revoke_pending(change, actor)
+        removed = revocation_state.removed(database_newer=before >= backup)
+        revoked_again[IDENTITY] = identities.remove(change, actor, removed)
         _begin_history(change)
         _record(change, actor, file, revoked_again, revoked)
         restored = Restored(
@@ -191,6 +195,8 @@ def _revoke_again(change: Change, actor: Actor, kind: str) -> int:
 def _revoke_pending(change: Change, actor: Actor) -> dict[str, int]:
     """Revoke sign-ins and links: after the backup they may have been used or revoked."""
     now, values = change.now, deactivation(change, actor)
+    # A sign-in with the provider that is under way may have been refused after the backup.
+    change.session.execute(update(tables.identities).values(logged_out_at=now))
     revoked = {
         kind: revoke(change, actor, kind, [KINDS[kind].c.expires_at > now], values)
         for kind in ("authentication", "invitation")

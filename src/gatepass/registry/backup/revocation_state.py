@@ -10,6 +10,7 @@ from itertools import islice
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     MetaData,
     Table,
     Text,
@@ -22,12 +23,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Connection
 
+from gatepass.registry.authentication.identities import LINK_ID
 from gatepass.registry.storage.ended_log import Revocation
 from gatepass.registry.storage.tables import (
     access_tokens,
     admin_keys,
     authentications,
     companies,
+    identities,
     invitations,
     key_text,
     owners,
@@ -47,7 +50,10 @@ KINDS: dict[str, Table] = {
     "invitation": invitations,
 }
 
-#: All former records. ``at`` is the time of their revocation, or None.
+#: Links of users to accounts at an OIDC provider. Removing one deletes its row.
+IDENTITY = "identity"
+
+#: All former records and links. ``at`` is the time of their revocation, or None.
 former = Table(
     "known_before",
     MetaData(),
@@ -78,6 +84,8 @@ def add_from_database(connection: Connection) -> None:
         )
         columns = ("kind", "id", "at", "by_id", "by_name")
         connection.execute(insert(former).from_select(columns, found))
+    links = select(literal(IDENTITY), LINK_ID)
+    connection.execute(insert(former).from_select(("kind", "id"), links))
 
 
 def add_from_log(connection: Connection, revocations: Iterable[Revocation]) -> None:
@@ -91,7 +99,7 @@ def add_from_log(connection: Connection, revocations: Iterable[Revocation]) -> N
             "by_name": each.by_name,
         }
         for each in revocations
-        if each.kind in KINDS
+        if each.kind in KINDS or each.kind == IDENTITY
     )
     while batch := list(islice(rows, _AT_ONCE)):
         connection.execute(_ADD_REVOKED, batch)
@@ -110,7 +118,8 @@ def count_missing(connection: Connection) -> dict[str, int]:
 
 def count_reactivated(connection: Connection) -> int:
     """The number of revoked records that the database holds as active."""
-    return sum(
+    links = select(func.count()).select_from(identities).where(removed(database_newer=False))
+    return connection.execute(links).scalar_one() + sum(
         connection.execute(
             select(func.count()).where(
                 table.c.id == former.c.id,
@@ -121,6 +130,21 @@ def count_reactivated(connection: Connection) -> int:
         ).scalar_one()
         for kind, table in KINDS.items()
     )
+
+
+def removed(*, database_newer: bool) -> ColumnElement[bool]:
+    """The condition for links that were removed since.
+
+    Args:
+        database_newer: whether the replaced database is no older than the rows that replace it. If
+            so, a link that it lacks was removed, provided that it has the user.
+    """
+    link = (former.c.kind == IDENTITY) & (former.c.id == LINK_ID)
+    logged = exists().where(link, former.c.at.is_not(None))
+    if not database_newer:
+        return logged
+    user = exists().where(former.c.kind == "user", former.c.id == identities.c.user_id)
+    return logged | (user & ~exists().where(link))
 
 
 def drop(connection: Connection) -> None:

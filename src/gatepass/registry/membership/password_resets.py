@@ -99,17 +99,27 @@ def is_due(reading: Reading, email: str, *, operators_only: bool = False) -> boo
     return _recipient(reading, email, operators_only) is not None
 
 
-def take_link(write: Write, actor: Actor, user: User) -> tuple[str, int]:
+def take_link(
+    write: Write, actor: Actor, user: User, *, operators_only: bool = False
+) -> tuple[str, int]:
     """Create a link for the command line to hand over, for a user without working mail.
 
     Anyone who has the link can take over the account.
+
+    Args:
+        operators_only: only operators sign in with a password.
 
     Returns:
         The link's token, which is returned only here, and its expiry (Unix ms).
 
     Raises:
-        Conflict: ``user_deactivated``.
+        Conflict: ``user_deactivated``; ``oidc_required``: the link would be refused.
     """
+    if operators_only and not user.operator:
+        raise Conflict(
+            f"{user.email} isn't an operator, and only operators sign in with a password.",
+            reason="oidc_required",
+        )
     if user.status != "active" or not published_rules(write, user.company).active:
         raise Conflict(f"{user.email} is deactivated.", reason="user_deactivated")
     row = _create(write, user.id)

@@ -45,8 +45,8 @@ class Revocation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     Attributes:
         at: Unix ms.
-        kind: ``access_token``, ``admin_key``, ``authentication``, ``company``, ``invitation``,
-            ``owner``, ``user``, ``verifier_key``.
+        kind: ``access_token``, ``admin_key``, ``authentication``, ``company``, ``identity``,
+            ``invitation``, ``owner``, ``user``, ``verifier_key``.
         id: of the record.
         revision: of the change that revoked it.
         by: id of the user who revoked it; None for the command line and the system.

@@ -38,7 +38,8 @@ async def back_channel_logout(request: Request, node: CurrentNode) -> Response:
         logout = await provider.read_logout(await _token(request))
         response = await run_in_threadpool(_carry_out, node, provider.issuer, logout)
     except TokenRefused as refused:
-        _log.warning("a logout token of %s was refused: %s", provider.name, refused.why)
+        if provider.log_limit.left_out(("logout", refused.why)) is not None:
+            _log.warning("a logout token of %s was refused: %s", provider.name, refused.why)
         return problem_response(Problem(400, "invalid_request", "The logout token isn't accepted."))
     return response
 

@@ -20,10 +20,12 @@ from gatepass.web.pages.text.forms import Fields, Form
 
 _DONE = {
     "linked": "Linked. You can sign in with {} from now on.",
-    "unlinked": "Unlinked. You can no longer sign in with {}.",
+    "unlinked": "Unlinked. You can no longer sign in with {}, and your other sign-ins with it have "
+    "ended.",
 }
 _FAILED = {
     "refused": "Not linked: {} didn't confirm your account. Try again.",
+    "unavailable": "Not linked: {} can't be reached right now. Try again in a minute.",
     "taken": "Not linked: another user of this Gatepass is linked to that account at {}.",
 }
 

@@ -222,6 +222,16 @@ def _explained(request: Request, problem: Problem, visitor: Visitor | None) -> E
             "Operators manage the whole installation. No role includes that.",
             "Ask the people who run this Gatepass server to make you an operator.",
         )
+    if reason == "oidc_required":
+        return Explained(
+            status,
+            reason,
+            "Passwords aren't accepted",
+            problem.detail,
+            "Only operators sign in here with a password.",
+            "If you can't sign in, ask the people who run this Gatepass server.",
+            (("Sign in", "/sign-in"),),
+        )
     if reason == "cross_site":
         elsewhere = opened_elsewhere(request, node_of(request).settings.public_url)
         return _from_elsewhere(problem, elsewhere)

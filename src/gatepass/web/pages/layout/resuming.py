@@ -2,7 +2,9 @@
 
 A form submitted too late is answered with the sign-in form, which carries the input in hidden
 fields. After signing in, a page posts the input back with ``do=resume``: the form is shown again
-with the input, and nothing is changed until the user presses its own button.
+with the input, and nothing is changed until the user presses its own button. Meanwhile at an OIDC
+provider, the fields wait in the browser's tab, from where a script posts them to
+``/sign-in/resume``.
 
 * Endpoints that can show their form again are marked ``@resumable``. For any other, its page opens
   as by a link, without the input: ``do=resume`` never reaches an endpoint that would act on it.

@@ -7,9 +7,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Busy, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import role_records
-from gatepass.registry.membership import invitation_links
 from gatepass.web.caller import node_of
-from gatepass.web.credentials import accept_invitation, address_text_of
+from gatepass.web.credentials import accept_invitation, address_text_of, look_invitation
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
 from gatepass.web.pages.sign_in.links import done_page, link_routers, render_link_form
@@ -48,7 +47,7 @@ async def accept(request: Request, token: str, fields: Form) -> Response:
 def _page(request: Request, token: str, name: str = "", state: FormState = OPENED) -> HTMLResponse:
     node = node_of(request)
     with node.database.read(node.clock.now()) as reading:
-        offer = invitation_links.look(reading, token, address_text_of(request))
+        offer = look_invitation(node.settings, reading, token, address_text_of(request))
         role = role_records.of_company(reading, node.catalogue, offer.company)[offer.role]
     return render_link_form(
         request,

@@ -9,7 +9,7 @@ from gatepass.core.errors import Busy, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.membership import password_resets
 from gatepass.web.caller import CurrentNode, node_of
-from gatepass.web.credentials import address_text_of, reset_password
+from gatepass.web.credentials import address_text_of, look_reset, reset_password
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
 from gatepass.web.pages.sign_in.links import done_page, link_routers, render_link_form, render_open
@@ -73,7 +73,7 @@ def _request_page(request: Request, email: str = "", *, asked: bool = False) -> 
 def _page(request: Request, token: str, state: FormState = OPENED) -> HTMLResponse:
     node = node_of(request)
     with node.database.read(node.clock.now()) as reading:
-        account = password_resets.look(reading, token, address_text_of(request))
+        account = look_reset(node.settings, reading, token, address_text_of(request))
     shortest = passwords.SHORTEST_WITH_SECOND_FACTOR if account.second_factor else None
     return render_link_form(
         request,

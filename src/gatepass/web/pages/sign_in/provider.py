@@ -51,15 +51,24 @@ async def come_back(request: Request, node: CurrentNode) -> Response:
         else:
             response = await _sign_in(request, node, provider, answer)
     except FlowRefused as refused:
-        if refused.linking:
-            response = see_other(f"{IDENTITY.path}?failed=refused")
-        else:
-            path = own_path(refused.path)
-            response = sign_in_form(node, path, 401, problem=refused.message)
+        response = _failed(request, node, provider, 401, refused.message)
     except Unavailable as error:
-        response = sign_in_form(node, HOME, 503, problem=error.message, retry_after=30)
+        response = _failed(request, node, provider, 503, error.message)
     # Whatever became of it, the flow is over.
     return provider_flow.leave(response, node.settings)
+
+
+def _failed(
+    request: Request, node: Node, provider: Provider, status: int, problem: str
+) -> Response:
+    """The page from which the visitor tries again, and gets where they wanted to go."""
+    flow = provider_flow.flow_of(request, provider)
+    if flow is not None and flow.authentication:
+        failed = "refused" if status == 401 else "unavailable"
+        return see_other(f"{IDENTITY.path}?failed={failed}")
+    path = HOME if flow is None else own_path(flow.path)
+    retry_after = 0 if status == 401 else 30
+    return sign_in_form(node, path, status, problem=problem, retry_after=retry_after)
 
 
 async def _sign_in(request: Request, node: Node, provider: Provider, answer: Answered) -> Response:

@@ -4,20 +4,22 @@ from math import ceil
 from typing import Annotated
 
 from fastapi import Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Busy, GatepassError, SignInFailed, TooManyAttempts
+from gatepass.node.node import Node
 from gatepass.registry.authentication import sessions
 from gatepass.web.caller import CurrentNode, NotAdmitted, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.credentials import sign_in
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
-from gatepass.web.pages.layout.resuming import HOME, carried_by
+from gatepass.web.pages.layout.resuming import HOME, Kept, carried_by
 from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.sign_in_form import sign_in_form
 from gatepass.web.pages.layout.templating import render
-from gatepass.web.pages.layout.visitor import credential_of
+from gatepass.web.pages.layout.visitor import credential_of, visiting
 from gatepass.web.pages.text.forms import Form
 from gatepass.web.pages.text.wording import counted
 
@@ -83,20 +85,21 @@ async def send_sign_in(request: Request, node: CurrentNode, form: Form) -> Respo
         )
     if kept is None:
         response: Response = see_other(path, confirmed=made.confirmed)
-    elif kept.by != made.authentication.user.id:
-        # Another user signed in on this browser: neither the input nor the page is theirs.
-        response = see_other(HOME, confirmed=made.confirmed)
     else:
-        response = render(
-            "resume.html",
-            visitor=None,
-            now=node.clock.now(),
-            unconfirmed=not made.confirmed,
-            path=path,
-            typed=kept.pairs,
-        )
+        user = made.authentication.user.id
+        response = _resume(node, path, kept, user, confirmed=made.confirmed)
     set_login_cookie(response, node.settings, made.text, made.authentication.expires_at)
     return response
+
+
+@router.post("/sign-in/resume")
+async def resume(request: Request, node: CurrentNode, form: Form) -> Response:
+    """Go on with the input that waited in the browser during a sign-in with the provider."""
+    visitor = await run_in_threadpool(visiting, request)
+    path, kept = own_path(form.one("next")), carried_by(form)
+    if kept is None:
+        return see_other(path)
+    return _resume(node, path, kept, visitor.actor.user, confirmed=True)
 
 
 @router.post("/sign-out")
@@ -132,6 +135,21 @@ def own_path(text: str) -> str:
     plain = text.isascii() and all(" " < character < "\x7f" for character in text)
     ours = text.startswith("/") and not text.startswith("//") and "\\" not in text
     return text if plain and ours and len(text) <= _LONGEST_PATH else HOME
+
+
+def _resume(node: Node, path: str, kept: Kept, user: str | None, *, confirmed: bool) -> Response:
+    """The page that posts the input back, if it is the user's own."""
+    if kept.by != user:
+        # Another user signed in on this browser: neither the input nor the page is theirs.
+        return see_other(HOME, confirmed=confirmed)
+    return render(
+        "resume.html",
+        visitor=None,
+        now=node.clock.now(),
+        unconfirmed=not confirmed,
+        path=path,
+        typed=kept.pairs,
+    )
 
 
 def _decision(request: Request) -> Decision | None:

@@ -64,6 +64,24 @@ async function copy(button) {
   setTimeout(() => (words.textContent = before), 2000);
 }
 
+// The input of a form submitted too late waits in this tab while its user signs in with the provider.
+const KEPT = "gatepass-kept";
+find("a[data-keeps]")?.addEventListener("click", () => {
+  const fields = [...new FormData(find("form[action='/sign-in']"))];
+  const kept = fields.filter(([name]) => name === "next" || name.startsWith("typed"));
+  sessionStorage.setItem(KEPT, JSON.stringify(kept));
+});
+const kept = document.body.dataset.user && sessionStorage.getItem(KEPT);
+if (kept) {
+  sessionStorage.removeItem(KEPT);
+  const form = Object.assign(document.createElement("form"), { method: "post", action: "/sign-in/resume", hidden: true });
+  for (const [name, value] of JSON.parse(kept)) {
+    form.append(Object.assign(document.createElement("input"), { name, value, type: "hidden" }));
+  }
+  document.body.append(form);
+  form.submit();
+}
+
 // After signing in again while editing a form: resubmit it at once. Back returns to the form, not here.
 const resumed = find("form[data-resume]");
 if (resumed) {

