@@ -19,7 +19,7 @@ def served(tmp_path: Path) -> Iterator[ServedInstallation]:
 def work(tmp_path: Path) -> Path:
     """An empty directory with the pinned packages of npm."""
     if not (NODE_MODULES.exists() and PYTHON_TOOLS.exists()):
-        pytest.fail("needs the generators: make clients-env")
+        pytest.fail("needs the generators: make tools-env")
     directory = tmp_path / "work"
     directory.mkdir()
     (directory / "node_modules").symlink_to(NODE_MODULES)

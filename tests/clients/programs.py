@@ -1,4 +1,4 @@
-"""Programs of docs pages, run with what ``make clients-env`` installs."""
+"""Programs of docs pages, run with what ``make tools-env`` installs."""
 
 import os
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PYTHON_TOOLS = Path(sys.prefix) / "openapi-python-client/bin"
-NODE_TOOLS = Path(sys.prefix) / "clients/bin"
-NODE_MODULES = Path(sys.prefix) / "clients/node_modules"
+NODE_TOOLS = Path(sys.prefix) / "tools/bin"
+NODE_MODULES = Path(sys.prefix) / "tools/node_modules"
 LONGEST_S = 120
 
 

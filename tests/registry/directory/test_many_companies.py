@@ -56,7 +56,7 @@ ASKED: dict[str, Callable[[Reading, Actor], Any]] = {
         reading, ROOT, external_id="nobody", **IN
     ),
     "one owner": lambda reading, _: owner_search.get(reading, ROOT, "ext:customer 1", **IN),
-    "whom to put": lambda reading, _: owner_records.by_external_id(reading, ID, "customer 1"),
+    "the one to put": lambda reading, _: owner_records.by_external_id(reading, ID, "customer 1"),
     "a company's tokens": lambda reading, _: token_search.list_(reading, ROOT, **IN),
     "active tokens": lambda reading, _: token_search.list_(reading, ROOT, status="active", **IN),
     "an owner's tokens": lambda reading, _: token_search.list_(

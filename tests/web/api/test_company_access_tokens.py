@@ -1,5 +1,6 @@
 """``/v1/companies/{id}/access-tokens``: a platform manages the tokens of its customers."""
 
+import re
 from typing import Any
 
 import httpx
@@ -145,7 +146,9 @@ def test_users_tokens_are_listed_and_deactivated_but_not_changed(
     ended = platform.post(f"{TOKENS}/{theirs['id']}/deactivate").json()
     assert (ended["status"], ended["deactivated_by_name"]) == ("deactivated", "Shop")
     assert carl.get(f"/v1/access-tokens/{theirs['id']}").json() == ended
-    # The company's own people manage them, too, where they hold the permissions.
+    # The company's own people see and manage them, too, where they hold the permissions.
+    page = carl.get(f"/access-tokens/{ours['id']}", headers={"Accept": "text/html"})
+    assert re.search(r"by .*Shop", page.text)
     changed = carl.patch(f"/v1/access-tokens/{ours['id']}", json={"label": "By hand"})
     assert changed.json()["label"] == "By hand"
 
