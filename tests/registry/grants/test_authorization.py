@@ -25,6 +25,7 @@ EXCEPTIONS = {
     "authentication.sessions.end_others": "a part of operations that have checked the actor",
     "authentication.sessions.end_of_user": "a part of operations that have checked the actor",
     "backup.bulk_revoke.revoke": "a restore: the command line alone",
+    "directory.portal_sessions.end_opened_by": "a part of operations that have checked the actor",
     "directory.users.add": "a part of operations that have checked the actor, or followed a link",
     "directory.user_roles.assign": "a part of an operation that has checked the actor, or sign-in",
     "grants.authorization.acting": "the check itself",
