@@ -19,14 +19,14 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search as audit_search
 from gatepass.registry.audit import search_terms
 from gatepass.registry.authentication import sessions
-from gatepass.registry.directory import companies, user_search, users
+from gatepass.registry.directory import companies, owner_search, user_search, users
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database, Reading
 from gatepass.registry.storage.paging import Cursor
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search
-from tests.support.database.many_records import Row, fill_tokens, fill_users
+from tests.support.database.many_records import Row, fill_owners, fill_tokens, fill_users
 from tests.support.database.postgresql import Cluster
 
 _NOW = 1_800_000_000_000
@@ -78,6 +78,14 @@ _USER_FILTERS: dict[str, dict[str, Any]] = {
     "a rare word": {"q": "hopper"},
     "a part of an address": {"q": "@example"},
     "nobody": {"q": "nowhere"},
+}
+_OWNER_FILTERS: dict[str, dict[str, Any]] = {
+    "the newest": {},
+    "of a rare type": {"type": "service_account"},
+    "deactivated": {"status": "deactivated"},
+    "a common word": {"q": "person"},
+    "one external id": {"external_id": "customer 314"},
+    "no external id": {"external_id": "nobody"},
 }
 _LOG_FILTERS: dict[str, dict[str, Any]] = {
     "the newest": {},
@@ -144,6 +152,8 @@ def _reads(number: int) -> Iterator[tuple[str, Callable[[int], Read]]]:
     yield "tokens, page after page", lambda size: partial(_page_after_page, size=size)
     for name, filters in _USER_FILTERS.items():
         yield f"users, {name}", same(user_search.list_, **filters)
+    for name, filters in _OWNER_FILTERS.items():
+        yield f"owners, {name}", same(owner_search.list_, **filters)
     yield "authentications", same(sessions.list_, user="all")
     for name, filters in _LOG_FILTERS.items():
         yield f"audit events, {name}", same(audit_search.list_, **filters)
@@ -175,8 +185,8 @@ def _called(
 
 
 def _filled(bench: Bench, engine: str, url: str, number: int) -> Database:
-    """A company with *number* tokens, users, sign-ins and audit events."""
-    bench.say(f"lists: a registry of {number:,} tokens and users, {engine}")
+    """A company with *number* tokens, users, owners, sign-ins and audit events."""
+    bench.say(f"lists: a registry of {number:,} tokens, users and owners, {engine}")
     database = Database(url)
     create_schema(database)
     with database.write(_NOW) as change:
@@ -193,6 +203,7 @@ def _filled(bench: Bench, engine: str, url: str, number: int) -> Database:
         ).id
     fill_tokens(database, company, ada, number, partial(_token, number), newest=_NOW)
     fill_users(database, company, number, partial(_user, number), newest=_NOW - 1)
+    fill_owners(database, company, number, partial(_owner, number), newest=_NOW - 2)
     _fill(database, tables.authentications, number, partial(_authentication, company, ada))
     _fill(database, tables.audit_events, number, partial(_event, number, company, ada))
     if database.dialect == "postgresql":
@@ -213,6 +224,13 @@ def _user(number: int, n: int) -> Row:
     group = (number - 1 - n) // _RARE
     if group == 0:
         return {"name": "Grace Hopper"}
+    return {"deactivated_at": _NOW, "deactivated_by_name": "Ada"} if group == 1 else {}
+
+
+def _owner(number: int, n: int) -> Row:
+    group = (number - 1 - n) // _RARE
+    if group == 0:
+        return {"type": "service_account", "external_id": None}
     return {"deactivated_at": _NOW, "deactivated_by_name": "Ada"} if group == 1 else {}
 
 

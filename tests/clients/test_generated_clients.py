@@ -4,27 +4,20 @@
 """
 
 import json
-import os
 import re
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.clients.programs import PYTHON_TOOLS, ROOT, blocks, run
 from tests.support.apps.installation import PASSWORD
 from tests.support.processes.served_installation import EMAIL, ServedInstallation
 
 pytestmark = pytest.mark.processes
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/generate-a-client.md"
-PYTHON_TOOLS = Path(sys.prefix) / "openapi-python-client/bin"
-NODE_TOOLS = Path(sys.prefix) / "tools/bin"
-NODE_MODULES = Path(sys.prefix) / "tools/node_modules"
-LONGEST_S = 120
 #: What both programs print, apart from quotation marks.
 PRINTED = """\
 changed: Nightly [ charges:get ]
@@ -39,28 +32,6 @@ deactivated: deactivated false token_deactivated
 """
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[ServedInstallation]:
-    with ServedInstallation(tmp_path / "installation") as served:
-        yield served
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    """An empty directory with the pinned packages of npm."""
-    if not (NODE_MODULES.exists() and PYTHON_TOOLS.exists()):
-        pytest.fail("needs the generators: make tools-env")
-    directory = tmp_path / "work"
-    directory.mkdir()
-    (directory / "node_modules").symlink_to(NODE_MODULES)
-    return directory
-
-
-def blocks(language: str) -> list[str]:
-    """The page's blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.M | re.S)
-
-
 def commands(block: str) -> list[str]:
     """The commands of a block, apart from those that install packages, which are pinned here."""
     lines = [line for line in block.splitlines() if not re.match(r"(pip|npm) install", line)]
@@ -68,28 +39,9 @@ def commands(block: str) -> list[str]:
     return lines
 
 
-def run(command: str, directory: Path, environ: Mapping[str, str]) -> str:
-    done = subprocess.run(
-        ["sh", "-c", command],
-        cwd=directory,
-        env={
-            **os.environ,
-            "PATH": f"{PYTHON_TOOLS}:{NODE_TOOLS}:{os.environ['PATH']}",
-            "REDOCLY_TELEMETRY": "off",
-            "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true",
-            **environ,
-        },
-        text=True,
-        capture_output=True,
-        timeout=LONGEST_S,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def variables(served: ServedInstallation) -> dict[str, str]:
     """The environment of both programs; the page names no other variable."""
-    first = blocks("sh")[0]
+    first = blocks(PAGE, "sh")[0]
     values = {
         "GATEPASS_URL": served.url,
         "GATEPASS_EMAIL": EMAIL,
@@ -122,9 +74,9 @@ def test_redocly_finds_nothing_to_say(served: ServedInstallation, work: Path) ->
 
 def test_a_python_client_makes_a_call_of_every_kind(served: ServedInstallation, work: Path) -> None:
     environ = variables(served)
-    (program,) = blocks("python")
+    (program,) = blocks(PAGE, "python")
     (work / "program.py").write_text(program)
-    for command in commands(blocks("sh")[1]):
+    for command in commands(blocks(PAGE, "sh")[1]):
         run(f"{command} --fail-on-warning", work, environ)
     assert plain(run(f"{PYTHON_TOOLS}/python program.py", work, environ)) == PRINTED
     checked = "-m mypy --strict --follow-imports=silent --no-incremental program.py"
@@ -135,9 +87,9 @@ def test_a_typescript_client_makes_a_call_of_every_kind(
     served: ServedInstallation, work: Path
 ) -> None:
     environ = variables(served)
-    (program,) = blocks("ts")
+    (program,) = blocks(PAGE, "ts")
     (work / "program.mts").write_text(program)
-    printed = [run(command, work, environ) for command in commands(blocks("sh")[2])]
+    printed = [run(command, work, environ) for command in commands(blocks(PAGE, "sh")[2])]
     assert plain(printed[-1]) == PRINTED
 
 

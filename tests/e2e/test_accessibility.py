@@ -49,10 +49,13 @@ class Ids:
                 "roles": one("/v1/roles", lambda each: not each["built_in"]),
                 "invitations": one("/v1/invitations", lambda each: True),
                 "admin-keys": one("/v1/admin-keys", lambda each: True),
+                "verifier-keys": one("/v1/verifier-keys", lambda each: True),
                 "service-accounts": one("/v1/service-accounts", lambda each: True),
                 "external-owners": one(
                     "/v1/access-tokens", lambda each: each["owner"]["type"] == "external", "owner"
                 )["id"],
+                # Without a code it says what to do; with one it is the component's.
+                "portal": "gpps_nothing",
             }
 
     def address(self, path: str) -> str:

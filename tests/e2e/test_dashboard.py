@@ -213,6 +213,15 @@ def test_dates_are_in_the_viewers_time_zone(demo: Demo, person: Page) -> None:
     assert time.get_attribute("datetime") == "2040-12-24T03:30:00Z"
     page.goto(f"/access-tokens/{token}/edit")
     expect(page.get_by_label("Date and time")).to_have_value("2040-12-24T14:30")
+    # The other form with this field.
+    page.goto("/company/admin-keys/new")
+    page.get_by_role("textbox", name="Label").fill("Shop backend")
+    page.get_by_text("Exact date").click()
+    expect(page.locator("[data-zone]")).to_have_text(f"({SYDNEY})")
+    page.get_by_label("Date and time").fill("2040-12-24T14:30")
+    page.get_by_role("button", name="Create", exact=True).click()
+    time = page.locator(".created time").first
+    expect(time).to_have_attribute("datetime", "2040-12-24T03:30:00Z")
 
 
 def test_scripts_draw_as_the_server_does(demo: Demo, person: Page) -> None:

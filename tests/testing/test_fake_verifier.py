@@ -155,6 +155,33 @@ def test_it_decides_by_method_and_path(tmp_path: Path) -> None:
         assert seen == ["allowed", "permission_missing", "route_unknown", "path_ambiguous"]
 
 
+def test_owners_of_each_type(gatepass_verifier: FakeVerifier) -> None:
+    """What an application does with a token's owner can be tested."""
+    verifier = gatepass_verifier
+    made = [
+        (verifier.owner(external_id="customer-7", name="Turin"), "external", "customer-7"),
+        (verifier.owner("service_account", name="Turin"), "service_account", None),
+        (verifier.owner("user", name="Turin"), "user", None),
+    ]
+    for owner, type, external_id in made:
+        token = verifier.token("charges:get", owner=owner)
+        decision = verifier.check(token, permission="charges:get")
+        assert decision.allowed
+        assert decision.owner is not None
+        seen = decision.owner
+        assert (seen.id, seen.type, seen.name) == (owner, type, "Turin")
+        assert seen.external_id == external_id
+        assert owner[:4] == {"external": "ext_", "service_account": "svc_", "user": "usr_"}[type]
+        verifier.set_role("charges:create", owner=owner)
+        assert reason(verifier, token) == "permission_missing"
+        verifier.deactivate_owner(owner)
+        assert reason(verifier, token) == "account_deactivated"
+    # Free again, and another company's don't count.
+    again = verifier.owner(external_id="customer-7")
+    assert again != made[0][0]
+    verifier.owner(external_id="customer-7", company="com_2")
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -169,6 +196,17 @@ def test_it_decides_by_method_and_path(tmp_path: Path) -> None:
         (lambda verifier: verifier.token("charges:get", kind="UI"), "api or ui"),
         (lambda verifier: verifier.token("charges:get", expires_in=0), "later than now"),
         (lambda verifier: verifier.token("charges:get", company="com_2"), "must stay"),
+        (lambda verifier: verifier.owner(), "given for an external owner"),
+        (lambda verifier: verifier.owner("user", external_id="7"), "never for a user"),
+        (lambda verifier: verifier.owner(external_id=""), "1 to 200"),
+        (lambda verifier: verifier.owner("person"), "user or service_account or external"),
+        (lambda verifier: [verifier.owner(external_id="7") for _ in "12"], "one active owner"),
+        (
+            lambda verifier: verifier.token(
+                "access-tokens:get", owner=verifier.owner(external_id="7")
+            ),
+            "of the catalogue's file",
+        ),
         (lambda verifier: verifier.advance(-1), "later than now"),
         (lambda verifier: verifier.advance(float("nan")), "later than now"),
         (lambda verifier: verifier.deactivate("gpat_wrong"), "must be a token"),

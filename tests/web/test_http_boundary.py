@@ -321,11 +321,12 @@ def test_answers_forbid_caching_and_sniffing(installation: Installation) -> None
         assert headers["x-content-type-options"] == "nosniff", path
 
 
-def test_no_answer_has_cors_headers(installation: Installation) -> None:
+def test_answers_have_no_cors_headers(installation: Installation) -> None:
+    """But for those of portal sessions: tests/web/api/test_portal_reach.py"""
     for method in ("GET", "OPTIONS"):
         answer = installation.client().request(
             method,
-            "/v1/me",
+            "/v1/users",
             headers={"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "GET"},
         )
         assert not [name for name in answer.headers if name.startswith("access-control")]

@@ -8,10 +8,18 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from gatepass.core.catalogue import Catalogue
-from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH, make, parse
+from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH, make, new_id, parse
 from gatepass.core.decision import Decision
 from gatepass.core.domains import parse_domain
-from gatepass.core.grants import CompanyRules, Grant, Holder, decode_grant
+from gatepass.core.grants import (
+    EXTERNAL,
+    SERVICE_ACCOUNT,
+    USER,
+    CompanyRules,
+    Grant,
+    Holder,
+    decode_grant,
+)
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.permissions import EVERYTHING, is_permission, is_wildcard
 from gatepass.core.routes import Routes
@@ -23,6 +31,9 @@ from gatepass.verify.verifier import Verifier
 #: The company and the owner of a token that names none.
 COMPANY = "com_test"
 OWNER = "usr_test"
+
+_ID_PREFIXES = {USER: "usr", SERVICE_ACCOUNT: "svc", EXTERNAL: "ext"}
+_LONGEST_EXTERNAL_ID = 200
 
 # The lease lasts until ``go_stale``, however far the test advances the time.
 _CENTURY_MS = 100 * 365 * 86_400_000
@@ -99,7 +110,7 @@ class FakeVerifier(Verifier):
             domains: of a ``ui`` token, the only ones it may be used on; none is no restriction.
             expires_in: seconds, or a timedelta; never by default.
             owner, company: ids, ``decision.grant.user`` and ``decision.grant.company``. A new owner
-                is created, whose role permits everything.
+                is created, a user, whose role permits everything; ``owner`` creates others.
 
         Returns:
             The text to send as the credential.
@@ -120,7 +131,7 @@ class FakeVerifier(Verifier):
                 company=company,
                 user=owner,
                 label=label,
-                permissions=self._chosen(permissions),
+                permissions=self._chosen(permissions, self._holders_by_id[owner].type),
                 networks=_networks(networks),
                 domains=domains,
                 expires_at=None if expires_in is None else self.clock.now() + _ms(expires_in),
@@ -146,6 +157,45 @@ class FakeVerifier(Verifier):
         self._grants.put(replace(self._grant(token), expires_at=self.clock.now()))
 
     # --- owners and companies ---------------------------------------------------------------------
+
+    def owner(
+        self,
+        type: Literal["user", "service_account", "external"] = "external",
+        *,
+        external_id: str | None = None,
+        name: str = "test",
+        company: str = COMPANY,
+    ) -> str:
+        """Create an owner of access tokens, ``decision.owner``.
+
+        Args:
+            type: an ``external`` owner stands for a customer of another product. With a catalogue,
+                its tokens hold permissions of the file alone.
+            external_id: the id in that product; an external owner must have one, a user none.
+            name: ``decision.owner.name``.
+            company: an id; a new company is created.
+
+        Returns:
+            The id to create tokens with.
+
+        Raises:
+            ValueError: an argument is invalid, or another active owner has the external id.
+        """
+        prefix = _ID_PREFIXES[_one_of(type, *_ID_PREFIXES)]
+        if (external_id is None and type == EXTERNAL) or (external_id is not None and type == USER):
+            raise ValueError("external_id must be given for an external owner, never for a user")
+        if external_id is not None and not 1 <= len(external_id) <= _LONGEST_EXTERNAL_ID:
+            raise ValueError(f"an external_id must have 1 to {_LONGEST_EXTERNAL_ID} characters")
+        taken = [
+            each.external_id
+            for each in self._holders_by_id.values()
+            if each.active and each.company == company
+        ]
+        if external_id is not None and external_id in taken:
+            raise ValueError(f"the external_id {external_id!r} must belong to one active owner")
+        id = new_id(prefix)
+        self._add_owner(Holder(id, company, True, id, type, name, external_id))
+        return id
 
     def set_role(self, *permissions: str, owner: str = OWNER) -> None:
         """Set what the owner's role permits; the owner's tokens may do nothing else.
@@ -211,10 +261,13 @@ class FakeVerifier(Verifier):
             raise ValueError(f"{token[:ID_LENGTH]!r} must be a token that this verifier has made")
         return decode_grant(record)
 
-    def _chosen(self, permissions: Iterable[str]) -> frozenset[str]:
+    def _chosen(self, permissions: Iterable[str], owner_type: str) -> frozenset[str]:
         chosen = frozenset(map(self._name, permissions))
         if not chosen:
             raise ValueError("a token must have at least one permission")
+        if owner_type == EXTERNAL and self._catalogue is not None:
+            for name in sorted(chosen - self._catalogue.for_external):
+                raise ValueError(f"{name!r} must be a permission of the catalogue's file")
         return chosen
 
     def _name(self, name: str) -> str:
@@ -226,16 +279,20 @@ class FakeVerifier(Verifier):
         return name
 
     def _require_owner(self, owner: str, company: str) -> None:
-        """Create the company and the owner if they are new."""
-        rules = self._rules_by_id.get(company) or CompanyRules(company, True, None, {})
+        """Create the company and the owner, a user, if they are new."""
         holder = self._holders_by_id.get(owner)
         if holder is None:
-            # A role of the owner's own.
-            role = {owner: frozenset((EVERYTHING,))}
-            self._put_rules(replace(rules, roles={**rules.roles, **role}))
-            self._put_holder(Holder(owner, company, True, owner))
+            self._add_owner(Holder(owner, company, True, owner))
         elif holder.company != company:
             raise ValueError(f"the owner {owner!r} must stay in {holder.company!r}")
+
+    def _add_owner(self, holder: Holder) -> None:
+        """Create an owner with a role of its own, and the company if it is new."""
+        company = holder.company
+        rules = self._rules_by_id.get(company) or CompanyRules(company, True, None, {})
+        role = {holder.role: frozenset((EVERYTHING,))}
+        self._put_rules(replace(rules, roles={**rules.roles, **role}))
+        self._put_holder(holder)
 
     def _put_holder(self, holder: Holder) -> None:
         self._holders_by_id[holder.id] = holder

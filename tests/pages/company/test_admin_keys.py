@@ -12,6 +12,7 @@ FORM = {
     "expire": "30d",
     "networks": "203.0.113.0/24\n127.0.0.1\n",
     "do": "create",
+    "form_id": "A" * 22,
 }
 
 
@@ -70,3 +71,41 @@ def test_only_operators_open_it(installation: Installation) -> None:
     ada = installation.signed_in()
     ada.headers.update(HEADERS)
     assert "/company/admin-keys" in ada.get("/company").text
+
+
+def test_a_form_creates_one_key(any_installation: Installation) -> None:
+    """However often it is sent, also after another sign-in; its text is shown once."""
+    ada = any_installation.signed_in()
+    ada.headers.update(HEADERS)
+    opened = ada.get("/company/admin-keys/new").text
+    found = re.search(r'name="form_id" value="([A-Za-z0-9_-]{22})"', opened)
+    assert found is not None
+    form = {**FORM, "form_id": found[1]}
+    assert "gpak_" in ada.post("/company/admin-keys/new", data=form).text
+    again = any_installation.signed_in()
+    again.headers.update(HEADERS)
+    for client in (ada, again):
+        answer = client.post("/company/admin-keys/new", data={**form, "label": "Other"})
+        assert answer.status_code == 409
+        assert "This admin key was already created" in answer.text
+        assert "gpak_" not in answer.text
+    assert len(ada.get("/v1/admin-keys").json()["items"]) == 1
+    # A refused form has created nothing.
+    another = {**form, "form_id": "B" * 22}
+    assert ada.post("/company/admin-keys/new", data={**another, "label": ""}).status_code == 422
+    assert ada.post("/company/admin-keys/new", data=another).status_code == 200
+    for wrong in ("", "B" * 21, "C" * 23, "\0" * 22):
+        answer = ada.post("/company/admin-keys/new", data={**form, "form_id": wrong})
+        assert answer.status_code == 422
+        assert "The form was incomplete." in answer.text
+    assert len(ada.get("/v1/admin-keys").json()["items"]) == 2
+
+
+def test_an_exact_date_is_in_the_viewers_time_zone(installation: Installation) -> None:
+    ada = installation.signed_in()
+    ada.headers.update(HEADERS)
+    exactly = {"expire": "at", "expires_on": "2100-01-01T12:00", "offset": "330"}
+    ada.post("/company/admin-keys/new", data={**FORM, **exactly})
+    (key,) = ada.get("/v1/admin-keys").json()["items"]
+    assert key["expires_at"] == "2100-01-01T06:30:00.000Z"
+    assert "/expiry.js" in ada.get("/company/admin-keys/new").text

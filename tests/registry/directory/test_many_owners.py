@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import owner_search, owners
+from gatepass.registry.directory import owner_records, owner_search
 from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.storage.paging import COUNT_LIMIT
 from tests.support.database.many_records import Row, fill_owners
@@ -84,8 +84,8 @@ def test_one_is_found_by_an_index(registry: SmallRegistry, actors: tuple[Actor, 
     assert company is not None
     with registry.read() as reading, measured(reading) as work:
         for reference in ("ext:customer 314", "ext:customer 19900"):
-            assert owners.find(reading, company, reference).external_id == reference[4:]
-        assert owners.by_external_id(reading, company, "nobody") is None
+            assert owner_records.find(reading, company, reference).external_id == reference[4:]
+        assert owner_records.by_external_id(reading, company, "nobody") is None
         assert "external/customer-service" in role_permissions(reading, registry.catalogue, company)
     assert work.amount < 200, work.amount
     assert work.scanned("owners") == [], work.plans

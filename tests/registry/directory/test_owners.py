@@ -12,7 +12,7 @@ from gatepass.core.grants import external_role
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search_terms
 from gatepass.registry.audit.sentences import sentence
-from gatepass.registry.directory import owner_search, owners, roles, user_roles
+from gatepass.registry.directory import owner_records, owner_search, owners, roles, user_roles
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.grants.publishing import (
     publish,
@@ -100,7 +100,7 @@ def test_external_ids_are_exact_and_free_again_after_the_end(registry: SmallRegi
     assert created
     assert second.id != first.id
     with registry.read() as reading:
-        assert owners.find(reading, registry.northwind.id, "ext:a").id == second.id
+        assert owner_records.find(reading, registry.northwind.id, "ext:a").id == second.id
         page = owner_search.list_(reading, OPERATOR, company=registry.northwind.id, external_id="a")
     assert {each.id for each in page.items} == {first.id, second.id}
 
@@ -205,7 +205,7 @@ def test_modifying_is_idempotent_and_versioned(registry: SmallRegistry, ada: Act
             changes=changes, if_match=if_match,
         )  # fmt: skip
 
-    changed = modify([owners.etag(account)], name="Nightly", role=other)
+    changed = modify([owner_records.etag(account)], name="Nightly", role=other)
     assert (changed.name, changed.role) == ("Nightly", other)
     assert sentence(registry.events()[-1]) == (
         "Ada Lovelace renamed the service account Deploys to Nightly and changed its role from "
@@ -218,7 +218,7 @@ def test_modifying_is_idempotent_and_versioned(registry: SmallRegistry, ada: Act
     assert modify(name="Nightly") == changed
     assert len(registry.events()) == before[1]
     with pytest.raises(Conflict) as refused:
-        modify([owners.etag(account)], name="Late")
+        modify([owner_records.etag(account)], name="Late")
     assert refused.value.reason == "changed_meanwhile"
     registry.do(owner_offboarding.deactivate, ada, account.id)
     with pytest.raises(Conflict) as refused:

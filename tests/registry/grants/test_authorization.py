@@ -25,10 +25,14 @@ EXCEPTIONS = {
     "authentication.sessions.end_others": "a part of operations that have checked the actor",
     "authentication.sessions.end_of_user": "a part of operations that have checked the actor",
     "backup.bulk_revoke.revoke": "a restore: the command line alone",
+    "directory.portal_sessions.end_opened_by": "a part of operations that have checked the actor",
     "directory.users.add": "a part of operations that have checked the actor, or followed a link",
     "directory.user_roles.assign": "a part of an operation that has checked the actor, or sign-in",
     "grants.authorization.acting": "the check itself",
-    "tokens.access_tokens.revoke": "a part of operations that have checked the actor",
+    "tokens.store.add": "a part of operations that have checked the actor",
+    "tokens.store.end": "a part of operations that have checked the actor",
+    "tokens.store.revoke": "a part of operations that have checked the actor",
+    "tokens.store.update": "a part of operations that have checked the actor",
     "tokens.of_owner.deactivate_all": "a part of operations that have checked the actor",
 }
 

@@ -29,12 +29,30 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "/v1/invitations", json={"email": "אבג@example.com", "role": role}
     ).json()["id"]
     ada.patch("/v1/company", json={"name": "Another"})
-    installation.verifier_key()
+    verifier_key = installation.verifier_key()[:21]
+    account = ada.post(
+        "/v1/service-accounts", json={"name": "Jobs", "role": "customer-service"}
+    ).json()["id"]
+    company = f"/v1/companies/{installation.company.id}"
+    external = ada.put(
+        f"{company}/owners/by-external-id/7",
+        json={"type": "external", "name": "Customer", "role": "customer-service"},
+    ).json()["id"]
+    ada.post(
+        f"{company}/access-tokens",
+        json={
+            "label": "Till",
+            "kind": "api",
+            "permissions": ["charges:get"],
+            "owner": {"id": external},
+        },
+    )
     admin_key = ada.post("/v1/admin-keys", json={"label": "Shop"}).json()["id"]
     installation.allow_only(Entry("127.0.0.0/8", "Office"))
     with installation.write() as change:
         for table, column in (
             (tables.users, "name"),
+            (tables.owners, "name"),
             (tables.companies, "name"),
             (tables.roles, "name"),
             (tables.access_tokens, "label"),
@@ -57,6 +75,9 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "users": user,
         "invitations": invitation,
         "admin-keys": admin_key,
+        "verifier-keys": verifier_key,
+        "service-accounts": account,
+        "external-owners": external,
         "ended": ended,
     }
 

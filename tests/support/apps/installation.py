@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
-from gatepass.registry.directory import companies, users, verifier_keys
+from gatepass.registry.directory import admin_keys, companies, users, verifier_keys
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.directory.users import User
 from gatepass.registry.network_policy import allowlist
@@ -84,6 +84,14 @@ class Installation:
 
     def verifier_key(self, label: str = "nginx") -> str:
         return self.do(verifier_keys.create, Actor.command_line(), label=label)[1]
+
+    def admin_key(self, **limits: Any) -> str:
+        """Create an admin key; its text."""
+        return self.do(admin_keys.create, Actor.command_line(), label="Shop", **limits)[1]
+
+    def admin(self, *, peer: str = "127.0.0.1", **limits: Any) -> httpx.Client:
+        """A client that sends a new admin key."""
+        return self.client(self.admin_key(**limits), peer=peer)
 
     def client(self, token: str | None = None, *, peer: str = "127.0.0.1") -> httpx.Client:
         """A client without cookies, which sends *token* as the bearer."""

@@ -16,14 +16,14 @@ from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.audit.events import AuditEvent
-from gatepass.registry.authentication import passwords, sign_in
+from gatepass.registry.authentication import passwords, portal_codes, sign_in
 from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.authentication.sign_in import SignedIn
-from gatepass.registry.directory import companies, owners, users
+from gatepass.registry.directory import admin_keys, companies, owners, portal_sessions, users
 from gatepass.registry.directory.companies import Company
-from gatepass.registry.directory.owners import Owner
+from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_grant, published_holder, published_rules
 from gatepass.registry.storage.database import Database
@@ -182,6 +182,31 @@ class SmallRegistry:
         )
         return owner
 
+    def portal_session(self, owner: Owner, actor: Actor | None = None) -> str:
+        """Open a portal session for an owner and redeem its code; its token's text."""
+        page = "https://shop.example"
+        _, code = self.do(
+            portal_sessions.create,
+            actor or Actor.command_line(),
+            catalogue=self.catalogue,
+            company=owner.company,
+            owner=owner.id,
+            origins=[page],
+            expires_in=900,
+        )
+        own = "https://gatepass.example"
+        redeemed = self.do(portal_codes.redeem, code, own_origin=own, origin=page, address=None)
+        return redeemed.token
+
+    def admin_key(self, company: Company | None = None, *areas: str) -> Actor:
+        """The actor of a new admin key: for one company or all, and for some areas or all."""
+        limit = None if company is None else company.id
+        key, _ = self.do(
+            admin_keys.create, Actor.command_line(), label="Shop", company=limit, permissions=areas
+        )
+        permissions = frozenset(key.permissions)
+        return Actor("admin_key", limit, None, key.label, permissions, key.id, ADDRESS)
+
     def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
         return self.do(
             access_tokens.modify,
@@ -256,7 +281,7 @@ def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
     names = (
         "revision revisions changed_records receipts receipt_confirmations nodes "
         "companies roles users owners allowlist_entries allowlist_trial_entries "
-        "authentications access_tokens verifier_keys admin_keys audit_events "
+        "authentications access_tokens verifier_keys admin_keys portal_sessions audit_events "
         "grants holders company_rules "
         "invitations password_resets email_changes outgoing_mail"
     )

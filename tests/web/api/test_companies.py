@@ -5,16 +5,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from gatepass.registry.actor import Actor
-from gatepass.registry.directory import admin_keys, companies
+from gatepass.registry.directory import companies
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.apps.problems import reasons
-
-
-def admin(installation: Installation) -> httpx.Client:
-    return installation.client(
-        installation.do(admin_keys.create, Actor.command_line(), label="Shop")[1]
-    )
 
 
 def put(client: httpx.Client, external_id: str, name: str) -> httpx.Response:
@@ -23,7 +16,7 @@ def put(client: httpx.Client, external_id: str, name: str) -> httpx.Response:
 
 
 def test_a_company_is_put_by_its_external_id(any_installation: Installation) -> None:
-    client = admin(any_installation)
+    client = any_installation.admin()
     made = put(client, "cus_1", "Customer")
     assert made.status_code == 201
     company = made.json()
@@ -52,7 +45,7 @@ def test_a_company_is_put_by_its_external_id(any_installation: Installation) -> 
 def test_external_ids_are_compared_exactly(
     any_installation: Installation, external_id: str
 ) -> None:
-    client = admin(any_installation)
+    client = any_installation.admin()
     put(client, "another", "Another")
     made = put(client, external_id, "Customer")
     assert made.status_code == 201, made.text
@@ -72,7 +65,7 @@ def test_external_ids_are_compared_exactly(
 def test_what_is_no_external_id_is_refused(
     any_installation: Installation, external_id: str
 ) -> None:
-    client = admin(any_installation)
+    client = any_installation.admin()
     assert put(client, external_id, "Customer").status_code in (404, 422)
     where = f"/v1/companies/ext:{quote(external_id, safe='')}"
     assert client.get(where).status_code == 404
@@ -81,7 +74,7 @@ def test_what_is_no_external_id_is_refused(
 
 def test_bytes_that_are_no_text_name_no_company(installation: Installation) -> None:
     """Two ids that differ never become one."""
-    client = admin(installation)
+    client = installation.admin()
     assert client.put("/v1/companies/by-external-id/%FF", json={"name": "x"}).status_code == 422
     assert put(client, "\ufffd", "Customer").status_code == 201
     assert client.get("/v1/companies/ext:%FF").status_code == 404
@@ -90,7 +83,7 @@ def test_bytes_that_are_no_text_name_no_company(installation: Installation) -> N
 def test_a_deactivated_company_frees_its_name_and_external_id(
     any_installation: Installation,
 ) -> None:
-    client = admin(any_installation)
+    client = any_installation.admin()
     former = put(client, "cus_1", "Customer").json()
     with any_installation.node.database.read(0) as reading:
         company = companies.get(reading, former["id"])
@@ -115,7 +108,7 @@ def test_a_deactivated_company_frees_its_name_and_external_id(
 
 
 def test_a_change_may_require_a_version(installation: Installation) -> None:
-    client = admin(installation)
+    client = installation.admin()
     made = put(client, "cus_1", "Customer")
     where = f"/v1/companies/{made.json()['id']}"
     etag = made.headers["etag"]
@@ -131,11 +124,11 @@ def test_a_change_may_require_a_version(installation: Installation) -> None:
 
 def test_the_last_operators_company_stays(installation: Installation) -> None:
     own = f"/v1/companies/{installation.company.id}/deactivate"
-    for client in (admin(installation), installation.signed_in()):
+    for client in (installation.admin(), installation.signed_in()):
         assert reasons(client.post(own)) == (409, "last_operator")
     other = installation.new_company("Second")
     installation.new_user("olga@example.com", company=other, operator=True)
-    assert admin(installation).post(own).is_success
+    assert installation.admin().post(own).is_success
 
 
 def test_only_operators_and_admin_keys_reach_them(installation: Installation) -> None:
@@ -155,7 +148,7 @@ def test_only_operators_and_admin_keys_reach_them(installation: Installation) ->
 
 
 def test_they_are_paged(installation: Installation) -> None:
-    client = admin(installation)
+    client = installation.admin()
     ids = [put(client, f"c{n}", f"Customer {n}").json()["id"] for n in range(5)]
     first = client.get("/v1/companies", params={"limit": 3}).json()
     second = client.get("/v1/companies", params={"limit": 3, "cursor": first["next"]}).json()

@@ -43,6 +43,13 @@ class Surface:
         self.schema = schemathesis.openapi.from_dict(_document())
         self.schema.app = self.app
 
+    def known(self, path: str) -> dict[str, str]:
+        """Parameters of a path that name records."""
+        if path.startswith("/v1/companies/{id}/"):
+            token = {"token": self.token[:21]} if "{token}" in path else {}
+            return {"id": self.installation.company.id, **token}
+        return {"id": self.token[:21]} if "/access-tokens/{id}" in path else {}
+
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         """The application, called by a peer with an address."""
         await self.installation.app({**scope, "client": ("127.0.0.1", 50_000)}, receive, send)
@@ -109,12 +116,16 @@ def test_answers_match_the_document(
     @given(case=operation.as_strategy(generation_mode=mode))
     def call(case: Case) -> None:
         surface.call(case)
-        if "id" in case.path_parameters and "access-tokens" in path:
-            case.path_parameters["id"] = surface.token[:21]
+        known = surface.known(path)
+        if known.keys() & case.path_parameters.keys():
+            case.path_parameters.update(known)
             surface.call(case)
+        # Generated roles and permissions are unknown; some records should be created, too.
         if isinstance(case.body, dict) and "permissions" in case.body:
-            # Generated permissions are unknown; some tokens should be created, too.
             case.body = {**case.body, "permissions": ["charges:get"], "networks": []}
+            surface.call(case)
+        elif isinstance(case.body, dict) and "role" in case.body:
+            case.body = {**case.body, "role": "customer-service"}
             surface.call(case)
 
     call()

@@ -22,7 +22,7 @@ ACCOUNT = {"name": "Deploys", "role": "customer-service"}
 #: POSTs that end the credential in use, or read none.
 WITHOUT = {
     *("/v1/sign-out", "/v1/authentications", "/v1/invitations/accept"),
-    "/v1/oidc/back-channel-logout",
+    *("/v1/oidc/back-channel-logout", "/v1/portal-sessions/redeem"),
 }
 
 
@@ -46,6 +46,7 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
     """A template, a path and a valid body for every POST of the API."""
     ada = installation.signed_in()
     company = installation.new_company("To End").id
+    own = f"/v1/companies/{installation.company.id}"
     token = ada.post("/v1/access-tokens", json=TOKEN).json()["id"]
     user = installation.new_user("bob@example.com").id
     ended = installation.new_user("eve@example.com").id
@@ -55,7 +56,9 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
     ]
     key = installation.verifier_key()[:21]
     admin = installation.do(admin_keys.create, Actor.command_line(), label="x")[0].id
-    account = ada.post("/v1/service-accounts", json=ACCOUNT).json()["id"]
+    account, ended_account = (
+        ada.post("/v1/service-accounts", json=ACCOUNT).json()["id"] for _ in range(2)
+    )
     sign_in = installation.sign_in()[:21]
     installation.sign_in()
     yield from (
@@ -72,8 +75,33 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
         ("/v1/admin-keys", "/v1/admin-keys", {"label": "x"}),
         ("/v1/admin-keys/{id}/deactivate", f"/v1/admin-keys/{admin}/deactivate", None),
         ("/v1/companies/{id}/deactivate", f"/v1/companies/{company}/deactivate", None),
+        (
+            "/v1/companies/{id}/access-tokens",
+            f"{own}/access-tokens",
+            {**TOKEN, "owner": {"id": account}},
+        ),
+        (
+            "/v1/companies/{id}/access-tokens/{token}/deactivate",
+            f"{own}/access-tokens/{token}/deactivate",
+            None,
+        ),
+        (
+            "/v1/companies/{id}/owners/{owner}/deactivate",
+            f"{own}/owners/{ended_account}/deactivate",
+            None,
+        ),
         ("/v1/roles", "/v1/roles", {"name": "Tills", "permissions": ["charges:get"]}),
         ("/v1/service-accounts", "/v1/service-accounts", ACCOUNT),
+        (
+            "/v1/portal-sessions",
+            "/v1/portal-sessions",
+            {
+                "company": installation.company.id,
+                "owner": {"id": account},
+                "origins": ["https://shop.example"],
+                "expires_in": 60,
+            },
+        ),
         (
             "/v1/service-accounts/{id}/deactivate",
             f"/v1/service-accounts/{account}/deactivate",

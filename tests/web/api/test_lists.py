@@ -35,6 +35,8 @@ INVALID: dict[str, dict[str, list[str]]] = {
     "/v1/verifier-keys": {"limit": ["0", "201"], "cursor": ["nonsense"]},
     "/v1/admin-keys": {"limit": ["0", "201"], "cursor": ["nonsense"]},
     "/v1/companies": {"limit": ["0", "201"], "cursor": ["nonsense"], "external_id": ["a\0b"]},
+    "/v1/companies/ext:x/owners": {"type": ["user", ""], "external_id": ["a\0b"]},
+    "/v1/companies/ext:x/access-tokens": {"limit": ["0"], "status": ["Active"], "q": ["a\0b"]},
     "/v1/nodes": {"limit": ["0"], "cursor": ["nonsense"]},
     "/v1/audit-events": {
         "limit": ["0"],
@@ -158,6 +160,10 @@ def test_a_repeated_parameter_is_refused(installation: Installation) -> None:
     assert twice.json()["errors"] == [{"field": "status", "message": "Must be given only once."}]
 
 
+#: The dependencies that authenticate one.
+CALLERS = ("_caller", "_caller_or_portal", "administrator")
+
+
 def with_a_caller() -> list[tuple[str, str]]:
     """Every operation of the API that authenticates its caller."""
     return sorted(
@@ -170,7 +176,7 @@ def with_a_caller() -> list[tuple[str, str]]:
 
 def _admits(dependant: Any) -> bool:
     return any(
-        getattr(each.call, "__name__", "") in ("_caller", "administrator") or _admits(each)
+        getattr(each.call, "__name__", "") in CALLERS or _admits(each)
         for each in dependant.dependencies
     )
 

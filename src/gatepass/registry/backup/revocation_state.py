@@ -34,6 +34,7 @@ from gatepass.registry.storage.tables import (
     invitations,
     key_text,
     owners,
+    portal_sessions,
     users,
     verifier_keys,
 )
@@ -47,6 +48,7 @@ KINDS: dict[str, Table] = {
     "authentication": authentications,
     "verifier_key": verifier_keys,
     "admin_key": admin_keys,
+    "portal_session": portal_sessions,
     "invitation": invitations,
 }
 

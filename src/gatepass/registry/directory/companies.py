@@ -157,6 +157,18 @@ def find(reading: Reading, actor: Actor, reference: str) -> Company:
     return _company(row)
 
 
+def find_active(reading: Reading, actor: Actor, reference: str) -> Company:
+    """``find``, for a change of what the company owns.
+
+    Raises:
+        NotFound: as ``find`` says.
+        Conflict: ``company_deactivated``.
+    """
+    company = find(reading, actor, reference)
+    _require_active(company)
+    return company
+
+
 def is_active(reading: Reading, company_id: str) -> bool:
     """Whether there is an active company of that id."""
     wanted = select(companies.c.id).where(
@@ -282,10 +294,7 @@ def rename_any(
     actor = acting(change, actor, area="companies")
     company = find(change, actor, reference)
     require_unchanged(company, if_match)
-    if company.status != "active":
-        raise Conflict(
-            "This company is deactivated and can't be changed.", reason="company_deactivated"
-        )
+    _require_active(company)
     return company if name is None else _rename(change, actor, company, name)
 
 
@@ -375,6 +384,13 @@ def _require_within(actor: Actor, company_id: str) -> None:
     own = _limited_to(actor)
     if own is not None and own != company_id:
         raise NotFound("There is no such company.")
+
+
+def _require_active(company: Company) -> None:
+    if company.status != "active":
+        raise Conflict(
+            "This company is deactivated and can't be changed.", reason="company_deactivated"
+        )
 
 
 def _require_free(reading: Reading, name: str, *, but: str = "") -> None:

@@ -4,7 +4,8 @@ from sqlalchemy import ColumnElement, select
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory.owners import TYPES, Owner, find, owner_of
+from gatepass.registry.directory.company_scope import scope
+from gatepass.registry.directory.owner_records import TYPES, Owner, find, owner_of
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import scans
 from gatepass.registry.storage.database import Reading
@@ -17,23 +18,29 @@ STATUSES = {
     "active": owners.c.deactivated_at.is_(None),
     "deactivated": owners.c.deactivated_at.is_not(None),
 }
-_MANAGE = "service-accounts:manage"
 _Conditions = list[ColumnElement[bool]]
 
 
-def get(reading: Reading, actor: Actor, reference: str, type: str | None = None) -> Owner:
-    """One owner of the actor's company.
+def get(
+    reading: Reading,
+    actor: Actor,
+    reference: str,
+    type: str | None = None,
+    *,
+    company: str | None = None,
+) -> Owner:
+    """One owner of a company.
 
     Args:
         reference: its id, or ``ext:`` and its external id.
         type: of this type alone.
+        company: as for ``list_``.
 
     Raises:
-        Forbidden: without ``service-accounts:manage``.
-        NotFound: there is none, or it is another company's.
+        Forbidden: as ``list_`` says.
+        NotFound: there is none, or it is another company's; as ``list_`` says.
     """
-    actor.require(_MANAGE)
-    return find(reading, actor.company, reference, type)
+    return find(reading, _scope(reading, actor, company), reference, type)
 
 
 def list_(
@@ -52,7 +59,8 @@ def list_(
     """A page of a company's service accounts and external owners, newest first.
 
     Args:
-        company: an id; None is the actor's. Operators may name any.
+        company: for operators, and admin keys with ``owners``: its id, or ``ext:`` and its
+            external id. None is the actor's.
         q: part of the name, ignoring case and surrounding spaces; or a whole external id or id.
         type: ``service_account`` or ``external``.
         external_id: exactly this one.
@@ -60,14 +68,11 @@ def list_(
         counted: whether to count all that match.
 
     Raises:
-        Forbidden: without ``service-accounts:manage``; ``operator_required`` for *company*.
+        Forbidden: without ``service-accounts:manage``; for *company*, as ``scope`` says.
+        NotFound: there is no such company, or the admin key is limited to another one.
         InvalidInput: for ``type``, ``status``, ``cursor`` or ``limit``.
     """
-    if company is None:
-        actor.require(_MANAGE)
-        company = actor.company or ""
-    else:
-        actor.require_operator()
+    company_id = _scope(reading, actor, company) or ""
     if type not in (None, *TYPES):
         raise InvalidInput([("type", "Must be external or service_account.")])
     if status not in (None, *STATUSES):
@@ -76,7 +81,7 @@ def list_(
     q = search_text(q)
     with scans.by_index(reading):
         fit = storable(q) and storable(external_id or "")
-        found = _scans(reading, company, q, type, external_id, status) if fit else []
+        found = _scans(reading, company_id, q, type, external_id, status) if fit else []
         ids, more = scans.page(reading, found, after, limit)
         whole = after is None and more is None
         number = len(ids) if whole else scans.count(reading, found) if counted else None
@@ -93,6 +98,10 @@ def by_status(reading: Reading, company: str, type: str) -> dict[str, int]:
             status: scans.count(reading, _scans(reading, company, "", type, None, status))
             for status in STATUSES
         }
+
+
+def _scope(reading: Reading, actor: Actor, company: str | None) -> str | None:
+    return scope(reading, actor, company, permission="service-accounts:manage", area="owners")
 
 
 def _scans(

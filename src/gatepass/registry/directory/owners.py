@@ -1,68 +1,44 @@
-"""Service accounts and external owners: they own access tokens, have a role, and never sign in.
-
-Each belongs to one company. A service account stands for a program of the company, so that its
-tokens outlive the people who made them. An external owner stands for a customer of another product,
-under that product's id.
-"""
+"""Service accounts and external owners: create, put by external id, modify."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from sqlalchemy import Row, insert, select
+from sqlalchemy import insert, select
 
-from gatepass.core.catalogue import CONTROL_PLANE, OPEN_TO_OWNERS, Catalogue
+from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import new_id
-from gatepass.core.display_text import isolated
-from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from gatepass.core.grants import EXTERNAL, SERVICE_ACCOUNT, Holder, external_role
-from gatepass.core.permissions import EVERYTHING, covers
-from gatepass.registry.actor import Actor, Person, Subject
+from gatepass.core.errors import Conflict, Forbidden
+from gatepass.core.grants import EXTERNAL, SERVICE_ACCOUNT
+from gatepass.registry.actor import Actor
 from gatepass.registry.audit import log
+from gatepass.registry.directory import companies
+from gatepass.registry.directory.owner_records import (
+    TYPES,
+    Owner,
+    OwnerType,
+    by_external_id,
+    etag,
+    find,
+    holder_of,
+    owner_of,
+    require_active,
+    subject_of,
+)
+from gatepass.registry.directory.owner_roles import require_not_above, require_role
 from gatepass.registry.directory.published_roles import publish_roles
 from gatepass.registry.grants.authorization import acting
-from gatepass.registry.grants.publishing import (
-    publish,
-    published_holder,
-    published_roles,
-    published_rules,
-)
-from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, external_id_problem
+from gatepass.registry.grants.publishing import publish, published_holder
+from gatepass.registry.input.external_ids import external_id_problem
 from gatepass.registry.input.text import Problems, folded, label_problem
 from gatepass.registry.storage import rows
-from gatepass.registry.storage.database import Change, Reading, Write
-from gatepass.registry.storage.etags import etag_of
+from gatepass.registry.storage.database import Change, Write
 from gatepass.registry.storage.tables import owners
 from gatepass.registry.storage.word_index import OWNER_NAMES
 
-OwnerType = Literal["service_account", "external"]
-TYPES: tuple[OwnerType, ...] = (SERVICE_ACCOUNT, EXTERNAL)
-
 _PREFIXES = {SERVICE_ACCOUNT: "svc", EXTERNAL: "ext"}
+_A = {SERVICE_ACCOUNT: "a service account", EXTERNAL: "an external owner"}
 _MANAGE = "service-accounts:manage"
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A service account or an external owner. Times are Unix ms.
-
-    Attributes:
-        external_id: the id it has in another product; None if it has none.
-        role: a role's id.
-    """
-
-    id: str
-    company: str
-    type: OwnerType
-    external_id: str | None
-    name: str
-    role: str
-    status: Literal["active", "deactivated"]
-    created_at: int
-    created_by: Person
-    deactivated_at: int | None = None
-    deactivated_by: Person | None = None
 
 
 def create(change: Change, actor: Actor, *, catalogue: Catalogue, name: str, role: str) -> Owner:
@@ -97,25 +73,25 @@ def put(
     name: str,
     role: str,
 ) -> tuple[Owner, bool]:
-    """Create or change the active owner with an external id. Idempotent. Operators only.
+    """Create or change a company's active owner with an external id. Idempotent.
 
     Args:
-        company, role: ids.
+        company: its id, or ``ext:`` and its external id.
         type: ``service_account`` or ``external``.
+        role: a role's id.
 
     Returns:
         The owner, and whether it was created.
 
     Raises:
-        Forbidden: ``signed_in_user_required``, ``operator_required``.
-        NotFound: there is no such company.
+        Forbidden: as ``acting`` says for the area ``owners``.
+        NotFound: there is no such company, or the admin key is limited to another one.
         InvalidInput: with all errors of ``external_id``, ``type`` and ``name``; for ``role``
             (``require_role``).
         Conflict: ``type_differs``, ``company_deactivated``.
     """
-    actor = acting(change, actor, person=True, operator=True)
-    if not published_rules(change, company).active:
-        raise Conflict("This company is deactivated.", reason="company_deactivated")
+    actor = acting(change, actor, area="owners")
+    company = companies.find_active(change, actor, company).id
     _read({"external_id": external_id, "type": type, "name": name})
     require_role(change, company, role)
     owner = by_external_id(change, company, external_id)
@@ -164,103 +140,6 @@ def modify(
     return _change(change, actor, catalogue, owner, changes)
 
 
-def find(reading: Reading, company: str | None, reference: str, type: str | None = None) -> Owner:
-    """One owner of a company. Performs no permission check.
-
-    Args:
-        company: an id; None is any company, and *reference* an id.
-        reference: its id, or ``ext:`` and its external id: then the active one, if there is one,
-            else the latest that had it.
-        type: of this type alone.
-
-    Raises:
-        NotFound: there is none, or it is another company's.
-    """
-    noun = NOUNS.get(type or "", "owner")
-    ours = [] if company is None else [owners.c.company_id == company]
-    if company is not None and reference.startswith(BY_EXTERNAL_ID):
-        named = owners.c.external_id == reference.removeprefix(BY_EXTERNAL_ID)
-    else:
-        named = owners.c.id == reference
-    ended = owners.c.deactivated_at
-    found = (
-        select(owners)
-        .where(named, *ours)
-        .order_by(ended.is_not(None), owners.c.created_at.desc(), owners.c.id.desc())
-        .limit(1)
-    )
-    owner = owner_of(rows.find(reading, found, reference, noun))
-    if type not in (None, owner.type):
-        raise NotFound(f"There is no such {noun}.")
-    return owner
-
-
-def by_external_id(reading: Reading, company: str, external_id: str) -> Owner | None:
-    """The active owner of a company with that external id."""
-    row = reading.session.execute(
-        select(owners).where(
-            owners.c.company_id == company,
-            owners.c.external_id == external_id,
-            owners.c.deactivated_at.is_(None),
-        )
-    ).one_or_none()
-    return None if row is None else owner_of(row)
-
-
-def require_role(
-    reading: Reading, company: str, role: object, *, held_by: Actor | None = None
-) -> None:
-    """Require that an owner may have the role with id *role*.
-
-    None that grants ``*`` or changes anything in the control plane: an owner is no person.
-
-    Args:
-        held_by: must hold all that the role grants.
-
-    Raises:
-        InvalidInput: for ``role``; the company has none of that id, or it grants too much.
-        Forbidden: ``permission_missing``.
-    """
-    roles = published_roles(reading, company)
-    if not isinstance(role, str) or role not in roles:
-        raise InvalidInput([("role", "Must be the id of a role.")])
-    permits = roles[role]
-    if held_by is not None:
-        held_by.require_held(permits)
-    if not fits_owners(permits):
-        raise InvalidInput([("role", f"Must not include * or {_CLOSED}: only a user's role can.")])
-
-
-def fits_owners(permits: Collection[str]) -> bool:
-    """Whether a role that permits *permits* is one that owners may have."""
-    return EVERYTHING not in permits and not any(
-        covers(permits, known.name) for known in CONTROL_PLANE if known.name not in OPEN_TO_OWNERS
-    )
-
-
-def require_not_above(reading: Reading, actor: Actor, owner: Owner) -> None:
-    """Raise Forbidden (``permission_missing``) unless the actor holds what the role grants."""
-    actor.require_held(published_roles(reading, owner.company).get(owner.role, ()))
-
-
-def require_active(owner: Owner) -> None:
-    """Raise Conflict (``owner_deactivated``) if *owner* is."""
-    if owner.status != "active":
-        raise Conflict(
-            f"{isolated(owner.name)} is deactivated.", reason="owner_deactivated", current=owner
-        )
-
-
-def etag(owner: Owner) -> str:
-    """The version of an owner's visible and editable fields."""
-    return etag_of(owner.id, owner.name, owner.role, owner.deactivated_at)
-
-
-def subject_of(owner: Owner) -> Subject:
-    """An owner as the subject of audit events and receipts."""
-    return Subject("owner", owner.id, owner.name)
-
-
 def record(
     write: Write, actor: Actor, what: str, owner: Owner, **fields: Mapping[str, Any]
 ) -> None:
@@ -271,20 +150,8 @@ def record(
 
 def publish_holder(change: Change, owner: Owner, **changed: Any) -> None:
     """Publish an owner's holder record with *changed* fields, as decisions read it."""
-    holder = published_holder(change, owner.id) or _holder(owner)
+    holder = published_holder(change, owner.id) or holder_of(owner)
     publish(change, msgspec.structs.replace(holder, **changed))
-
-
-def owner_of(row: Row[Any]) -> Owner:
-    """A row of the owners table as a record."""
-    return rows.record_of(
-        Owner,
-        row,
-        company=row.company_id,
-        status=rows.status_of(row),
-        created_by=Person(row.created_by, row.created_by_name),
-        deactivated_by=rows.deactivated_by(row),
-    )
 
 
 def _add(
@@ -315,7 +182,7 @@ def _add(
         },
     )
     OWNER_NAMES.add(change, company, owner.id, now, [folded(name)])
-    publish(change, _holder(owner))
+    publish(change, holder_of(owner))
     _publish_role(change, catalogue, owner)
     after: dict[str, Any] = {"type": type, "name": name, "role": role}
     if external_id is not None:
@@ -350,7 +217,7 @@ def _change(
         )
     rows.update_row(change, owners, owner.id, **values)
     changed = owner_of(change.session.execute(select(owners).where(owners.c.id == owner.id)).one())
-    publish(change, _holder(changed))
+    publish(change, holder_of(changed))
     if "role" in after:
         _publish_role(change, catalogue, changed)
     former = {name: before[name] for name in after}
@@ -361,18 +228,6 @@ def _change(
 def _publish_role(change: Change, catalogue: Catalogue, owner: Owner) -> None:
     if owner.type == EXTERNAL:
         publish_roles(change, catalogue, owner.company)
-
-
-def _holder(owner: Owner) -> Holder:
-    return Holder(
-        owner.id,
-        owner.company,
-        owner.status == "active",
-        external_role(owner.role) if owner.type == EXTERNAL else owner.role,
-        type=owner.type,
-        name=owner.name,
-        external_id=owner.external_id,
-    )
 
 
 def _read(given: Mapping[str, object]) -> None:
@@ -395,8 +250,3 @@ def _read(given: Mapping[str, object]) -> None:
         if problem is not None:
             problems.add(field, problem)
     problems.settle()
-
-
-NOUNS = {SERVICE_ACCOUNT: "service account", EXTERNAL: "external owner"}
-_A = {SERVICE_ACCOUNT: "a service account", EXTERNAL: "an external owner"}
-_CLOSED = "a permission of Gatepass other than access-tokens:get and access-tokens:search"

@@ -113,6 +113,17 @@ def list_(
     return Page([_key(row) for row in page], more)
 
 
+def get(reading: Reading, actor: Actor, key_id: str) -> VerifierKey:
+    """One key.
+
+    Raises:
+        Forbidden: ``operator_required``.
+        NotFound: there is none of that id.
+    """
+    actor.require_operator()
+    return _key(_find(reading, key_id))
+
+
 def deactivate(change: Change, actor: Actor, key_id: str) -> VerifierKey:
     """Deactivate a key for good. Idempotent.
 

@@ -4,14 +4,10 @@ It takes effect on the next call of all its tokens: decisions read it from one r
 """
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory.owners import (
-    Owner,
-    find,
-    publish_holder,
-    record,
-    require_not_above,
-    subject_of,
-)
+from gatepass.registry.directory import companies
+from gatepass.registry.directory.owner_records import Owner, find, subject_of
+from gatepass.registry.directory.owner_roles import require_not_above
+from gatepass.registry.directory.owners import publish_holder, record
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change
@@ -40,14 +36,19 @@ def deactivate(change: Change, actor: Actor, reference: str, *, type: str | None
 
 
 def deactivate_of(change: Change, actor: Actor, company: str, reference: str) -> Owner:
-    """``deactivate`` an owner of the company with that id. Operators only.
+    """``deactivate`` an owner of a company, which may itself be deactivated.
+
+    Args:
+        company, reference: an id, or ``ext:`` and an external id.
 
     Raises:
-        Forbidden: ``signed_in_user_required``, ``operator_required``.
-        NotFound: the company has none.
+        Forbidden: as ``acting`` says for the area ``owners``.
+        NotFound: there is no such company, it has no such owner, or the admin key is limited to
+            another company.
     """
-    actor = acting(change, actor, person=True, operator=True)
-    return _ended(change, actor, find(change, company, reference))
+    actor = acting(change, actor, area="owners")
+    its = companies.find(change, actor, company).id
+    return _ended(change, actor, find(change, its, reference))
 
 
 def _ended(change: Change, actor: Actor, owner: Owner) -> Owner:

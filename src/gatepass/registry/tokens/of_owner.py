@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, func, select, union_all
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import access_tokens, token_use
-from gatepass.registry.tokens.access_tokens import revoke
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
+from gatepass.registry.tokens.store import revoke
 
 _BATCH = 500
 

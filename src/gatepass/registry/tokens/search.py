@@ -14,7 +14,8 @@ from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import owners
+from gatepass.registry.directory import owner_records
+from gatepass.registry.directory.company_scope import scope
 from gatepass.registry.input.external_ids import BY_EXTERNAL_ID
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import scans
@@ -44,6 +45,7 @@ def list_(
     reading: Reading,
     actor: Actor,
     *,
+    company: str | None = None,
     q: str | None = None,
     status: str | None = None,
     permission: str | None = None,
@@ -53,9 +55,13 @@ def list_(
     cursor: str | None = None,
     counted: bool = True,
 ) -> Page[AccessToken]:
-    """The company's tokens, newest first; the command line sees all companies'.
+    """A company's tokens, newest first; the command line sees all companies'.
+
+    A portal session sees its owner's, and needs no permission.
 
     Args:
+        company: for operators, and admin keys with ``tokens``: its id, or ``ext:`` and its external
+            id. None is the actor's.
         q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
             surrounding space is ignored.
         status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
@@ -65,14 +71,20 @@ def list_(
         counted: whether to count all that match.
 
     Raises:
-        Forbidden: without ``access-tokens:search``.
+        Forbidden: without ``access-tokens:search``; for *company*, as ``scope`` says.
+        NotFound: there is no such company, or the admin key is limited to another one.
         InvalidInput: for ``status``, ``permission``, ``kind``, ``cursor`` or ``limit``.
     """
-    actor.require("access-tokens:search")
+    its = scope(
+        reading, actor, company, permission="access-tokens:search", area="tokens", portal=True
+    )
     after, limit = read_cursor(cursor), read_limit(limit)
     if owner is not None and owner.startswith(BY_EXTERNAL_ID):
-        owner = _owner_id(reading, actor, owner)
-    filters = _Filters(reading, actor.company, search_text(q), status, permission, kind, owner)
+        owner = _owner_id(reading, its, owner)
+    if actor.is_portal_session:
+        # Another owner has no tokens here.
+        owner = actor.user if owner in (None, actor.user) else ""
+    filters = _Filters(reading, its, search_text(q), status, permission, kind, owner)
     with scans.by_index(reading):
         found = filters.scans() if storable(filters.q) and storable(owner or "") else []
         ids, more = scans.page(reading, found, after, limit)
@@ -308,9 +320,9 @@ def id_start(q: str) -> str | None:
     return whole[:ID_LENGTH] if fits else None
 
 
-def _owner_id(reading: Reading, actor: Actor, reference: str) -> str:
+def _owner_id(reading: Reading, company: str | None, reference: str) -> str:
     """The id of the owner with an external id; "" if there is none, which owns nothing."""
     try:
-        return owners.find(reading, actor.company, reference).id
+        return owner_records.find(reading, company, reference).id
     except NotFound:
         return ""

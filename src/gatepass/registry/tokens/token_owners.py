@@ -11,7 +11,7 @@ from gatepass.core.errors import Forbidden, NotFound
 from gatepass.core.grants import EXTERNAL, USER, external_role
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import owners, user_search, users
+from gatepass.registry.directory import owner_records, user_search, users
 from gatepass.registry.grants.publishing import published_roles, published_rules
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens.records import TokenOwner
@@ -47,7 +47,8 @@ def of_new_token(reading: Reading, actor: Actor, reference: str | None) -> NewOw
     """The owner that *reference* names.
 
     Args:
-        reference: an id, or ``ext:`` and an external id; None is the actor.
+        reference: an id, or ``ext:`` and an external id; None is the actor, or the owner of its
+            portal session, which can name no other.
 
     Raises:
         Forbidden: ``permission_missing``: ``service-accounts:manage``; ``not_owner``: it is another
@@ -55,6 +56,8 @@ def of_new_token(reading: Reading, actor: Actor, reference: str | None) -> NewOw
         NotFound: there is none, or it is another company's.
         Conflict: ``owner_deactivated``.
     """
+    if actor.is_portal_session:
+        return _own_owner(reading, actor, reference)
     if reference in (None, actor.user):
         # A signed-in user holds what their role permits.
         mine = TokenOwner(USER, actor.user or "", None, actor.name)
@@ -67,8 +70,30 @@ def of_new_token(reading: Reading, actor: Actor, reference: str | None) -> NewOw
             reason="not_owner",
         )
     actor.require("service-accounts:manage")
-    owner = owners.find(reading, actor.company, reference)
-    owners.require_active(owner)
+    return of_company(reading, actor.company or "", reference)
+
+
+def _own_owner(reading: Reading, actor: Actor, reference: str | None) -> NewOwner:
+    """The owner of a portal session, to which no other one exists."""
+    owner = owner_records.find(reading, actor.company, reference or actor.user or "")
+    if owner.id != actor.user:
+        raise NotFound("There is no such owner.")
+    return of_company(reading, owner.company, owner.id)
+
+
+def of_company(reading: Reading, company: str, reference: str) -> NewOwner:
+    """The service account or external owner that *reference* names. Performs no permission check.
+
+    Args:
+        company: an id.
+        reference: an id, or ``ext:`` and an external id.
+
+    Raises:
+        NotFound: there is none, it is another company's, or it is a user.
+        Conflict: ``owner_deactivated``.
+    """
+    owner = owner_records.find(reading, company, reference)
+    owner_records.require_active(owner)
     roles = published_rules(reading, owner.company).roles
     role = roles.get(owner.role, _NOTHING)
     permits = roles.get(external_role(owner.role), _NOTHING) if owner.type == EXTERNAL else role
@@ -82,7 +107,7 @@ def name_of(reading: Reading, actor: Actor, owner_id: str) -> str | None:
     try:
         if users.is_user(owner_id):
             return user_search.find(reading, actor, owner_id).name
-        return owners.find(reading, actor.company, owner_id).name
+        return owner_records.find(reading, actor.company, owner_id).name
     except NotFound:
         return None
 

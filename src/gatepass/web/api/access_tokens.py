@@ -1,8 +1,8 @@
 """``/v1/access-tokens``."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
-from fastapi import Response
+from fastapi import Depends, Query, Response
 from pydantic import Field
 
 from gatepass.registry.input.networks import MOST_NETWORKS
@@ -33,7 +33,7 @@ from gatepass.web.api.shapes import (
     person_name,
     sent,
 )
-from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
+from gatepass.web.caller import AuthenticatedOrPortal, CurrentNode, SignedInOrPortal
 
 router = resource("Access tokens")
 
@@ -119,6 +119,41 @@ class CreatedAccessToken(AccessToken):
 
     token: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9…"])
 
+    @classmethod
+    def with_text(cls, answer: AccessToken, text: str) -> "CreatedAccessToken":
+        """The answer about a token, with its text."""
+        return cls.model_construct(**dict(answer), token=text)
+
+
+class Filters(TypedDict):
+    """The arguments of a list operation that select access tokens."""
+
+    q: str | None
+    status: str | None
+    permission: str | None
+    kind: str | None
+    owner: str | None
+
+
+async def _filters(
+    q: Annotated[
+        Term | None,
+        Query(
+            description="Part of the label, ignoring case, or the beginning of the id, with or "
+            "without `gpat_`."
+        ),
+    ] = None,
+    status: Status | None = None,
+    permission: Term | None = None,
+    kind: Literal["api", "ui"] | None = None,
+    owner: OwnerTerm | None = None,
+) -> Filters:
+    return Filters(q=q or None, status=status, permission=permission, kind=kind, owner=owner)
+
+
+#: The query parameters of a list of access tokens.
+TokenFilters = Annotated[Filters, Depends(_filters)]
+
 
 @router.post(
     "/access-tokens",
@@ -129,7 +164,7 @@ class CreatedAccessToken(AccessToken):
 def create(
     response: Response,
     node: CurrentNode,
-    actor: SignedIn,
+    actor: SignedInOrPortal,
     changing: CurrentChange,
     new: Annotated[NewAccessToken, body(NewAccessToken)],
 ) -> CreatedAccessToken:
@@ -142,42 +177,25 @@ def create(
     def operation(change: Change) -> CreatedAccessToken:
         token, text = access_tokens.create(change, actor, catalogue=node.catalogue, **fields)
         response.headers["Location"] = f"/v1/access-tokens/{token.id}"
-        answer = sent(AccessToken, token, response)
-        return CreatedAccessToken.model_construct(**dict(answer), token=text)
+        return CreatedAccessToken.with_text(sent(AccessToken, token, response), text)
 
     return changing(operation)
 
 
 @router.get("/access-tokens", summary="The company's access tokens")
 def search(
-    node: CurrentNode,
-    actor: Authenticated,
-    paging: Paging,
-    q: Term | None = None,
-    status: Status | None = None,
-    permission: Term | None = None,
-    kind: Literal["api", "ui"] | None = None,
-    owner: OwnerTerm | None = None,
+    node: CurrentNode, actor: AuthenticatedOrPortal, paging: Paging, filters: TokenFilters
 ) -> Listed[AccessToken]:
-    """Needs `access-tokens:search`. `q` searches labels, ignoring case, and the beginning of ids,
-    with or without `gpat_`."""
+    """Needs `access-tokens:search`."""
     with node.database.read(node.clock.now()) as reading:
-        page = token_search.list_(
-            reading,
-            actor,
-            q=q or None,
-            status=status,
-            permission=permission,
-            kind=kind,
-            owner=owner,
-            counted=False,
-            **paging,
-        )
+        page = token_search.list_(reading, actor, counted=False, **filters, **paging)
     return Listed[AccessToken].of(page)
 
 
 @router.get("/access-tokens/{id}", summary="One access token")
-def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> AccessToken:
+def get(
+    response: Response, node: CurrentNode, actor: AuthenticatedOrPortal, id: RecordId
+) -> AccessToken:
     """Needs `access-tokens:get`."""
     with node.database.read(node.clock.now()) as reading:
         return sent(AccessToken, access_tokens.get(reading, actor, id), response)
@@ -187,7 +205,7 @@ def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordI
 def modify(
     response: Response,
     node: CurrentNode,
-    actor: SignedIn,
+    actor: SignedInOrPortal,
     id: RecordId,
     changes: Annotated[AccessTokenChanges, body(AccessTokenChanges)],
     if_match: IfMatch,
@@ -209,7 +227,11 @@ def modify(
 
 @router.post("/access-tokens/{id}/deactivate", summary="Deactivate an access token for good")
 def deactivate(
-    response: Response, actor: Authenticated, changing: CurrentChange, id: RecordId, _: NoBody
+    response: Response,
+    actor: AuthenticatedOrPortal,
+    changing: CurrentChange,
+    id: RecordId,
+    _: NoBody,
 ) -> AccessToken:
     """Needs `access-tokens:deactivate`, except for your own. Repeating it changes nothing."""
     return changing(

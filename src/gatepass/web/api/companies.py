@@ -8,8 +8,9 @@ from pydantic import Field
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.input.text import LONGEST_LABEL
+from gatepass.web.api import confirmation
 from gatepass.web.api.changing import CurrentChange
-from gatepass.web.api.confirmation import mark, settled
+from gatepass.web.api.confirmation import settled
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     ExternalId,
@@ -95,13 +96,9 @@ def put(
         company, is_new = companies.put(
             change, actor, catalogue=node.catalogue, external_id=external_id, name=named.name
         )
+    created = f"/v1/companies/{company.id}" if is_new else None
     answer = sent(ManagedCompany, company, response)
-    if not is_new:
-        return settled(change.confirmed, answer)
-    response.status_code = 201
-    response.headers["Location"] = f"/v1/companies/{company.id}"
-    mark(response, change.confirmed)
-    return answer
+    return confirmation.put(answer, response, change.confirmed, created=created)
 
 
 @router.get("/companies/{id}", summary="One company")

@@ -32,3 +32,20 @@ def settled(confirmed: bool, sent: S) -> S:
     if not confirmed:
         raise NotConfirmed(sent.model_dump(mode="json"))
     return sent
+
+
+def put(answer: S, response: Response, confirmed: bool, *, created: str | None) -> S:
+    """The answer to a PUT: 201 if it created the record.
+
+    Args:
+        created: the address of the record that was created; None if it was there already.
+
+    Raises:
+        NotConfirmed: this node's copy doesn't include a change of an existing record yet.
+    """
+    if created is None:
+        return settled(confirmed, answer)
+    response.status_code = 201
+    response.headers["Location"] = created
+    mark(response, confirmed)
+    return answer

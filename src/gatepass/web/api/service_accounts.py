@@ -1,75 +1,55 @@
 """``/v1/service-accounts``: owners of tokens that aren't people."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 from fastapi import Response
 from pydantic import Field
 
 from gatepass.core.grants import SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_search, owners
-from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.membership import owner_offboarding
 from gatepass.registry.storage.database import Change
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.owner_fields import Owner, OwnerName, OwnerRole
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
 from gatepass.web.api.shapes import (
-    IdText,
     IfMatch,
     Listed,
     Paging,
-    Record,
     Reference,
     Term,
-    Time,
-    Versions,
     current_as,
-    person_id,
-    person_name,
     sent,
 )
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = resource("Service accounts")
 
-_NAME: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_LABEL}
-_ROLE = (
-    "A role's id; none that grants `*` or a permission of Gatepass other than `access-tokens:get` "
-    "and `access-tokens:search`."
-)
-
 
 class NewServiceAccount(Fields):
     """A new service account."""
 
-    name: str = Field(json_schema_extra=_NAME, examples=["Deploys"])
-    role: IdText = Field(description=_ROLE, examples=["customer-service"])
+    name: OwnerName
+    role: OwnerRole
 
 
 class ServiceAccountChanges(Fields):
     """Changes of a service account; absent fields stay."""
 
-    name: str = Field(default="", json_schema_extra=_NAME, examples=["Deploys"])
-    role: IdText = Field(default="", description=_ROLE, examples=["customer-service"])
+    name: OwnerName = ""
+    role: OwnerRole = ""
 
 
-class ServiceAccount(Record):
+class ServiceAccount(Owner):
     """A service account."""
 
-    etag: ClassVar[Versions] = owners.etag
-
-    id: str
+    id: str = Field(examples=["svc_4fT0aB3cD5eF7gH9"])
     type: Literal["service_account"]
-    external_id: str | None = Field(description="The id it has in another product.")
-    name: str
-    role: str = Field(description="A role's id.")
-    status: Literal["active", "deactivated"]
-    created_at: Time
-    created_by: str | None = person_id("created_by")
-    created_by_name: str | None = person_name("created_by")
-    deactivated_at: Time | None
-    deactivated_by: str | None = person_id("deactivated_by")
-    deactivated_by_name: str | None = person_name("deactivated_by")
+    external_id: str | None = Field(
+        description="The id it has in another product.", examples=[None]
+    )
+    name: str = Field(examples=["Deploys"])
 
 
 @router.get("/service-accounts", summary="The company's service accounts")

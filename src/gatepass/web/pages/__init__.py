@@ -22,12 +22,14 @@ from gatepass.web.pages.company import (
     roles,
     second_factor,
     security,
+    verifier_keys,
 )
 from gatepass.web.pages.company import profile as company
 from gatepass.web.pages.layout import static_files
 from gatepass.web.pages.people import deactivate, invitation_new, invitations, role, users
 from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
+from gatepass.web.pages.portal import session as portal
 from gatepass.web.pages.reference import docs, styleguide
 from gatepass.web.pages.sign_in import (
     accept_invitation,
@@ -45,10 +47,11 @@ for _screen in (
     *(index, new, edit, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
-    *(company, security, second_factor, role_form, roles, nodes, admin_keys),
+    *(company, security, second_factor, role_form, roles, nodes, verifier_keys, admin_keys),
     *(owners, owner_form, owner_deactivate),
     *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,
+    portal,
     docs,
 ):
     router.include_router(_screen.router)

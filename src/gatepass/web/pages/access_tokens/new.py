@@ -5,8 +5,6 @@ text again: the form carries a one-time id, which the registry accepts once; bro
 and a script clears the text when the page is left, before the browser caches it for "back".
 """
 
-import re
-import secrets
 from typing import Annotated
 
 from fastapi import Query, Request
@@ -15,12 +13,13 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from gatepass.core.grants import SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_search
-from gatepass.registry.directory.owners import Owner
+from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
+from gatepass.web.pages.layout.one_time_form import INCOMPLETE, is_form_id, new_form_id
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Form
@@ -29,7 +28,6 @@ from gatepass.web.pages.widgets.snippets import serves, snippets
 PATH = "/access-tokens/new"
 _TEMPLATE = "access_tokens/new.html"
 
-_form_id = re.compile(r"[A-Za-z0-9_-]{22}").fullmatch
 
 router = page_router()
 
@@ -67,19 +65,14 @@ def send_form(request: Request, screen: CurrentScreen, fields: Form) -> Response
     pressed = fields.one("do")
     if pressed == "sentence":
         return summary_part(screen, form)
-    if not _form_id(form.form_id):
+    if not is_form_id(form.form_id):
         form.form_id = new_form_id()
-        form.errors[""] = "The form was incomplete. Check it and press Create again."
+        form.errors[""] = INCOMPLETE
         return form_page(screen, _TEMPLATE, form, 422, owners=_owners(screen, form))
     if pressed != "create":
         form.press(pressed, screen.visitor.own_network)
         return form_page(screen, _TEMPLATE, form, owners=_owners(screen, form))
     return _create(request, screen, form)
-
-
-def new_form_id() -> str:
-    """The one-time id of a form: 128 random bits, so that no one can guess it."""
-    return secrets.token_urlsafe(16)
 
 
 def _create(request: Request, screen: Screen, form: TokenForm) -> Response:

@@ -1,1 +1,1 @@
-"""My Company: profile, security, roles, nodes, admin keys."""
+"""My Company: profile, security, roles, nodes, verifier keys, admin keys."""

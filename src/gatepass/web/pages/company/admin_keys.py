@@ -1,6 +1,6 @@
 """/company/admin-keys: the admin keys, creating and deactivating one. For operators."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from starlette.responses import HTMLResponse, Response
@@ -8,11 +8,18 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import InvalidInput, NotFound, Unavailable
 from gatepass.registry.directory import admin_keys, companies
 from gatepass.registry.directory.admin_keys import AREAS, AdminKey
-from gatepass.registry.storage.database import Reading
+from gatepass.registry.storage.database import Change, Reading
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
 from gatepass.web.pages.layout.lists import address_of_page, list_page
 from gatepass.web.pages.layout.navigation import ADMIN_KEYS
+from gatepass.web.pages.layout.one_time_form import (
+    INCOMPLETE,
+    AlreadyCreated,
+    create_once,
+    is_form_id,
+    new_form_id,
+)
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import RESUME, Fields, Form
@@ -43,6 +50,7 @@ class Typed:
     expire: str = _DEFAULT_EXPIRY
     expires_on: str = ""
     offset: str = ""
+    form_id: str = field(default_factory=new_form_id)
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
@@ -55,6 +63,7 @@ class Typed:
             expire=fields.one("expire"),
             expires_on=fields.one("expires_on").strip(),
             offset=fields.one("offset"),
+            form_id=fields.one("form_id"),
         )
 
 
@@ -93,8 +102,13 @@ def send_form(screen: CurrentScreen, fields: Form) -> Response:
     typed = Typed.read(fields)
     if fields.one("do") == RESUME:
         return _form(screen, OPENED, typed)
+    if not is_form_id(typed.form_id):
+        typed = replace(typed, form_id=new_form_id())
+        return _form(screen, FormState(422, {"": INCOMPLETE}), typed)
     try:
         key, text, confirmed = _create(screen, typed)
+    except AlreadyCreated:
+        return screen.render("company/key_already_created.html", 409, path=PATH, noun="admin key")
     except (InvalidInput, Unavailable) as error:
         return _form(screen, _by_field(refused(error, button="Create")), typed)
     with screen.read() as reading:
@@ -133,8 +147,9 @@ def _create(screen: Screen, typed: Typed) -> tuple[AdminKey, str, bool]:
     if not typed.permissions:
         # The registry takes none as all, which must not come from an oversight.
         raise InvalidInput([("permissions", "Must be at least one.")])
-    with screen.write() as change:
-        key, text = admin_keys.create(
+
+    def create(change: Change) -> tuple[AdminKey, str]:
+        return admin_keys.create(
             change,
             screen.actor,
             label=typed.label,
@@ -143,7 +158,8 @@ def _create(screen: Screen, typed: Typed) -> tuple[AdminKey, str, bool]:
             networks=typed.networks.split(),
             expires_at=expires_at,
         )
-    return key, text, change.confirmed
+
+    return create_once(screen, PATH, typed.form_id, create)
 
 
 def _company(reading: Reading, name: str) -> str | None:

@@ -5,7 +5,8 @@ from typing import Literal
 from starlette.responses import Response
 
 from gatepass.core.grants import EXTERNAL, SERVICE_ACCOUNT
-from gatepass.registry.directory import owner_search, owners
+from gatepass.registry.directory import owner_search
+from gatepass.registry.directory.owner_roles import require_not_above
 from gatepass.registry.membership import owner_offboarding
 from gatepass.registry.tokens.of_owner import left
 from gatepass.registry.tokens.records import AccessToken
@@ -70,7 +71,7 @@ def _ask(screen: Screen, type: _Type, id: str, problem: str = "") -> Response:
     screen.require(_MANAGE)
     with screen.read() as reading:
         owner = owner_search.get(reading, screen.actor, id, type)
-        owners.require_not_above(reading, screen.actor, owner)
+        require_not_above(reading, screen.actor, owner)
         its = left(reading, screen.actor, owner.id, limit=_SHOWN, permission=_MANAGE)
     if owner.status != "active":
         return see_other(PATHS[type])

@@ -5,8 +5,9 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.display_text import marked
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.grants import SERVICE_ACCOUNT
-from gatepass.registry.directory import owner_search, owners, role_records
-from gatepass.registry.directory.owners import Owner, fits_owners
+from gatepass.registry.directory import owner_records, owner_search, owners, role_records
+from gatepass.registry.directory.owner_records import Owner
+from gatepass.registry.directory.owner_roles import fits_owners, require_not_above
 from gatepass.registry.directory.role_records import Role
 from gatepass.registry.tokens.of_owner import left
 from gatepass.web.pages.company.owners import PATHS
@@ -139,7 +140,7 @@ def _page(
         account=account,
         typed=name,
         role=role,
-        etag=etag or (owners.etag(account) if account else ""),
+        etag=etag or (owner_records.etag(account) if account else ""),
         offered=offered,
         withheld=[each.name for each in known if each not in offered and _fits(screen, each)],
         sentence=_sentence(screen, account, name, role),
@@ -186,6 +187,6 @@ def _account(screen: Screen, id: str) -> Owner:
     screen.require(_MANAGE)
     with screen.read() as reading:
         account = owner_search.get(reading, screen.actor, id, SERVICE_ACCOUNT)
-        owners.require_not_above(reading, screen.actor, account)
-    owners.require_active(account)
+        require_not_above(reading, screen.actor, account)
+    owner_records.require_active(account)
     return account

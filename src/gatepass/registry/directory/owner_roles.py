@@ -1,0 +1,49 @@
+"""The roles that service accounts and external owners may have."""
+
+from collections.abc import Collection
+
+from gatepass.core.catalogue import CONTROL_PLANE, OPEN_TO_OWNERS
+from gatepass.core.errors import InvalidInput
+from gatepass.core.permissions import EVERYTHING, covers
+from gatepass.registry.actor import Actor
+from gatepass.registry.directory.owner_records import Owner
+from gatepass.registry.grants.publishing import published_roles
+from gatepass.registry.storage.database import Reading
+
+_CLOSED = "a permission of Gatepass other than access-tokens:get and access-tokens:search"
+
+
+def require_role(
+    reading: Reading, company: str, role: object, *, held_by: Actor | None = None
+) -> None:
+    """Require that an owner may have the role with id *role*.
+
+    None that grants ``*`` or changes anything in the control plane: an owner is no person.
+
+    Args:
+        held_by: must hold all that the role grants.
+
+    Raises:
+        InvalidInput: for ``role``; the company has none of that id, or it grants too much.
+        Forbidden: ``permission_missing``.
+    """
+    roles = published_roles(reading, company)
+    if not isinstance(role, str) or role not in roles:
+        raise InvalidInput([("role", "Must be the id of a role.")])
+    permits = roles[role]
+    if held_by is not None:
+        held_by.require_held(permits)
+    if not fits_owners(permits):
+        raise InvalidInput([("role", f"Must not include * or {_CLOSED}: only a user's role can.")])
+
+
+def fits_owners(permits: Collection[str]) -> bool:
+    """Whether a role that permits *permits* is one that owners may have."""
+    return EVERYTHING not in permits and not any(
+        covers(permits, known.name) for known in CONTROL_PLANE if known.name not in OPEN_TO_OWNERS
+    )
+
+
+def require_not_above(reading: Reading, actor: Actor, owner: Owner) -> None:
+    """Raise Forbidden (``permission_missing``) unless the actor holds what the role grants."""
+    actor.require_held(published_roles(reading, owner.company).get(owner.role, ()))

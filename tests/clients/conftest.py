@@ -1,0 +1,26 @@
+"""An installation to call, and a directory to run clients in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.programs import NODE_MODULES, PYTHON_TOOLS
+from tests.support.processes.served_installation import ServedInstallation
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[ServedInstallation]:
+    with ServedInstallation(tmp_path / "installation") as served:
+        yield served
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """An empty directory with the pinned packages of npm."""
+    if not (NODE_MODULES.exists() and PYTHON_TOOLS.exists()):
+        pytest.fail("needs the generators: make tools-env")
+    directory = tmp_path / "work"
+    directory.mkdir()
+    (directory / "node_modules").symlink_to(NODE_MODULES)
+    return directory
