@@ -47,7 +47,7 @@ export class AccessTokens extends HTMLElement {
     super();
     const { root } = this.#portal;
     root.adoptedStyleSheets = [sheet];
-    root.append(h("div", { class: "all" }, this.#banner, this.#main, this.#said));
+    root.append(h("div", { class: "root" }, this.#banner, this.#main, this.#said));
   }
 
   connectedCallback() {

@@ -22,8 +22,8 @@ export const STYLES = `
 }
 :host([hidden]), [hidden] { display: none !important; }
 *, ::before, ::after { box-sizing: border-box; margin: 0; padding: 0; }
-.all { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr); line-height: 1.45; text-align: start; text-transform: none; white-space: normal; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
-.all > :empty { display: none; }
+.root { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr); line-height: 1.45; text-align: start; text-transform: none; white-space: normal; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+.root > :empty { display: none; }
 button, input, select { font: inherit; color: inherit; letter-spacing: inherit; }
 button { background: none; border: 0; cursor: pointer; text-align: inherit; }
 fieldset { border: 0; min-inline-size: 0; }
@@ -43,7 +43,8 @@ code, .mono { font-family: var(--_mono); font-size: 0.925em; font-variant-ligatu
 
 .stack { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr); }
 .stack.tight, .field { gap: 6px; }
-.stack > [role="status"]:empty { margin-block-end: -20px; }
+.stack > [role="status"]:empty { position: absolute; }
+h2 + p { margin-block-start: 4px; }
 .field { display: grid; grid-template-columns: minmax(0, 1fr); justify-items: start; }
 .head { display: flex; flex-wrap: wrap; align-items: flex-start; justify-content: space-between; gap: 12px 20px; }
 .head > div { flex: 1 1 260px; }
@@ -210,16 +211,17 @@ dialog::backdrop { background: rgb(10 14 22 / 48%); }
   .results tbody + tbody { border-block-start: 1px solid var(--_line); }
   .results tbody + tbody > tr:first-child > td { border: 0; }
   .results td, .results td:first-child { padding: 2px 0; }
-  .results td[data-name] { display: grid; grid-template-columns: 104px minmax(0, 1fr); gap: 8px; justify-items: start; }
+  .results td[data-name] { display: grid; grid-template-columns: 104px minmax(0, 1fr); gap: 8px; align-content: start; justify-items: start; }
   .results td[data-name]::before { content: attr(data-name); color: var(--_muted); font-size: 0.85em; }
-  .results td.token { padding-block-end: 6px; }
+  .results td.token { padding-block-end: 6px; padding-inline-end: 104px; }
+  .results td.status { position: absolute; inset-block-start: 12px; inset-inline-end: 16px; display: block; }
+  .results td.status::before { content: none; }
+  .results td.unlimited { display: none; }
   .results td.actions { display: block; margin-block-start: 6px; }
   .results td.actions::before { content: none; }
-  .results td.actions .buttons { justify-content: flex-start; flex-wrap: wrap; }
+  .results td.actions .buttons { justify-content: flex-start; flex-wrap: wrap; gap: 8px; }
   .results td.actions .button { border-color: var(--_line); }
-  .results td.actions .buttons { gap: 8px; }
   .results td.details { padding: 12px 0 8px; }
-  .under { padding-inline-start: 22px; }
 }
 @container (min-width: 560px) and (max-width: 839px) {
   .results tr[part="row"] { display: grid; grid-template-columns: 1fr 1fr; column-gap: 24px; }

@@ -153,17 +153,19 @@ export class TokenList {
   // A row and, once it is opened, its details.
   #row(token, isOpen = false) {
     const texts = this.#texts, portal = this.#portal, shown = id();
-    const cell = (name, ...children) => h("td", { role: "cell", class: name, "data-name": texts.of(`columns.${name}`) }, ...children);
-    const never = () => h("span", { class: "muted" }, texts.of("never"));
+    // On cards, what isn't limited is left out.
+    const cell = (name, shown, unlimited) =>
+      h("td", { role: "cell", class: shown ? name : `${name} unlimited`, "data-name": texts.of(`columns.${name}`) }, shown || h("span", { class: "muted" }, texts.of(unlimited)));
+    const moment = (text) => text && portal.time(Date.parse(text), true);
     const opener = h("button", { type: "button", class: "title", "aria-expanded": String(isOpen), "aria-controls": shown, onclick: () => open(opener.ariaExpanded !== "true") }, icon("down"), isolated(token.label));
     const restrictions = [...token.domains, ...token.networks];
     const row = h("tbody", { role: "rowgroup", class: token.status === "active" ? "" : "ended" },
       h("tr", { role: "row", part: "row" },
         h("td", { role: "cell", class: "token" }, opener, h("span", { class: "under" }, h("code", {}, `${token.id.slice(0, 12)}…`), h("span", { class: "kind" }, texts.of(`kinds.${token.kind}`)))),
         cell("permissions", this.#chips(token.permissions)),
-        cell("restrictions", restrictions.length ? this.#chips(restrictions) : h("span", { class: "muted" }, texts.of("anyWhere"))),
-        cell("expires", token.expires_at ? portal.time(Date.parse(token.expires_at), true) : never()),
-        cell("lastUsed", token.last_used ? portal.time(Date.parse(token.last_used.at), true) : never()),
+        cell("restrictions", restrictions.length > 0 && this.#chips(restrictions), "anyWhere"),
+        cell("expires", moment(token.expires_at), "never"),
+        cell("lastUsed", moment(token.last_used?.at), "never"),
         cell("status", h("span", { class: `badge ${token.status}`, part: "badge" }, texts.of(`statuses.${token.status}`))),
         cell("actions", h("div", { class: "buttons" }, this.#actions(token)))));
     const details = h("tr", { role: "row", id: shown, hidden: true });
