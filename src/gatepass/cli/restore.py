@@ -32,6 +32,7 @@ _NAMES = {
     "authentication": ("sign-in", "sign-ins"),
     "verifier_key": ("verifier key", "verifier keys"),
     "admin_key": ("admin key", "admin keys"),
+    "portal_session": ("portal session", "portal sessions"),
     "invitation": ("invitation", "invitations"),
     "password_reset": ("password reset", "password resets"),
     "email_change": ("change of an e-mail address", "changes of e-mail addresses"),

@@ -20,12 +20,15 @@ PASSWORD_RESET = "gprs"  # noqa: S105 - a prefix, not a secret
 EMAIL_CHANGE = "gpec"
 VERIFIER_KEY = "gpvk"
 ADMIN_KEY = "gpak"
+PORTAL_SESSION = "gpps"
+PORTAL_CODE = "gppc"
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _PREFIXES = frozenset(
     prefix + "_"
     for prefix in (
         *(ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY, ADMIN_KEY),
+        *(PORTAL_SESSION, PORTAL_CODE),
         *(INVITATION, PASSWORD_RESET, EMAIL_CHANGE),
     )
 )
@@ -67,15 +70,18 @@ class NewCredential(msgspec.Struct, frozen=True, gc=False):
         return f"NewCredential(id={self.id!r})"
 
 
-def make(prefix: str) -> NewCredential:
+def make(prefix: str, number: str | None = None) -> NewCredential:
     """Create a credential with a secret of 190 bits from the system's generator.
+
+    Args:
+        number: the 16 characters of its id after the prefix; a new one by default.
 
     Raises:
         ValueError: *prefix* isn't one of this module's prefixes.
     """
     if prefix + "_" not in _PREFIXES:
         raise ValueError(f"unknown credential prefix {prefix!r}")
-    identifier = f"{prefix}_{_random(16)}"
+    identifier = f"{prefix}_{number or _random(16)}"
     secret = _random(32)
     body = identifier + secret
     return NewCredential(body + _checksum(body.encode("ascii")), identifier, _digest(secret))

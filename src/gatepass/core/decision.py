@@ -9,11 +9,12 @@ from gatepass.core.credentials import (
     ACCESS_TOKEN,
     ADMIN_KEY,
     LOGIN_TOKEN,
+    PORTAL_SESSION,
     VERIFIER_KEY,
     Credential,
 )
-from gatepass.core.domains import origin_allowed, origin_of_referer, parse_origin
-from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.core.domains import is_one_of, origin_allowed, origin_of_referer, parse_origin
+from gatepass.core.grants import CompanyRules, Grant, Holder, role_of_key
 from gatepass.core.permissions import (
     EVERYTHING,
     NOT_FOR_TOKENS,
@@ -39,6 +40,8 @@ __all__ = [
 
 
 _PREFIXES = {"api": ACCESS_TOKEN + "_", "ui": ACCESS_TOKEN + "_", "login": LOGIN_TOKEN + "_"}
+# The control plane accepts portal sessions as well; a decision about a call never does.
+_PREFIXES_OF_CALLERS = {**_PREFIXES, "portal": PORTAL_SESSION + "_"}
 _NO_PREFIX = "\0"
 #: Pairs of sets of permissions whose intersection is cached: tokens have equal ones.
 _EFFECTIVE_KEPT = 1_024
@@ -178,11 +181,14 @@ def admit(
     """Decide as ``decide`` does, without routes and permissions.
 
     Only for the control plane, which then checks each operation's permission. It alone accepts
-    admin keys.
+    admin keys and portal sessions.
     """
     if grant is not None and grant.kind == "admin":
         return _admit_admin_key(grant, company, call, now)
-    role = _admitted_role(grant, holder, company, call, now)
+    role = _admitted_role(grant, holder, company, call, now, _PREFIXES_OF_CALLERS)
+    if grant is not None and grant.kind == "portal" and isinstance(role, frozenset):
+        # Check 8: it is used on its own pages alone.
+        role = _page_refusal(grant.domains, call) or role
     if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call)
     return Decision(_ALLOWED, grant, role, call, holder)
@@ -239,8 +245,17 @@ def admin_key_refusal(
 def held(
     grant: Grant | None, holder: Holder | None, company: CompanyRules | None
 ) -> tuple[str, ...]:
-    """The effective permissions, sorted: the token's that its user's role has now."""
-    return () if grant is None else _effective(grant, _role(grant, holder, company))
+    """The effective permissions, sorted: the token's that its user's role has now.
+
+    Of a portal session, those that its tokens may hold. It keeps the wildcards that the owner's
+    role has, although an external owner's tokens permit by name alone: tokens have them, too.
+    """
+    if grant is None:
+        return ()
+    role = _role(grant, holder, company)
+    if grant.kind == "portal" and role and holder is not None and company is not None:
+        role = company.roles.get(role_of_key(holder.role), _NOTHING)
+    return _effective(grant, role)
 
 
 def _admit_admin_key(grant: Grant, company: CompanyRules | None, call: Call, now: int) -> Decision:
@@ -257,9 +272,17 @@ def _admit_admin_key(grant: Grant, company: CompanyRules | None, call: Call, now
 
 
 def _admitted_role(
-    grant: Grant | None, holder: Holder | None, company: CompanyRules | None, call: Call, now: int
+    grant: Grant | None,
+    holder: Holder | None,
+    company: CompanyRules | None,
+    call: Call,
+    now: int,
+    prefixes: dict[str, str] = _PREFIXES,
 ) -> frozenset[str] | Reason:
     """Checks 1 to 8: whether the token is valid here and now.
+
+    Args:
+        prefixes: of the texts of each kind of token that is accepted.
 
     Returns:
         The permissions of its user's role if so, else the first refusal.
@@ -277,7 +300,7 @@ def _admitted_role(
             credential.digest is not grant.digest
             and not compare_digest(credential.digest, grant.digest)
         )
-        or not credential.id.startswith(_PREFIXES.get(grant.kind, _NO_PREFIX))
+        or not credential.id.startswith(prefixes.get(grant.kind, _NO_PREFIX))
     ):
         return _TOKEN_INVALID
 
@@ -328,6 +351,15 @@ def _origin_refusal(domains: tuple[str, ...], call: Call) -> Reason | None:
     # Without domains any origin is allowed, but not "null", which any page can send.
     good = origin_allowed(domains, origin) if domains else parse_origin(origin) is not None
     return None if good else Reason.origin_not_allowed
+
+
+def _page_refusal(origins: tuple[str, ...], call: Call) -> Reason | None:
+    """Check 8 for a portal session, whose *origins* are compared as a whole."""
+    refusal = _origin_refusal((), call)
+    if refusal is not None:
+        return refusal
+    origin = origin_of_referer(call.referer) if call.origin is None else call.origin
+    return None if is_one_of(origins, origin) else Reason.origin_not_allowed
 
 
 def _may(grant: Grant, role: frozenset[str], name: str) -> bool:

@@ -126,6 +126,27 @@ def origin_allowed(entries: Collection[str], origin: str) -> bool:
     return parsed.scheme == "https" and _host_allowed(entries, authority)
 
 
+def parse_page_origin(text: object) -> str | None:
+    """The canonical spelling of the origin of a web page with a domain entry's protection.
+
+    None for anything but an ``https`` origin with a host name, or an ``http`` or ``https`` origin
+    of this machine.
+    """
+    origin = parse_origin(text)
+    if origin is None or origin.scheme not in _DEFAULT_PORTS:
+        return None
+    if _is_local(origin.host) or _loopback_address(origin.host):
+        return str(origin)
+    secure = origin.scheme == "https" and _canonical_host(origin.host) is not None
+    return str(origin) if secure else None
+
+
+def is_one_of(origins: Collection[str], origin: str | None) -> bool:
+    """Whether an Origin header is one of *origins*, which are in their canonical spelling."""
+    parsed = parse_origin(origin)
+    return parsed is not None and str(parsed) in origins
+
+
 def _host_allowed(entries: Collection[str], authority: str) -> bool:
     return authority in entries or any(
         entry[0] == "*" and authority.endswith(entry[1:]) for entry in entries

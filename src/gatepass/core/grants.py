@@ -33,16 +33,19 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         id: the credential's first 21 characters.
         digest: SHA-256 of its secret.
-        kind: ``api``, ``ui``, ``login``, ``verifier``, ``limited-verifier`` or ``admin``.
+        kind: ``api``, ``ui``, ``login``, ``verifier``, ``limited-verifier``, ``admin`` or
+            ``portal``.
         company, user: ids; empty for a verifier key, which acts for the installation. ``user`` is
             the owner's, who isn't always a user. An admin key has no user, and a company only if it
             is limited to one.
         label: chosen by its creator.
         permissions: chosen by its creator. Empty for ``login``, which has its user's role's. For
-            ``admin`` its areas; for ``limited-verifier`` the ids of its companies, so that a reader
-            that knows neither kind refuses both.
+            ``admin`` its areas; for ``limited-verifier`` the ids of its companies; for ``portal``
+            what a token that is created in it may hold. A reader that doesn't know one of these
+            kinds refuses it.
         networks: None is no restriction; an empty list allows no address.
-        domains: canonical entries; empty is any origin. Only for kind ``ui``.
+        domains: canonical entries; empty is any origin. Only for kind ``ui``. For ``portal`` the
+            origins it may be used from, and empty is none.
         expires_at: Unix time in milliseconds from which it is refused; None is never.
         deactivated: permanently.
     """
@@ -170,6 +173,11 @@ def external_role(role: str) -> str:
     bind verifiers of earlier releases, too.
     """
     return _EXTERNAL_ROLE + role
+
+
+def role_of_key(key: str) -> str:
+    """The id of the role that a key of a company's roles, perhaps an ``external_role``, is of."""
+    return key.removeprefix(_EXTERNAL_ROLE)
 
 
 def is_external_role(key: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 from gatepass.core.errors import Forbidden
 from gatepass.core.permissions import EVERYTHING, NOT_FOR_TOKENS, covers
 
-ActorKind = Literal["user", "token", "admin_key", "command line", "system"]
+ActorKind = Literal["user", "token", "admin_key", "portal_session", "command line", "system"]
 
 _OWN_MACHINE = ("command line", "system")
 
@@ -35,16 +35,19 @@ class Actor:
 
     Attributes:
         kind: ``user`` authenticated with a login token, ``token`` with an access token,
-            ``admin_key`` with an admin key.
+            ``admin_key`` with an admin key, ``portal_session`` with a portal session's token.
         company: the company whose records it sees and changes. None means every company; only the
             command line, the system and an admin key without a company may have it.
-        user: the id of the user; for an access token, of the user who created it. An admin key has
-            none.
-        name: its name in the audit log; an admin key's is its label.
-        permissions: the effective permissions of the credential; of an admin key, its areas.
-        credential: id of the access token, admin key or authentication in use.
+        user: the id of the user; for an access token or a portal session, of its owner. An admin
+            key has none.
+        name: its name in records; an admin key's is its label.
+        permissions: the effective permissions of the credential; of an admin key, its areas; of a
+            portal session, what the tokens that it creates and changes may hold.
+        credential: id of the access token, admin key, portal session or authentication in use.
         address: the client address of the request, as text; None if there is none.
         operator: whether it also manages the installation (``*`` never covers that).
+        opened_by: the label of the admin key, or the name of the operator, that opened the portal
+            session in use.
     """
 
     kind: ActorKind
@@ -55,6 +58,7 @@ class Actor:
     credential: str | None = None
     address: str | None = None
     operator: bool = False
+    opened_by: str = ""
 
     def __post_init__(self) -> None:
         if self.kind == "admin_key":
@@ -78,17 +82,35 @@ class Actor:
     @property
     def person(self) -> Person:
         """This actor as records name it (``created_by``, ``deactivated_by``)."""
-        return Person(self.user, self.name)
+        return Person(None if self.is_portal_session else self.user, self.name)
+
+    @property
+    def audited_name(self) -> str:
+        """Its name in the audit log."""
+        return f"{self.name} (portal of {self.opened_by})" if self.opened_by else self.name
+
+    @property
+    def is_portal_session(self) -> bool:
+        """Whether it is a portal session, which reaches its owner's access tokens alone."""
+        return self.kind == "portal_session"
 
     def may(self, permission: str) -> bool:
         """Whether it holds *permission*: a name, ``resource:*`` or ``*``."""
-        if self.kind == "token" and permission in NOT_FOR_TOKENS:
+        if self.kind in ("token", "portal_session") and permission in NOT_FOR_TOKENS:
             return False
         return covers(self.permissions, permission)
 
-    def require(self, permission: str) -> None:
-        """Raise Forbidden (``permission_missing``) unless it holds *permission*."""
-        if not self.may(permission):
+    def require(self, permission: str, *, portal: bool = False) -> None:
+        """Raise Forbidden (``permission_missing``) unless it holds *permission*.
+
+        Args:
+            portal: whether a portal session may do it, which needs no permission; else
+                ``portal_session``. The operation must limit it to records of its owner.
+        """
+        if self.is_portal_session:
+            if not portal:
+                self.refuse_portal_session()
+        elif not self.may(permission):
             raise Forbidden(f"This needs the permission {permission}.", permission=permission)
 
     def require_held(self, permissions: Iterable[str]) -> None:
@@ -104,11 +126,13 @@ class Actor:
             )
 
     def require_signed_in(self) -> None:
-        """Raise Forbidden for an access token (``signed_in_user_required``) and an admin key.
+        """Raise Forbidden unless it is a signed-in user or this machine's.
 
-        A leaked token must not be able to create successors or to widen its permissions.
+        ``signed_in_user_required`` for an access token, ``admin_key``, ``portal_session``. A leaked
+        token must not be able to create successors or to widen its permissions.
         """
         self.refuse_admin_key()
+        self.refuse_portal_session()
         if self.kind == "token":
             raise Forbidden(
                 "This needs a signed-in user; an access token can't do it.",
@@ -129,11 +153,16 @@ class Actor:
         if self.kind == "admin_key":
             raise Forbidden("An admin key can't be used here.", reason="admin_key")
 
+    def refuse_portal_session(self) -> None:
+        """Raise Forbidden (``portal_session``) for a portal session."""
+        if self.is_portal_session:
+            raise Forbidden("A portal session can't be used here.", reason="portal_session")
+
     def require_area(self, area: str) -> None:
         """Raise Forbidden unless it is an operator, or an admin key with the permission *area*.
 
         ``permission_missing`` for an admin key, ``signed_in_user_required`` for an access token,
-        ``operator_required`` for a user.
+        ``portal_session``, ``operator_required`` for a user.
         """
         if self.kind != "admin_key":
             self.require_signed_in()

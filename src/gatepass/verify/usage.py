@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from gatepass.core.credentials import LOGIN_TOKEN
+from gatepass.core.credentials import ADMIN_KEY, LOGIN_TOKEN, PORTAL_SESSION
 from gatepass.core.decision import Decision
 from gatepass.core.networks import format_address
 from gatepass.core.reason import Reason
@@ -38,6 +38,8 @@ LINE_TOKENS = 256
 ROTATE_BYTES = 1 << 20
 # Releases the interpreter's lock, which requests wait for.
 _PAUSE_SECONDS = 0.000_05
+# The use of these is counted with the decisions alone.
+_NO_TOKENS = (LOGIN_TOKEN, PORTAL_SESSION, ADMIN_KEY)
 
 # Bound once: an enumeration looks up its members at each use.
 _ALLOWED = Reason.allowed
@@ -175,7 +177,7 @@ class Usage:
             by_id = {
                 token: counted.as_text()
                 for token, counted in part.items()
-                if not token.startswith(LOGIN_TOKEN)
+                if not token.startswith(_NO_TOKENS)
             }
             try:
                 self._append(msgspec.json.encode(Batch(by_id, decisions)) + b"\n")

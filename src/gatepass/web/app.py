@@ -25,6 +25,7 @@ from gatepass.web.api.request_body import field_errors
 from gatepass.web.body_limits import Bodies
 from gatepass.web.caller import NotAdmitted, refuse_from_outside
 from gatepass.web.cookies import cookie_name, login_cookie
+from gatepass.web.cross_origin import CrossOrigin
 from gatepass.web.encoded_slashes import EncodedSlashes
 from gatepass.web.feed.paths import FeedPaths
 from gatepass.web.gateway.asgi import GatewayPaths
@@ -82,7 +83,8 @@ def create_app(
         app.include_router(router)
     endpoints = Endpoints(node.verifier, trusted, node.verifier.not_ready, misconfigurations)
     bodies = Bodies()
-    boundary = HttpBoundary(EncodedSlashes(app), bodies, trusted=trusted)
+    framework = CrossOrigin(EncodedSlashes(app), api.cross_origin_endpoints())
+    boundary = HttpBoundary(framework, bodies, trusted=trusted)
     application = GatewayPaths(FeedPaths(boundary, node, bodies), endpoints, bodies)
     https = promises_https(node.settings.public_url)
     return StrictTransportSecurity(application) if https else application

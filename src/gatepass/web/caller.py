@@ -1,7 +1,8 @@
 """Authenticates the caller of a request: credential, address, checks 1 to 8 of the rules.
 
-API endpoints take ``Authenticated`` or ``SignedIn`` as a parameter, and ``administering(area)``
-where an admin key may act, too. Pages, which show a sign-in form where the API answers 401, call
+API endpoints take ``Authenticated`` or ``SignedIn`` as a parameter; ``administering(area)`` where
+an admin key may act, too; and one of the dependencies ``…OrPortal`` where a portal session may,
+from pages of other origins. Pages, which show a sign-in form where the API answers 401, call
 :func:`admit` and :func:`caller_of` themselves.
 """
 
@@ -14,7 +15,7 @@ from fastapi import Depends, Request
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 
-from gatepass.core.decision import Decision, Reason
+from gatepass.core.decision import Decision, Reason, held
 from gatepass.core.errors import Forbidden, InvalidInput
 from gatepass.core.grants import Grant
 from gatepass.core.networks import format_address, parse_address
@@ -24,13 +25,16 @@ from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import owners, users
 from gatepass.registry.directory.owners import Owner
 from gatepass.registry.directory.users import User
+from gatepass.registry.grants.publishing import published_of_actor
 from gatepass.registry.storage.database import Reading
 from gatepass.verify.http.client_address import client_address
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential, read_single
 from gatepass.web.body_limits import allow_large_body, sender_authenticated
 from gatepass.web.cookies import cookie_counts, login_cookie
+from gatepass.web.cross_origin import cross_origin, name_origin, page_origin
 from gatepass.web.misconfiguration import Fault
+from gatepass.web.public_origin import origin_of
 from gatepass.web.strict_json import field_name
 
 # What a user without the second factor that their company requires can reach.
@@ -97,26 +101,46 @@ def admit(request: Request, credential: str | Reason) -> Decision:
         Unavailable: this node can't decide now.
     """
     address, garbage = _address(request)
-    lines = asgi_lines(request.scope)
-    decision = node_of(request).admit(
+    node = node_of(request)
+    origin, referer = _page_of(request, node)
+    decision = node.admit(
         credential,
         address=address,
-        origin=read_single(lines("origin")),
-        referer=read_single(lines("referer")),
+        origin=origin,
+        referer=referer,
         address_garbage=garbage,
     )
     _note_sender(request, decision)
+    grant = decision.grant
+    if grant is not None and grant.kind == "portal":
+        name_origin(request, grant.domains)
     return decision
 
 
-def caller_of(request: Request, decision: Decision) -> Caller:
+def _page_of(request: Request, node: Node) -> tuple[str | None, str | None]:
+    """The Origin and the Referer of a request.
+
+    A browser that sends no Referer sends neither with a GET of our own page. But it says
+    ``Sec-Fetch-Site: same-origin``, which no page can set.
+    """
+    lines = asgi_lines(request.scope)
+    origin, referer = page_origin(request), read_single(lines("referer"))
+    if origin is None and referer is None and lines("sec-fetch-site") == ["same-origin"]:
+        origin = origin_of(node.settings.public_url)
+    return origin, referer
+
+
+def caller_of(request: Request, decision: Decision, *, portal: bool = False) -> Caller:
     """The caller that *decision* admitted.
+
+    Args:
+        portal: whether it may be a portal session.
 
     Raises:
         NotAdmitted: the decision is a refusal.
         Forbidden: ``admin_key``: the credential is one; only ``administering`` accepts those.
-            ``second_factor_required``: the company requires one, and this user has none; never for
-            access tokens.
+            ``portal_session``. ``second_factor_required``: the company requires one, and this user
+            has none; never for access tokens.
         Unavailable: the registry can't be read now.
     """
     grant = decision.grant
@@ -125,6 +149,8 @@ def caller_of(request: Request, decision: Decision) -> Caller:
     if grant.kind == "admin":
         _admin_actor(decision, grant).refuse_admin_key()
     node = node_of(request)
+    if grant.kind == "portal":
+        return _portal_caller(node, decision, grant, portal)
     signed_in = grant.kind == "login"
     with node.database.read(node.clock.now()) as reading:
         owner, lacking = _owner_and_lacking(reading, grant)
@@ -164,6 +190,25 @@ def _admin_actor(decision: Decision, grant: Grant) -> Actor:
         credential=grant.id,
         address=_address_text(decision),
     )
+
+
+def _portal_caller(node: Node, decision: Decision, grant: Grant, accepted: bool) -> Caller:
+    with node.database.read(node.clock.now()) as reading:
+        owner = owners.find(reading, grant.company, grant.user)
+        permissions = held(*published_of_actor(reading, grant.id, grant.user, grant.company))
+    actor = Actor(
+        kind="portal_session",
+        company=grant.company,
+        user=owner.id,
+        name=owner.name,
+        permissions=frozenset(permissions),
+        credential=grant.id,
+        address=_address_text(decision),
+        opened_by=grant.label,
+    )
+    if not accepted:
+        actor.refuse_portal_session()
+    return Caller(actor, grant, owner)
 
 
 def _address_text(decision: Decision) -> str | None:
@@ -258,7 +303,17 @@ def accepting(*schemes: str) -> Callable[[F], F]:
 
 @accepting("bearer", "x-access-token", "dashboard")
 def _caller(request: Request) -> Caller:
-    caller = caller_of(request, admit(request, credential_in_use(request)))
+    return _authenticated(request, portal=False)
+
+
+@cross_origin
+@accepting("bearer", "x-access-token", "dashboard", "portal-session")
+def _caller_or_portal(request: Request) -> Caller:
+    return _authenticated(request, portal=True)
+
+
+def _authenticated(request: Request, *, portal: bool) -> Caller:
+    caller = caller_of(request, admit(request, credential_in_use(request)), portal=portal)
     # After the credential, so that an unauthenticated caller gets 401 before any 422.
     _refuse_unknown_parameters(request)
     return caller
@@ -320,10 +375,24 @@ async def _signed_in(actor: Annotated[Actor, Depends(_actor)]) -> Actor:
     return actor
 
 
+async def _actor_or_portal(caller: Annotated[Caller, Depends(_caller_or_portal)]) -> Actor:
+    return caller.actor
+
+
+async def _signed_in_or_portal(actor: Annotated[Actor, Depends(_actor_or_portal)]) -> Actor:
+    if not actor.is_portal_session:
+        actor.require_signed_in()
+    return actor
+
+
 CurrentNode = Annotated[Node, Depends(_node)]
-#: The caller, with the token's grant and owner.
-CurrentCaller = Annotated[Caller, Depends(_caller)]
 #: The caller's actor, with any token.
 Authenticated = Annotated[Actor, Depends(_actor)]
 #: The actor of a signed-in user; an access token is 403 ``signed_in_user_required``.
 SignedIn = Annotated[Actor, Depends(_signed_in)]
+#: The caller, with the token's grant and owner. Like the next two, it may be a portal session,
+#: which the operation must limit to its owner's records (``acting(…, portal=True)``); pages of
+#: other origins can call the endpoint.
+CallerOrPortal = Annotated[Caller, Depends(_caller_or_portal)]
+AuthenticatedOrPortal = Annotated[Actor, Depends(_actor_or_portal)]
+SignedInOrPortal = Annotated[Actor, Depends(_signed_in_or_portal)]

@@ -15,7 +15,7 @@ from gatepass.settings import Settings
 from gatepass.web.public_origin import origin_of
 
 # Values of Sec-Fetch-Site for requests that no other site caused. `same-site` is another host of
-# the same domain: it is accepted for JSON, which needs a preflight, and not for plain forms.
+# the same domain: it is accepted for reading by navigation, and not for plain forms.
 _API_SITES = frozenset(("same-origin", "same-site", "none"))
 _PAGE_SITES = frozenset(("same-origin", "none"))
 _REMEMBERED_S = 24 * 3600
@@ -120,9 +120,12 @@ def cookie_counts(request: Request) -> bool:
     """Whether ``/v1`` accepts the request's cookie.
 
     Except for GET and HEAD, the content type must be ``application/json``, even without a body:
-    another site's form can't send that, and its script only after a preflight, which we refuse.
+    another site's form can't send that, and its script only after a preflight, which allows no
+    cookies. Nor does it count with the Origin of another page, which may be a sibling host's.
     """
-    if not _comes_from(request, _API_SITES, _settings(request).public_url):
+    public_url = _settings(request).public_url
+    own_page = request.headers.getlist("origin") in ([], [origin_of(public_url)])
+    if not own_page or not _comes_from(request, _API_SITES, public_url):
         return False
     return request.method in ("GET", "HEAD") or is_json(request)
 

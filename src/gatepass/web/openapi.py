@@ -12,14 +12,13 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gatepass.core.reason import STATUS
-from gatepass.web.api import operation_id, verification
+from gatepass.web.api import dependencies, operation_id, verification
 from gatepass.web.api.confirmation import HEADER
 from gatepass.web.api.request_body import NoFields, body_model
 from gatepass.web.api.shapes import Problem, Record
@@ -51,6 +50,7 @@ _TAGS = {
     "Audit": "Who did what, when, from where.",
     "Verifier keys": "Credentials of gateways and services that authorize calls.",
     "Admin keys": "Credentials with which a platform's backend manages companies.",
+    "Portal sessions": "An owner's access tokens, managed on a page of another product.",
     "Companies": "All companies of the installation, for its operators and admin keys.",
     "Nodes": "Everything that makes decisions, and how current it is.",
     "Verify": "Decisions about calls, for gateways and services.",
@@ -65,8 +65,8 @@ _PROBLEMS = {
     405: "The address doesn't support this method.",
     408: "The body must be complete within 15 seconds.",
     409: "The record's state, or a concurrent change, doesn't allow it.",
-    410: "The link is broken: used, replaced, expired, or no longer valid because the inviter "
-    "lost the right to grant it.",
+    410: "The link or code is broken: used, replaced, expired, or no longer valid because its "
+    "maker lost the right to give it.",
     413: "The body must be at most 1 MiB; 16 KiB without a credential, 4 KiB to sign in.",
     415: "The body must be application/json.",
     422: "Some fields or parameters aren't valid; `errors` lists them.",
@@ -78,9 +78,15 @@ _PROBLEMS = {
 #: Reasons beside the decisions' own. What only a few operations answer, these describe themselves.
 _REASONS = {
     401: ("sign_in_failed",),
-    403: ("signed_in_user_required", "operator_required", "admin_key", "second_factor_required"),
+    403: (
+        "signed_in_user_required",
+        "operator_required",
+        "admin_key",
+        "portal_session",
+        "second_factor_required",
+    ),
     409: ("changed_meanwhile", "ended", "idempotency_mismatch"),
-    410: ("invitation_broken",),
+    410: ("invitation_broken", "code_broken"),
     429: ("too_many_attempts",),
     503: ("unavailable", "stale", "not_confirmed", "outcome_unknown"),
 }
@@ -184,7 +190,7 @@ def _below(path: str, paths: dict[str, Any]) -> list[str]:
 def _complete(operation: dict[str, Any], route: APIRoute) -> None:
     """Add to *operation* what follows from its route."""
     model = body_model(route)
-    calls = _dependencies(route.dependant)
+    calls = dependencies(route.dependant)
     accepted = next((call.accepts for call in calls if hasattr(call, "accepts")), ())
     operation["security"] = [{scheme: []} for scheme in accepted]
     parameters = operation.get("parameters", [])
@@ -223,13 +229,6 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
         name = f"#/components/responses/{_problem_name(refusal)}"
         operation["responses"][str(refusal)] = {"$ref": name}
     operation["responses"] = dict(sorted(operation["responses"].items()))
-
-
-def _dependencies(dependant: Dependant) -> Iterator[Any]:
-    """The functions that an endpoint depends on, the outermost first."""
-    for each in dependant.dependencies:
-        yield each.call
-        yield from _dependencies(each)
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:
@@ -376,6 +375,13 @@ def _security_schemes(cookie: str) -> dict[str, Any]:
             "name": cookie,
             "description": "The dashboard's cookie. Accepted for same-site requests only, and "
             "except for GET and HEAD only with `Content-Type: application/json`.",
+        },
+        "portal-session": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A portal session's token (`gpps_…`), from a page of the session. It "
+            "reaches its owner's access tokens alone; every other endpoint is 403 "
+            "`portal_session`.",
         },
         "verifier-key": {
             "type": "http",

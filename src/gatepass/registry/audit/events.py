@@ -21,10 +21,12 @@ class AuditEvent:
 
     Attributes:
         action: such as ``access_token.created``.
-        actor_kind: ``user``, ``token``, ``admin_key``, ``command line`` or ``system``.
-        actor_id: id of the user (for a token, of its creator); None for an admin key, the
-            command line and the system.
-        actor_credential: id of the access token, admin key or authentication in use.
+        actor_kind: ``user``, ``token``, ``admin_key``, ``portal_session``, ``command line`` or
+            ``system``.
+        actor_id: id of the user (for a token or a portal session, of its owner); None for an admin
+            key, the command line and the system.
+        actor_credential: id of the access token, admin key, portal session or authentication in
+            use.
         token_label: the present label of the access token in use; None without one.
         before, after: the changed fields; never a secret or a digest.
     """

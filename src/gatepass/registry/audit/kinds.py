@@ -39,6 +39,9 @@ KINDS = {
         "Service accounts and external owners",
         _actions("owner", "created", "modified", "deactivated", "refused_everywhere"),
     ),
+    "portal-sessions": Kind(
+        "Portal sessions", _actions("portal_session", "created", "redeemed", "deactivated")
+    ),
     "invitations": Kind(
         "Invitations",
         _actions(

@@ -64,7 +64,7 @@ def record_each(
                 "at": write.now,
                 "actor_kind": actor.kind,
                 "actor_id": actor.user,
-                "actor_name": actor.name,
+                "actor_name": actor.audited_name,
                 "actor_credential": actor.credential,
                 "address": actor.address,
                 "action": action,

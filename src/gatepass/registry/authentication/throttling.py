@@ -1,4 +1,4 @@
-"""Throttling of failed sign-ins, per account and per address.
+"""Throttling of failed sign-ins, per account and per address; and of wrong portal codes.
 
 From the 11th failure of an account, or the 101st from an address, within 15 minutes, attempts are
 refused until enough failures have aged out. Refused attempts don't count; else a retrying program
@@ -11,10 +11,13 @@ would lock an account forever.
   fail on purpose can't lock out the owner. A failure there neither adds to the account's count nor
   is refused by it.
 * An IPv6 address counts by its /64, the least that a provider assigns to one customer.
+
+A code of a portal session that can't be redeemed counts against its address alone.
 """
 
 import hashlib
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import delete, exists, func, insert, or_, select
 
@@ -83,6 +86,41 @@ class Attempt:
         return f"address:{self.source}"
 
 
+@dataclass(frozen=True, slots=True)
+class CodeAttempt:
+    """An attempt to redeem the code of a portal session, by the address that it counts against.
+
+    Attributes:
+        source: as ``Attempt`` has it.
+    """
+
+    source: str | None
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limit that applies, by key."""
+        return {self._address: MOST_PER_ADDRESS}
+
+    @property
+    def keys(self) -> list[str]:
+        """The key under which its failure counts."""
+        return [self._address]
+
+    @property
+    def _address(self) -> str:
+        # Apart from sign-ins: customers who share an address must not lock users out.
+        return f"portal:{self.source}"
+
+
+class Counted(Protocol):
+    """An attempt by the keys that its failure counts under, and their limits."""
+
+    @property
+    def limits(self) -> dict[str, int]: ...
+    @property
+    def keys(self) -> list[str]: ...
+
+
 def source_of(address: str | None) -> str | None:
     """The source that failures are counted by: an IPv6 /64, or an IPv4 address (also if mapped).
 
@@ -115,14 +153,14 @@ def begin(reading: Reading, email: str, address: str | None) -> Attempt:
     return attempt
 
 
-def check(reading: Reading, attempt: Attempt) -> None:
+def check(reading: Reading, attempt: Counted) -> None:
     """Raise TooManyAttempts if a limit is exceeded."""
     refused = refusal(reading, attempt)
     if refused is not None:
         raise refused
 
 
-def refusal(reading: Reading, attempt: Attempt) -> TooManyAttempts | None:
+def refusal(reading: Reading, attempt: Counted) -> TooManyAttempts | None:
     """The refusal of an attempt if a limit is exceeded, else None."""
     now = reading.now
     table = sign_in_failures.c
@@ -141,7 +179,7 @@ def refusal(reading: Reading, attempt: Attempt) -> TooManyAttempts | None:
     return None
 
 
-def count_failure(write: Write, attempt: Attempt) -> bool:
+def count_failure(write: Write, attempt: Counted) -> bool:
     """Count a failed attempt; ``refusal`` then reports whether a limit is exceeded.
 
     Serialized by an advisory lock: concurrent attempts can't all read the same count.

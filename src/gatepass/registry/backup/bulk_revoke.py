@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, literal, null, select, text, update
+from sqlalchemy import ColumnElement, literal, null, select, update
 
-from gatepass.core.grants import decode_grant
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.backup.revocation_state import KINDS
@@ -21,6 +20,7 @@ from gatepass.registry.storage.tables import (
     companies,
     invitations,
     owners,
+    portal_sessions,
     users,
     verifier_keys,
 )
@@ -39,6 +39,10 @@ _NAME_AND_COMPANY: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
     ),
     "verifier_key": (verifier_keys.c.label, null()),
     "admin_key": (admin_keys.c.label, null()),
+    "portal_session": (
+        select(owners.c.name).where(owners.c.id == portal_sessions.c.owner_id).scalar_subquery(),
+        portal_sessions.c.company_id,
+    ),
     "invitation": (invitations.c.email, invitations.c.company_id),
 }
 
@@ -102,13 +106,4 @@ def _publish(change: Change, kind: str, ids: Sequence[str]) -> None:
                 publishing.publish(change, msgspec.structs.replace(holder, active=False))
     elif kind != "invitation":
         for start in range(0, len(ids), _BATCH):
-            records = change.session.scalars(_GRANTS, {"ids": ids[start : start + _BATCH]})
-            grants = [
-                msgspec.structs.replace(decode_grant(one), deactivated=True) for one in records
-            ]
-            publishing.publish_grants(change, grants)
-
-
-_GRANTS = text("SELECT record FROM grants WHERE id IN :ids").bindparams(
-    bindparam("ids", expanding=True)
-)
+            publishing.deactivate_grants(change, ids[start : start + _BATCH])

@@ -1,9 +1,9 @@
 """Restore: a backup replaces the database, and revoked records stay revoked.
 
 A backup is older than the database it replaces. Records revoked since, according to the replaced
-database and ``ended.log``, are revoked again. Pending links in mail and sign-ins are revoked, too:
-after the backup they may have been used or revoked. A new history begins, so that all copies of the
-grants are rebuilt.
+database and ``ended.log``, are revoked again. Pending links in mail, sign-ins and portal sessions
+are revoked, too: after the backup they may have been used or revoked. A new history begins, so that
+all copies of the grants are rebuilt.
 """
 
 import secrets
@@ -51,14 +51,14 @@ class Restored:
     """The result of a restore.
 
     Counts are by kind: ``company``, ``user``, ``owner``, ``access_token``, ``authentication``,
-    ``verifier_key``, ``admin_key``, ``invitation``.
+    ``verifier_key``, ``admin_key``, ``portal_session``, ``invitation``.
 
     Attributes:
         found: the contents of the backup, as read back.
         revoked_again: records active in the backup, but revoked since.
         gone: records of the replaced database that the backup doesn't have.
-        revoked: pending links and sign-ins that were revoked now; also ``password_reset`` and
-            ``email_change``.
+        revoked: pending links, sign-ins and portal sessions that were revoked now; also
+            ``password_reset`` and ``email_change``.
         mail_dropped: number of queued mails that aren't sent any more.
         torn_lines: number of unreadable lines in the logs.
         without_administrator: names of active companies without an active administrator.
@@ -189,11 +189,11 @@ def _revoke_again(change: Change, actor: Actor, kind: str) -> int:
 
 
 def _revoke_pending(change: Change, actor: Actor) -> dict[str, int]:
-    """Revoke sign-ins and links: after the backup they may have been used or revoked."""
+    """Revoke sign-ins, portal sessions and links: they may have been used or revoked meanwhile."""
     now, values = change.now, deactivation(change, actor)
     revoked = {
         kind: revoke(change, actor, kind, [KINDS[kind].c.expires_at > now], values)
-        for kind in ("authentication", "invitation")
+        for kind in ("authentication", "portal_session", "invitation")
     }
     for kind, table in (("password_reset", password_resets), ("email_change", email_changes)):
         its = table.c

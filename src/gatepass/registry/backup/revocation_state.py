@@ -31,6 +31,7 @@ from gatepass.registry.storage.tables import (
     invitations,
     key_text,
     owners,
+    portal_sessions,
     users,
     verifier_keys,
 )
@@ -44,6 +45,7 @@ KINDS: dict[str, Table] = {
     "authentication": authentications,
     "verifier_key": verifier_keys,
     "admin_key": admin_keys,
+    "portal_session": portal_sessions,
     "invitation": invitations,
 }
 

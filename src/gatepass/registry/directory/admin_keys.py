@@ -14,7 +14,7 @@ from gatepass.core.grants import Grant
 from gatepass.core.networks import Networks, parse_network
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
-from gatepass.registry.directory import companies
+from gatepass.registry.directory import companies, portal_sessions
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.expiry import read_expiry
@@ -142,7 +142,7 @@ def get(reading: Reading, actor: Actor, key_id: str) -> AdminKey:
 
 
 def deactivate(change: Change, actor: Actor, key_id: str) -> AdminKey:
-    """Deactivate a key for good. Idempotent.
+    """Deactivate a key for good, with the portal sessions that it opened. Idempotent.
 
     Raises:
         Forbidden: ``operator_required``, ``signed_in_user_required``, or ``admin_key``.
@@ -157,6 +157,7 @@ def deactivate(change: Change, actor: Actor, key_id: str) -> AdminKey:
     publish(change, _grant(row))
     before, after = {"deactivated_at": None}, {"deactivated_at": row.deactivated_at}
     _record(change, actor, "deactivated", row, before=before, after=after)
+    portal_sessions.end_opened_by(change, actor, key_id)
     # Its company sees no receipts of it, as it sees none of its events.
     receipts.begin(change, [_subject(row)], company=None, embedded_too=False)
     return _key(row, change.now)

@@ -41,6 +41,7 @@ def acting(
     own_account: bool = False,
     operator: bool = False,
     area: str = "",
+    portal: bool = False,
 ) -> Actor:
     """The actor, checked again under the lock: the first statement of each changing operation.
 
@@ -51,24 +52,30 @@ def acting(
         operator: require an operator.
         area: require an operator, or an admin key with this permission. Without it, every admin key
             is refused.
+        portal: let portal sessions do it, whatever else is required. The operation must limit them
+            to records of their owner (``Actor.user``).
 
     Returns:
         The actor, with the permissions it holds now.
 
     Raises:
         Repeated: ``Change.on_admitted`` raised it.
-        Forbidden: ``admin_key``; ``signed_in_user_required``; as ``reauthorize`` says;
-            ``permission_missing``; ``operator_required``. In this order.
+        Forbidden: ``admin_key``; ``portal_session``; ``signed_in_user_required``; as
+            ``reauthorize`` says; ``permission_missing``; ``operator_required``. In this order.
     """
     if not area:
         actor.refuse_admin_key()
+    if portal and actor.is_portal_session:
+        person = False
+    else:
+        actor.refuse_portal_session()
     if own_account:
         actor.require_user()
     elif person:
         actor.require_signed_in()
     actor = reauthorize(change, actor)
     for permission in permissions:
-        actor.require(permission)
+        actor.require(permission, portal=portal)
     if operator:
         actor.require_operator()
     if area:
@@ -92,7 +99,7 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     """
     if actor.kind == "admin_key":
         return _reauthorize_admin_key(reading, actor)
-    if actor.kind not in ("user", "token"):
+    if actor.kind not in ("user", "token", "portal_session"):
         return actor
     grant, holder, rules = published_of_actor(
         reading, actor.credential or "", actor.user or "", actor.company or ""
@@ -110,7 +117,7 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     return replace(
         actor,
         permissions=frozenset(held(grant, holder, rules)),
-        operator=actor.operator and _is_operator(reading, grant.user),
+        operator=actor.operator and is_operator(reading, grant.user),
     )
 
 
@@ -142,5 +149,6 @@ def still_holds(reading: Reading, user: str, permissions: Iterable[str]) -> bool
     return rules.active and all(covers(held, permission) for permission in permissions)
 
 
-def _is_operator(reading: Reading, user: str) -> bool:
+def is_operator(reading: Reading, user: str) -> bool:
+    """Whether the user with that id is an operator."""
     return bool(reading.session.scalar(select(users.c.operator).where(users.c.id == user)))

@@ -1,8 +1,9 @@
 """Hourly garbage collection in small batches: expired login grants, old revisions, finished mail.
 
-* Grants of login tokens that expired or were deactivated more than a day ago. They are refused
-  already, and each sign-in leaves one. Their authentications stay listed; their texts become
-  ``token_invalid``, like unknown ones.
+* Grants of login tokens and portal sessions that expired or were deactivated more than a day ago.
+  They are refused already, and each sign-in leaves one. Their authentications stay listed; their
+  texts become ``token_invalid``, like unknown ones.
+* Portal sessions, with their grants.
 * Revisions older than seven days. A follower whose position is older rebuilds its copy.
 * Mail, and links for passwords and e-mail addresses, 30 days after they expired.
 * Answers to requests with an idempotency key, after a day.
@@ -16,10 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 
-from sqlalchemy import ColumnClause, Table, column, delete, or_, select, table, tuple_
+from sqlalchemy import ColumnClause, Table, column, delete, exists, or_, select, table, tuple_
 from sqlalchemy.engine import CursorResult
 
-from gatepass.core.credentials import LOGIN_TOKEN
+from gatepass.core.credentials import LOGIN_TOKEN, PORTAL_SESSION
 from gatepass.registry.grants.publishing import withdraw_grants
 from gatepass.registry.storage.database import (
     AdvisoryLock,
@@ -36,6 +37,7 @@ from gatepass.registry.storage.tables import (
     idempotent_answers,
     outgoing_mail,
     password_resets,
+    portal_sessions,
     revisions,
     used_once,
 )
@@ -51,8 +53,8 @@ _grants = table("grants", _grant_id)
 _GRANTS_AT_ONCE = 100
 _SCANNED_AT_ONCE = 5_000
 _AT_ONCE = 1_000
-# The ids of login tokens sort between these two.
-_LOGINS = (f"{LOGIN_TOKEN}_", f"{LOGIN_TOKEN}`")
+# Whose grants are deleted, by the prefix of their ids.
+_SHORT_LIVED = {LOGIN_TOKEN: authentications, PORTAL_SESSION: portal_sessions}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Compacted:
     """Numbers of records that were deleted."""
 
     grants: int
+    portal_sessions: int
     revisions: int
     mail: int
     password_resets: int
@@ -81,7 +84,11 @@ def compact(
         Unavailable: the database can't be used now. Committed batches stay deleted.
     """
     return Compacted(
-        grants=_delete_grants(database, now, pause),
+        grants=sum(
+            _delete_grants(prefix, records, database, now, pause)
+            for prefix, records in _SHORT_LIVED.items()
+        ),
+        portal_sessions=_repeat(_delete_portal_sessions, database, now, pause),
         revisions=_repeat(_delete_revisions, database, now, pause),
         mail=_repeat(partial(_delete_expired, outgoing_mail), database, now, pause),
         password_resets=_repeat(partial(_delete_expired, password_resets), database, now, pause),
@@ -91,9 +98,16 @@ def compact(
     )
 
 
-def _delete_grants(database: Database, now: Callable[[], int], pause: Callable[[], bool]) -> int:
+def _delete_grants(
+    prefix: str,
+    records: Table,
+    database: Database,
+    now: Callable[[], int],
+    pause: Callable[[], bool],
+) -> int:
     deleted = 0
-    last = _LOGINS[0]
+    # The ids sort between these two.
+    last, end = f"{prefix}_", f"{prefix}`"
     running = True
     while running:
         # Scanned outside the write transaction: what has expired stays expired.
@@ -101,11 +115,11 @@ def _delete_grants(database: Database, now: Callable[[], int], pause: Callable[[
             scanned = reading.session.scalars(
                 select(_grant_id)
                 .select_from(_grants)
-                .where(_grant_id > last, _grant_id < _LOGINS[1])
+                .where(_grant_id > last, _grant_id < end)
                 .order_by(_grant_id)
                 .limit(_SCANNED_AT_ONCE)
             ).all()
-            expired = _expired(reading, scanned)
+            expired = _expired(reading, records, scanned)
         for start in range(0, len(expired), _GRANTS_AT_ONCE):
             batch = expired[start : start + _GRANTS_AT_ONCE]
             with database.write(now()) as change:
@@ -124,8 +138,8 @@ def _delete_grants(database: Database, now: Callable[[], int], pause: Callable[[
     return deleted
 
 
-def _expired(reading: Reading, ids: Sequence[str]) -> list[str]:
-    table = authentications.c
+def _expired(reading: Reading, records: Table, ids: Sequence[str]) -> list[str]:
+    table = records.c
     before = reading.now - GRANTS_KEPT_MS
     return list(
         reading.session.scalars(
@@ -170,6 +184,15 @@ def _delete_revisions(write: Write) -> int:
         write.session.execute(delete(changed_records).where(changed_records.c.revision <= last))
         write.session.execute(delete(revisions).where(revisions.c.number <= last))
     return len(expired)
+
+
+def _delete_portal_sessions(write: Write) -> int:
+    table = portal_sessions.c
+    due = [table.expires_at <= write.now - GRANTS_KEPT_MS, ~exists().where(_grant_id == table.id)]
+    some = select(table.id).where(*due).limit(_AT_ONCE)
+    result = write.session.execute(delete(portal_sessions).where(table.id.in_(some)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 def _delete_answers(write: Write) -> int:

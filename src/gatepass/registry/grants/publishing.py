@@ -7,7 +7,8 @@ which revision, for followers.
 
 from collections.abc import Sequence
 
-from sqlalchemy import text
+import msgspec
+from sqlalchemy import bindparam, text
 
 from gatepass.core import grants
 from gatepass.core.errors import NotFound
@@ -26,6 +27,9 @@ _SELECT = {
     table: text(f"SELECT record FROM {table} WHERE id = :id")  # noqa: S608 - the grant file's own table names
     for table in UPSERT
 }
+_SELECT_GRANTS = text("SELECT record FROM grants WHERE id IN :ids").bindparams(
+    bindparam("ids", expanding=True)
+)
 _SELECT_OF_ACTOR = text(
     "SELECT (SELECT record FROM grants WHERE id = :credential), "
     "(SELECT record FROM holders WHERE id = :user), "
@@ -41,6 +45,13 @@ def publish(change: Change, record: Grant | Holder | CompanyRules) -> None:
 def publish_grants(change: Change, records: Sequence[Grant]) -> None:
     """Publish many grants in one statement."""
     _publish(change, "grants", records)
+
+
+def deactivate_grants(change: Change, ids: Sequence[str]) -> None:
+    """Publish the grants *ids* as deactivated; those that aren't published are passed over."""
+    records = change.session.scalars(_SELECT_GRANTS, {"ids": ids})
+    ended = [msgspec.structs.replace(grants.decode_grant(one), deactivated=True) for one in records]
+    publish_grants(change, ended)
 
 
 def withdraw_grants(change: Change, ids: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Strict parsing of the permissions of a token or role."""
 
 from gatepass.core.catalogue import Catalogue
+from gatepass.core.grants import EXTERNAL
 from gatepass.core.permissions import EVERYTHING, NOT_FOR_TOKENS, is_permission, is_wildcard
 from gatepass.registry.input.text import Problems, read_items
 
@@ -27,6 +28,24 @@ def read_permissions(
     if value in ([], ()):
         problems.add("permissions", "Must have at least one permission.")
     return list(found)
+
+
+def read_token_permissions(
+    value: object, catalogue: Catalogue, owner_type: str, problems: Problems
+) -> list[str]:
+    """``read_permissions`` for tokens of an owner of that type.
+
+    An external owner's hold permissions of the catalogue file alone.
+    """
+    found = read_permissions(value, catalogue, problems, of_role=False)
+    if owner_type == EXTERNAL:
+        for number, name in enumerate(found):
+            if name not in catalogue.for_external:
+                problems.add(
+                    f"permissions.{number}",
+                    "Must be a permission of the catalogue file: the owner is an external one.",
+                )
+    return found
 
 
 def _problem(name: object, catalogue: Catalogue, of_role: bool) -> str | None:

@@ -9,6 +9,7 @@ from typing import Literal
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor
+from gatepass.registry.directory import portal_sessions
 from gatepass.registry.directory.user_privileges import (
     is_last_operator,
     require_another_administrator,
@@ -73,6 +74,7 @@ def deactivate(
     pending_email_changes.end_pending(change, actor, user.id)
     pending_email_changes.end_requested_by(change, actor, user.id)
     receipts.begin(change, [subject_of(user)], company=user.company)
+    portal_sessions.end_opened_by(change, actor, user.id)
     if access_tokens == "deactivate":
         deactivate_all(change, actor, user.id)
     return find(change, actor, user.id)

@@ -32,6 +32,7 @@ REVOCATION_ACTIONS = frozenset(
         "company.deactivated",
         "invitation.deactivated",
         "owner.deactivated",
+        "portal_session.deactivated",
         "user.deactivated",
         "verifier_key.deactivated",
     }
@@ -46,7 +47,7 @@ class Revocation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     Attributes:
         at: Unix ms.
         kind: ``access_token``, ``admin_key``, ``authentication``, ``company``, ``invitation``,
-            ``owner``, ``user``, ``verifier_key``.
+            ``owner``, ``portal_session``, ``user``, ``verifier_key``.
         id: of the record.
         revision: of the change that revoked it.
         by: id of the user who revoked it; None for the command line and the system.

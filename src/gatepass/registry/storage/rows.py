@@ -134,6 +134,6 @@ def deactivation(write: Write, actor: Actor) -> dict[str, Any]:
     """The ``deactivated_*`` columns of a row that *actor* deactivates in this transaction."""
     return {
         "deactivated_at": write.now,
-        "deactivated_by": actor.user,
+        "deactivated_by": actor.person.id,
         "deactivated_by_name": actor.name,
     }

@@ -548,6 +548,32 @@ admin_keys = _records(
     Index(None, "created_at", "id"),
 )
 
+#: Portal sessions: an owner's access tokens, managed on a page of another product.
+portal_sessions = _records(
+    "portal_sessions",
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("owner_id", key_text, ForeignKey("owners.id"), nullable=False),
+    Column("origins", JSONText, nullable=False),
+    Column("permissions", JSONText, nullable=False),
+    # How long it lasts once its code was redeemed.
+    Column("lifetime_ms", BigInteger, nullable=False),
+    # Of the secret of its code.
+    Column("code_digest", LargeBinary, nullable=False),
+    # Of the secret of its token; None until the code was redeemed.
+    Column("digest", LargeBinary),
+    Column("redeemed_at", BigInteger),
+    # The code's expiry, then the session's.
+    Column("expires_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # The admin key or the operator; None for the command line.
+    Column("created_by", key_text),
+    Column("created_by_name", Text, nullable=False),
+    *_deactivation(),
+    # The live ones of an admin key.
+    Index(None, "created_by", "expires_at"),
+    Index(None, "expires_at"),
+)
+
 #: Answers to POSTs with an ``Idempotency-Key``, encrypted under the credential and the key.
 idempotent_answers = _table(
     "idempotent_answers",

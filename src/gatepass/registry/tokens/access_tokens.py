@@ -19,7 +19,6 @@ from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import (
     find,
     mark_deactivated,
-    of_company,
     require_unchanged,
     update_row,
 )
@@ -33,6 +32,7 @@ from gatepass.registry.tokens.records import (
     grant_of,
     new_token,
     tokens_of,
+    visible_to,
 )
 
 _LONGEST_FORM_ID = 100
@@ -54,10 +54,12 @@ def create(
 ) -> tuple[AccessToken, str]:
     """Create a token and return it with its text, which can't be read again.
 
+    A portal session needs no permission but those of the token, and creates tokens of its owner.
+
     Args:
         expires_at: Unix ms, in the future; None is never.
         owner: the id of the actor, or of a service account or external owner of its company; or
-            ``ext:`` and an external id. None is the actor.
+            ``ext:`` and an external id. None is the actor; in a portal session its owner.
         form_id: id of the form that requests it; a form creates one token at most.
 
     Raises:
@@ -69,7 +71,7 @@ def create(
         Conflict: ``form_already_used``; ``current`` is the id of the token that it created;
             ``owner_deactivated``.
     """
-    actor = acting(change, actor, "access-tokens:create", person=True)
+    actor = acting(change, actor, "access-tokens:create", person=True, portal=True)
     if actor.user is None or actor.company is None:
         raise Forbidden(
             "Only a signed-in user can create an access token.", reason="signed_in_user_required"
@@ -102,7 +104,8 @@ def create(
         "label_folded": folded(label),
         "created_at": now,
         "owner_id": new_owner.owner.id,
-        "created_by": actor.user,
+        "created_by": actor.person.id,
+        "created_by_name": None if actor.person.id else actor.name,
         "form_id": form_id,
         "deactivated_at": None,
         **found,
@@ -119,13 +122,13 @@ def create(
 
 
 def get(reading: Reading, actor: Actor, token_id: str) -> AccessToken:
-    """One token of the actor's company.
+    """One token of the actor's company; in a portal session, of its owner.
 
     Raises:
         Forbidden: without ``access-tokens:get``.
-        NotFound: there is none, or it is another company's.
+        NotFound: there is none that the actor sees.
     """
-    actor.require("access-tokens:get")
+    actor.require("access-tokens:get", portal=True)
     return _token(reading, _find(reading, actor, token_id))
 
 
@@ -140,7 +143,8 @@ def modify(
 ) -> AccessToken:
     """Change the fields in *changes*: label, permissions, networks, domains, expires_at.
 
-    If all values stay the same, no audit event is written.
+    If all values stay the same, no audit event is written. A portal session needs no permission
+    but those of the token, which must be its owner's.
 
     Args:
         if_match: the ETags of versions that may be changed; None is any.
@@ -154,7 +158,7 @@ def modify(
             ``token_expired``: such a token can't be changed.
         InvalidInput: with all errors of the fields.
     """
-    actor = acting(change, actor, "access-tokens:modify", person=True)
+    actor = acting(change, actor, "access-tokens:modify", person=True, portal=True)
     row = _find(change, actor, token_id)
     token = _token(change, row)
     require_unchanged(token, etag(token), if_match, "this token")
@@ -192,13 +196,14 @@ def modify(
 def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
     """Deactivate a token permanently. Repeating it changes nothing.
 
-    Signed-in users may deactivate their own tokens. An access token needs the permission for all.
+    Signed-in users and portal sessions may deactivate their own tokens. An access token needs the
+    permission for all.
 
     Raises:
         Forbidden: without ``access-tokens:deactivate``, for a token of another owner.
         NotFound: there is none, or it is another company's.
     """
-    actor = acting(change, actor)
+    actor = acting(change, actor, portal=True)
     row = _find(change, actor, token_id)
     if actor.kind == "token" or row.owner_id != actor.user:
         actor.require("access-tokens:deactivate")
@@ -240,6 +245,7 @@ def receipt(reading: Reading, actor: Actor, token_id: str) -> Receipt:
         NotFound: there is no such token, it isn't deactivated, or its receipt is only kept in the
             audit log any more.
     """
+    actor.refuse_portal_session()
     token = get(reading, actor, token_id)
     found = receipt_status.find(reading, token.id)
     if found is None:
@@ -248,7 +254,7 @@ def receipt(reading: Reading, actor: Actor, token_id: str) -> Receipt:
 
 
 def _find(reading: Reading, actor: Actor, token_id: str) -> Row[Any]:
-    rows = STORED.where(access_tokens.c.id == token_id, *of_company(actor, access_tokens))
+    rows = STORED.where(access_tokens.c.id == token_id, *visible_to(actor))
     return find(reading, rows, token_id, "access token")
 
 

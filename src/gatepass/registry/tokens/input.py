@@ -5,10 +5,10 @@ from typing import Any
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.domains import InvalidDomain, parse_domain
-from gatepass.core.grants import EXTERNAL, USER
+from gatepass.core.grants import USER
 from gatepass.registry.input.expiry import read_expiry
 from gatepass.registry.input.networks import read_networks
-from gatepass.registry.input.permissions import read_permissions
+from gatepass.registry.input.permissions import read_token_permissions
 from gatepass.registry.input.text import Problems, label_problem, read_items
 
 KINDS = ("api", "ui")
@@ -42,7 +42,7 @@ def read(
         problems.add("kind", 'Must be "api" or "ui".')
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
-        "permissions": lambda value: _permissions(value, catalogue, owner_type, problems),
+        "permissions": lambda value: read_token_permissions(value, catalogue, owner_type, problems),
         "networks": lambda value: read_networks(value, problems),
         "domains": lambda value: _domains(value, kind, problems),
         "expires_at": lambda value: read_expiry(value, now, problems),
@@ -63,20 +63,6 @@ def _label(value: object, problems: Problems) -> object:
     if problem is not None:
         problems.add("label", problem)
     return value
-
-
-def _permissions(
-    value: object, catalogue: Catalogue, owner_type: str, problems: Problems
-) -> list[str]:
-    found = read_permissions(value, catalogue, problems, of_role=False)
-    if owner_type == EXTERNAL:
-        for number, name in enumerate(found):
-            if name not in catalogue.for_external:
-                problems.add(
-                    f"permissions.{number}",
-                    "Must be a permission of the catalogue file: the owner is an external one.",
-                )
-    return found
 
 
 def _domains(value: object, kind: object, problems: Problems) -> list[str]:

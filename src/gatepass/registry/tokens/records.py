@@ -4,16 +4,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, RowMapping, func, select
+from sqlalchemy import ColumnElement, Row, RowMapping, func, select
 
 from gatepass.core.grants import EXTERNAL, USER, Grant, external_role
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.permissions import effective
-from gatepass.registry.actor import Person
+from gatepass.registry.actor import Actor, Person
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
-from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
+from gatepass.registry.storage.rows import deactivated_by, of_company, record_of, status_of
 from gatepass.registry.storage.tables import access_tokens, owners, token_use, users
 from gatepass.registry.tokens.input import CHANGEABLE
 
@@ -94,6 +94,14 @@ class AccessToken:
     deactivated_at: int | None
     deactivated_by: Person | None
     last_used: LastUse | None
+
+
+def visible_to(actor: Actor) -> list[ColumnElement[bool]]:
+    """The conditions of the tokens that an actor sees: its company's; its owner's in a portal
+    session.
+    """
+    ours = of_company(actor, access_tokens)
+    return [*ours, access_tokens.c.owner_id == actor.user] if actor.is_portal_session else ours
 
 
 def etag(token: AccessToken) -> str:

@@ -55,6 +55,8 @@ def list_(
 ) -> Page[AccessToken]:
     """The company's tokens, newest first; the command line sees all companies'.
 
+    A portal session sees its owner's, and needs no permission.
+
     Args:
         q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
             surrounding space is ignored.
@@ -68,10 +70,13 @@ def list_(
         Forbidden: without ``access-tokens:search``.
         InvalidInput: for ``status``, ``permission``, ``kind``, ``cursor`` or ``limit``.
     """
-    actor.require("access-tokens:search")
+    actor.require("access-tokens:search", portal=True)
     after, limit = read_cursor(cursor), read_limit(limit)
     if owner is not None and owner.startswith(BY_EXTERNAL_ID):
         owner = _owner_id(reading, actor, owner)
+    if actor.is_portal_session:
+        # Another owner has no tokens here.
+        owner = actor.user if owner in (None, actor.user) else ""
     filters = _Filters(reading, actor.company, search_text(q), status, permission, kind, owner)
     with scans.by_index(reading):
         found = filters.scans() if storable(filters.q) and storable(owner or "") else []

@@ -12,6 +12,7 @@ from gatepass.core.grants import EXTERNAL, USER, external_role
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owners, user_search, users
+from gatepass.registry.directory.owners import Owner
 from gatepass.registry.grants.publishing import published_roles, published_rules
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens.records import TokenOwner
@@ -47,7 +48,8 @@ def of_new_token(reading: Reading, actor: Actor, reference: str | None) -> NewOw
     """The owner that *reference* names.
 
     Args:
-        reference: an id, or ``ext:`` and an external id; None is the actor.
+        reference: an id, or ``ext:`` and an external id; None is the actor, or the owner of its
+            portal session, which can name no other.
 
     Raises:
         Forbidden: ``permission_missing``: ``service-accounts:manage``; ``not_owner``: it is another
@@ -55,6 +57,8 @@ def of_new_token(reading: Reading, actor: Actor, reference: str | None) -> NewOw
         NotFound: there is none, or it is another company's.
         Conflict: ``owner_deactivated``.
     """
+    if actor.is_portal_session:
+        return _own_owner(reading, actor, reference)
     if reference in (None, actor.user):
         # A signed-in user holds what their role permits.
         mine = TokenOwner(USER, actor.user or "", None, actor.name)
@@ -67,7 +71,18 @@ def of_new_token(reading: Reading, actor: Actor, reference: str | None) -> NewOw
             reason="not_owner",
         )
     actor.require("service-accounts:manage")
-    owner = owners.find(reading, actor.company, reference)
+    return _new_owner(reading, owners.find(reading, actor.company, reference))
+
+
+def _own_owner(reading: Reading, actor: Actor, reference: str | None) -> NewOwner:
+    """The owner of a portal session, to which no other one exists."""
+    owner = owners.find(reading, actor.company, reference or actor.user or "")
+    if owner.id != actor.user:
+        raise NotFound("There is no such owner.")
+    return _new_owner(reading, owner)
+
+
+def _new_owner(reading: Reading, owner: Owner) -> NewOwner:
     owners.require_active(owner)
     roles = published_rules(reading, owner.company).roles
     role = roles.get(owner.role, _NOTHING)

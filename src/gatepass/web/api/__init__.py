@@ -1,6 +1,10 @@
 """The REST API: one module per resource."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from gatepass.web.api import (
@@ -17,12 +21,16 @@ from gatepass.web.api import (
     invitations,
     nodes,
     oidc,
+    portal_sessions,
     receipts,
     roles,
     service_accounts,
     users,
     verifier_keys,
 )
+from gatepass.web.cross_origin import is_cross_origin
+
+_PREFIX = "/v1"
 
 
 def operation_id(route: APIRoute) -> str:
@@ -31,11 +39,25 @@ def operation_id(route: APIRoute) -> str:
     return f"{module}_{route.name.strip('_')}"
 
 
-router = APIRouter(
-    prefix="/v1",
-    generate_unique_id_function=operation_id,
-)
-for module in (
+def dependencies(dependant: Dependant) -> Iterator[Any]:
+    """The functions that an endpoint depends on, the outermost first."""
+    for each in dependant.dependencies:
+        yield each.call
+        yield from dependencies(each)
+
+
+def cross_origin_endpoints() -> list[tuple[str, str]]:
+    """(method, path) of the endpoints that pages of other origins can call."""
+    return [
+        (method, f"{_PREFIX}{route.path}")
+        for module in _MODULES
+        for route in module.router.routes
+        if isinstance(route, APIRoute) and any(map(is_cross_origin, dependencies(route.dependant)))
+        for method in route.methods or ()
+    ]
+
+
+_MODULES = (
     authentications,
     catalogue,
     access_tokens,
@@ -52,7 +74,10 @@ for module in (
     verifier_keys,
     admin_keys,
     companies,
+    portal_sessions,
     nodes,
     oidc,
-):
+)
+router = APIRouter(prefix=_PREFIX, generate_unique_id_function=operation_id)
+for module in _MODULES:
     router.include_router(module.router)

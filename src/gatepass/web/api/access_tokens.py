@@ -33,7 +33,7 @@ from gatepass.web.api.shapes import (
     person_name,
     sent,
 )
-from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
+from gatepass.web.caller import AuthenticatedOrPortal, CurrentNode, SignedInOrPortal
 
 router = resource("Access tokens")
 
@@ -129,7 +129,7 @@ class CreatedAccessToken(AccessToken):
 def create(
     response: Response,
     node: CurrentNode,
-    actor: SignedIn,
+    actor: SignedInOrPortal,
     changing: CurrentChange,
     new: Annotated[NewAccessToken, body(NewAccessToken)],
 ) -> CreatedAccessToken:
@@ -151,7 +151,7 @@ def create(
 @router.get("/access-tokens", summary="The company's access tokens")
 def search(
     node: CurrentNode,
-    actor: Authenticated,
+    actor: AuthenticatedOrPortal,
     paging: Paging,
     q: Term | None = None,
     status: Status | None = None,
@@ -177,7 +177,9 @@ def search(
 
 
 @router.get("/access-tokens/{id}", summary="One access token")
-def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordId) -> AccessToken:
+def get(
+    response: Response, node: CurrentNode, actor: AuthenticatedOrPortal, id: RecordId
+) -> AccessToken:
     """Needs `access-tokens:get`."""
     with node.database.read(node.clock.now()) as reading:
         return sent(AccessToken, access_tokens.get(reading, actor, id), response)
@@ -187,7 +189,7 @@ def get(response: Response, node: CurrentNode, actor: Authenticated, id: RecordI
 def modify(
     response: Response,
     node: CurrentNode,
-    actor: SignedIn,
+    actor: SignedInOrPortal,
     id: RecordId,
     changes: Annotated[AccessTokenChanges, body(AccessTokenChanges)],
     if_match: IfMatch,
@@ -209,7 +211,11 @@ def modify(
 
 @router.post("/access-tokens/{id}/deactivate", summary="Deactivate an access token for good")
 def deactivate(
-    response: Response, actor: Authenticated, changing: CurrentChange, id: RecordId, _: NoBody
+    response: Response,
+    actor: AuthenticatedOrPortal,
+    changing: CurrentChange,
+    id: RecordId,
+    _: NoBody,
 ) -> AccessToken:
     """Needs `access-tokens:deactivate`, except for your own. Repeating it changes nothing."""
     return changing(

@@ -25,7 +25,7 @@ from gatepass.web.api.shapes import (
     person_name,
     sent,
 )
-from gatepass.web.caller import CurrentCaller, CurrentNode, SignedIn
+from gatepass.web.caller import CallerOrPortal, CurrentNode, SignedIn
 from gatepass.web.cookies import clear_login_cookie, login_cookie
 from gatepass.web.credentials import sign_in
 from gatepass.web.http_boundary import problem_response
@@ -93,11 +93,13 @@ class MyCompany(Record):
 class Me(Record):
     """The credential in use."""
 
-    kind: Literal["api", "ui", "login"]
+    kind: Literal["api", "ui", "login", "portal"]
     user: MyUser
     company: MyCompany
     permissions: tuple[str, ...] = Field(
-        examples=[["charges:create", "charges:get"]], description="The effective permissions."
+        examples=[["charges:create", "charges:get"]],
+        description="The effective permissions. Of a portal session: what the tokens that it "
+        "creates and changes may hold.",
     )
     address: str | None = Field(
         examples=["203.0.113.7"], description="The client address that this server sees."
@@ -178,8 +180,8 @@ def sign_out(request: Request, node: CurrentNode, actor: SignedIn, _: NoBody) ->
 
 
 @router.get("/me", summary="The credential in use")
-def me(node: CurrentNode, caller: CurrentCaller) -> Me:
-    """For any token: its owner, permissions and client address."""
+def me(node: CurrentNode, caller: CallerOrPortal) -> Me:
+    """For any token or portal session: its owner, permissions and client address."""
     with node.database.read(node.clock.now()) as reading:
         company = companies.get(reading, caller.grant.company)
     return Me.model_validate(

@@ -6,7 +6,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor
 from gatepass.web.api.request_body import resource
 from gatepass.web.api.shapes import Listed, Paging, Record
-from gatepass.web.caller import CurrentNode, SignedIn
+from gatepass.web.caller import CurrentNode, SignedInOrPortal
 
 router = resource("Permissions")
 
@@ -21,7 +21,9 @@ class Permission(Record):
 
 
 @router.get("/permissions", summary="The catalogue")
-async def permissions(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[Permission]:
+async def permissions(
+    node: CurrentNode, actor: SignedInOrPortal, paging: Paging
+) -> Listed[Permission]:
     """Gatepass's own permissions, then the catalogue file's; all of them without a `limit`."""
     known = node.catalogue.permissions
     limit, after = paging["limit"], read_cursor(paging["cursor"])

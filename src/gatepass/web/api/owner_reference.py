@@ -14,6 +14,11 @@ from gatepass.web.api.shapes import IdText, plain
 _an_id = re.compile("[A-Za-z0-9_-]{1,64}").fullmatch
 
 
+def id_reference(text: str) -> str:
+    """A reference by id alone: a text that is none names no record, by its external id neither."""
+    return text if _an_id(text) else "-"
+
+
 class OwnerReference(Fields):
     """An owner by its id or by its external id; one of the two."""
 
@@ -30,8 +35,7 @@ class OwnerReference(Fields):
             raise InvalidInput([("owner", "Must have an id or an external_id.")])
         if "external_id" in self.model_fields_set:
             return f"{BY_EXTERNAL_ID}{self.external_id}"
-        # An id never names another record by its external id.
-        return self.id if _an_id(self.id) else "-"
+        return id_reference(self.id)
 
 
 #: An owner to filter by.

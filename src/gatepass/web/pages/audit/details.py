@@ -19,6 +19,7 @@ _NAMES = {
     "email": "E-mail address",
     "entries": "Networks",
     "expires_at": "Expires",
+    "lifetime_ms": "Lifetime",
     "median_ms": "Median",
     "slowest_ms": "Slowest",
     "silent": "Unreachable",
