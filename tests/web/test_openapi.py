@@ -26,7 +26,10 @@ from tests.support.apps.installation import Installation
 VERIFIERS = {f"POST {VERIFY}", f"POST {BATCH}"}
 HEALTH = {"GET /health/live", "GET /health/ready"}
 #: Without a credential.
-OPEN = {"POST /v1/authentications", "POST /v1/invitations/accept", *HEALTH}
+OPEN = {
+    *("POST /v1/authentications", "POST /v1/invitations/accept", "POST /v1/portal-sessions/redeem"),
+    *HEALTH,
+}
 #: Any string is a token, a method or a path of a call, and gets a decision.
 ANY_TEXT = {("Call", name) for name in _FIELDS}
 #: Reasons that pages, the command line, gateways and the feed answer, and the API never does.

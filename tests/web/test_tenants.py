@@ -27,6 +27,8 @@ NO_IDS = {
     "/email-changes/{token}",
     # An external id is chosen by the caller, who must be an operator.
     "/v1/companies/by-external-id/{external_id}",
+    # It reads no credential, and says nothing of a session: tests/pages/portal/test_session.py
+    "/portal/{id}",
 }
 #: Records of the installation: 403 unless the user is an operator.
 OPERATORS = ("verifier-keys", "admin-keys", "companies")
@@ -44,7 +46,7 @@ OTHER_FIELDS = frozenset(
     (
         *("access_tokens", "address", "calls", "code", "confirm", "domains", "email", "entries"),
         # For operators.
-        *("companies", "company"),
+        *("companies", "company", "expires_in", "origins"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),
         # Another company's owner: tests/web/api/test_service_accounts.py
         "owner",

@@ -18,6 +18,7 @@ AREAS = {
     ("PATCH", "/v1/companies/{id}"): "companies",
     ("POST", "/v1/companies/{id}/deactivate"): "companies",
     ("PUT", "/v1/companies/by-external-id/{external_id}"): "companies",
+    ("POST", "/v1/portal-sessions"): "portal",
     ("POST", "/v1/verifier-keys"): "verifiers",
 }
 #: Endpoints that read no credential.
@@ -25,10 +26,17 @@ OPEN = {
     ("POST", "/v1/authentications"),
     ("POST", "/v1/invitations/accept"),
     ("POST", "/v1/oidc/back-channel-logout"),
+    ("POST", "/v1/portal-sessions/redeem"),
 }
 BODIES = {
     ("PATCH", "/v1/companies/{id}"): {"name": "Renamed"},
     ("PUT", "/v1/companies/by-external-id/{external_id}"): {"name": "Taken over"},
+    ("POST", "/v1/portal-sessions"): {
+        "company": "com_0000000000000000",
+        "owner": {"external_id": "x"},
+        "origins": ["https://shop.example"],
+        "expires_in": 60,
+    },
     ("POST", "/v1/verifier-keys"): {"label": "gateway"},
 }
 
@@ -157,6 +165,8 @@ def test_it_sees_and_changes_its_company_alone(installation: Installation) -> No
             body = BODIES.get((method, path))
             if area == "verifiers":
                 body = {"label": "gateway", "companies": [other.id]}
+            if area == "portal":
+                body = {**BODIES[method, path], "company": reference}
             if "{" not in path and method == "GET":
                 continue
             where = path.replace("{id}", reference).replace("{external_id}", external)

@@ -22,7 +22,7 @@ ACCOUNT = {"name": "Deploys", "role": "customer-service"}
 #: POSTs that end the credential in use, or read none.
 WITHOUT = {
     *("/v1/sign-out", "/v1/authentications", "/v1/invitations/accept"),
-    "/v1/oidc/back-channel-logout",
+    *("/v1/oidc/back-channel-logout", "/v1/portal-sessions/redeem"),
 }
 
 
@@ -74,6 +74,16 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
         ("/v1/companies/{id}/deactivate", f"/v1/companies/{company}/deactivate", None),
         ("/v1/roles", "/v1/roles", {"name": "Tills", "permissions": ["charges:get"]}),
         ("/v1/service-accounts", "/v1/service-accounts", ACCOUNT),
+        (
+            "/v1/portal-sessions",
+            "/v1/portal-sessions",
+            {
+                "company": installation.company.id,
+                "owner": {"id": account},
+                "origins": ["https://shop.example"],
+                "expires_in": 60,
+            },
+        ),
         (
             "/v1/service-accounts/{id}/deactivate",
             f"/v1/service-accounts/{account}/deactivate",

@@ -28,6 +28,7 @@ from gatepass.web.pages.layout import static_files
 from gatepass.web.pages.people import deactivate, invitation_new, invitations, role, users
 from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
+from gatepass.web.pages.portal import session as portal
 from gatepass.web.pages.reference import docs, styleguide
 from gatepass.web.pages.sign_in import (
     accept_invitation,
@@ -49,6 +50,7 @@ for _screen in (
     *(owners, owner_form, owner_deactivate),
     *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,
+    portal,
     docs,
 ):
     router.include_router(_screen.router)

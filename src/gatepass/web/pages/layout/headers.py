@@ -1,10 +1,12 @@
 """The security headers of every page."""
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 
-# No inline code and no other origin: injected text can't run (XSS), pages can't be framed
-# (clickjacking), and forms can't be redirected to another site.
-CONTENT_SECURITY_POLICY = "; ".join(
+# No inline code and no other origin: injected text can't run (XSS), and forms can't be redirected
+# to another site.
+_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
@@ -14,9 +16,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'self'",
         "base-uri 'none'",
         "object-src 'none'",
-        "frame-ancestors 'none'",
     )
 )
+# Pages can't be framed (clickjacking).
+CONTENT_SECURITY_POLICY = f"{_POLICY}; frame-ancestors 'none'"
 PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -35,4 +38,14 @@ def security_headers(response: Response) -> Response:
     """Add the headers to *response*, and return it."""
     for name, value in PAGE_HEADERS.items():
         response.headers[name] = value
+    return response
+
+
+def allow_framing(response: Response, origins: Sequence[str]) -> Response:
+    """Let pages of *origins*, if there are any, frame the page *response*; and return it."""
+    if origins:
+        ancestors = " ".join(origins)
+        response.headers["Content-Security-Policy"] = f"{_POLICY}; frame-ancestors {ancestors}"
+        # It can't name origins.
+        del response.headers["X-Frame-Options"]
     return response
