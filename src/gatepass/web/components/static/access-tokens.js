@@ -23,7 +23,7 @@ export class AccessTokens extends HTMLElement {
 
   #code; #own; #catalogue; #view; #list; #clock;
   #session = new Session({ began: (me) => this.#began(me), ended: (reason) => this.#ended(reason) });
-  #banner = h("div", {});
+  #banner = h("div", { class: "banner" });
   #main = h("div", {});
   #said = h("div", { role: "status", class: "only-read-aloud" });
   // What the views see of this element.

@@ -56,6 +56,8 @@ h2 + p { margin-block-start: 4px; }
 .summary { display: grid; gap: 16px; padding: 20px; align-self: start; }
 .columns { display: grid; gap: 20px; grid-template-columns: minmax(0, 1fr); }
 .notices:empty { display: none; }
+/* Seen from anywhere in a long form. */
+.banner { position: sticky; inset-block-start: var(--gatepass-scroll-margin, 16px); z-index: 1; border-radius: var(--_radius); background: var(--_surface); }
 
 .button { display: inline-flex; align-items: center; justify-content: center; gap: 6px; min-block-size: var(--_height); padding: 4px 14px;
   border: 1px solid var(--_control); border-radius: var(--_radius); background: var(--_surface); font-weight: 550; overflow-wrap: normal; }
@@ -128,6 +130,9 @@ tr[part="row"] > td { line-height: 1.4; }
 .title:dir(rtl):not([aria-expanded="true"]) .icon { rotate: 90deg; }
 .under { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 6px; padding-inline-start: 22px; color: var(--_muted); font-size: 0.85em; }
 .ended .title { color: var(--_muted); }
+.results th:first-child { inline-size: 24%; }
+/* Else the column would be as wide as the longest network or domain. */
+td:is(.permissions, .restrictions) { inline-size: 18%; max-inline-size: 0; }
 td:is(.expires, .lastUsed) { overflow-wrap: normal; }
 td.actions .button { padding-inline: 8px; white-space: nowrap; min-block-size: 30px; font-size: var(--_small); }
 td.actions { padding-block: 6px; text-align: end; }
@@ -204,13 +209,13 @@ dialog::backdrop { background: rgb(10 14 22 / 48%); }
   .summary { position: sticky; inset-block-start: var(--gatepass-scroll-margin, 16px); }
 }
 /* Rows become cards. */
-@container (max-width: 839px) {
+@container (max-width: 959px) {
   .results table, .results :is(tbody, tr, td) { display: block; }
   .results thead { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); }
   .results tbody { position: relative; padding: 12px 16px; }
   .results tbody + tbody { border-block-start: 1px solid var(--_line); }
   .results tbody + tbody > tr:first-child > td { border: 0; }
-  .results td, .results td:first-child { padding: 2px 0; }
+  .results td, .results td:first-child { inline-size: auto; max-inline-size: none; padding: 2px 0; }
   .results td[data-name] { display: grid; grid-template-columns: 104px minmax(0, 1fr); gap: 8px; align-content: start; justify-items: start; }
   .results td[data-name]::before { content: attr(data-name); color: var(--_muted); font-size: 0.85em; }
   .results td.token { padding-block-end: 6px; padding-inline-end: 104px; }
@@ -223,7 +228,7 @@ dialog::backdrop { background: rgb(10 14 22 / 48%); }
   .results td.actions .button { border-color: var(--_line); }
   .results td.details { padding: 12px 0 8px; }
 }
-@container (min-width: 560px) and (max-width: 839px) {
+@container (min-width: 560px) and (max-width: 959px) {
   .results tr[part="row"] { display: grid; grid-template-columns: 1fr 1fr; column-gap: 24px; }
   .results :is(td.token, td.actions) { grid-column: 1 / -1; }
 }

@@ -1,0 +1,319 @@
+"""``<gatepass-access-tokens>`` on a page of another product, with a strict policy."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+from gatepass.web.pages.text.wording import can
+from tests.support.browser.accessibility import barriers
+from tests.support.browser.host_page import ELEMENT, HostPages, Platform, begin, hand_in
+from tests.support.browser.windows import window
+from tests.support.processes.demo import Demo
+from tests.support.waiting import until
+
+WIDE: Any = {"width": 1280, "height": 900}
+EVENTS = ("session-expired", "token-created", "token-modified", "token-deactivated")
+
+
+@pytest.fixture(scope="module")
+def hosts(demo: Demo) -> Iterator[HostPages]:
+    with HostPages(demo.url) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def platform(demo: Demo) -> Platform:
+    return Platform(demo)
+
+
+@pytest.fixture
+def page(browser: Browser, hosts: HostPages) -> Iterator[Page]:
+    """A window; a violated policy or a failing script fails the test."""
+    with window(browser, hosts.origin(), viewport=WIDE) as opened:
+        yield opened
+
+
+@pytest.fixture
+def element(page: Page, hosts: HostPages, platform: Platform) -> Locator:
+    """The element, which shows the list of the owner's tokens."""
+    return begin(page, "/", platform.open(hosts.origin())["code"])
+
+
+class Customer:
+    """The owner's session used without the element, as its page would."""
+
+    def __init__(self, platform: Platform, origin: str, **fields: Any) -> None:
+        self.api = httpx.Client(
+            base_url=platform.api.base_url, headers={"Origin": origin}, timeout=60
+        )
+        code = platform.open(origin, **fields)["code"]
+        token = self.api.post("/v1/portal-sessions/redeem", json={"code": code}).json()["token"]
+        self.api.headers["Authorization"] = f"Bearer {token}"
+
+    def create(self, label: str, **fields: Any) -> dict[str, Any]:
+        """A new token's record."""
+        new = {"label": label, "kind": "api", "permissions": ["charges:get"]} | fields
+        answer = self.api.post("/v1/access-tokens", json=new)
+        assert answer.status_code == 201, answer.text
+        record: dict[str, Any] = answer.json()
+        return record
+
+
+@pytest.fixture(scope="module")
+def customer(platform: Platform, hosts: HostPages) -> Customer:
+    return Customer(platform, hosts.origin())
+
+
+def button(where: Locator | Page, name: str) -> Locator:
+    return where.get_by_role("button", name=name, exact=True)
+
+
+def opened(element: Locator, label: str) -> Locator:
+    """The row of a token, once the search has found it."""
+    element.get_by_label("Search label or id").fill(label)
+    row = element.locator("tbody").filter(has=button(element.page, label))
+    expect(row).to_be_visible()
+    return row
+
+
+def hear(page: Page) -> Callable[[], list[Any]]:
+    """Collects the element's events on the document, where a product listens."""
+    page.evaluate(
+        "names => { window.heard = []; for (const name of names) document.addEventListener("
+        "`gatepass-${name}`, (event) => heard.push([name, JSON.parse(JSON.stringify(event.detail))]"
+        ")) }",
+        list(EVENTS),
+    )
+    return lambda: page.evaluate("heard")
+
+
+def allowed(demo: Demo, token: str) -> Any:
+    """What Gatepass decides about a call with that text."""
+    with httpx.Client(base_url=demo.url, headers={"x-access-token": demo.verifier_key}) as client:
+        asked = {"token": token, "permission": "charges:get"}
+        return client.post("/v1/verify", json=asked).json()["reason"]
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+def test_a_customer_creates_edits_and_deactivates_a_token(
+    demo: Demo, page: Page, element: Locator
+) -> None:
+    heard = hear(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button(element, "Create New").click()
+    expect(element.get_by_role("heading", name="Create an access token")).to_be_focused()
+    sentence = element.locator(".sentence")
+    expect(sentence).to_have_text("Enter a label and choose at least one permission.")
+    element.get_by_label("Label").fill("Night shift")
+    element.get_by_label("Filter permissions").fill("view charge")
+    expect(element.get_by_role("checkbox")).to_have_count(1)
+    element.get_by_role("checkbox", name="View a charge").check()
+    expect(element.get_by_text("1 permission selected")).to_be_visible()
+    button(element, "Add an address").click()
+    # An address with its bits fills both fields, and is drawn.
+    element.get_by_label("IP address", exact=True).fill("127.0.0.1/8")
+    expect(element.get_by_label("Number of bits to check")).to_have_value("8")
+    expect(
+        element.get_by_text("127.0.0.0 – 127.255.255.255 · 16,777,216 addresses")
+    ).to_be_visible()
+    expect(sentence).to_have_text(
+        "It can read charges. It works from 127.0.0.0/8 and never expires."
+    )
+    button(element, "Create").click()
+    expect(element.get_by_role("heading", name="Created: Night shift")).to_be_focused()
+    text = element.get_by_label("Access token", exact=True).inner_text()
+    assert re.fullmatch("gpat_[0-9A-Za-z]{54}", text)
+    button(element, "Copy").click()
+    expect(button(element, "Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == text
+    # No address was sent, so its network refuses it; its secret is right.
+    assert allowed(demo, text) == "address_not_allowed"
+    button(element, "I have stored it").click()
+    expect(button(element, "Night shift")).to_be_focused()
+    assert text not in page.evaluate(f"document.querySelector('{ELEMENT}').shadowRoot.innerHTML")
+
+    button(element, "Edit Night shift").click()
+    expect(element.get_by_role("heading", name="Edit Night shift")).to_be_focused()
+    button(element, "Remove this address").click()
+    element.get_by_label("Label").fill("Day shift")
+    button(element, "Save").click()
+    expect(element.get_by_text("Saved. The changes are in effect.")).to_be_visible()
+    expect(button(element, "Day shift")).to_be_focused()
+    assert allowed(demo, text) == "allowed"
+
+    button(element, "Deactivate Day shift").click()
+    dialog = element.get_by_role("dialog", name="Deactivate Day shift?")
+    expect(dialog).to_contain_text("This can't be undone.")
+    button(dialog, "Cancel").click()
+    expect(button(element, "Deactivate Day shift")).to_be_focused()
+    button(element, "Deactivate Day shift").click()
+    button(dialog, "Deactivate Permanently").click()
+    expect(element.get_by_text("Day shift is deactivated.")).to_be_visible()
+    expect(button(element, "Day shift")).to_be_focused()
+    expect(button(element, "Edit Day shift")).to_have_count(0)
+    assert allowed(demo, text) == "token_deactivated"
+
+    # The product hears of it, never with the text.
+    told = heard()
+    assert [name for name, _ in told] == ["token-created", "token-modified", "token-deactivated"]
+    assert [detail["token"]["label"] for _, detail in told] == ["Night shift", *["Day shift"] * 2]
+    assert text not in str(told)
+    assert "token" not in told[0][1]["token"]
+
+
+def test_the_session_lives_in_memory_alone(page: Page, element: Locator) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    button(element, "Create New").click()
+    stored = "[localStorage.length, sessionStorage.length, document.cookie, location.href]"
+    assert page.evaluate(stored) == [0, 0, "", page.url]
+    assert page.context.cookies() == []
+    found = page.evaluate(
+        f"[document.documentElement.outerHTML, document.querySelector('{ELEMENT}').shadowRoot"
+        ".innerHTML, Object.keys(window).join()].join()"
+    )
+    assert "gpps_" not in found
+    assert not [url for url in sent if "gpp" in url]
+
+
+def test_errors_stand_at_their_fields(page: Page, element: Locator) -> None:
+    button(element, "Create New").click()
+    button(element, "Create").click()
+    label = element.get_by_label("Label")
+    expect(label).to_be_focused()
+    expect(label).to_have_accessible_description("What the token is for. Must have a label.")
+    expect(element.get_by_text("Not saved: 2 fields need your attention.")).to_be_visible()
+    label.fill("Web page")
+    element.get_by_role("checkbox", name="View a charge").check()
+    element.get_by_label("For UI").check()
+    for name, domain in enumerate(("shop.example.com", "shop.example.com", "*.co.uk")):
+        button(element, "Add a domain").click()
+        element.get_by_label("Domain", exact=True).nth(name).fill(domain)
+    button(element, "Add an address").click()
+    address = element.get_by_label("IP address", exact=True)
+    address.fill("300.1.1.1")
+    expect(element.locator(".sentence")).to_have_text("1 address isn't valid.")
+    button(element, "Create").click()
+    # The server's words, at the rows they are about; repeated rows are sent once.
+    wrong = element.get_by_label("Domain", exact=True).nth(2)
+    expect(wrong).to_have_accessible_description(
+        "Must not cover other people's sites, as *.co.uk would."
+    )
+    expect(address).to_have_accessible_description(re.compile("^Must be an IP address"))
+    expect(address).to_have_attribute("aria-invalid", "true")
+    element.get_by_text("Exact date").click()
+    element.get_by_label("Date and time").fill("2020-01-01T00:00")
+    button(element, "Create").click()
+    expect(element.get_by_text("Must be in the future.").first).to_be_visible()
+    expect(element.get_by_label("Date and time")).to_be_focused()
+
+
+def test_an_edit_conflict_shows_both_versions(
+    page: Page, element: Locator, customer: Customer
+) -> None:
+    made = customer.create("Two hands", networks=["203.0.113.0/24"])
+    row = opened(element, "Two hands")
+    button(row, "Edit Two hands").click()
+    element.get_by_label("Label").fill("My hand")
+    path = f"/v1/access-tokens/{made['id']}"
+    assert customer.api.patch(path, json={"label": "Other hand", "networks": []}).is_success
+    button(element, "Save").click()
+    expect(element.get_by_text("This token was changed while you were editing")).to_be_visible()
+    versions = element.locator(".versions tbody")
+    expect(versions).to_have_text("LabelOther handMy handIP addressesAny203.0.113.0/24")
+    expect(element.get_by_label("Label")).to_have_value("My hand")
+    assert customer.api.get(path).json()["label"] == "Other hand"
+    button(element, "Discard my changes").click()
+    expect(element.get_by_label("Label")).to_have_value("Other hand")
+    element.get_by_label("Label").fill("My hand")
+    button(element, "Save").click()
+    expect(element.get_by_text("Saved.")).to_be_visible()
+    assert customer.api.get(path).json()["label"] == "My hand"
+
+
+def test_a_token_with_more_can_only_be_deactivated(
+    page: Page, hosts: HostPages, platform: Platform, customer: Customer
+) -> None:
+    customer.create("Wider", permissions=["charges:get", "charges:refund"])
+    session = platform.open(hosts.origin(), permissions=["charges:get"])
+    element = begin(page, "/", session["code"])
+    row = opened(element, "Wider")
+    expect(button(row, "Edit Wider")).to_have_count(0)
+    button(row, "Wider").click()
+    expect(row).to_contain_text("so you can only deactivate it")
+    expect(row).to_contain_text("Refund charges")
+    button(element, "Create New").click()
+    expect(element.get_by_role("checkbox")).to_have_count(1)
+    button(element, "Cancel").click()
+    button(row, "Deactivate Wider").click()
+    button(element, "Deactivate Permanently").click()
+    expect(element.get_by_text("Wider is deactivated.")).to_be_visible()
+
+
+def test_a_token_in_use_is_deactivated_by_its_label(
+    demo: Demo, element: Locator, customer: Customer
+) -> None:
+    text = customer.create("Busy")["token"]
+    assert allowed(demo, text) == "allowed"
+
+    def used() -> bool:
+        return bool(customer.api.get("/v1/access-tokens?q=Busy").json()["items"][0]["last_used"])
+
+    until(used)
+    row = opened(element, "Busy")
+    button(row, "Deactivate Busy").click()
+    dialog = element.get_by_role("dialog")
+    expect(dialog).to_contain_text("This token is in use")
+    field = dialog.get_by_label("To confirm, type the label: Busy")
+    field.fill("busy")
+    button(dialog, "Deactivate Permanently").click()
+    expect(field).to_have_accessible_description("Must be exactly as shown above.")
+    field.fill(" Busy ")
+    field.press("Enter")
+    expect(element.get_by_text("Busy is deactivated.")).to_be_visible()
+
+
+def test_a_long_list_is_shown_in_parts(element: Locator, customer: Customer) -> None:
+    for number in range(22):
+        customer.create(f"Batch {number:02}")
+    element.get_by_label("Search label or id").fill("Batch")
+    expect(element.get_by_text("20 tokens shown")).to_be_visible()
+    button(element, "Show more").click()
+    expect(element.get_by_text("22 tokens shown")).to_be_visible()
+    expect(button(element, "Batch 01")).to_be_focused()
+    expect(button(element, "Show more")).to_be_hidden()
+    element.get_by_label("Search label or id").fill("nothing like it")
+    expect(element.get_by_text("No matching tokens")).to_be_visible()
+    element.get_by_label("Status").select_option("Deactivated")
+    element.get_by_label("Search label or id").fill("")
+    expect(element.locator("tbody .badge").first).to_have_text("Deactivated")
+
+
+def test_a_repeated_creation_creates_one(page: Page, element: Locator, customer: Customer) -> None:
+    """The answer is lost on its way; the customer presses Create again."""
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        if route.request.method != "POST" or lost:
+            route.fallback()
+            return
+        lost.append(route.fetch().text())
+        route.abort()
+
+    page.route("**/v1/access-tokens", lose)
+    button(element, "Create New").click()
+    element.get_by_label("Label").fill("Once")
+    element.get_by_role("checkbox", name="View a charge").check()
+    element.get_by_text("30 days").click()
+    button(element, "Create").click()
+    expect(element.get_by_text("The server can't be reached.")).to_be_visible()
+    button(element, "Create").click()
+    expect(element.get_by_role("heading", name="Created: Once")).to_be_visible()
+    assert element.get_by_label("Access token", exact=True).inner_text() in lost[0]
+    assert len(customer.api.get("/v1/access-tokens?q=Once").json()["items"]) == 1
