@@ -317,3 +317,237 @@ def test_a_repeated_creation_creates_one(page: Page, element: Locator, customer:
     expect(element.get_by_role("heading", name="Created: Once")).to_be_visible()
     assert element.get_by_label("Access token", exact=True).inner_text() in lost[0]
     assert len(customer.api.get("/v1/access-tokens?q=Once").json()["items"]) == 1
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def test_a_session_that_expires_keeps_the_work(
+    page: Page, hosts: HostPages, platform: Platform
+) -> None:
+    """The page hears of it and hands in another code; the form goes on."""
+    element = begin(page, "/", platform.open(hosts.origin(), expires_in=3)["code"])
+    heard = hear(page)
+    button(element, "Create New").click()
+    element.get_by_label("Label").fill("Long thought")
+    element.get_by_role("checkbox", name="View a charge").check()
+    # Nobody touches anything: the element asks the server once the time has come.
+    expect(element.get_by_text("Your session has ended")).to_be_visible()
+    assert heard() == [["session-expired", {"reason": "token_expired"}]]
+    button(element, "Create").click()
+    expect(button(element, "Create")).to_have_attribute("aria-busy", "true")
+    hand_in(page, platform.open(hosts.origin())["code"])
+    expect(element.get_by_role("heading", name="Created: Long thought")).to_be_visible()
+    expect(element.get_by_text("Your session has ended")).to_have_count(0)
+
+
+def test_the_page_renews_a_session_in_the_event(
+    page: Page, hosts: HostPages, platform: Platform, customer: Customer
+) -> None:
+    """The customer notices nothing."""
+    element = begin(page, "/", platform.open(hosts.origin())["code"])
+    code = platform.open(hosts.origin())["code"]
+    page.evaluate(
+        "code => document.addEventListener('gatepass-session-expired', (event) => "
+        "event.detail.renew(Promise.resolve(code)))",
+        code,
+    )
+    refused: list[str] = []
+
+    def refuse(route: Route) -> None:
+        if refused:
+            route.fallback()
+            return
+        refused.append(route.request.url)
+        named = {"Access-Control-Allow-Origin": hosts.origin()}
+        route.fulfill(status=401, json={"reason": "token_deactivated"}, headers=named)
+
+    page.route("**/v1/access-tokens?**", refuse)
+    customer.create("Renewed")
+    element.get_by_label("Search label or id").fill("Renewed")
+    expect(button(element, "Renewed")).to_be_visible()
+    assert len(refused) == 1
+    expect(element.get_by_text("Your session has ended")).to_have_count(0)
+
+
+def test_another_owners_session_starts_from_the_beginning(
+    page: Page, element: Locator, hosts: HostPages, platform: Platform, demo: Demo
+) -> None:
+    """What was begun for one owner is never done for another."""
+    other = Platform(demo, "cus_8071")
+    named = {"Access-Control-Allow-Origin": hosts.origin()}
+    ended = {"status": 401, "json": {"reason": "token_deactivated"}, "headers": named}
+    button(element, "Create New").click()
+    element.get_by_label("Label").fill("Not theirs")
+    element.get_by_role("checkbox", name="View a charge").check()
+    page.route("**/v1/access-tokens", lambda route: route.fulfill(**ended), times=2)
+    button(element, "Create").click()
+    expect(element.get_by_text("Your session has ended")).to_be_visible()
+    page.unroute("**/v1/access-tokens")
+    hand_in(page, other.open(hosts.origin())["code"])
+    expect(element.get_by_text("No access tokens yet")).to_be_visible()
+    for each in (other, platform):
+        found = Customer(each, hosts.origin()).api.get("/v1/access-tokens?q=theirs")
+        assert found.json()["items"] == []
+
+
+def test_a_code_is_good_once(page: Page, hosts: HostPages, platform: Platform) -> None:
+    code = platform.open(hosts.origin())["code"]
+    begin(page, "/", code)
+    page.goto("/")
+    heard = hear(page)
+    hand_in(page, code)
+    shown = page.locator(ELEMENT)
+    expect(shown.get_by_text("Your access tokens can't be shown")).to_be_visible()
+    expect(shown).to_contain_text("This page was opened too long ago, or twice.")
+    assert heard() == [["session-expired", {"reason": "code_broken"}]]
+    expect(button(shown, "Create New")).to_have_count(0)
+    # A product that answers each event with a code that doesn't work isn't asked in a loop.
+    page.evaluate(
+        "code => document.addEventListener('gatepass-session-expired', (event) => "
+        "event.detail.renew(code))",
+        code,
+    )
+    hand_in(page, code)
+    page.wait_for_timeout(1000)
+    assert len(heard()) == 1
+
+
+def test_a_stolen_code_opens_nothing_elsewhere(
+    browser: Browser, hosts: HostPages, platform: Platform
+) -> None:
+    """The browser hides the answer from a page of another origin; the code stays good."""
+    code = platform.open(hosts.origin())["code"]
+    context = browser.new_context(base_url=hosts.origin("thief"))
+    page = context.new_page()
+    page.goto("/")
+    heard = hear(page)
+    hand_in(page, code)
+    shown = page.locator(ELEMENT)
+    expect(shown.get_by_text("Your access tokens can't be shown")).to_be_visible()
+    assert heard() == [["session-expired", {"reason": "unreachable"}]]
+    page.goto(hosts.origin())
+    hand_in(page, code)
+    expect(button(shown, "Create New")).to_be_visible()
+    context.close()
+
+
+def test_the_code_may_come_before_the_module(
+    page: Page, hosts: HostPages, platform: Platform
+) -> None:
+    """As an attribute, or as a property of an element that isn't defined yet."""
+    code = platform.open(hosts.origin())["code"]
+    module = re.compile("components/access-tokens.js")
+    page.route(module, lambda route: waiting.append(route))
+    waiting: list[Route] = []
+    page.goto("/", wait_until="commit")
+    page.evaluate(
+        f"code => Object.assign(document.querySelector('{ELEMENT}'),"
+        " {code, strings: {title: 'Keys'}})",
+        code,
+    )
+    until(lambda: page.wait_for_timeout(10) or waiting)
+    waiting[0].continue_()
+    page.unroute(module)
+    element = page.locator(ELEMENT).first
+    expect(element.get_by_role("heading", name="Keys")).to_be_visible()
+    attribute = platform.open(hosts.origin())["code"]
+    page.evaluate(
+        f"code => {{ const made = document.createElement('{ELEMENT}'); made.id = 'second';"
+        " made.setAttribute('code', code); document.querySelector('main').append(made); }",
+        attribute,
+    )
+    second = page.locator("#second")
+    expect(button(second, "Create New")).to_be_visible()
+    # Moved within the page, it stays as it is; taken out, it forgets the session.
+    button(second, "Create New").click()
+    page.evaluate("document.body.prepend(document.getElementById('second'))")
+    expect(second.get_by_role("heading", name="Create an access token")).to_be_visible()
+    page.evaluate("window.kept = document.getElementById('second'); kept.remove()")
+    page.evaluate("document.body.append(kept)")
+    expect(second).to_have_text("Loading…")
+
+
+# --- words, looks, keyboard -----------------------------------------------------------------------
+
+
+def test_no_text_stands_outside_the_strings(
+    page: Page, hosts: HostPages, platform: Platform, customer: Customer
+) -> None:
+    """Every text is marked; on a Greek page no other Latin letter is left but data."""
+    customer.create("Ετικέτα", networks=["203.0.113.0/24"], permissions=["charges:get"])
+    page.route("**/v1/permissions", _in_greek)
+    page.goto("/el")
+    page.evaluate(_MARKED)
+    hand_in(page, platform.open(hosts.origin())["code"])
+    element = page.locator(ELEMENT)
+
+    def look() -> None:
+        assert page.evaluate(_UNMARKED) == []
+
+    create = button(element, "⟦Create New⟧")
+    expect(create).to_be_visible()
+    element.get_by_label("⟦Search label or id⟧").fill("Ετικέτα")
+    expect(element.get_by_text("⟦1 token shown⟧")).to_be_visible()
+    button(element, "Ετικέτα").click()
+    look()
+    button(element, "⟦Edit Ετικέτα⟧").click()
+    expect(element.get_by_text("⟦After saving⟧")).to_be_visible()
+    look()
+    button(element, "⟦Cancel⟧").click()
+    button(element, "⟦Deactivate Ετικέτα⟧").click()
+    look()
+    button(element.get_by_role("dialog"), "⟦Cancel⟧").click()
+    create.click()
+    button(element, "⟦Create⟧").click()
+    look()
+    element.get_by_label("⟦Label⟧").fill("Δύο")
+    element.get_by_role("checkbox").first.check()
+    element.get_by_label("⟦For UI⟧").check()
+    element.get_by_text("⟦Exact date⟧").click()
+    button(element, "⟦Add a domain⟧").click()
+    button(element, "⟦Add an address⟧").click()
+    element.get_by_label("⟦IP address⟧", exact=True).fill("2001:db8::/32")
+    expect(element.locator(".sentence")).to_contain_text("⟦It can")
+    look()
+    button(element, "⟦Create⟧").click()
+    expect(button(element, "⟦I have stored it⟧")).to_be_visible()
+    look()
+    # Words can be replaced while a form is open; what was typed stays.
+    button(element, "⟦I have stored it⟧").click()
+    create.click()
+    element.get_by_label("⟦Label⟧").fill("Μένει")
+    page.evaluate(f"document.querySelector('{ELEMENT}').strings = {{form: {{label: 'Όνομα'}}}}")
+    expect(element.get_by_label("Όνομα")).to_have_value("Μένει")
+    expect(button(element, "Create")).to_be_visible()
+
+
+def _in_greek(route: Route) -> None:
+    answer = route.fetch()
+    body = answer.json()
+    for each in body.get("items", []):
+        each["title"] = "Τίτλος"
+    route.fulfill(response=answer, json=body)
+
+
+# Replaces every text by itself between marks, and those that are worded from data.
+_MARKED = """() => {
+  const mark = (value) => typeof value === "string" ? `⟦${value}⟧`
+    : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, mark(each)]));
+  const greek = "charges refunds checkouts customers payouts webhooks".split(" ").map((each) => [each, "Πόρος"]);
+  const element = document.querySelector("gatepass-access-tokens");
+  element.strings = { ...mark(element.constructor.english), resources: Object.fromEntries(greek) };
+}"""
+# What is left of all texts and names in the shadow tree without marked ones and data.
+_UNMARKED = """() => {
+  let said = "";
+  const see = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) said += node.data;
+    if (node.nodeType !== Node.ELEMENT_NODE || node.hidden) return;
+    for (const name of ["aria-label", "placeholder", "title", "data-name"]) said += ` ${node.getAttribute(name) ?? ""} `;
+    if (!node.matches("code, .mono, bdi")) node.childNodes.forEach(see);
+  };
+  document.querySelector("gatepass-access-tokens").shadowRoot.childNodes.forEach(see);
+  for (let before; before !== said; ) { before = said; said = said.replace(/⟦[^⟦⟧]*⟧/g, ""); }
+  return said.match(/\\S*[a-z]+\\S*/gi) ?? [];
+}"""

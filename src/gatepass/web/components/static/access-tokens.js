@@ -6,6 +6,7 @@ import { Created } from "./created.js";
 import { button, h, isolated, notice } from "./dom.js";
 import { Permissions } from "./permissions.js";
 import { Problem, Session } from "./session.js";
+import { ENGLISH } from "./strings.js";
 import { STYLES } from "./styles.js";
 import { merged, Texts } from "./texts.js";
 import { TokenForm } from "./token_form.js";
@@ -20,6 +21,8 @@ sheet.replaceSync(STYLES);
 
 export class AccessTokens extends HTMLElement {
   static observedAttributes = ["code", "lang"];
+  // The texts that `strings` can replace.
+  static english = ENGLISH;
 
   #code; #own; #catalogue; #view; #list; #clock;
   #session = new Session({ began: (me) => this.#began(me), ended: (reason) => this.#ended(reason) });

@@ -26,7 +26,7 @@ export class TokenList {
       STATUSES.map((status) => h("option", { value: status }, texts.of(`statuses.${status}`))));
     this.#status.value = values.status;
     this.#notice = h("div", { role: "status" });
-    this.#count = h("p", { class: "muted" });
+    this.#count = h("p", { class: "muted", role: "status" });
     this.#results = h("div", { class: "results" });
     this.#more = button(texts.of("more"), { onclick: () => this.#continue(), hidden: true });
     this.element = h("div", { class: "stack" },
@@ -120,8 +120,7 @@ export class TokenList {
     }
     this.#results.ariaBusy = null;
     this.#more.hidden = !this.#next;
-    this.#count.textContent = this.#rows.size ? this.#texts.of("shown", { count: this.#rows.size }) : "";
-    this.#portal.say(this.#count.textContent || this.#results.textContent);
+    this.#count.textContent = this.#texts.of("shown", { count: this.#rows.size });
   }
 
   #begin(some) {
