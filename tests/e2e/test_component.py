@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from gatepass.web.pages.text.wording import can
+from gatepass.web.pages.text.wording import can, where
 from tests.support.browser.accessibility import barriers
 from tests.support.browser.host_page import ELEMENT, HostPages, Platform, begin, hand_in
 from tests.support.browser.windows import window
@@ -534,9 +535,11 @@ def _in_greek(route: Route) -> None:
 _MARKED = """() => {
   const mark = (value) => typeof value === "string" ? `⟦${value}⟧`
     : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, mark(each)]));
-  const greek = "charges refunds checkouts customers payouts webhooks".split(" ").map((each) => [each, "Πόρος"]);
+  const resources = {};
+  for (const each of ["charges", "refunds", "checkouts", "customers", "payouts", "webhooks"])
+    resources[each] = "Πόρος";
   const element = document.querySelector("gatepass-access-tokens");
-  element.strings = { ...mark(element.constructor.english), resources: Object.fromEntries(greek) };
+  element.strings = { ...mark(element.constructor.english), resources };
 }"""
 # What is left of all texts and names in the shadow tree without marked ones and data.
 _UNMARKED = """() => {
@@ -544,10 +547,179 @@ _UNMARKED = """() => {
   const see = (node) => {
     if (node.nodeType === Node.TEXT_NODE) said += node.data;
     if (node.nodeType !== Node.ELEMENT_NODE || node.hidden) return;
-    for (const name of ["aria-label", "placeholder", "title", "data-name"]) said += ` ${node.getAttribute(name) ?? ""} `;
+    for (const name of ["aria-label", "placeholder", "title", "data-name"])
+      said += ` ${node.getAttribute(name) ?? ""} `;
     if (!node.matches("code, .mono, bdi")) node.childNodes.forEach(see);
   };
   document.querySelector("gatepass-access-tokens").shadowRoot.childNodes.forEach(see);
   for (let before; before !== said; ) { before = said; said = said.replace(/⟦[^⟦⟧]*⟧/g, ""); }
   return said.match(/\\S*[a-z]+\\S*/gi) ?? [];
 }"""
+
+
+SENTENCES = (
+    (["charges:get"], [], [], None),
+    (["charges:get", "charges:refund", "refunds:search"], ["203.0.113.0/24"], [], None),
+    (["a:get", "a:search", "a:create", "a:modify", "a:delete", "b:*"], [], ["shop.example"], 1),
+    (["a:void", "b:close-out", "b:get", "b:search"], ["10.0.0.0/8"] * 4, ["*.example"] * 2, 1),
+    ([f"{each}:{each}" for each in "abcdef"], [], [], 1),
+    (["a:get", "b:get", "c:get", "d:get", "gift-cards:update", "gift-cards:modify"], [], [], 1),
+    ([], [], [], None),
+)
+
+
+def test_the_summary_is_worded_as_on_the_dashboard(page: Page, element: Locator) -> None:
+    """Both word what a token can do; a customer's and a colleague's page must say the same."""
+    sentence = element.locator(".sentence").first
+    for number, (permissions, networks, domains, expires_at) in enumerate(SENTENCES):
+        at = expires_at and "2100-01-01T00:00:00.000Z"
+        record = {
+            "label": f"Case {number}",
+            "effective_permissions": permissions,
+            "permissions": permissions or ["charges:get"],
+            "networks": [f"{each}" for each in networks],
+            "domains": domains,
+            "expires_at": at,
+        }
+
+        page.route("**/v1/access-tokens?**", partial(_listed_as, record))
+        element.get_by_label("Status").select_option("Any")
+        element.get_by_label("Status").select_option("Active")
+        button(element, f"Case {number}").click()
+        if permissions:
+            end = " and never expires." if at is None else " until 1 Jan 2100, 00:00."
+            reach = where(networks, domains)
+            expect(sentence).to_have_text(f"It can {can(permissions)}. It works {reach}{end}")
+        else:
+            expect(
+                element.get_by_text("This token can't do anything at the moment.")
+            ).to_be_visible()
+        page.unroute("**/v1/access-tokens?**")
+
+
+def _listed_as(record: dict[str, Any], route: Route) -> None:
+    real = route.fetch()
+    items = [real.json()["items"][0] | record]
+    route.fulfill(response=real, json={"items": items, "next": None})
+
+
+def reach(page: Page, target: Locator) -> None:
+    """Press Tab until the element has the focus, which must be visible."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if target.evaluate("each => each === each.getRootNode().activeElement"):
+            outline = target.evaluate(
+                "each => [each, each.closest('label') ?? each]"
+                ".some(one => getComputedStyle(one).outlineStyle !== 'none')"
+            )
+            assert outline, "the focus can't be seen"
+            return
+    raise AssertionError(f"the keyboard doesn't get to {target}")
+
+
+def test_the_keyboard_alone_creates_and_deactivates_a_token(page: Page, element: Locator) -> None:
+    reach(page, button(element, "Create New"))
+    page.keyboard.press("Enter")
+    reach(page, element.get_by_label("Label"))
+    page.keyboard.type("No mouse")
+    reach(page, element.get_by_role("checkbox", name="View a charge"))
+    page.keyboard.press("Space")
+    reach(page, button(element, "Add an address"))
+    page.keyboard.press("Enter")
+    page.keyboard.type("203.0.113.0/24")
+    reach(page, button(element, "Create"))
+    page.keyboard.press("Enter")
+    expect(element.get_by_role("heading", name="Created: No mouse")).to_be_focused()
+    reach(page, button(element, "I have stored it"))
+    page.keyboard.press("Enter")
+    expect(button(element, "No mouse")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(button(element, "No mouse")).to_have_attribute("aria-expanded", "true")
+    reach(page, button(element, "Deactivate No mouse"))
+    page.keyboard.press("Enter")
+    reach(page, button(element, "Deactivate Permanently"))
+    page.keyboard.press("Escape")
+    expect(button(element, "Deactivate No mouse")).to_be_focused()
+    page.keyboard.press("Enter")
+    reach(page, button(element, "Deactivate Permanently"))
+    page.keyboard.press("Enter")
+    expect(button(element, "No mouse")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_is_accessible(
+    browser: Browser, hosts: HostPages, platform: Platform, scheme: Any, customer: Customer
+) -> None:
+    """For axe-core, which is injected, in a page without a policy."""
+    label = f"{'Long ' * 18}{scheme}"
+    customer.create(label, networks=["2001:db8:40:1::/64", "203.0.113.0/24"])
+    wide = scheme == "light"
+    told: list[str] = []
+    with window(
+        browser,
+        hosts.origin(),
+        viewport=WIDE if wide else {"width": 320, "height": 800},
+        color_scheme=scheme,
+        bypass_csp=True,
+    ) as page:
+        code = platform.open(hosts.origin())["code"]
+        element = begin(page, "/", code)
+
+        def look(view: str) -> None:
+            found = barriers(page)
+            for width in (WIDE["width"], 960, 800, 640, 390, 320) if wide else (320,):
+                page.set_viewport_size({"width": width, "height": 900})
+                overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                if overflow > 0:
+                    found.append(f"scrolls sideways by {overflow} px at {width}")
+            page.set_viewport_size(WIDE if wide else {"width": 320, "height": 800})
+            told.extend(f"{view}: {each}" for each in found)
+
+        row = opened(element, label)
+        row.locator("button.title").click()
+        look("list")
+        row.get_by_role("button", name="Edit").click()
+        look("edit")
+        button(element, "Cancel").click()
+        row.get_by_role("button", name="Deactivate").click()
+        look("dialog")
+        button(element, "Cancel").click()
+        button(element, "Create New").click()
+        element.get_by_label("For UI").check()
+        element.get_by_text("Exact date").click()
+        button(element, "Add a domain").click()
+        button(element, "Add an address").click()
+        button(element, "Create").click()
+        look("errors")
+        element.get_by_label("Label").fill("Seen")
+        element.get_by_role("checkbox", name="View a charge").check()
+        button(element, "Create").click()
+        expect(button(element, "I have stored it")).to_be_visible()
+        look("created")
+        button(element, "I have stored it").click()
+        element.get_by_label("Search label or id").fill("nothing like it")
+        expect(element.get_by_text("No matching tokens")).to_be_visible()
+        look("no match")
+        page.goto("/")
+        hand_in(page, code)
+        expect(page.get_by_text("Your access tokens can't be shown")).to_be_visible()
+        look("no session")
+    assert not told, "\n".join(told)
+
+
+def test_it_takes_on_the_pages_looks(page: Page, element: Locator) -> None:
+    heading = element.get_by_role("heading", name="Access Tokens")
+    primary = button(element, "Create New")
+    style = "(each, name) => getComputedStyle(each)[name]"
+    assert "Georgia" in heading.evaluate(style, "fontFamily")
+    assert heading.evaluate(style, "color") == "rgb(34, 34, 34)"
+    page.evaluate("document.body.style.setProperty('--gatepass-accent', 'rgb(1, 2, 3)')")
+    assert primary.evaluate(style, "backgroundColor") == "rgb(1, 2, 3)"
+    page.emulate_media(color_scheme="dark")
+    assert heading.evaluate(style, "color") == "rgb(238, 238, 238)"
+    # A part is styled from outside.
+    page.evaluate(
+        "document.styleSheets[0].insertRule('gatepass-access-tokens::part(primary) "
+        "{ letter-spacing: 3px }', 0)"
+    )
+    assert primary.evaluate(style, "letterSpacing") == "3px"
