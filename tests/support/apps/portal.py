@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import admin_keys, owners, roles
+from gatepass.registry.directory import admin_keys, owners
 from gatepass.registry.directory.owners import Owner
 from tests.support.apps.installation import Installation
 
