@@ -318,6 +318,11 @@ def test_a_repeated_creation_creates_one(page: Page, element: Locator, customer:
     expect(element.get_by_role("heading", name="Created: Once")).to_be_visible()
     assert element.get_by_label("Access token", exact=True).inner_text() in lost[0]
     assert len(customer.api.get("/v1/access-tokens?q=Once").json()["items"]) == 1
+    # A page that is left keeps no text that the back button could bring back.
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    expect(element.get_by_text("The token was shown once.")).to_be_visible()
+    shadow = f"document.querySelector('{ELEMENT}').shadowRoot.innerHTML"
+    assert not re.search("gpat_[0-9A-Za-z]{54}", page.evaluate(shadow))
 
 
 # --- sessions -------------------------------------------------------------------------------------

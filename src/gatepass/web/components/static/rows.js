@@ -91,6 +91,7 @@ export class NetworkRows extends Rows {
     super(texts, words, values, own && button(texts.of(own.includes("/") ? "form.addMyNetwork" : "form.addMyAddress", { network: own }), {
       look: "quiet", onclick: () => this.add(own.split("/")).focus(),
     }));
+    if (own?.includes("/")) this.element.append(h("p", { class: "hint" }, texts.of("form.myNetworkHint")));
   }
 
   make([text = "", bits = ""] = []) {

@@ -102,6 +102,7 @@ export const ENGLISH = {
     addNetwork: "Add an address",
     addMyAddress: "Add my address, {network}",
     addMyNetwork: "Add my network, {network}",
+    myNetworkHint: "Your network is the first 64 bits of your address. Devices change the rest of an IPv6 address every day.",
     removeNetwork: "Remove this address",
     range: "{first} – {last} · {count} addresses",
     oneAddress: "{first} · this address only",

@@ -31,7 +31,8 @@ export class Texts {
 
   // Likewise as a list of strings and of those values that are nodes.
   parts(name, values = {}) {
-    let found = this.find(name);
+    // A later server may send a status or kind that this module doesn't know.
+    let found = this.find(name) ?? name.split(".").at(-1);
     if (typeof found === "object") found = found[this.#plural.select(values.count)] ?? found.other;
     if (typeof found === "function") found = found(values);
     return String(found).split(/\{(\w+)\}/).map((part, at) => (at % 2 ? this.#shown(values[part]) : part)).filter((part) => part !== "");

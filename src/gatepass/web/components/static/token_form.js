@@ -19,11 +19,13 @@ const valuesOf = (token) => ({
   domains: token.domains,
 });
 
+const randomKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 export class TokenForm {
   #portal; #texts; #token; #etag; #values; #leaving = new AbortController();
   #label; #kinds; #picker; #expiry; #networks; #domains; #problems = {}; #notice; #sentence; #submit; #waiting;
-  // The key of a creation. The same body with the same key creates one token, however often it is sent.
-  #key; #sent;
+  // What was sent to create the token, whose key makes the server create one however often it is sent.
+  #sent = null;
 
   // `token` and `etag` of the token to edit; without them the form creates one. `values`: as `values` returns them.
   constructor(portal, { token = null, etag = null, values = null } = {}) {
@@ -181,8 +183,16 @@ export class TokenForm {
     const body = { ...chosen, expires_at: chosen.expires_at === null ? null : new Date(chosen.expires_at).toISOString() };
     // A preset counts from the first attempt, so that a repeated one sends the same.
     const content = JSON.stringify([{ ...chosen, expires_at: null }, this.#expiry.values]);
-    if (content !== this.#sent?.content) this.#sent = { content, body, key: [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
-    const { record } = await this.#portal.session.call("POST", "access-tokens", { body: this.#sent.body, key: this.#sent.key, signal: this.#leaving.signal });
+    if (content !== this.#sent?.content) this.#sent = { content, body, key: randomKey() };
+    const options = { body: this.#sent.body, key: this.#sent.key, signal: this.#leaving.signal };
+    let record;
+    try {
+      ({ record } = await this.#portal.session.call("POST", "access-tokens", options));
+    } catch (found) {
+      // Refused: nothing was created, so the next attempt is another one.
+      if (found.status < 500 && found.status) this.#sent = null;
+      throw found;
+    }
     this.#portal.created(record);
   }
 
