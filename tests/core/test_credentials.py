@@ -13,7 +13,7 @@ from gatepass.core.credentials import make, matches, new_id, parse
 from tests.support.vector_files import cases
 
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
-PREFIXES = ["gpat", "gplt", "gpiv", "gprs", "gpec", "gpvk"]
+PREFIXES = ["gpat", "gplt", "gpiv", "gprs", "gpec", "gpvk", "gpak", "gpps", "gppc"]
 bodies = st.builds(
     lambda prefix, rest: f"{prefix}_{rest}",
     st.sampled_from(PREFIXES),
@@ -79,8 +79,17 @@ def test_secrets_and_ids_differ_each_time() -> None:
     assert set("".join(new.text[21:53] for new in made)) == set(DIGITS)
 
 
+def test_a_text_of_another_kind_can_have_the_same_number() -> None:
+    """A portal session's token has its code's; their secrets differ."""
+    code = make("gppc")
+    token = make("gpps", code.id[5:])
+    assert token.id == f"gpps_{code.id[5:]}"
+    assert token.digest != code.digest
+    assert parse(token.text) is not None
+
+
 def test_an_unknown_prefix_is_misuse() -> None:
-    """Only the five prefixes are made."""
+    """Only the known prefixes are made."""
     with pytest.raises(ValueError):
         make("gpxx")
 
@@ -172,4 +181,7 @@ def test_the_prefixes_are_what_they_are() -> None:
         credentials.PASSWORD_RESET,
         credentials.EMAIL_CHANGE,
         credentials.VERIFIER_KEY,
+        credentials.ADMIN_KEY,
+        credentials.PORTAL_SESSION,
+        credentials.PORTAL_CODE,
     ]

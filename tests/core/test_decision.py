@@ -22,7 +22,7 @@ from gatepass.core.decision import (
     decide,
     held,
 )
-from gatepass.core.grants import CompanyRules, Grant, Holder, Trial
+from gatepass.core.grants import CompanyRules, Grant, Holder, Trial, external_role
 from gatepass.core.networks import Networks, parse_address, parse_network
 from gatepass.core.permissions import NOT_FOR_TOKENS, resource_wildcard
 from gatepass.core.routes import Routes
@@ -98,7 +98,7 @@ def test_cases(case: dict[str, Any]) -> None:
 def test_admission_ends_before_routes_and_permissions(case: dict[str, Any]) -> None:
     """``admit`` answers as ``decide`` does, but for the last two checks."""
     stored, now = facts(case.get("given", {}))
-    if case["shows"] == "an admin key is no token":
+    if case["shows"] in ("an admin key is no token", "a portal session is no token"):
         # Only ``admit`` accepts one.
         assert admit(*stored, call(case["call"]), now).allowed
         return
@@ -459,3 +459,66 @@ def test_an_admin_key_passes_the_checks_before_permissions(
         for other in (None, CompanyRules("com_1", False, None, {})):
             refused = admin_key_refusal(grant, other, packed, 10)
             assert refused in ("account_deactivated", "token_expired")
+
+
+PORTAL = make("gpps")
+
+
+def portal_session(**change: Any) -> Grant:
+    origins = ("https://shop.example", "http://localhost:3000")
+    permissions = frozenset({"charges:*", "charges:get", "users:get"})
+    grant = Grant(
+        PORTAL.id, PORTAL.digest, "portal", "com_1", "ext_1", "Shop", permissions, None, origins,
+        1_000, False,
+    )  # fmt: skip
+    return msgspec.structs.replace(grant, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "sent", "reason"),
+    [
+        ({}, {"origin": "https://shop.example"}, "allowed"),
+        ({}, {"origin": "https://SHOP.example.:443"}, "allowed"),
+        ({}, {"origin": "http://localhost:3000"}, "allowed"),
+        ({}, {"referer": "https://shop.example/tokens?x=1"}, "allowed"),
+        ({}, {}, "origin_missing"),
+        ({}, {"origin": ""}, "origin_not_allowed"),
+        ({}, {"origin": "null"}, "origin_not_allowed"),
+        ({}, {"origin": "https://localhost:3000"}, "origin_not_allowed"),
+        ({}, {"origin": "http://shop.example"}, "origin_not_allowed"),
+        ({}, {"origin": "https://a.shop.example"}, "origin_not_allowed"),
+        ({}, {"origin": "x", "referer": "https://shop.example/"}, "origin_not_allowed"),
+        ({}, {"referer": "shop"}, "origin_not_allowed"),
+        # No origin is none, not any.
+        ({"domains": ()}, {"origin": "https://shop.example"}, "origin_not_allowed"),
+        ({"deactivated": True}, {}, "token_deactivated"),
+        ({"expires_at": 10}, {}, "token_expired"),
+        ({"user": "ext_2"}, {}, "account_deactivated"),
+        ({"company": "com_2"}, {}, "account_deactivated"),
+        ({"digest": bytes(32)}, {"origin": "https://shop.example"}, "token_invalid"),
+    ],
+)
+def test_a_portal_session_is_admitted_on_its_own_pages(
+    change: dict[str, Any], sent: dict[str, Any], reason: str
+) -> None:
+    holder = Holder("ext_1", "com_1", True, external_role("clerk"), "external", "A", "7")
+    roles = {
+        "clerk": frozenset({"charges:*"}),
+        external_role("clerk"): frozenset({"charges:get", "charges:create"}),
+    }
+    company = CompanyRules("com_1", True, None, roles)
+    call = Call(Credential(PORTAL.id, PORTAL.digest), **sent)
+    grant = portal_session(**change)
+    decision = admit(grant, holder, company, call, 10)
+    assert decision.reason == reason
+    asked = msgspec.structs.replace(call, permission="charges:get")
+    assert decide(grant, holder, company, asked, 10).reason == "token_invalid"
+    if reason == "allowed":
+        # Whole resources, too: its owner's tokens have them.
+        assert held(grant, holder, company) == ("charges:*", "charges:get")
+        inactive = msgspec.structs.replace(holder, active=False)
+        assert admit(grant, inactive, company, call, 10).reason == "account_deactivated"
+        listed = Networks.of([parse_network("10.0.0.0/8")])
+        limited = msgspec.structs.replace(company, allowlist=listed)
+        refused = admit(grant, holder, limited, call, 10)
+        assert refused.reason == "company_address_not_allowed"

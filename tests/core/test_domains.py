@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from gatepass.core.domains import (
     InvalidDomain,
+    is_one_of,
     origin_allowed,
     origin_of_referer,
     parse_domain,
     parse_origin,
+    parse_page_origin,
 )
 from tests.support.vector_files import cases
 
@@ -165,3 +167,41 @@ def test_absurdly_long_texts_are_cheap(piece: str) -> None:
         parse_domain(text)
     assert not origin_allowed(["shop.example.com"], "https://" + text)
     assert origin_of_referer("https://" + text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("https://shop.example", "https://shop.example"),
+        ("https://SHOP.example.:443", "https://shop.example"),
+        ("https://b\u00fccher.example:8443", "https://xn--bcher-kva.example:8443"),
+        ("http://localhost", "http://localhost"),
+        ("http://app.localhost:3000", "http://app.localhost:3000"),
+        ("https://localhost:3000", "https://localhost:3000"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://shop.example", None),
+        ("http://localhost.example", None),
+        ("https://192.0.2.1", None),
+        ("http://0x7f.1", None),
+        ("https://[2001:db8::1]", None),
+        ("https://*.example", None),
+        ("https://shop.example/", None),
+        ("https://shop.example;x", None),
+        ("https://ada@shop.example", None),
+        ("ftp://localhost", None),
+        ("capacitor://localhost", None),
+        ("shop.example", None),
+        ("null", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_origins_of_pages(text: Any, canonical: str | None) -> None:
+    """What a session names may stand in a header: in one spelling, and nothing beside it."""
+    assert parse_page_origin(text) == canonical
+    if canonical is not None:
+        assert is_one_of([canonical], text)
+        assert parse_page_origin(canonical) == canonical
+    assert not is_one_of([], text)
+    assert not is_one_of(["https://other.example", "null", ""], text)

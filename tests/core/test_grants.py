@@ -199,9 +199,9 @@ class FormerGrant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     deactivated: bool
 
 
-@pytest.mark.parametrize("kind", ["admin", "limited-verifier"])
+@pytest.mark.parametrize("kind", ["admin", "limited-verifier", "portal"])
 def test_a_former_release_refuses_what_is_limited(kind: str) -> None:
-    """It knows neither kind: to its checks each is a credential of another one."""
+    """It knows none of these kinds: to its checks each is a credential of another one."""
     grant = replace(EXAMPLE, kind=kind, user="", permissions=frozenset({"companies", "com_1"}))
     former = msgspec.msgpack.Decoder(FormerGrant).decode(encode(grant))
     assert former.kind not in ("api", "ui", "login", "verifier")

@@ -137,8 +137,9 @@ def test_revoked_records_stay_revoked(
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
-    # The service account's token ended with it.
-    assert result.revoked_again == {"company": 0, **dict.fromkeys(ENDS, 1), "access_token": 2}
+    # The service account's token ended with it, and the portal session with its admin key.
+    ended = {**dict.fromkeys(ENDS, 1), "access_token": 2, "portal_session": 1}
+    assert result.revoked_again == {"company": 0, **ended}
     # All is on record once more, for a restore that has neither this database nor that log.
     subjects = {kind: _subject(registry, kind) for kind in ENDS}
     assert set(subjects.values()) <= {revocation.id for revocation in result.revocations}
@@ -202,6 +203,7 @@ def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backu
         "authentication": 1,
         "verifier_key": 0,
         "admin_key": 0,
+        "portal_session": 0,
         "invitation": 0,
     }
     assert registry.ask(published_grant, active.id) is None
@@ -222,6 +224,7 @@ def test_pending_links_and_sign_ins_are_revoked(registry: FullRegistry, tmp_path
     result = restored(registry.database, tmp_path / "x")
     assert result.revoked == {
         "authentication": 2,
+        "portal_session": 1,
         "invitation": 1,
         "password_reset": 1,
         "email_change": 1,
@@ -237,8 +240,11 @@ def test_pending_links_and_sign_ins_are_revoked(registry: FullRegistry, tmp_path
             email_change_links.look(reading, changing.token, None)
         grant = published_grant(reading, registry.signed.credential or "")
         states = set(reading.session.scalars(select(t.outgoing_mail.c.state)))
+        portal = published_grant(reading, registry.portal[:21])
     assert grant is not None
     assert grant.deactivated
+    assert portal is not None
+    assert portal.deactivated
     assert states == {"dropped"}
 
 
@@ -307,7 +313,8 @@ def test_all_other_rows_are_those_of_the_backup(registry: FullRegistry, backup: 
     same = {table for table in before if before[table] == after[table]}
     assert same == before.keys() - {
         *("revision", "revisions", "changed_records", "nodes", "receipts"),
-        *("receipt_confirmations", "grants", "authentications", "invitations"),
+        *("receipt_confirmations", "grants", "authentications", "portal_sessions"),
+        *("invitations",),
         *("password_resets", "email_changes", "outgoing_mail", "audit_events"),
     }
 

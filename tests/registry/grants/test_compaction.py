@@ -294,3 +294,24 @@ def test_identifiers_that_are_used_once_are_deleted_when_they_expire(
     assert run(registry).used_once == 1
     with registry.write() as change:
         assert not used_once.use(change, "state", "one", kept_ms=HOUR)
+
+
+def test_portal_sessions_are_deleted_a_day_after_they_ended(
+    registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_AT_ONCE", 1)
+    owner = registry.external_owner()
+    copy = Copy(registry)
+    tokens = [registry.portal_session(owner)[:21] for _ in range(3)]
+    copy.follow()
+    registry.now += 900_000 + GRANTS_KEPT_MS - 1
+    assert run(registry).portal_sessions == 0
+    assert all(has_grant(registry, token) for token in tokens)
+    registry.now += 1
+    # A session whose grant is still there stays: nothing else would delete the grant.
+    assert run(registry, pause=lambda: False).portal_sessions == 1
+    run(registry)
+    assert count(registry, "portal_sessions") == 0
+    assert not any(has_grant(registry, token) for token in tokens)
+    copy.follow()
+    copy.check()

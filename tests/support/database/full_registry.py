@@ -30,6 +30,7 @@ class FullRegistry(SmallRegistry):
         invitation: a pending one of hers.
         bob: a colleague, signed in.
         account: a service account, which owns a token.
+        portal: the token of a portal session that an admin key opened.
     """
 
     def __init__(self, database: Database) -> None:
@@ -42,8 +43,9 @@ class FullRegistry(SmallRegistry):
         self.bob = self.colleague("manager")
         self.account = self.service_account(self.signed)
         self.token(self.signed, owner=self.account.id)
-        self.external_owner("k\u00fcnde/7")
+        customer = self.external_owner("k\u00fcnde/7")
         self.key, self.invitation = self._hand_out()
+        self.portal = self.portal_session(customer, self._shop())
         self._fill()
 
     def _hand_out(self) -> tuple[str, Invitation]:
@@ -95,6 +97,17 @@ class FullRegistry(SmallRegistry):
             email="robert@northwind.example",
         )
         return key.id, invitation
+
+    def _shop(self) -> Actor:
+        return Actor(
+            kind="admin_key",
+            company=self.northwind.id,
+            user=None,
+            name="Shop",
+            permissions=frozenset(),
+            credential=self.admin_key,
+            address="203.0.113.9",
+        )
 
     def _fill(self) -> None:
         """Insert rows that operations can't easily create."""

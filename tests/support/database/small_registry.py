@@ -16,12 +16,12 @@ from gatepass.core.networks import parse_address
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.audit.events import AuditEvent
-from gatepass.registry.authentication import passwords, sign_in
+from gatepass.registry.authentication import passwords, portal_codes, sign_in
 from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.authentication.session_records import begin
 from gatepass.registry.authentication.sign_in import SignedIn
-from gatepass.registry.directory import companies, owners, users
+from gatepass.registry.directory import companies, owners, portal_sessions, users
 from gatepass.registry.directory.companies import Company
 from gatepass.registry.directory.owners import Owner
 from gatepass.registry.directory.users import User
@@ -182,6 +182,22 @@ class SmallRegistry:
         )
         return owner
 
+    def portal_session(self, owner: Owner, actor: Actor | None = None) -> str:
+        """Open a portal session for an owner and redeem its code; its token's text."""
+        page = "https://shop.example"
+        _, code = self.do(
+            portal_sessions.create,
+            actor or Actor.command_line(),
+            catalogue=self.catalogue,
+            company=owner.company,
+            owner=owner.id,
+            origins=[page],
+            expires_in=900,
+        )
+        own = "https://gatepass.example"
+        redeemed = self.do(portal_codes.redeem, code, own_origin=own, origin=page, address=None)
+        return redeemed.token
+
     def modify(self, actor: Actor, token: AccessToken, if_match: Any = None, **changes: Any) -> Any:
         return self.do(
             access_tokens.modify,
@@ -256,7 +272,7 @@ def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
     names = (
         "revision revisions changed_records receipts receipt_confirmations nodes "
         "companies roles users owners allowlist_entries allowlist_trial_entries "
-        "authentications access_tokens verifier_keys admin_keys audit_events "
+        "authentications access_tokens verifier_keys admin_keys portal_sessions audit_events "
         "grants holders company_rules "
         "invitations password_resets email_changes outgoing_mail"
     )

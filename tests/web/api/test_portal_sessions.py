@@ -401,5 +401,8 @@ def test_the_audit_log_names_the_admin_key(portal: Portal) -> None:
     assert made["actor"]["credential"] == opened["id"]
     text_ = ada.get("/v1/audit-events").text
     assert code[21:53] not in text_
-    listed = ada.get("/audit-log", headers={"Accept": "text/html"})
-    assert listed.status_code == 200
+    found = ada.get("/audit-log", params={"token": opened["id"]}).text
+    assert "opened a portal session" in found
+    assert "created the access token" in found
+    kept = ada.get("/v1/audit-events", params={"kind": "portal-sessions"}).json()["items"]
+    assert len(kept) == 3

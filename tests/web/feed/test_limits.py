@@ -28,7 +28,7 @@ Copy = dict[tuple[str, str], bytes]
 
 
 def grant(key: str, company: str, permissions: frozenset[str], deactivated: bool) -> Grant:
-    kinds = {"gpat": "api", "gplt": "login", "gpvk": "verifier"}
+    kinds = {"gpat": "api", "gplt": "login", "gpvk": "verifier", "gpps": "portal"}
     return Grant(
         key,
         b"d" * 32,
@@ -44,7 +44,7 @@ def grant(key: str, company: str, permissions: frozenset[str], deactivated: bool
     )
 
 
-keys = st.sampled_from(["gpat_1", "gpat_2", "gpat_3", "gplt_1", "gplt_2", "gpvk_1"])
+keys = st.sampled_from(["gpat_1", "gpat_2", "gpat_3", "gplt_1", "gplt_2", "gpvk_1", "gpps_1"])
 companies = st.sampled_from(COMPANIES)
 permissions = st.frozensets(st.sampled_from([*PERMISSIONS, "*"]), max_size=3)
 grants = st.builds(grant, keys, companies, permissions, st.booleans())
@@ -113,7 +113,7 @@ def _within(limited: Limits, place: tuple[str, str], record: bytes) -> bool:
         company = decode_holder(record).company
     else:
         held = decode_grant(record)
-        if held.kind == "verifier":
+        if held.kind in ("verifier", "portal"):
             return False
         company = held.company
         if limited.permissions and held.kind != "login" and "*" not in held.permissions:

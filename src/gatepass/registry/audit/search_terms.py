@@ -6,7 +6,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, select
 
-from gatepass.core.credentials import ID_LENGTH
+from gatepass.core.credentials import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    ID_LENGTH,
+    LOGIN_TOKEN,
+    PORTAL_SESSION,
+)
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.emails import fold_email
@@ -20,6 +26,8 @@ from gatepass.registry.storage.word_index import LABELS, OWNER_NAMES, USER_NAMES
 #: With more matches the search asks for a longer term: leaving some out would be worse.
 MOST = 20
 
+_ACTING = tuple(f"{each}_" for each in (ACCESS_TOKEN, LOGIN_TOKEN, ADMIN_KEY, PORTAL_SESSION))
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -30,16 +38,16 @@ class Named:
 
 
 def token_id(text: str) -> str | None:
-    """The token id that *text* is or, like a token's text, begins with; None otherwise."""
+    """The id of a credential that acts in a company, if *text* is it or its text; else None."""
     start = text[:ID_LENGTH]
     fits = len(start) == ID_LENGTH and start.isascii() and start[5:].isalnum()
-    return start if fits and start[:5] in ("gpat_", "gplt_") else None
+    return start if fits and start[:5] in _ACTING else None
 
 
 def tokens_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     """The company's access tokens whose label contains *text*.
 
-    If *text* is an id or a token's text, only the access or login token with that id. The secret in
+    If *text* is an id or a token's text, only the credential with that id. The secret in
     a token's text isn't read.
 
     Raises:

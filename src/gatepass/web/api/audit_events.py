@@ -21,6 +21,7 @@ Kind = Literal[
     "authentications",
     "users",
     "owners",
+    "portal-sessions",
     "invitations",
     "passwords",
     "roles",
@@ -32,10 +33,13 @@ Kind = Literal[
 class AuditActor(Record):
     """The actor of an event."""
 
-    kind: str = Field(examples=["user"], description="user, token, command line or system")
+    kind: str = Field(
+        examples=["user"],
+        description="user, token, admin_key, portal_session, command line or system",
+    )
     id: str | None = Field(
         examples=["usr_4fT0aB3cD5eF7gH9"],
-        description="The id of the user; for a token, of its owner.",
+        description="The id of the user; for a token or a portal session, of its owner.",
     )
     name: str = Field(examples=["Ada Lovelace"])
     credential: str | None = Field(
