@@ -111,7 +111,7 @@ def test_a_customer_creates_edits_and_deactivates_a_token(
     expect(element.get_by_role("heading", name="Create an access token")).to_be_focused()
     sentence = element.locator(".sentence")
     expect(sentence).to_have_text("Enter a label and choose at least one permission.")
-    element.get_by_label("Label").fill("Night shift")
+    element.get_by_label("Label", exact=True).fill("Night shift")
     element.get_by_label("Filter permissions").fill("view charge")
     expect(element.get_by_role("checkbox")).to_have_count(1)
     element.get_by_role("checkbox", name="View a charge").check()
@@ -142,7 +142,7 @@ def test_a_customer_creates_edits_and_deactivates_a_token(
     button(element, "Edit Night shift").click()
     expect(element.get_by_role("heading", name="Edit Night shift")).to_be_focused()
     button(element, "Remove this address").click()
-    element.get_by_label("Label").fill("Day shift")
+    element.get_by_label("Label", exact=True).fill("Day shift")
     button(element, "Save").click()
     expect(element.get_by_text("Saved. The changes are in effect.")).to_be_visible()
     expect(button(element, "Day shift")).to_be_focused()
@@ -186,7 +186,7 @@ def test_the_session_lives_in_memory_alone(page: Page, element: Locator) -> None
 def test_errors_stand_at_their_fields(page: Page, element: Locator) -> None:
     button(element, "Create New").click()
     button(element, "Create").click()
-    label = element.get_by_label("Label")
+    label = element.get_by_label("Label", exact=True)
     expect(label).to_be_focused()
     expect(label).to_have_accessible_description("What the token is for. Must have a label.")
     expect(element.get_by_text("Not saved: 2 fields need your attention.")).to_be_visible()
@@ -221,18 +221,18 @@ def test_an_edit_conflict_shows_both_versions(
     made = customer.create("Two hands", networks=["203.0.113.0/24"])
     row = opened(element, "Two hands")
     button(row, "Edit Two hands").click()
-    element.get_by_label("Label").fill("My hand")
+    element.get_by_label("Label", exact=True).fill("My hand")
     path = f"/v1/access-tokens/{made['id']}"
     assert customer.api.patch(path, json={"label": "Other hand", "networks": []}).is_success
     button(element, "Save").click()
     expect(element.get_by_text("This token was changed while you were editing")).to_be_visible()
     versions = element.locator(".versions tbody")
     expect(versions).to_have_text("LabelOther handMy handIP addressesAny203.0.113.0/24")
-    expect(element.get_by_label("Label")).to_have_value("My hand")
+    expect(element.get_by_label("Label", exact=True)).to_have_value("My hand")
     assert customer.api.get(path).json()["label"] == "Other hand"
     button(element, "Discard my changes").click()
-    expect(element.get_by_label("Label")).to_have_value("Other hand")
-    element.get_by_label("Label").fill("My hand")
+    expect(element.get_by_label("Label", exact=True)).to_have_value("Other hand")
+    element.get_by_label("Label", exact=True).fill("My hand")
     button(element, "Save").click()
     expect(element.get_by_text("Saved.")).to_be_visible()
     assert customer.api.get(path).json()["label"] == "My hand"
@@ -309,7 +309,7 @@ def test_a_repeated_creation_creates_one(page: Page, element: Locator, customer:
 
     page.route("**/v1/access-tokens", lose)
     button(element, "Create New").click()
-    element.get_by_label("Label").fill("Once")
+    element.get_by_label("Label", exact=True).fill("Once")
     element.get_by_role("checkbox", name="View a charge").check()
     element.get_by_text("30 days").click()
     button(element, "Create").click()
@@ -335,7 +335,7 @@ def test_a_session_that_expires_keeps_the_work(
     element = begin(page, "/", platform.open(hosts.origin(), expires_in=3)["code"])
     heard = hear(page)
     button(element, "Create New").click()
-    element.get_by_label("Label").fill("Long thought")
+    element.get_by_label("Label", exact=True).fill("Long thought")
     element.get_by_role("checkbox", name="View a charge").check()
     # Nobody touches anything: the element asks the server once the time has come.
     expect(element.get_by_text("Your session has ended")).to_be_visible()
@@ -384,7 +384,7 @@ def test_another_owners_session_starts_from_the_beginning(
     named = {"Access-Control-Allow-Origin": hosts.origin()}
     ended = {"status": 401, "json": {"reason": "token_deactivated"}, "headers": named}
     button(element, "Create New").click()
-    element.get_by_label("Label").fill("Not theirs")
+    element.get_by_label("Label", exact=True).fill("Not theirs")
     element.get_by_role("checkbox", name="View a charge").check()
     page.route("**/v1/access-tokens", lambda route: route.fulfill(**ended), times=2)
     button(element, "Create").click()
@@ -474,6 +474,29 @@ def test_the_code_may_come_before_the_module(
     expect(second).to_have_text("Loading…")
 
 
+def test_gatepass_shows_it_on_a_page_of_its_own(
+    page: Page, hosts: HostPages, platform: Platform
+) -> None:
+    """To open, or for the session's origins to frame; there is no clipboard in such a frame."""
+    page.goto(platform.open(hosts.origin())["url"])
+    shown = page.locator(ELEMENT)
+    expect(button(shown, "Create New")).to_be_visible()
+    assert "#" not in page.url
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.reload()
+    expect(page.get_by_role("heading", name="Open this page again")).to_be_visible()
+
+    hosts.framed = platform.open(hosts.origin())["url"]
+    page.goto(f"{hosts.origin()}/frame")
+    framed = page.frame_locator("iframe").locator(ELEMENT)
+    button(framed, "Create New").click()
+    framed.get_by_label("Label", exact=True).fill("In a frame")
+    framed.get_by_role("checkbox", name="View a charge").check()
+    button(framed, "Create").click()
+    button(framed, "Copy").click()
+    expect(button(framed, "Copied")).to_be_visible()
+
+
 # --- words, looks, keyboard -----------------------------------------------------------------------
 
 
@@ -507,7 +530,7 @@ def test_no_text_stands_outside_the_strings(
     create.click()
     button(element, "⟦Create⟧").click()
     look()
-    element.get_by_label("⟦Label⟧").fill("Δύο")
+    element.get_by_label("⟦Label⟧", exact=True).fill("Δύο")
     element.get_by_role("checkbox").first.check()
     element.get_by_label("⟦For UI⟧").check()
     element.get_by_text("⟦Exact date⟧").click()
@@ -522,7 +545,7 @@ def test_no_text_stands_outside_the_strings(
     # Words can be replaced while a form is open; what was typed stays.
     button(element, "⟦I have stored it⟧").click()
     create.click()
-    element.get_by_label("⟦Label⟧").fill("Μένει")
+    element.get_by_label("⟦Label⟧", exact=True).fill("Μένει")
     page.evaluate(f"document.querySelector('{ELEMENT}').strings = {{form: {{label: 'Όνομα'}}}}")
     expect(element.get_by_label("Όνομα")).to_have_value("Μένει")
     expect(button(element, "Create")).to_be_visible()
@@ -625,7 +648,7 @@ def reach(page: Page, target: Locator) -> None:
 def test_the_keyboard_alone_creates_and_deactivates_a_token(page: Page, element: Locator) -> None:
     reach(page, button(element, "Create New"))
     page.keyboard.press("Enter")
-    reach(page, element.get_by_label("Label"))
+    reach(page, element.get_by_label("Label", exact=True))
     page.keyboard.type("No mouse")
     reach(page, element.get_by_role("checkbox", name="View a charge"))
     page.keyboard.press("Space")
@@ -696,7 +719,7 @@ def test_every_view_is_accessible(
         button(element, "Add an address").click()
         button(element, "Create").click()
         look("errors")
-        element.get_by_label("Label").fill("Seen")
+        element.get_by_label("Label", exact=True).fill("Seen")
         element.get_by_role("checkbox", name="View a charge").check()
         button(element, "Create").click()
         expect(button(element, "I have stored it")).to_be_visible()

@@ -125,7 +125,7 @@ def test_a_customer_makes_a_token_calls_the_api_and_ends_it(
     assert primary.evaluate("each => getComputedStyle(each).backgroundColor") == "rgb(31, 92, 67)"
 
     primary.click()
-    element.get_by_label("Label").fill("Order export")
+    element.get_by_label("Label", exact=True).fill("Order export")
     expect(element.get_by_role("checkbox")).to_have_count(2)
     element.get_by_role("checkbox", name="List and search charges").check()
     expect(element.get_by_text("It can search orders.")).to_be_visible()

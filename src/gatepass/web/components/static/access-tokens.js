@@ -13,7 +13,8 @@ import { TokenForm } from "./token_form.js";
 import { TokenList } from "./token_list.js";
 
 const NAME = "gatepass-access-tokens";
-const MOST_WAITING_S = 60, CLOCK_MS = 30_000;
+const MOST_WAITING_S = 60,
+  CLOCK_MS = 30_000;
 
 // Made once, for all elements. A strict Content-Security-Policy admits it: no inline style is involved.
 const sheet = new CSSStyleSheet();
@@ -24,7 +25,12 @@ export class AccessTokens extends HTMLElement {
   // The texts that `strings` can replace.
   static english = ENGLISH;
 
-  #code; #own; #catalogue; #view; #list; #clock;
+  #code;
+  #own;
+  #catalogue;
+  #view;
+  #list;
+  #clock;
   #session = new Session({ began: (me) => this.#began(me), ended: (reason) => this.#ended(reason) });
   #banner = h("div", { class: "banner" });
   #main = h("div", {});
@@ -36,7 +42,7 @@ export class AccessTokens extends HTMLElement {
     show: (view) => this.#show(view),
     showList: (token) => this.#showList(token),
     say: (words) => (this.#said.textContent = words),
-    time: (at, relative) => this.#time(at, relative),
+    time: (text, relative) => this.#time(text, relative),
     explain: (problem) => this.#explain(problem),
     problem: (problem, again) => this.#problem(problem, again),
     create: () => this.#show(new TokenForm(this.#portal)),
@@ -150,8 +156,11 @@ export class AccessTokens extends HTMLElement {
 
   // Tells the host page that another code is needed. What is in the form stays.
   #ended(reason) {
-    const { texts } = this.#portal, group = ["ended.reasons", "problems"].find((each) => texts.find(`${each}.${reason}`));
-    const [title, text] = this.#list ? ["ended.title", "ended.text"] : ["ended.notOpened", group ? `${group}.${reason}` : "ended.reasons.other"];
+    const { texts } = this.#portal;
+    const group = ["ended.reasons", "problems"].find((each) => texts.find(`${each}.${reason}`));
+    const [title, text] = this.#list
+      ? ["ended.title", "ended.text"]
+      : ["ended.notOpened", group ? `${group}.${reason}` : "ended.reasons.other"];
     const shown = notice("warn", h("strong", {}, texts.of(title)), h("p", {}, texts.of(text)));
     shown.setAttribute("role", "alert");
     this.#banner.replaceChildren(shown);
@@ -185,6 +194,7 @@ export class AccessTokens extends HTMLElement {
   // Edits the version that is stored now, whose ETag it needs.
   async #edit(token) {
     const view = this.#view;
+    this.#portal.say(this.#portal.texts.of("loading"));
     try {
       const { record, etag } = await this.#session.call("GET", `access-tokens/${token.id}`);
       if (this.#view === view) this.#show(new TokenForm(this.#portal, { token: record, etag }));
@@ -202,7 +212,10 @@ export class AccessTokens extends HTMLElement {
 
   #changed(what, record, unconfirmed) {
     const { texts } = this.#portal;
-    const words = { modified: () => [texts.of("done.saved")], deactivated: () => texts.parts("done.deactivated", { label: isolated(record.label) }) };
+    const words = {
+      modified: () => [texts.of("done.saved")],
+      deactivated: () => texts.parts("done.deactivated", { label: isolated(record.label) }),
+    };
     this.#list.replace(record);
     this.#showList(record);
     this.#list.tell(notice("good", ...(unconfirmed ? [texts.of("done.unconfirmed")] : words[what]())));
@@ -227,16 +240,18 @@ export class AccessTokens extends HTMLElement {
   #redraw() {
     this.#word();
     if (!this.#list) return;
-    const view = this.#view, list = this.#list;
+    const view = this.#view;
+    const list = this.#list;
     this.#list = list.redrawn();
     this.#show(view === list ? this.#list : view.redrawn(), false);
   }
 
-  // A time, in words relative to now if wanted, and exact on hover.
-  #time(at, relative = false) {
-    const { texts } = this.#portal, exact = texts.exact(at);
-    const attributes = { datetime: new Date(at).toISOString(), "data-relative": relative, title: relative && exact };
-    return h("time", attributes, relative ? texts.relative(at) : exact);
+  // A time as the API writes it: exact, or relative to now and exact on hover.
+  #time(text, relative = false) {
+    const { texts } = this.#portal;
+    const at = Date.parse(text);
+    const attributes = { datetime: text, "data-relative": relative, title: relative && texts.exact(at) };
+    return h("time", attributes, relative ? texts.relative(at) : texts.exact(at));
   }
 
   #tick() {
@@ -253,7 +268,12 @@ export class AccessTokens extends HTMLElement {
     // Anything else is a fault of ours, which the console should show.
     if (problem instanceof Error && !(problem instanceof Problem)) throw problem;
     const { texts } = this.#portal;
-    const shown = notice("bad", h("strong", {}, texts.of("problems.title")), h("p", {}, this.#explain(problem)), again && button(texts.of("tryAgain"), { onclick: again }));
+    const shown = notice(
+      "bad",
+      h("strong", {}, texts.of("problems.title")),
+      h("p", {}, this.#explain(problem)),
+      again && button(texts.of("tryAgain"), { onclick: again }),
+    );
     shown.setAttribute("role", "alert");
     return shown;
   }

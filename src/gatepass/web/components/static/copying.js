@@ -13,9 +13,12 @@ export function copyButton(texts, source, words, look) {
   async function copy() {
     let done = true;
     try {
+      // Not asked where the policy of a frame forbids it: the browser would log that as an error.
+      if (document.featurePolicy?.allowsFeature("clipboard-write") === false)
+        throw new Error("no clipboard in this frame");
       await navigator.clipboard.writeText(source.textContent);
     } catch {
-      // A page in a frame, or one without https, has no clipboard: select the text for a key press.
+      // In such a frame, and without https: copies what is selected, or leaves it to a key press.
       getSelection().selectAllChildren(source);
       done = document.execCommand("copy");
     }

@@ -4,7 +4,9 @@ import { button, h, id, isolated, notice } from "./dom.js";
 import { ability } from "./sentence.js";
 
 export class Created {
-  #portal; #record; #text;
+  #portal;
+  #record;
+  #text;
 
   constructor(portal, record) {
     this.#portal = portal;
@@ -27,18 +29,35 @@ export class Created {
   }
 
   #build() {
-    const { texts } = this.#portal, token = this.#record, titled = id();
+    const { texts } = this.#portal;
+    const token = this.#record;
+    const titled = id();
     this.#text = h("output", { class: "mono", part: "secret", "aria-labelledby": titled }, token.token);
-    const does = ability(texts, { ...token, expiresAt: token.expires_at && Date.parse(token.expires_at) }, (at) => this.#portal.time(at));
-    this.element = h("div", { class: "stack created" },
-      h("div", {},
+    this.element = h(
+      "div",
+      { class: "stack created" },
+      h(
+        "div",
+        {},
         h("h2", { tabindex: -1, part: "heading" }, texts.parts("created.title", { label: isolated(token.label) })),
-        h("p", {}, does)),
-      h("div", { class: "card body stack", part: "card" },
-        h("div", { class: "stack tight" },
+        h("p", {}, ability(this.#portal, token)),
+      ),
+      h(
+        "div",
+        { class: "card body stack", part: "card" },
+        h(
+          "div",
+          { class: "stack tight" },
           h("h3", { id: titled }, texts.of("created.text")),
-          h("div", { class: "secret" }, this.#text, copyButton(texts, this.#text, texts.of("copy"), "primary"))),
+          h("div", { class: "secret" }, this.#text, copyButton(texts, this.#text, texts.of("copy"), "primary")),
+        ),
         notice("warn", h("strong", {}, texts.of("created.once")), " ", texts.of("created.onceHint")),
-        h("div", { class: "buttons start" }, button(texts.of("created.stored"), { drawn: "check", onclick: () => this.#portal.showList(this.#record) }))));
+        h(
+          "div",
+          { class: "buttons start" },
+          button(texts.of("created.stored"), { drawn: "check", onclick: () => this.#portal.showList(this.#record) }),
+        ),
+      ),
+    );
   }
 }

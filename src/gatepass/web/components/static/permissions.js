@@ -27,13 +27,19 @@ export class Permissions {
 
   // Whether the catalogue still has it.
   knows(name) {
-    return name.endsWith(":*") ? [...this.titles.keys()].some((known) => resourceOf(known) === resourceOf(name)) : this.titles.has(name);
+    return name.endsWith(":*")
+      ? [...this.titles.keys()].some((known) => resourceOf(known) === resourceOf(name))
+      : this.titles.has(name);
   }
 }
 
 // The fieldset. `problem`: the element for its error.
 export class PermissionPicker {
-  #texts; #groups = []; #tally; #filter; #none;
+  #texts;
+  #groups = [];
+  #tally;
+  #filter;
+  #none;
 
   constructor(texts, permissions, chosen, problem) {
     this.#texts = texts;
@@ -42,22 +48,40 @@ export class PermissionPicker {
     this.#tally = h("output", { class: "tally" });
     this.#none = h("p", { class: "group muted", hidden: true }, texts.of("form.noPermission"));
     this.#filter = h("input", {
-      type: "search", class: "input", part: "input", placeholder: texts.of("form.filter"), "aria-label": texts.of("form.filter"), autocomplete: "off", spellcheck: "false",
+      type: "search",
+      class: "input",
+      part: "input",
+      placeholder: texts.of("form.filter"),
+      "aria-label": texts.of("form.filter"),
+      autocomplete: "off",
+      spellcheck: "false",
       oninput: (event) => {
         event.stopPropagation();
         this.#narrow();
       },
       onkeydown: (event) => event.key === "Enter" && event.preventDefault(),
     });
-    for (const [resource, members] of permissions.groups) this.#groups.push(this.#group(resource, members, permissions, new Set(chosen)));
-    this.element = h("fieldset", { "aria-describedby": `${hint} ${problem.id}`, oninput: () => this.#count() },
+    for (const [resource, members] of permissions.groups)
+      this.#groups.push(this.#group(resource, members, permissions, new Set(chosen)));
+    this.element = h(
+      "fieldset",
+      { "aria-describedby": `${hint} ${problem.id}`, oninput: () => this.#count() },
       h("legend", {}, texts.of("form.permissions")),
-      h("div", { class: "picker-head" },
+      h(
+        "div",
+        { class: "picker-head" },
         h("p", { class: "hint", id: hint }, texts.of(wildcards ? "form.permissionsHintAll" : "form.permissionsHint")),
         h("div", { class: "search" }, icon("search"), this.#filter),
-        this.#tally),
+        this.#tally,
+      ),
       problem,
-      h("div", { class: "groups" }, this.#groups.map(({ element }) => element), this.#none));
+      h(
+        "div",
+        { class: "groups" },
+        this.#groups.map(({ element }) => element),
+        this.#none,
+      ),
+    );
     this.#count();
   }
 
@@ -71,15 +95,24 @@ export class PermissionPicker {
   }
 
   #group(resource, members, permissions, chosen) {
-    const name = worded(this.#texts, "resources", resource), all = `${resource}:*`, named = id();
-    const box = (permission, title, look = "") => h("label", { class: `permission ${look}` },
-      h("input", { type: "checkbox", value: permission, checked: chosen.has(permission) }),
-      h("span", {}, title, h("code", {}, permission)));
+    const name = worded(this.#texts, "resources", resource);
+    const all = `${resource}:*`;
+    const named = id();
+    const box = (permission, title, look = "") =>
+      h(
+        "label",
+        { class: `permission ${look}` },
+        h("input", { type: "checkbox", value: permission, checked: chosen.has(permission) }),
+        h("span", {}, title, h("code", {}, permission)),
+      );
     const wildcard = permissions.covers(all) && box(all, this.#texts.of("form.allOf", { resource: name }), "all");
     const singles = members.map(({ name, title }) => box(name, title));
-    const element = h("div", { class: "group", role: "group", "aria-labelledby": named },
+    const element = h(
+      "div",
+      { class: "group", role: "group", "aria-labelledby": named },
       h("div", { id: named, class: wildcard ? "" : "group-name" }, wildcard || name),
-      h("div", { class: "group-list" }, singles));
+      h("div", { class: "group-list" }, singles),
+    );
     return { element, wildcard, singles };
   }
 
@@ -95,7 +128,8 @@ export class PermissionPicker {
   #narrow() {
     const words = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const { element, singles } of this.#groups) {
-      for (const single of singles) single.hidden = !words.every((word) => single.textContent.toLowerCase().includes(word));
+      for (const single of singles)
+        single.hidden = !words.every((word) => single.textContent.toLowerCase().includes(word));
       element.hidden = singles.every((single) => single.hidden);
     }
     this.#none.hidden = this.#groups.some(({ element }) => !element.hidden);

@@ -16,7 +16,10 @@ export function complain(control, place, message) {
 // The picture of a network and its range in words.
 export function diagram(texts, found) {
   const { first, last, size, power } = range(found);
-  const words = size === 1n ? texts.of("form.oneAddress", { first }) : texts.of("form.range", { first, last, count: power || size });
+  const words =
+    size === 1n
+      ? texts.of("form.oneAddress", { first })
+      : texts.of("form.range", { first, last, count: power || size });
   return [drawing(found), h("p", {}, words)];
 }
 
@@ -53,8 +56,14 @@ class Rows {
     row.place = problem();
     row.field.setAttribute("aria-describedby", row.place.id);
     row.element.append(
-      button("", { look: "quiet square", drawn: "minus", "aria-label": this.texts.of(this.words.remove), onclick: () => this.remove(row) }),
-      h("div", { class: "wide" }, row.place, row.more));
+      button("", {
+        look: "quiet square",
+        drawn: "minus",
+        "aria-label": this.texts.of(this.words.remove),
+        onclick: () => this.remove(row),
+      }),
+      h("div", { class: "wide" }, row.place, row.more),
+    );
     this.rows.splice(after ? this.rows.indexOf(after) + 1 : this.rows.length, 0, row);
     after ? after.element.after(row.element) : this.list.append(row.element);
     changed(row.element);
@@ -88,18 +97,37 @@ class Rows {
 export class NetworkRows extends Rows {
   constructor(texts, values, own) {
     const words = { add: "form.addNetwork", remove: "form.removeNetwork" };
-    super(texts, words, values, own && button(texts.of(own.includes("/") ? "form.addMyNetwork" : "form.addMyAddress", { network: own }), {
-      look: "quiet", onclick: () => this.add(own.split("/")).focus(),
-    }));
+    super(
+      texts,
+      words,
+      values,
+      own &&
+        button(texts.of(own.includes("/") ? "form.addMyNetwork" : "form.addMyAddress", { network: own }), {
+          look: "quiet",
+          onclick: () => this.add(own.split("/")).focus(),
+        }),
+    );
     if (own?.includes("/")) this.element.append(h("p", { class: "hint" }, texts.of("form.myNetworkHint")));
   }
 
   make([text = "", bits = ""] = []) {
     const field = h("input", {
-      class: "input mono", part: "input", value: text, placeholder: this.texts.of("form.addressExample"), "aria-label": this.texts.of("form.address"), autocomplete: "off", spellcheck: "false",
+      class: "input mono",
+      part: "input",
+      value: text,
+      placeholder: this.texts.of("form.addressExample"),
+      "aria-label": this.texts.of("form.address"),
+      autocomplete: "off",
+      spellcheck: "false",
     });
     const count = h("input", {
-      class: "input mono", part: "input", value: bits, placeholder: this.texts.of("form.allBits"), "aria-label": this.texts.of("form.bits"), autocomplete: "off", spellcheck: "false",
+      class: "input mono",
+      part: "input",
+      value: bits,
+      placeholder: this.texts.of("form.allBits"),
+      "aria-label": this.texts.of("form.bits"),
+      autocomplete: "off",
+      spellcheck: "false",
     });
     const more = h("div", { class: "diagram" });
     const draw = () => {
@@ -114,12 +142,20 @@ export class NetworkRows extends Rows {
       more.replaceChildren(...(found ? diagram(this.texts, found) : []));
     };
     const row = {
-      element: h("div", { class: "entry network", oninput: draw, onpaste: (event) => this.#paste(event, row) }, field, h("span", { class: "slash", "aria-hidden": "true" }, "/"), count),
-      field, more,
+      element: h(
+        "div",
+        { class: "entry network", oninput: draw, onpaste: (event) => this.#paste(event, row) },
+        field,
+        h("span", { class: "slash", "aria-hidden": "true" }, "/"),
+        count,
+      ),
+      field,
+      more,
       value: () => [field.value, count.value],
       // Notations that only the server reads are left to it.
       text: () => {
-        const found = network(field.value, count.value), typed = [field.value.trim(), count.value.trim()];
+        const found = network(field.value, count.value);
+        const typed = [field.value.trim(), count.value.trim()];
         return found ? canonical(found) : typed.filter(Boolean).join("/");
       },
       wrong: () => Boolean(field.value.trim() || count.value.trim()) && !network(field.value, count.value),
@@ -130,7 +166,10 @@ export class NetworkRows extends Rows {
 
   // Several pasted lines become a row each.
   #paste(event, row) {
-    const lines = (event.clipboardData?.getData("text") ?? "").split(/\r\n|\r|\n/).map((line) => line.trim()).filter(Boolean);
+    const lines = (event.clipboardData?.getData("text") ?? "")
+      .split(/\r\n|\r|\n/)
+      .map((line) => line.trim())
+      .filter(Boolean);
     if (lines.length < 2) return;
     event.preventDefault();
     if (!row.value().some(Boolean)) this.remove(row);
@@ -147,9 +186,22 @@ export class DomainRows extends Rows {
 
   make(domain = "") {
     const field = h("input", {
-      class: "input mono", part: "input", value: domain, placeholder: this.texts.of("form.domainExample"), "aria-label": this.texts.of("form.domain"), autocomplete: "off", spellcheck: "false", inputmode: "url",
+      class: "input mono",
+      part: "input",
+      value: domain,
+      placeholder: this.texts.of("form.domainExample"),
+      "aria-label": this.texts.of("form.domain"),
+      autocomplete: "off",
+      spellcheck: "false",
+      inputmode: "url",
     });
-    return { element: h("div", { class: "entry" }, field), field, value: () => field.value, text: () => field.value.trim(), wrong: () => false };
+    return {
+      element: h("div", { class: "entry" }, field),
+      field,
+      value: () => field.value,
+      text: () => field.value.trim(),
+      wrong: () => false,
+    };
   }
 }
 

@@ -5,11 +5,11 @@ const WORDS = { get: "read", modify: "edit", update: "edit" };
 const MANAGED = [["get"], ["search"], ["create"], ["modify", "update"], ["deactivate", "delete"]];
 const MOST_CLAUSES = 4;
 
-// A list of strings and <time> elements. `time` makes the element.
-export function ability(texts, { permissions, networks, domains, expiresAt }, time) {
+// A list of strings and <time> elements.
+export function ability({ texts, time }, { permissions, networks, domains, expires_at }) {
   const values = { actions: can(texts, permissions), where: where(texts, networks, domains) };
-  if (expiresAt === null) return texts.parts("sentence.forever", values);
-  return texts.parts("sentence.until", { ...values, time: time(expiresAt) });
+  if (expires_at === null) return texts.parts("sentence.forever", values);
+  return texts.parts("sentence.until", { ...values, time: time(expires_at) });
 }
 
 export function can(texts, permissions) {
@@ -19,12 +19,16 @@ export function can(texts, permissions) {
     const verbs = verbsOf(texts, new Set(names.map((name) => name.split(":")[1])));
     clauses.set(verbs, [...(clauses.get(verbs) ?? []), worded(texts, "resources", resource)]);
   }
-  let said = [...clauses].map(([verbs, resources]) => texts.of("sentence.clause", { verbs, resources: texts.some(resources) }));
+  let said = [...clauses].map(([verbs, resources]) =>
+    texts.of("sentence.clause", { verbs, resources: texts.some(resources) }),
+  );
   if (said.length > MOST_CLAUSES) {
     const others = [...clauses.values()].slice(MOST_CLAUSES - 1).flat().length;
     said = [...said.slice(0, MOST_CLAUSES - 1), texts.of("sentence.moreResources", { count: others })];
   }
-  return said.length ? said.reduce((first, then) => texts.of("sentence.clauses", { first, then })) : texts.of("sentence.nothing");
+  return said.length
+    ? said.reduce((first, then) => texts.of("sentence.clauses", { first, then }))
+    : texts.of("sentence.nothing");
 }
 
 // A part of a permission in words: the host page's, or its own with spaces for dashes.

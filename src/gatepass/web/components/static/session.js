@@ -10,7 +10,14 @@ export class Problem extends Error {
 }
 
 export class Session {
-  #token = null; #opened; #open; #began; #ended; #expiry; #unsure = 0; #redeeming;
+  #token = null;
+  #opened;
+  #open;
+  #began;
+  #ended;
+  #expiry;
+  #unsure = 0;
+  #redeeming;
 
   // `began(me)`: called with /v1/me of a new session before calls go on in it, so that what was begun for another owner
   // can be dropped. `ended(reason)`: called when there is no session any more, and another code has to be redeemed.
@@ -103,8 +110,13 @@ async function send(method, path, { token, body, etag, key, signal } = {}) {
   let answer, record;
   try {
     answer = await fetch(new URL(path, API), {
-      method, headers, signal, body: body && JSON.stringify(body),
-      credentials: "omit", cache: "no-store", redirect: "error",
+      method,
+      headers,
+      signal,
+      body: body && JSON.stringify(body),
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
       // On Gatepass's own page a GET has no Origin: then the Referer names it.
       referrerPolicy: "origin",
     });

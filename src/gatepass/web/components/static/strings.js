@@ -22,7 +22,8 @@ export const ENGLISH = {
   more: "Show more",
   shown: { one: "{count} token shown", other: "{count} tokens shown" },
   noneYet: "No access tokens yet",
-  noneYetHint: "An access token lets a program or web page call the API, limited to the permissions, networks and expiry you choose.",
+  noneYetHint:
+    "An access token lets a program or web page call the API, limited to the permissions, networks and expiry you choose.",
   noMatch: "No matching tokens",
   noMatchHint: "Try another search or status.",
   showAll: "Show all tokens",
@@ -58,7 +59,10 @@ export const ENGLISH = {
     lastUsed: "Last used",
     lastUsedFrom: "{time} from {address}",
     deactivated: "Deactivated",
-    ended: { expired: "Every call with this token is refused, because it expired.", deactivated: "Every call with this token is refused, because it was deactivated." },
+    ended: {
+      expired: "Every call with this token is refused, because it expired.",
+      deactivated: "Every call with this token is refused, because it was deactivated.",
+    },
     powerless: "This token can't do anything at the moment. Its permissions were taken away.",
     beyond: "This token has permissions that you can't give here, so you can only deactivate it.",
   },
@@ -87,13 +91,15 @@ export const ENGLISH = {
     dateAndTime: "Date and time ({zone})",
     dateHint: "Leave blank to never expire.",
     domains: "Whitelist domains",
-    domainsHint: "The websites that may use the token. {wildcard} covers subdomains, {local} your own machine. Leave empty to allow any website.",
+    domainsHint:
+      "The websites that may use the token. {wildcard} covers subdomains, {local} your own machine. Leave empty to allow any website.",
     domain: "Domain",
     domainExample: "shop.example.com",
     addDomain: "Add a domain",
     removeDomain: "Remove this domain",
     networks: "Whitelist IP addresses",
-    networksHint: "The addresses that calls may come from. Each octet of an IPv4 address is 8 bits, so 24 bits check the first three octets. Leave empty to allow any address.",
+    networksHint:
+      "The addresses that calls may come from. Each octet of an IPv4 address is 8 bits, so 24 bits check the first three octets. Leave empty to allow any address.",
     optional: "optional",
     address: "IP address",
     addressExample: "203.0.113.0",
@@ -102,7 +108,8 @@ export const ENGLISH = {
     addNetwork: "Add an address",
     addMyAddress: "Add my address, {network}",
     addMyNetwork: "Add my network, {network}",
-    myNetworkHint: "Your network is the first 64 bits of your address. Devices change the rest of an IPv6 address every day.",
+    myNetworkHint:
+      "Your network is the first 64 bits of your address. Devices change the rest of an IPv6 address every day.",
     removeNetwork: "Remove this address",
     range: "{first} – {last} · {count} addresses",
     oneAddress: "{first} · this address only",
@@ -132,7 +139,10 @@ export const ENGLISH = {
   resources: {},
 
   errors: {
-    summary: { one: "Not saved: 1 field needs your attention.", other: "Not saved: {count} fields need your attention." },
+    summary: {
+      one: "Not saved: 1 field needs your attention.",
+      other: "Not saved: {count} fields need your attention.",
+    },
     label: "Must have a label.",
     permissions: "Must have at least one permission.",
     both: "Enter a label and choose at least one permission.",

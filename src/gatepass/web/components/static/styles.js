@@ -33,7 +33,7 @@ h3 { font-size: 1.1em; line-height: 1.3; font-weight: 650; }
 h2:focus, .notice:focus { outline: none; }
 p { text-wrap: pretty; }
 strong { font-weight: 650; }
-code, .mono { font-family: var(--_mono); font-size: 0.925em; font-variant-ligatures: none; }
+code, .mono { font-family: var(--_mono); font-size: 0.925em; font-variant-ligatures: none; direction: ltr; unicode-bidi: isolate; }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; border-radius: 3px; }
 .muted, .hint, .optional { color: var(--_muted); }
 .hint { font-size: var(--_small); }
@@ -109,7 +109,6 @@ input:is([type="checkbox"], [type="radio"]) { accent-color: var(--_accent); inli
 .toolbar .search { flex: 1 1 240px; max-inline-size: 360px; }
 .pick { display: flex; align-items: center; gap: 6px; }
 .pick label { color: var(--_muted); }
-.results { min-block-size: 120px; }
 .results[aria-busy="true"] > * { opacity: 0.6; transition: opacity 120ms 150ms; }
 .pager { display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between; gap: 8px 12px; min-block-size: 52px; padding: 8px 16px; border-block-start: 1px solid var(--_line); font-size: var(--_small); }
 .blank { display: grid; justify-items: center; gap: 8px; padding: 44px 20px; text-align: center; }

@@ -1,12 +1,25 @@
 // The component's texts in the language of its page: replaced strings, numbers, lists, times.
 import { ENGLISH } from "./strings.js";
 
-export const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
+export const MINUTE = 60_000,
+  HOUR = 60 * MINUTE,
+  DAY = 24 * HOUR;
 // The units of distances in time, and from how many on the next one takes over.
-const UNITS = [["minute", MINUTE, 60], ["hour", HOUR, 24], ["day", DAY, 60], ["month", (365 * DAY) / 12, 24], ["year", 365 * DAY, Infinity]];
+const UNITS = [
+  ["minute", MINUTE, 60],
+  ["hour", HOUR, 24],
+  ["day", DAY, 60],
+  ["month", (365 * DAY) / 12, 24],
+  ["year", 365 * DAY, Infinity],
+];
 
 export class Texts {
-  #strings; #plural; #number; #and; #exact; #relative;
+  #strings;
+  #plural;
+  #number;
+  #and;
+  #exact;
+  #relative;
 
   // `lang`: a language tag; one that browsers don't know means the browser's own.
   constructor(strings, lang) {
@@ -35,12 +48,17 @@ export class Texts {
     let found = this.find(name) ?? name.split(".").at(-1);
     if (typeof found === "object") found = found[this.#plural.select(values.count)] ?? found.other;
     if (typeof found === "function") found = found(values);
-    return String(found).split(/\{(\w+)\}/).map((part, at) => (at % 2 ? this.#shown(values[part]) : part)).filter((part) => part !== "");
+    return String(found)
+      .split(/\{(\w+)\}/)
+      .map((part, at) => (at % 2 ? this.#shown(values[part]) : part))
+      .filter((part) => part !== "");
   }
 
   // The string, function or group `name`; undefined if there is none.
   find(name) {
-    return name.split(".").reduce((group, key) => (Object.hasOwn(group ?? {}, key) ? group[key] : undefined), this.#strings);
+    return name
+      .split(".")
+      .reduce((group, key) => (Object.hasOwn(group ?? {}, key) ? group[key] : undefined), this.#strings);
   }
 
   // The text for `key` in a group of texts, or its `other`.
@@ -49,7 +67,7 @@ export class Texts {
   }
 
   #shown(value) {
-    return ["number", "bigint"].includes(typeof value) ? this.number(value) : value ?? "";
+    return ["number", "bigint"].includes(typeof value) ? this.number(value) : (value ?? "");
   }
 
   number(value) {
@@ -68,8 +86,11 @@ export class Texts {
   relative(at) {
     const distance = at - Date.now();
     if (Math.abs(distance) < MINUTE) return this.now;
-    const [unit, count] = UNITS.map(([unit, length, most]) => [unit, distance > 0 ? Math.round(distance / length) : Math.ceil(distance / length), most])
-      .find(([, count, most]) => Math.abs(count) < most);
+    const [unit, count] = UNITS.map(([unit, length, most]) => [
+      unit,
+      distance > 0 ? Math.round(distance / length) : Math.ceil(distance / length),
+      most,
+    ]).find(([, count, most]) => Math.abs(count) < most);
     return this.#relative.format(count, unit);
   }
 
@@ -88,7 +109,8 @@ export class Texts {
 export function merged(own, base = ENGLISH) {
   const found = { ...base };
   for (const [key, value] of Object.entries(own ?? {})) {
-    found[key] = value && typeof value === "object" ? merged(value, typeof base[key] === "object" ? base[key] : {}) : value;
+    found[key] =
+      value && typeof value === "object" ? merged(value, typeof base[key] === "object" ? base[key] : {}) : value;
   }
   return found;
 }

@@ -1,4 +1,5 @@
 // Creating and editing a token.
+import { conflict } from "./conflict.js";
 import { button, h, id, isolated, notice } from "./dom.js";
 import { Expiry, sameMinute } from "./expiry.js";
 import { PermissionPicker } from "./permissions.js";
@@ -8,7 +9,15 @@ import { Problem } from "./session.js";
 
 // Screen readers hear the summary once the form rests.
 const PAUSE_MS = 200;
-const NEW = { label: "", kind: "api", permissions: [], expire: { choice: "never", moment: "" }, networks: [], domains: [] };
+const FIELDS = ["label", "kind", "permissions", "expires_at", "networks", "domains"];
+const NEW = {
+  label: "",
+  kind: "api",
+  permissions: [],
+  expire: { choice: "never", moment: "" },
+  networks: [],
+  domains: [],
+};
 
 const valuesOf = (token) => ({
   label: token.label,
@@ -19,11 +28,27 @@ const valuesOf = (token) => ({
   domains: token.domains,
 });
 
-const randomKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const randomKey = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 export class TokenForm {
-  #portal; #texts; #token; #etag; #values; #leaving = new AbortController();
-  #label; #kinds; #picker; #expiry; #networks; #domains; #problems = {}; #notice; #sentence; #submit; #waiting;
+  #portal;
+  #texts;
+  #token;
+  #etag;
+  #values;
+  #leaving = new AbortController();
+  #label;
+  #kinds;
+  #picker;
+  #expiry;
+  #networks;
+  #domains;
+  #problems = {};
+  #notice;
+  #sentence;
+  #submit;
+  #waiting;
   // What was sent to create the token, whose key makes the server create one however often it is sent.
   #sent = null;
 
@@ -40,7 +65,14 @@ export class TokenForm {
 
   redrawn() {
     const { label, kind } = this.#chosenPlainly();
-    const values = { label, kind, permissions: this.#picker.chosen, expire: this.#expiry.values, networks: this.#networks.values, domains: this.#domains.values };
+    const values = {
+      label,
+      kind,
+      permissions: this.#picker.chosen,
+      expire: this.#expiry.values,
+      networks: this.#networks.values,
+      domains: this.#domains.values,
+    };
     this.leave();
     return new TokenForm(this.#portal, { token: this.#token, etag: this.#etag, values });
   }
@@ -56,61 +88,138 @@ export class TokenForm {
   }
 
   #build() {
-    const texts = this.#texts, values = this.#values, { permissions, me } = this.#portal;
-    for (const field of ["label", "kind", "permissions", "expires_at", "networks", "domains"]) this.#problems[field] = problem();
-    const labelled = id(), hint = id();
-    this.#label = h("input", {
-      id: labelled, class: "input", part: "input", dir: "auto", value: values.label, maxlength: 100, autocomplete: "off", placeholder: texts.of("form.labelExample"), "aria-describedby": `${hint} ${this.#problems.label.id}`,
-    });
-    this.#kinds = ["api", "ui"].map((kind) => h("input", { type: "radio", name: "kind", value: kind, checked: kind === values.kind }));
-    this.#picker = new PermissionPicker(texts, permissions, values.permissions.filter((name) => permissions.knows(name)), this.#problems.permissions);
-    this.#expiry = new Expiry(texts, values.expire, this.#problems.expires_at);
-    this.#networks = new NetworkRows(texts, values.networks, ownNetwork(me.address));
-    this.#domains = new DomainRows(texts, values.domains);
+    const texts = this.#texts;
+    const title = this.#token
+      ? texts.parts("form.edit", { label: isolated(this.#token.label) })
+      : texts.of("form.create");
+    const back = () => this.#portal.showList();
     this.#notice = h("div", { class: "notices" });
     this.#sentence = h("p", { class: "sentence", role: "status" });
     this.#submit = button(texts.of(this.#token ? "form.save" : "form.submit"), { look: "primary", type: "submit" });
-    const domains = h("section", { part: "section" }, this.#optional("domains", this.#domains, { wildcard: h("code", {}, "*.example.com"), local: h("code", {}, "localhost:3000") }));
-    const showDomains = () => (domains.hidden = this.#kind() !== "ui");
-    const forgotten = values.permissions.filter((name) => !permissions.knows(name));
-    const form = h("form", { class: "columns", novalidate: true, autocomplete: "off", oninput: () => this.#pause(), onsubmit: (event) => this.#save(event) },
-      h("div", { class: "stack" },
-        this.#notice,
-        forgotten.length > 0 && notice("warn", texts.of("form.forgotten", { permissions: texts.list(forgotten) })),
-        h("div", { class: "card sections", part: "card" },
-          h("section", { part: "section" }, h("div", { class: "field" },
-            h("label", { for: labelled, class: "name" }, texts.of("form.label")), this.#label, h("p", { class: "hint", id: hint }, texts.of("form.labelHint")), this.#problems.label)),
-          !this.#token && h("section", { part: "section", onchange: showDomains }, this.#kindField()),
-          h("section", { part: "section" }, this.#picker.element),
-          h("section", { part: "section" }, this.#expiry.element),
-          domains,
-          h("section", { part: "section" }, this.#optional("networks", this.#networks)))),
-      h("aside", { class: "card summary", part: "card summary" },
-        h("h3", {}, texts.of(this.#token ? "form.afterSaving" : "form.summary")),
-        this.#sentence,
-        !this.#token && notice("info", texts.of("form.once")),
-        h("div", { class: "buttons start" }, this.#submit, button(texts.of("cancel"), { look: "quiet", onclick: () => this.#portal.showList() }))));
-    showDomains();
-    const title = this.#token ? texts.parts("form.edit", { label: isolated(this.#token.label) }) : texts.of("form.create");
-    return h("div", { class: "stack" },
-      h("div", {},
-        button(texts.of("back"), { look: "quiet back", drawn: "left", onclick: () => this.#portal.showList() }),
-        h("h2", { tabindex: -1, part: "heading" }, title)),
-      form);
+    const fields = this.#fields();
+    const summary = h(
+      "aside",
+      { class: "card summary", part: "card summary" },
+      h("h3", {}, texts.of(this.#token ? "form.afterSaving" : "form.summary")),
+      this.#sentence,
+      !this.#token && notice("info", texts.of("form.once")),
+      h("div", { class: "buttons start" }, this.#submit, button(texts.of("cancel"), { look: "quiet", onclick: back })),
+    );
+    const listeners = { oninput: () => this.#pause(), onsubmit: (event) => this.#save(event) };
+    return h(
+      "div",
+      { class: "stack" },
+      h(
+        "div",
+        {},
+        button(texts.of("back"), { look: "quiet back", drawn: "left", onclick: back }),
+        h("h2", { tabindex: -1, part: "heading" }, title),
+      ),
+      h("form", { class: "columns", novalidate: true, autocomplete: "off", ...listeners }, fields, summary),
+    );
+  }
+
+  // The sections, and above them what is wrong with them.
+  #fields() {
+    const texts = this.#texts;
+    const { permissions, me } = this.#portal;
+    const { label, kind, permissions: chosen, expire, networks, domains } = this.#values;
+    for (const field of FIELDS) this.#problems[field] = problem();
+    this.#kinds = ["api", "ui"].map((each) =>
+      h("input", { type: "radio", name: "kind", value: each, checked: each === kind }),
+    );
+    const known = chosen.filter((name) => permissions.knows(name));
+    const forgotten = chosen.filter((name) => !permissions.knows(name));
+    this.#picker = new PermissionPicker(texts, permissions, known, this.#problems.permissions);
+    this.#expiry = new Expiry(texts, expire, this.#problems.expires_at);
+    this.#networks = new NetworkRows(texts, networks, ownNetwork(me.address));
+    this.#domains = new DomainRows(texts, domains);
+    const examples = { wildcard: h("code", {}, "*.example.com"), local: h("code", {}, "localhost:3000") };
+    const section = (content, attributes) => h("section", { part: "section", ...attributes }, content);
+    const forUi = section(this.#optional("domains", this.#domains, examples));
+    const show = () => (forUi.hidden = this.#kind() !== "ui");
+    show();
+    return h(
+      "div",
+      { class: "stack" },
+      this.#notice,
+      forgotten.length > 0 && notice("warn", texts.of("form.forgotten", { permissions: texts.list(forgotten) })),
+      h(
+        "div",
+        { class: "card sections", part: "card" },
+        section(this.#labelField(label)),
+        !this.#token && section(this.#kindField(), { onchange: show }),
+        section(this.#picker.element),
+        section(this.#expiry.element),
+        forUi,
+        section(this.#optional("networks", this.#networks)),
+      ),
+    );
+  }
+
+  #labelField(value) {
+    const texts = this.#texts;
+    const labelled = id();
+    const hint = id();
+    this.#label = h("input", {
+      id: labelled,
+      class: "input",
+      part: "input",
+      dir: "auto",
+      value,
+      maxlength: 100,
+      autocomplete: "off",
+      placeholder: texts.of("form.labelExample"),
+      "aria-describedby": `${hint} ${this.#problems.label.id}`,
+    });
+    return h(
+      "div",
+      { class: "field" },
+      h("label", { for: labelled, class: "name" }, texts.of("form.label")),
+      this.#label,
+      h("p", { class: "hint", id: hint }, texts.of("form.labelHint")),
+      this.#problems.label,
+    );
   }
 
   #kindField() {
     const texts = this.#texts;
-    const choice = (box, name) => h("label", { class: "choice", part: "choice" }, box, h("span", {}, h("strong", {}, texts.of(`form.${name}`)), h("span", { class: "hint" }, texts.of(`form.${name}Hint`))));
-    return h("fieldset", {}, h("legend", {}, texts.of("form.kind")), h("div", { class: "choices" }, this.#kinds.map((box) => choice(box, box.value))), this.#problems.kind);
+    const choice = (box, name) =>
+      h(
+        "label",
+        { class: "choice", part: "choice" },
+        box,
+        h(
+          "span",
+          {},
+          h("strong", {}, texts.of(`form.${name}`)),
+          h("span", { class: "hint" }, texts.of(`form.${name}Hint`)),
+        ),
+      );
+    return h(
+      "fieldset",
+      {},
+      h("legend", {}, texts.of("form.kind")),
+      h(
+        "div",
+        { class: "choices" },
+        this.#kinds.map((box) => choice(box, box.value)),
+      ),
+      this.#problems.kind,
+    );
   }
 
   #optional(name, rows, values) {
-    const texts = this.#texts, hint = id();
-    return h("fieldset", { "aria-describedby": `${hint} ${this.#problems[name].id}` },
+    const texts = this.#texts;
+    const hint = id();
+    return h(
+      "fieldset",
+      { "aria-describedby": `${hint} ${this.#problems[name].id}` },
       h("legend", {}, texts.of(`form.${name}`), h("span", { class: "optional" }, " · ", texts.of("form.optional"))),
       h("p", { class: "hint", id: hint }, texts.parts(`form.${name}Hint`, values)),
-      this.#problems[name], rows.element);
+      this.#problems[name],
+      rows.element,
+    );
   }
 
   #kind() {
@@ -123,7 +232,8 @@ export class TokenForm {
 
   // What the form denotes, and its errors: [field, control, message].
   #read() {
-    const texts = this.#texts, errors = [];
+    const texts = this.#texts;
+    const errors = [];
     const { at, error } = this.#expiry.chosen;
     const { label, kind } = this.#chosenPlainly();
     const chosen = {
@@ -148,14 +258,16 @@ export class TokenForm {
 
   // The sentence, or the input that it lacks.
   #summarize() {
-    const texts = this.#texts, { chosen, errors } = this.#read();
+    const texts = this.#texts;
+    const { chosen, errors } = this.#read();
     const wrong = this.#networks.rows.filter((row) => row.wrong()).length;
     const lacking = new Map(errors);
     let missing = "";
     if (wrong) missing = texts.of("errors.networks", { count: wrong });
-    else if (lacking.has("permissions")) missing = texts.of(lacking.has("label") ? "errors.both" : "errors.permissions");
+    else if (lacking.has("permissions"))
+      missing = texts.of(lacking.has("label") ? "errors.both" : "errors.permissions");
     else missing = lacking.get("expires_at") ?? "";
-    const parts = missing ? [missing] : ability(texts, { ...chosen, expiresAt: chosen.expires_at }, (at) => this.#portal.time(at));
+    const parts = missing ? [missing] : ability(this.#portal, chosen);
     this.#sentence.classList.toggle("muted", Boolean(missing));
     const said = parts.map((part) => part.textContent ?? part).join("");
     if (said !== this.#sentence.textContent) this.#sentence.replaceChildren(...parts);
@@ -180,10 +292,9 @@ export class TokenForm {
   }
 
   async #create(chosen) {
-    const body = { ...chosen, expires_at: chosen.expires_at === null ? null : new Date(chosen.expires_at).toISOString() };
     // A preset counts from the first attempt, so that a repeated one sends the same.
     const content = JSON.stringify([{ ...chosen, expires_at: null }, this.#expiry.values]);
-    if (content !== this.#sent?.content) this.#sent = { content, body, key: randomKey() };
+    if (content !== this.#sent?.content) this.#sent = { content, body: chosen, key: randomKey() };
     const options = { body: this.#sent.body, key: this.#sent.key, signal: this.#leaving.signal };
     let record;
     try {
@@ -200,20 +311,23 @@ export class TokenForm {
     const changes = this.#changes(chosen);
     const { signal } = this.#leaving;
     if (!Object.keys(changes).length) return this.#portal.showList();
-    if ("expires_at" in changes && changes.expires_at !== null) changes.expires_at = new Date(changes.expires_at).toISOString();
-    const { record } = await this.#portal.session.call("PATCH", `access-tokens/${this.#token.id}`, { body: changes, etag: this.#etag, signal });
+    const { record } = await this.#portal.session.call("PATCH", `access-tokens/${this.#token.id}`, {
+      body: changes,
+      etag: this.#etag,
+      signal,
+    });
     this.#portal.modified(record);
   }
 
   // The fields that differ. The form shows an expiry to the minute, and the order of lists has no meaning.
   #changes(chosen) {
-    const token = this.#token, changes = {};
+    const token = this.#token;
+    const changes = {};
     if (chosen.label !== token.label.trim()) changes.label = chosen.label;
     for (const name of ["permissions", "networks", "domains"]) {
       if (new Set(chosen[name]).symmetricDifference(new Set(token[name])).size) changes[name] = chosen[name];
     }
-    const stored = token.expires_at === null ? null : Date.parse(token.expires_at);
-    if (!sameMinute(chosen.expires_at, stored)) changes.expires_at = chosen.expires_at;
+    if (!sameMinute(chosen.expires_at, token.expires_at)) changes.expires_at = chosen.expires_at;
     return changes;
   }
 
@@ -230,7 +344,10 @@ export class TokenForm {
     if (["changed_meanwhile", "precondition_failed"].includes(reason)) return void this.#meanwhile();
     // The change was made; other nodes have yet to confirm it.
     if (reason === "not_confirmed" && current) return this.#portal.modified(current, true);
-    const errors = found.errors.map(({ field, message }) => [field, this.#texts.of("errors.server", { field, message })]);
+    const errors = found.errors.map(({ field, message }) => [
+      field,
+      this.#texts.of("errors.server", { field, message }),
+    ]);
     if (reason === "permission_missing") errors.push(["permissions", this.#portal.explain(found)]);
     this.#show(errors);
     if (!errors.length) this.#tell(this.#portal.problem(found));
@@ -238,7 +355,12 @@ export class TokenForm {
 
   // Puts each error beside its field, and the first one's field in focus.
   #show(errors) {
-    const places = { label: this.#label, kind: this.#kinds[0], permissions: this.#picker.first, expires_at: this.#expiry.first };
+    const places = {
+      label: this.#label,
+      kind: this.#kinds[0],
+      permissions: this.#picker.first,
+      expires_at: this.#expiry.first,
+    };
     const rows = { networks: this.#networks, domains: this.#domains };
     for (const place of Object.values(this.#problems)) complain(null, place, "");
     for (const { rows: each } of Object.values(rows)) for (const row of each) complain(row.field, row.place, "");
@@ -275,29 +397,18 @@ export class TokenForm {
     const texts = this.#texts;
     let found;
     try {
-      found = await this.#portal.session.call("GET", `access-tokens/${this.#token.id}`, { signal: this.#leaving.signal });
+      found = await this.#portal.session.call("GET", `access-tokens/${this.#token.id}`, {
+        signal: this.#leaving.signal,
+      });
     } catch (error) {
       if (!this.#leaving.signal.aborted) this.#tell(this.#portal.problem(error));
       return;
     }
     this.#token = found.record;
     this.#etag = found.etag;
-    if (found.record.status !== "active") return this.#tell(this.#portal.problem({ reason: `token_${found.record.status}` }));
-    const { chosen } = this.#read(), changes = this.#changes(chosen);
-    const shown = (name, value) => {
-      if (name === "label") return isolated(value);
-      if (name === "expires_at") return value === null ? texts.of("never") : this.#portal.time(typeof value === "number" ? value : Date.parse(value));
-      return value.join(", ") || texts.of("conflict.any");
-    };
-    const names = { label: "form.label", permissions: "form.permissions", expires_at: "details.expires", domains: "details.domains", networks: "details.networks" };
-    const cells = ["setting", "saved", "yours"].map((name) => texts.of(`conflict.${name}`));
-    const rows = Object.keys(changes).map((name) => h("tr", { role: "row" },
-      [texts.of(names[name]), shown(name, this.#token[name]), shown(name, changes[name])].map((content, at) => h("td", { role: "cell", "data-name": cells[at] }, content))));
-    this.#tell(notice("warn",
-      h("strong", {}, texts.of("conflict.title")), h("p", {}, texts.of("conflict.text")),
-      h("table", { class: "versions", role: "table" },
-        h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, cells.map((cell) => h("th", { role: "columnheader", scope: "col" }, cell)))),
-        h("tbody", { role: "rowgroup" }, rows)),
-      button(texts.of("conflict.discard"), { onclick: () => this.#portal.show(new TokenForm(this.#portal, { token: this.#token, etag: this.#etag })) })));
+    if (found.record.status !== "active")
+      return this.#tell(this.#portal.problem({ reason: `token_${found.record.status}` }));
+    const again = () => this.#portal.show(new TokenForm(this.#portal, { token: this.#token, etag: this.#etag }));
+    this.#tell(conflict(this.#portal, this.#token, this.#changes(this.#read().chosen), again));
   }
 }
