@@ -751,3 +751,31 @@ def test_it_takes_on_the_pages_looks(page: Page, element: Locator) -> None:
         "{ letter-spacing: 3px }', 0)"
     )
     assert primary.evaluate(style, "letterSpacing") == "3px"
+
+
+def test_all_of_a_resource_covers_its_permissions(
+    page: Page, hosts: HostPages, demo: Demo, platform: Platform
+) -> None:
+    role = {"name": "All of charges", "permissions": ["charges:*"]}
+    new = {"name": "Robot", "role": platform.api.post("/v1/roles", json=role).json()["id"]}
+    robot = Platform(demo)
+    robot.owner = {"id": robot.api.post("/v1/service-accounts", json=new).json()["id"]}
+    element = begin(page, "/", robot.open(hosts.origin())["code"])
+    button(element, "Create New").click()
+    element.get_by_label("Label", exact=True).fill("All")
+    one = element.get_by_role("checkbox", name="View a charge")
+    other = element.get_by_role("checkbox", name="Refund charges")
+    everything = element.get_by_role("checkbox", name="All of charges")
+    one.check()
+    everything.check()
+    expect(other).to_be_checked()
+    expect(other).to_be_disabled()
+    expect(element.get_by_text("1 permission selected")).to_be_visible()
+    expect(element.locator(".sentence")).to_contain_text("It can do everything with charges.")
+    everything.uncheck()
+    expect(one).to_be_checked()
+    expect(other).not_to_be_checked()
+    everything.check()
+    button(element, "Create").click()
+    button(element, "I have stored it").click()
+    expect(element.locator("tbody")).to_contain_text("charges:*")

@@ -97,7 +97,6 @@ export class PermissionPicker {
   #group(resource, members, permissions, chosen) {
     const name = worded(this.#texts, "resources", resource);
     const all = `${resource}:*`;
-    const named = id();
     const box = (permission, title, look = "") =>
       h(
         "label",
@@ -109,16 +108,24 @@ export class PermissionPicker {
     const singles = members.map(({ name, title }) => box(name, title));
     const element = h(
       "div",
-      { class: "group", role: "group", "aria-labelledby": named },
-      h("div", { id: named, class: wildcard ? "" : "group-name" }, wildcard || name),
+      { class: "group", role: "group", "aria-label": name },
+      h("div", { class: wildcard ? "" : "group-name" }, wildcard || name),
       h("div", { class: "group-list" }, singles),
     );
     return { element, wildcard, singles };
   }
 
+  // What a chosen "all of" covers is shown as chosen, and as it was before once "all of" isn't chosen any more.
   #count() {
     for (const { wildcard, singles } of this.#groups) {
-      for (const single of singles) single.firstChild.disabled = Boolean(wildcard && wildcard.firstChild.checked);
+      const covered = Boolean(wildcard && wildcard.firstChild.checked);
+      for (const { firstChild: box } of singles) {
+        if (box.disabled === covered) continue;
+        const before = box.before ?? false;
+        box.before = box.checked;
+        box.checked = covered || before;
+        box.disabled = covered;
+      }
     }
     const count = this.chosen.length;
     this.#tally.value = this.#texts.of("form.selected", { count });
