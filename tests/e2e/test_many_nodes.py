@@ -130,6 +130,39 @@ def test_an_admin_key_and_its_answers_are_known_on_both_nodes(nodes: Nodes) -> N
             until(lambda: second.get("/v1/companies").status_code == 401)
 
 
+def test_a_portal_session_is_known_and_ends_on_both_nodes(nodes: Nodes) -> None:
+    page = {"Origin": "https://shop.example"}
+    with nodes.first.sign_in() as ada:
+        account = {"name": "Jobs", "role": "customer-service"}
+        key = ada.post("/v1/admin-keys", json={"label": "Portal"}).json()
+        opened = ada.post(
+            "/v1/portal-sessions",
+            json={
+                "company": ada.get("/v1/me").json()["company"]["id"],
+                "owner": {"id": ada.post("/v1/service-accounts", json=account).json()["id"]},
+                "origins": list(page.values()),
+                "expires_in": 600,
+            },
+            headers={"Authorization": f"Bearer {key['key']}"},
+        ).json()
+        first, second = (
+            httpx.Client(base_url=f"http://127.0.0.1:{each.port}", headers=page)
+            for each in (nodes.first, nodes.second)
+        )
+        with first, second:
+            code = {"code": opened["code"]}
+            redeemed = second.post("/v1/portal-sessions/redeem", json=code)
+            assert redeemed.status_code == 201, redeemed.text
+            assert first.post("/v1/portal-sessions/redeem", json=code).status_code == 410
+            for client in (first, second):
+                client.headers["Authorization"] = f"Bearer {redeemed.json()['token']}"
+                # Whichever node's copy lacks it yet.
+                assert client.get("/v1/me").json()["kind"] == "portal"
+            ada.post(f"/v1/admin-keys/{key['id']}/deactivate").raise_for_status()
+            assert first.get("/v1/me").json()["reason"] == "token_deactivated"
+            until(lambda: second.get("/v1/me").status_code == 401)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_node_may_stop_under_load(nodes: Nodes, how: signal.Signals) -> None:
     """No acknowledged change is lost, every request is answered, and no answer is wrong."""

@@ -71,6 +71,11 @@ def test_operations_refuse_it(registry: SmallRegistry, portal: Actor) -> None:
             assert refused.value.reason == "portal_session"
 
 
+def test_it_gives_nothing_that_no_token_can_do(portal: Actor) -> None:
+    assert portal.may("charges:get")
+    assert not portal.may("service-accounts:manage")
+
+
 def test_it_is_checked_again_under_the_lock(registry: SmallRegistry, portal: Actor) -> None:
     """A session that ended while its request waited creates nothing."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from gatepass.core.credentials import parse
+from gatepass.core.credentials import make, parse
 from gatepass.core.decision import Reason
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import admin_keys, companies
@@ -118,8 +118,9 @@ def test_what_is_not_valid_is_422(portal: Portal, field: str, value: object, at:
 
 def test_unknown_companies_and_owners_are_404_and_ended_ones_409(portal: Portal) -> None:
     installation = portal.installation
-    other = installation.new_company("Difference Engines")
-    elsewhere = portal.new_owner("theirs", "Theirs", company=other.id, role="customer-service")
+    named = {"name": "Difference Engines"}
+    other = portal.backend.put("/v1/companies/by-external-id/other", json=named).json()["id"]
+    elsewhere = portal.new_owner("theirs", "Theirs", company=other, role="customer-service")
     limited = installation.client(
         installation.do(
             admin_keys.create, COMMAND_LINE, label="x", company=installation.company.id
@@ -127,12 +128,12 @@ def test_unknown_companies_and_owners_are_404_and_ended_ones_409(portal: Portal)
     )
     for client, fields in (
         (portal.backend, {"company": "com_0000000000000000"}),
-        (portal.backend, {"company": "ext:customer-7"}),
+        (portal.backend, {"company": "ext:other", "owner": {"id": elsewhere.id}}),
         (portal.backend, {"owner": {"id": installation.ada.id}}),
         (portal.backend, {"owner": {"id": "ext:customer-7"}}),
         (portal.backend, {"owner": {"id": elsewhere.id}}),
         (portal.backend, {"owner": {"external_id": "theirs"}}),
-        (limited, {"company": other.id, "owner": {"id": elsewhere.id}}),
+        (limited, {"company": other, "owner": {"id": elsewhere.id}}),
     ):
         answer = client.post("/v1/portal-sessions", json=portal.body(**fields))
         assert reasons(answer) == (404, "not_found"), fields
@@ -141,8 +142,8 @@ def test_unknown_companies_and_owners_are_404_and_ended_ones_409(portal: Portal)
     )
     answer = portal.backend.post("/v1/portal-sessions", json=portal.body())
     assert reasons(answer) == (409, "owner_deactivated")
-    installation.do(companies.deactivate, COMMAND_LINE, other.id)
-    ended = portal.body(company=other.id, owner={"id": elsewhere.id})
+    installation.do(companies.deactivate, COMMAND_LINE, other)
+    ended = portal.body(company=other, owner={"id": elsewhere.id})
     answer = portal.backend.post("/v1/portal-sessions", json=ended)
     assert reasons(answer) == (409, "company_deactivated")
 
@@ -199,10 +200,9 @@ def test_its_own_pages_and_gatepass_redeem_it(portal: Portal, origin: str) -> No
 
 
 def test_another_text_is_no_code(portal: Portal) -> None:
-    opened, other = portal.opened(), portal.opened()
-    code, token = opened["code"], portal.token()
-    swapped = code[:21] + other["code"][21:]
-    for given in ("", "x", code[:-1], swapped, token, portal.key, code.replace("gppc", "gpps")):
+    code, token = portal.opened()["code"], portal.token()
+    same_id = make("gppc", code[5:21]).text
+    for given in ("", "x", code[:-1], same_id, make("gppc").text, token, portal.key):
         assert reasons(portal.redeem(given)) == (410, "code_broken"), given
     for given in (None, 5, ["x"]):
         answer = portal.installation.client().post(
@@ -342,7 +342,7 @@ def test_a_node_whose_copy_lacks_it_asks_the_registry(portal: Portal) -> None:
     node, token = portal.installation.node, portal.token()
     sender: Any = {"address": None, "origin": PAGE}
     assert node._admit_by_registry(token, sender).allowed
-    assert not node._admit_by_registry(token[:21] + portal.token()[21:], sender).allowed
+    assert not node._admit_by_registry(make("gpps", token[5:21]).text, sender).allowed
     _end_admin_key(portal)
     assert node._admit_by_registry(token, sender).reason is Reason.token_deactivated
 
