@@ -386,7 +386,7 @@ def test_another_owners_session_starts_from_the_beginning(
     button(element, "Create New").click()
     element.get_by_label("Label", exact=True).fill("Not theirs")
     element.get_by_role("checkbox", name="View a charge").check()
-    page.route("**/v1/access-tokens", lambda route: route.fulfill(**ended), times=2)
+    page.route("**/v1/access-tokens", lambda route: route.fulfill(**ended))
     button(element, "Create").click()
     expect(element.get_by_text("Your session has ended")).to_be_visible()
     page.unroute("**/v1/access-tokens")
@@ -395,6 +395,60 @@ def test_another_owners_session_starts_from_the_beginning(
     for each in (other, platform):
         found = Customer(each, hosts.origin()).api.get("/v1/access-tokens?q=theirs")
         assert found.json()["items"] == []
+
+
+def test_a_dialog_says_that_the_session_has_ended(
+    page: Page, element: Locator, hosts: HostPages, platform: Platform, customer: Customer
+) -> None:
+    """And goes on when there is another one."""
+    customer.create("Ends later")
+    button(opened(element, "Ends later"), "Deactivate Ends later").click()
+    dialog = element.get_by_role("dialog")
+    named = {"Access-Control-Allow-Origin": hosts.origin()}
+    ended = {"status": 401, "json": {"reason": "token_deactivated"}, "headers": named}
+    page.route("**/deactivate", lambda route: route.fulfill(**ended))
+    button(dialog, "Deactivate Permanently").click()
+    expect(dialog.get_by_text("Your session has ended")).to_be_visible()
+    page.unroute("**/deactivate")
+    hand_in(page, platform.open(hosts.origin())["code"])
+    expect(element.get_by_text("Ends later is deactivated.")).to_be_visible()
+    expect(dialog).to_have_count(0)
+
+
+def test_a_broken_code_ends_the_session_before(
+    page: Page, hosts: HostPages, platform: Platform
+) -> None:
+    """The page may have meant to show another owner's tokens."""
+    used = platform.open(hosts.origin())["code"]
+    element = begin(page, "/", used)
+    heard = hear(page)
+    hand_in(page, used)
+    expect(element.get_by_text("Your session has ended")).to_be_visible()
+    assert heard() == [["session-expired", {"reason": "code_broken"}]]
+
+
+def test_an_answer_that_is_no_problem_document_is_explained(page: Page, element: Locator) -> None:
+    """Such as a gateway's page."""
+    origin = {"Access-Control-Allow-Origin": "*"}
+    for status, body, words in (
+        (502, "<h1>Bad gateway</h1>", "Something went wrong on the server."),
+        (503, '{"reason": "unavailable"}', "The server is busy."),
+        (403, "null", "Something went wrong on the server."),
+        (200, "<h1>Welcome</h1>", "The server can't be reached."),
+    ):
+        answer = {"status": status, "body": body, "headers": origin}
+        page.route("**/v1/access-tokens?**", partial(_fulfil, answer))
+        element.get_by_label("Status").select_option("Any")
+        expect(element.get_by_text(words)).to_be_visible()
+        page.unroute("**/v1/access-tokens?**")
+        button(element, "Try again").click()
+        expect(element.get_by_role("table")).to_be_visible()
+        element.get_by_label("Status").select_option("Active")
+        expect(element.get_by_role("table")).to_be_visible()
+
+
+def _fulfil(answer: dict[str, Any], route: Route) -> None:
+    route.fulfill(**answer)
 
 
 def test_a_code_is_good_once(page: Page, hosts: HostPages, platform: Platform) -> None:
@@ -611,8 +665,7 @@ def test_the_summary_is_worded_as_on_the_dashboard(page: Page, element: Locator)
         }
 
         page.route("**/v1/access-tokens?**", partial(_listed_as, record))
-        element.get_by_label("Status").select_option("Any")
-        element.get_by_label("Status").select_option("Active")
+        element.get_by_label("Search label or id").fill(f"Case {number}")
         button(element, f"Case {number}").click()
         if permissions:
             end = " and never expires." if at is None else " until 1 Jan 2100, 00:00."
@@ -626,7 +679,7 @@ def test_the_summary_is_worded_as_on_the_dashboard(page: Page, element: Locator)
 
 
 def _listed_as(record: dict[str, Any], route: Route) -> None:
-    real = route.fetch()
+    real = route.fetch(url=route.request.url.partition("?")[0])
     items = [real.json()["items"][0] | record]
     route.fulfill(response=real, json={"items": items, "next": None})
 

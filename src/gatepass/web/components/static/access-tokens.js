@@ -13,8 +13,9 @@ import { TokenForm } from "./token_form.js";
 import { TokenList } from "./token_list.js";
 
 const NAME = "gatepass-access-tokens";
-const MOST_WAITING_S = 60,
-  CLOCK_MS = 30_000;
+// How long a failed code delays the next event at most, and how often relative times are worded again.
+const MOST_WAITING_S = 60;
+const CLOCK_MS = 30_000;
 
 // Made once, for all elements. A strict Content-Security-Policy admits it: no inline style is involved.
 const sheet = new CSSStyleSheet();
@@ -123,6 +124,7 @@ export class AccessTokens extends HTMLElement {
     const before = this.#portal.me;
     this.#portal.me = me;
     this.#banner.replaceChildren();
+    this.#portal.root.querySelector("dialog .ended")?.remove();
     this.#main.hidden = false;
     if (before && (before.user.id !== me.user.id || before.company.id !== me.company.id)) {
       this.#drop();
@@ -164,6 +166,10 @@ export class AccessTokens extends HTMLElement {
     const shown = notice("warn", h("strong", {}, texts.of(title)), h("p", {}, texts.of(text)));
     shown.setAttribute("role", "alert");
     this.#banner.replaceChildren(shown);
+    // A dialog hides the rest of the page, from screen readers as well.
+    const copy = shown.cloneNode(true);
+    copy.classList.add("ended");
+    this.#portal.root.querySelector("dialog form")?.prepend(copy);
     this.#main.hidden = !this.#list;
     const renew = async (code) => (this.code = await code);
     // A host page that answers each event with a code must not call its backend in a loop.

@@ -3,7 +3,8 @@ const API = new URL("../v1/", import.meta.url);
 
 // Why a call failed: `reason` and so on as in the API's problem documents; "unreachable" if no answer could be read.
 export class Problem extends Error {
-  constructor(status, { reason = "other", detail = "", errors = [], current = null } = {}) {
+  // An answer that is no problem document comes from a server in between, or from a fault.
+  constructor(status, { reason = "internal_error", detail = "", errors = [], current = null }) {
     super(detail);
     Object.assign(this, { status, reason, detail, errors, current });
   }
@@ -11,6 +12,7 @@ export class Problem extends Error {
 
 export class Session {
   #token = null;
+  #owner = null;
   #opened;
   #open;
   #began;
@@ -32,7 +34,7 @@ export class Session {
     return this.#unsure;
   }
 
-  // Redeems a code. A later code takes precedence over it.
+  // Redeems a code, whose session replaces the one before. A later code takes precedence over it.
   async redeem(code) {
     this.#redeeming?.abort();
     const { signal } = (this.#redeeming = new AbortController());
@@ -41,22 +43,27 @@ export class Session {
       const me = await send("GET", "me", { token: record.token, signal });
       if (signal.aborted) return;
       this.#token = record.token;
+      this.#owner = `${me.record.company.id} ${me.record.user.id}`;
       this.#follow(Date.parse(record.expires_at));
       this.#began(me.record);
       this.#open();
     } catch (problem) {
       if (signal.aborted) return;
       if (!(problem instanceof Problem)) throw problem;
-      this.#end(null, problem.reason);
+      // The session before ends, too: the page may have meant to change the owner.
+      this.#end(this.#token, problem.reason);
     }
   }
 
   // Calls the API, and once there is a session: while there is none it waits, so that what a person began goes on
   // when the host page hands in a code. Returns {record, etag}.
   async call(method, path, options = {}) {
+    const owner = this.#owner;
     for (;;) {
-      await this.#opened;
+      while (!this.#token) await this.#opened;
       options.signal?.throwIfAborted();
+      // What was begun for one owner is never done for another.
+      if (owner && owner !== this.#owner) throw new Problem(0, { reason: "not_found" });
       const token = this.#token;
       try {
         const answer = await send(method, path, { ...options, token });
@@ -125,6 +132,6 @@ async function send(method, path, { token, body, etag, key, signal } = {}) {
     if (signal?.aborted) throw error;
     if (!answer || answer.ok) throw new Problem(0, { reason: "unreachable" });
   }
-  if (!answer.ok) throw new Problem(answer.status, record);
+  if (!answer.ok) throw new Problem(answer.status, record ?? {});
   return { record, etag: answer.headers.get("ETag") };
 }
