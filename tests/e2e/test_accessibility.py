@@ -53,6 +53,8 @@ class Ids:
                 "external-owners": one(
                     "/v1/access-tokens", lambda each: each["owner"]["type"] == "external", "owner"
                 )["id"],
+                # Without a code it says what to do; with one it is the component's.
+                "portal": "gpps_nothing",
             }
 
     def address(self, path: str) -> str:

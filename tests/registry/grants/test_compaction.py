@@ -299,7 +299,7 @@ def test_identifiers_that_are_used_once_are_deleted_when_they_expire(
 def test_portal_sessions_are_deleted_a_day_after_they_ended(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compaction, "_AT_ONCE", 1)
+    monkeypatch.setattr(compaction, "_GRANTS_AT_ONCE", 1)
     owner = registry.external_owner()
     copy = Copy(registry)
     tokens = [registry.portal_session(owner)[:21] for _ in range(3)]
