@@ -151,9 +151,10 @@ def redeem(
             redeemed = portal_codes.redeem(
                 change, given.code, own_origin=own, origin=origin, address=address
             )
-    except BrokenLink:
+    except BrokenLink as broken:
         with node.database.auxiliary_write(node.clock.now()) as write:
             throttling.count_failure(write, attempt)
-        raise
+            too_many = throttling.refusal(write, attempt)
+        raise too_many or broken from None
     mark(response, change.confirmed)
     return RedeemedPortalSession.model_validate(redeemed)
