@@ -98,6 +98,7 @@ def test_the_wheel_contains_exactly_the_source(wheel: Path) -> None:
         "registry/storage/migrations/env.py",
         "web/pages/templates/base.html",
         "web/pages/static/gatepass.css",
+        "web/components/static/access-tokens.js",
         "demo/catalogue.yaml",
         "demo/templates/demo.html",
         "demo/static/demo.js",

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web import api, metrics, pages
+from gatepass.web import api, components, metrics, pages
 from gatepass.web.api.request_body import field_errors
 from gatepass.web.body_limits import Bodies
 from gatepass.web.caller import NotAdmitted, refuse_from_outside
@@ -79,7 +79,7 @@ def create_app(
             media_type="application/json",
         )
 
-    for router in (api.router, metrics.router, pages.router, *extra):
+    for router in (api.router, metrics.router, components.router, pages.router, *extra):
         app.include_router(router)
     endpoints = Endpoints(node.verifier, trusted, node.verifier.not_ready, misconfigurations)
     bodies = Bodies()

@@ -1,0 +1,73 @@
+"""``/components/access-tokens.js``: ``<gatepass-access-tokens>`` as one module of JavaScript.
+
+Its source is a module for each concept. A host page gets them joined, without comment lines: one
+request, and one address in its Content-Security-Policy.
+"""
+
+import hashlib
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+ENTRY = "access-tokens.js"
+
+# The source writes each import on one line of its own.
+_import = re.compile(r'^import \{[^}]*\} from "\./([\w.-]+)";\n', re.MULTILINE)
+_export = re.compile(r"^export (?=(?:async )?(?:function|class|const)\b)", re.MULTILINE)
+_comment = re.compile(r"^ *//.*\n", re.MULTILINE)
+
+router = APIRouter(include_in_schema=False)
+
+
+def joined() -> str:
+    """The module: each source module once, after those that it imports.
+
+    They share one scope, so no two may define the same name: browsers refuse such a module.
+    """
+    parts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name in parts:
+            return
+        text = _source(name).read_text("utf-8")
+        parts[name] = ""
+        for imported in _import.findall(text):
+            add(imported)
+        text = _comment.sub("", _import.sub("", text)).lstrip("\n")
+        # Moved behind what it imports.
+        del parts[name]
+        parts[name] = text if name == ENTRY else _export.sub("", text)
+
+    add(ENTRY)
+    return "\n".join(parts.values())
+
+
+def _source(name: str) -> Traversable:
+    own = files("gatepass.web.components") / "static" / name
+    # The dashboard's pages read and draw networks, too.
+    return own if own.is_file() else files("gatepass.web.pages") / "static" / name
+
+
+_MODULE = joined().encode()
+_ETAG = f'"{hashlib.sha256(_MODULE).hexdigest()[:32]}"'
+_HEADERS = {
+    # Browsers load modules of other origins with CORS alone. It is the same for everyone.
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    # The address stays the same in later releases, so browsers ask each time whether it changed.
+    "Cache-Control": "public, no-cache",
+    "ETag": _ETAG,
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@router.get("/components/" + ENTRY)
+def module(request: Request) -> Response:
+    """The module; 304 if the browser has it."""
+    known = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
+    if _ETAG in known or f"W/{_ETAG}" in known:
+        return Response(status_code=304, headers=_HEADERS)
+    return Response(_MODULE, media_type="text/javascript; charset=utf-8", headers=_HEADERS)
