@@ -21,6 +21,9 @@ from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
 #: Public changing operations that don't open with ``acting``, and why.
 EXCEPTIONS = {
+    "authentication.identities.assign": "a part of operations that have checked the actor",
+    "authentication.identities.remove": "a part of operations that have checked the actor",
+    "authentication.sessions.end_of_provider": "a part of operations that have checked the actor",
     "authentication.sessions.sign_out": "whose sign-in was revoked meanwhile may still sign out",
     "authentication.sessions.end_others": "a part of operations that have checked the actor",
     "authentication.sessions.end_of_user": "a part of operations that have checked the actor",
