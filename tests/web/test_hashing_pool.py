@@ -177,6 +177,7 @@ class Hashing:
         self.queue = HashingQueue(1)
         self.checked: list[str] = []
         self._go = Event()
+        self._begun = Event()
         self._submitted = 0
         self._changed = Condition()
         submit, verify = self.queue.submit, passwords.verify
@@ -189,6 +190,7 @@ class Hashing:
             return future
 
         def verifies(password: str, kept: str | None, **_: Any) -> bool:
+            self._begun.set()
             assert self._go.wait(LIMIT_S)
             self.checked.append(password)
             return verify(password, kept, hasher=HASHER)
@@ -203,6 +205,10 @@ class Hashing:
         with self._changed:
             assert self._changed.wait_for(lambda: self._submitted >= submitted, LIMIT_S)
 
+    def wait_for_the_first(self) -> None:
+        """Wait until the first job runs, and so waits no more."""
+        assert self._begun.wait(LIMIT_S)
+
     def release(self) -> None:
         self._go.set()
 
@@ -213,6 +219,22 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+@pytest.fixture
+def stop_hashing(
+    monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
+) -> Iterator[Callable[[], Hashing]]:
+    """Stops hashing until it is released; after a failed test, too, or its threads would wait."""
+    made = []
+
+    def stop() -> Hashing:
+        made.append(Hashing(monkeypatch))
+        return made[-1]
+
+    yield stop
+    for each in made:
+        each.release()
+
+
 def attempt(installation: Installation, address: str, email: str, password: str) -> int:
     client = installation.client()
     client.headers["X-Forwarded-For"] = address
@@ -221,12 +243,14 @@ def attempt(installation: Installation, address: str, email: str, password: str)
 
 
 def test_during_a_flood_of_sign_ins_the_owner_waits_for_one_job(
-    any_installation: Installation, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
+    any_installation: Installation,
+    stop_hashing: Callable[[], Hashing],
+    pool: ThreadPoolExecutor,
 ) -> None:
     """The owner at a known address is next; a customer at an unknown one waits for one stranger."""
     any_installation.new_user("bob@example.com")
     assert attempt(any_installation, HOME, "ada@example.com", PASSWORD) == 201
-    ours = Hashing(monkeypatch)
+    ours = stop_hashing()
     flood = [
         pool.submit(
             attempt, any_installation, f"2001:db8:1:2::{n}", f"user{n}@example.com", f"guess {n}"
@@ -248,7 +272,7 @@ def test_during_a_flood_of_sign_ins_the_owner_waits_for_one_job(
 def test_links_and_sessions_go_first_and_broken_links_are_never_queued(
     open_installation: Callable[..., Installation],
     database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
+    stop_hashing: Callable[[], Hashing],
     pool: ThreadPoolExecutor,
 ) -> None:
     with Mailbox() as mailbox:
@@ -260,7 +284,7 @@ def test_links_and_sessions_go_first_and_broken_links_are_never_queued(
         mailbox.wait()
         token = mailbox.token()
     owner = Visit.signed_in(installation.client())
-    ours = Hashing(monkeypatch)
+    ours = stop_hashing()
     flood = [
         pool.submit(attempt, installation, f"192.0.2.{n}", f"user{n}@example.com", f"guess {n}")
         for n in range(8)
@@ -287,14 +311,18 @@ def test_links_and_sessions_go_first_and_broken_links_are_never_queued(
 
 
 def test_a_flood_that_fills_the_queue_gets_503_at_once(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
+    installation: Installation, stop_hashing: Callable[[], Hashing], pool: ThreadPoolExecutor
 ) -> None:
-    ours = Hashing(monkeypatch)
+    ours = stop_hashing()
     ours.queue._most_waiting = 5
-    flood = [
-        pool.submit(attempt, installation, f"2001:db8:1:2::{n}", f"user{n}@example.com", "guess")
-        for n in range(6)
-    ]
+
+    def guess(number: int) -> "Future[int]":
+        address, email = f"2001:db8:1:2::{number}", f"user{number}@example.com"
+        return pool.submit(attempt, installation, address, email, "guess")
+
+    flood = [guess(0)]
+    ours.wait_for_the_first()
+    flood += [guess(number) for number in range(1, 6)]
     ours.wait_for(6)
     client = installation.client()
     client.headers["X-Forwarded-For"] = "2001:db8:1:2::ffff"
