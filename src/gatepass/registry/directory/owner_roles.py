@@ -44,6 +44,21 @@ def fits_owners(permits: Collection[str]) -> bool:
     )
 
 
+def require_open(permissions: Collection[str]) -> None:
+    """Require that a platform's tokens may hold *permissions*: none that is closed to owners.
+
+    A role that an owner has may be widened later, by people of its company. That must not let the
+    platform, or a customer in a portal session, act on the control plane in their place.
+
+    Raises:
+        InvalidInput: for ``permissions``.
+    """
+    for name in permissions:
+        if not fits_owners([name]):
+            message = f"Must not include {name}: it is or covers {_CLOSED}."
+            raise InvalidInput([("permissions", message)])
+
+
 def require_not_above(reading: Reading, actor: Actor, owner: Owner) -> None:
     """Raise Forbidden (``permission_missing``) unless the actor holds what the role grants."""
     actor.require_held(published_roles(reading, owner.company).get(owner.role, ()))

@@ -19,6 +19,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory import companies, owner_records
 from gatepass.registry.directory.owner_records import Owner
+from gatepass.registry.directory.owner_roles import require_open
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import deactivate_grants, published_roles
 from gatepass.registry.input.permissions import read_token_permissions
@@ -80,12 +81,14 @@ def create(
     whose = owner_records.find(change, found.id, owner)
     owner_records.require_active(whose)
     problems = Problems()
+    may_hold = _read_permissions(change, permissions, catalogue, whose, problems)
     values = {
         "origins": _read_origins(origins, problems),
-        "permissions": _read_permissions(change, permissions, catalogue, whose, problems),
+        "permissions": may_hold,
         "lifetime_ms": _read_lifetime(expires_in, problems),
     }
     problems.settle()
+    require_open(may_hold)
     code = make(PORTAL_CODE)
     session = PortalSession(session_id(code.id), change.now + CODE_LIFETIME_MS)
     change.session.execute(

@@ -6,10 +6,11 @@ They create and modify those of service accounts and external owners: a user's o
 from collections.abc import Collection, Mapping
 
 from gatepass.core.catalogue import Catalogue
-from gatepass.core.errors import NotFound
+from gatepass.core.errors import Forbidden, NotFound
 from gatepass.core.grants import USER
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
+from gatepass.registry.directory.owner_roles import fits_owners, require_open
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage.database import Change
 from gatepass.registry.tokens import input as fields
@@ -52,6 +53,7 @@ def create(
         owner_type=new_owner.owner.type,
         now=change.now,
     )
+    require_open(found["permissions"])
     return store.add(change, actor, its, new_owner, found, kind=kind)
 
 
@@ -73,7 +75,8 @@ def modify(
 
     Raises:
         Forbidden: as ``acting`` says for the area ``tokens``; ``permission_missing``: the owner's
-            role doesn't grant a permission that it gets.
+            role doesn't grant a permission that it gets, or people of the company gave it one that
+            is closed to owners (``require_open``).
         NotFound: there is no such company, it has no such token, it is a user's, or the admin key
             is limited to another company.
         Conflict: ``company_deactivated``; as ``access_tokens.modify`` says.
@@ -84,6 +87,9 @@ def modify(
     if row.owner_type == USER:
         raise NotFound("Only the users of the company can change a user's access token.")
     found = store.read_changes(change, row, changes, catalogue=catalogue, if_match=if_match)
+    if not fits_owners(row.permissions):
+        raise Forbidden("This token has permissions of Gatepass; here it can only be deactivated.")
+    require_open(found.get("permissions", ()))
     return store.update(change, actor, row, found)
 
 
