@@ -32,6 +32,7 @@ EXCEPTIONS = {
     "directory.users.add": "a part of operations that have checked the actor, or followed a link",
     "directory.user_roles.assign": "a part of an operation that has checked the actor, or sign-in",
     "grants.authorization.acting": "the check itself",
+    "membership.operators.name_operator": "the command line alone",
     "tokens.store.add": "a part of operations that have checked the actor",
     "tokens.store.end": "a part of operations that have checked the actor",
     "tokens.store.revoke": "a part of operations that have checked the actor",

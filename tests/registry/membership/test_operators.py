@@ -11,7 +11,7 @@ from gatepass.registry.authentication.session_records import Authentication
 from gatepass.registry.directory import user_privileges, user_roles, users
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import email_changes, offboarding, operators
-from gatepass.registry.storage.database import Write
+from gatepass.registry.storage.database import Change
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import SmallRegistry, nothing_changes
 
@@ -133,8 +133,8 @@ def test_only_the_command_line_names_operators(registry: SmallRegistry, olga: Us
     acting = registry.signed_in(olga)
     for operator in (True, False):
 
-        def name(write: Write, actor: Actor, operator: bool = operator) -> User:
-            return operators.name_operator(write, actor, registry.ada.id, operator=operator)
+        def name(change: Change, actor: Actor, operator: bool = operator) -> User:
+            return operators.name_operator(change, actor, registry.ada.id, operator=operator)
 
         assert refused(registry, acting, name).reason == "operator_required"
     said = registry.events(action="user.operator_named")

@@ -19,7 +19,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, NotFound
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, owner_search, owners
-from gatepass.registry.membership import owner_offboarding
+from gatepass.registry.membership import company_offboarding, owner_offboarding
 from gatepass.registry.tokens import access_tokens, provisioning
 from gatepass.registry.tokens import search as token_search
 from tests.support.database.small_registry import SmallRegistry
@@ -223,7 +223,7 @@ class Platform(RuleBasedStateMachine):
     def end_company(self, at: int, sure: int) -> None:
         if sure == 7:
             customer = self.customers[at]
-            self.registry.do(companies.deactivate, Actor.command_line(), customer.id)
+            self.registry.do(company_offboarding.deactivate, Actor.command_line(), customer.id)
             customer.active = False
 
     @invariant()

@@ -10,6 +10,7 @@ from gatepass.core.decision import Reason
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import admin_keys, companies
 from gatepass.registry.directory.companies import Company
+from gatepass.registry.membership import company_offboarding
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from tests.support.apps.all_routes import api_routes, page_routes
@@ -290,7 +291,7 @@ def test_its_limits_bind_on_every_path(installation: Installation) -> None:
     deactivated = installation.admin_key()
     installation.do(admin_keys.deactivate, line, deactivated[:21])
     of_ended = installation.admin(company=ended.id)
-    installation.do(companies.deactivate, line, ended.id)
+    installation.do(company_offboarding.deactivate, line, ended.id)
     node.clock.offset_ns += 60_000_000_000
     refused = [
         (installation.admin(networks=["203.0.113.0/24"]), (403, "address_not_allowed")),

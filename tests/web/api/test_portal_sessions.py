@@ -9,8 +9,12 @@ from sqlalchemy import select, text
 from gatepass.core.credentials import make, parse
 from gatepass.core.decision import Reason
 from gatepass.registry.actor import Actor
-from gatepass.registry.directory import admin_keys, companies
-from gatepass.registry.membership import offboarding, owner_offboarding
+from gatepass.registry.directory import admin_keys
+from gatepass.registry.membership import (
+    company_offboarding,
+    offboarding,
+    owner_offboarding,
+)
 from gatepass.registry.membership.operators import name_operator
 from gatepass.registry.storage.tables import portal_sessions, token_use
 from tests.support.apps.installation import Installation
@@ -142,7 +146,7 @@ def test_unknown_companies_and_owners_are_404_and_ended_ones_409(portal: Portal)
     )
     answer = portal.backend.post("/v1/portal-sessions", json=portal.body())
     assert reasons(answer) == (409, "owner_deactivated")
-    installation.do(companies.deactivate, COMMAND_LINE, other)
+    installation.do(company_offboarding.deactivate, COMMAND_LINE, other)
     ended = portal.body(company=other, owner={"id": elsewhere.id})
     answer = portal.backend.post("/v1/portal-sessions", json=ended)
     assert reasons(answer) == (409, "company_deactivated")
@@ -254,7 +258,9 @@ def _end_owner(portal: Portal) -> None:
 
 
 def _end_company(portal: Portal) -> None:
-    portal.installation.do(companies.deactivate, COMMAND_LINE, portal.installation.company.id)
+    portal.installation.do(
+        company_offboarding.deactivate, COMMAND_LINE, portal.installation.company.id
+    )
 
 
 @pytest.mark.parametrize(
@@ -278,18 +284,21 @@ def test_it_ends_with_its_admin_key_owner_and_company(
     assert refused.headers["access-control-allow-origin"] == PAGE
 
 
-def test_it_ends_with_the_operator_that_opened_it(portal: Portal) -> None:
+@pytest.mark.parametrize("how", ["dismissed", "deactivated", "with the company"])
+def test_it_ends_with_the_operator_that_opened_it(portal: Portal, how: str) -> None:
     installation = portal.installation
     other = installation.new_company("Platform")
     operator = installation.new_user("op@example.com", company=other, operator=True)
     installation.new_user("boss@example.com", company=other)
     portal.backend = installation.signed_in("op@example.com")
     code, token = portal.opened()["code"], portal.token()
-    with installation.node.database.auxiliary_write(installation.node.clock.now()) as write:
-        name_operator(write, COMMAND_LINE, operator.id, operator=False)
+    if how == "dismissed":
+        installation.do(name_operator, COMMAND_LINE, operator.id, operator=False)
+    elif how == "deactivated":
+        installation.do(offboarding.deactivate, COMMAND_LINE, operator.id)
+    else:
+        installation.do(company_offboarding.deactivate, COMMAND_LINE, other.id)
     assert reasons(portal.redeem(code)) == (410, "code_broken")
-    assert portal.page(token).get("/v1/me").status_code == 200
-    installation.do(offboarding.deactivate, COMMAND_LINE, operator.id)
     assert reasons(portal.page(token).get("/v1/me")) == (401, "token_deactivated")
 
 

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import msgspec
 from sqlalchemy import Row, Select, exists, insert, select
 
 from gatepass.core.catalogue import ADMIN, Catalogue
@@ -16,15 +15,14 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.grants.authorization import acting
-from gatepass.registry.grants.publishing import publish, published_rules
+from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, external_id_problem
 from gatepass.registry.input.text import Problems, folded, label_problem, read_label, storable
-from gatepass.registry.replication import receipts
 from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.paging import Page, newest_first
-from gatepass.registry.storage.rows import mark_deactivated, update_row
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import companies, users
 
 
@@ -175,46 +173,6 @@ def is_active(reading: Reading, company_id: str) -> bool:
         companies.c.id == company_id, companies.c.deactivated_at.is_(None)
     )
     return storable(company_id) and reading.session.execute(wanted).first() is not None
-
-
-def deactivate(change: Change, actor: Actor, reference: str) -> Company:
-    """Deactivate a company for good, and so all that it owns. Idempotent.
-
-    Its name and external id can be used again.
-
-    Args:
-        reference: as for ``find``.
-
-    Raises:
-        Forbidden: as ``acting`` says for the area ``companies``.
-        NotFound: as ``find`` says.
-        Conflict: ``last_operator``: no other company has an active operator.
-    """
-    actor = acting(change, actor, area="companies")
-    company = find(change, actor, reference)
-    if company.status != "active":
-        return company
-    elsewhere = select(users.c.id).where(
-        users.c.operator,
-        users.c.deactivated_at.is_(None),
-        users.c.company_id != company.id,
-        users.c.company_id == companies.c.id,
-        companies.c.deactivated_at.is_(None),
-    )
-    # The command line can appoint another operator at any time.
-    if actor.kind != "command line" and change.session.execute(elsewhere.limit(1)).first() is None:
-        raise Conflict(
-            "The installation's last operators belong to this company.", reason="last_operator"
-        )
-    mark_deactivated(change, actor, companies, companies.c.id == company.id)
-    update_row(change, companies, company.id, name_folded=freed_name(company.name, company.id))
-    publish(change, msgspec.structs.replace(published_rules(change, company.id), active=False))
-    before, after = {"deactivated_at": None}, {"deactivated_at": change.now}
-    ended = replace(company, status="deactivated")
-    record(change, actor, "deactivated", ended, before=before, after=after)
-    subject = Subject("company", company.id, company.name)
-    receipts.begin(change, [subject], company=company.id)
-    return ended
 
 
 def freed_name(name: str, company_id: str) -> str:

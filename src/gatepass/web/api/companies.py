@@ -8,6 +8,7 @@ from pydantic import Field
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.input.text import LONGEST_LABEL
+from gatepass.registry.membership import company_offboarding
 from gatepass.web.api import confirmation
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
@@ -141,5 +142,7 @@ def deactivate(
     are refused from now on; its name and external id can be used again. Repeating it changes
     nothing. 409 for the company of the installation's last operators (`last_operator`)."""
     return changing(
-        lambda change: sent(ManagedCompany, companies.deactivate(change, actor, id), response)
+        lambda change: sent(
+            ManagedCompany, company_offboarding.deactivate(change, actor, id), response
+        )
     )
