@@ -139,10 +139,15 @@ def redeem(
     own, origin = origin_of(node.settings.public_url), page_origin(request)
     try:
         with node.database.read(node.clock.now()) as reading:
-            throttling.check(reading, attempt)
-            row = portal_codes.find(reading, given.code)
+            try:
+                row = portal_codes.find(reading, given.code)
+            except BrokenLink:
+                throttling.check(reading, attempt)
+                raise
             origins = (*row.origins, own)
+            # First, so that the session's page can read how long it has to wait.
             name_origin(request, origins)
+            throttling.check(reading, attempt)
             # Here as well, so that a broken code doesn't wait for the lock of all changes.
             portal_codes.require_redeemable(
                 reading, row, origins=origins, origin=origin, address=address
