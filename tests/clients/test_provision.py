@@ -72,6 +72,6 @@ def test_in_typescript(served: ServedInstallation, work: Path) -> None:
     (program,) = blocks(PAGE, "ts")
     assert len(program.splitlines()) <= MOST_LINES
     (work / "provision.mts").write_text(program)
-    compile_, command = blocks(PAGE, "sh")[2].splitlines()
-    run(compile_, work, {})
+    (command,) = blocks(PAGE, "sh")[2].splitlines()
     walk(served, work, command)
+    run("npx tsc --strict --noEmit --target es2022 --module nodenext provision.mts", work, {})
