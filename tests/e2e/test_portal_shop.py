@@ -56,12 +56,13 @@ def shop(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def admin_key(demo: Demo) -> str:
-    """A key for what the shop's backend does, made by the demo's operator."""
+def admin_key(demo: Demo, *permissions: str) -> str:
+    """A key made by the demo's operator; by default for what the shop's backend does."""
     with httpx.Client(base_url=demo.url) as client:
         known = {"email": demo.email, "password": demo.password}
         token = client.post("/v1/authentications", json=known).json()["token"]
-        new = {"label": "Corner Shop", "permissions": ["companies", "owners", "portal"]}
+        needed = permissions or ("companies", "owners", "portal")
+        new = {"label": "Corner Shop", "permissions": list(needed)}
         made = client.post("/v1/admin-keys", json=new, headers={"Authorization": f"Bearer {token}"})
         return str(made.json()["key"])
 
@@ -201,3 +202,21 @@ def test_a_used_late_or_stolen_code_opens_nothing(
     own.goto("/account")
     hand_in(own, stolen)
     expect(button(own.locator(ELEMENT), "Create New")).to_be_visible()
+
+
+def test_an_owner_of_another_company_is_no_customer_of_the_shop(shop: str, demo: Demo) -> None:
+    """Even with the external id of one."""
+    key = {"Authorization": f"Bearer {admin_key(demo, 'companies', 'owners', 'tokens')}"}
+    with httpx.Client(base_url=f"{demo.url}/v1/companies", headers=key) as backend:
+        other = backend.put("by-external-id/other", json={"name": "Other Shop"}).json()["id"]
+        owner = {"type": "external", "name": "Mia", "role": "customer-service"}
+        mia = backend.put(f"{other}/owners/by-external-id/{MIA}", json=owner).json()["id"]
+        new = {"label": "x", "kind": "api", "permissions": ["charges:search"], "owner": {"id": mia}}
+        text = backend.post(f"{other}/access-tokens", json=new).json()["token"]
+
+    def asked() -> httpx.Response:
+        return httpx.get(f"{shop}/api/orders", headers={"Authorization": f"Bearer {text}"})
+
+    # Unknown until the shop's copy of the grants has it.
+    until(lambda: asked().status_code != 401)
+    assert asked().status_code == 403
