@@ -39,6 +39,8 @@ def away(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any
     """The address of a server that is out of reach."""
     # A wait that must not happen would last a day.
     monkeypatch.setattr(following, "FIRST_COPY_SECONDS", 86_400.0)
+    # Closing doesn't wait for an answer of the silent one.
+    monkeypatch.setattr(following, "_CLOSE_SECONDS", 0.0)
     with ScriptedFeed() as feed:
         over = threading.Event()
         feed.script = lambda connection: over.wait(60)
