@@ -236,6 +236,11 @@ def test_broken_codes_are_throttled_by_address(any_installation: Installation) -
     refused = portal.redeem(code, peer="192.0.2.1")
     assert reasons(refused) == (429, "too_many_attempts")
     assert int(refused.headers["retry-after"]) > 0
+    # The session's page can read that, and no other page.
+    assert refused.headers["access-control-allow-origin"] == PAGE
+    elsewhere = portal.redeem(code, "https://other.example", peer="192.0.2.1")
+    assert elsewhere.status_code == 429
+    assert "access-control-allow-origin" not in elsewhere.headers
     # Nobody's sign-in, and no other address.
     any_installation.sign_in(peer="192.0.2.1")
     assert portal.redeem(code, peer="192.0.2.2").status_code == 201
