@@ -32,7 +32,7 @@ PATH = ADMIN_KEYS.path
 TITLES = {
     "companies": "Create, rename and deactivate companies",
     "owners": "Create, change and deactivate the owners of access tokens",
-    "tokens": "Create, change, rotate and deactivate owners' access tokens",
+    "tokens": "Create, change and deactivate owners' access tokens",
     "portal": "Open portal sessions for owners",
     "verifiers": "Create verifier keys",
 }
