@@ -501,15 +501,11 @@ def test_the_code_may_come_before_the_module(
     page.route(module, lambda route: waiting.append(route))
     waiting: list[Route] = []
     page.goto("/", wait_until="commit")
-    page.evaluate(
-        f"code => Object.assign(document.querySelector('{ELEMENT}'),"
-        " {code, strings: {title: 'Keys'}})",
-        code,
-    )
+    element = page.locator(ELEMENT).first
+    element.evaluate("(it, code) => Object.assign(it, {code, strings: {title: 'Keys'}})", code)
     until(lambda: page.wait_for_timeout(10) or waiting)
     waiting[0].continue_()
     page.unroute(module)
-    element = page.locator(ELEMENT).first
     expect(element.get_by_role("heading", name="Keys")).to_be_visible()
     attribute = platform.open(hosts.origin())["code"]
     page.evaluate(
