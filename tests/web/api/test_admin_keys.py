@@ -149,7 +149,7 @@ def test_what_is_not_valid_is_422(installation: Installation, field: str, value:
 
 def test_only_operators_manage_them(installation: Installation) -> None:
     bob = installation.joined("bob@example.com", role="admin")
-    token = installation.client(installation.access_token("users:manage"))
+    token = installation.client(installation.access_token("users:*"))
     key = installation.admin_key()
     for client, reason in (
         (bob, "operator_required"),
