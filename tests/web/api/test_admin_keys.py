@@ -42,6 +42,7 @@ OPEN = {
     ("POST", "/v1/authentications"),
     ("POST", "/v1/invitations/accept"),
     ("POST", "/v1/oidc/back-channel-logout"),
+    ("POST", "/v1/oidc/global-token-revocation"),
     ("POST", "/v1/portal-sessions/redeem"),
 }
 OWNER = {"type": "external", "name": "Customer", "role": "customer-service"}
