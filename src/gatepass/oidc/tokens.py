@@ -1,4 +1,5 @@
-"""Verification of ID tokens and logout tokens (OpenID Connect Core 3.1.3.7, Back-Channel 2.6).
+"""Verification of ID tokens, logout tokens (OpenID Connect Core 3.1.3.7, Back-Channel 2.6) and
+those that authenticate a global token revocation.
 
 Each check refuses with a word for the log. No check is optional because a claim is missing.
 """
@@ -116,6 +117,27 @@ def read_logout(
     if subject is None and session is None:
         raise TokenRefused("subject")
     return Logout(subject, session, token_id)
+
+
+def read_revocation(
+    text: str, keys: Sequence[Any], *, issuer: str, endpoint: str, now_s: float
+) -> str:
+    """The id of a token that authenticates a global token revocation; it may be used once.
+
+    Args:
+        endpoint: the URL that must be its audience.
+
+    Raises:
+        UnknownKey, TokenRefused: as ``id_token_claims`` says.
+    """
+    claims = _verified(text, keys, ("GLOBAL-TOKEN-REVOCATION+JWT",))
+    _check_common(claims, issuer, endpoint, now_s)
+    if not now_s - SKEW_S < _time(claims, "exp"):
+        raise TokenRefused("expired")
+    token_id = read_id(claims, "jti")
+    if token_id is None:
+        raise TokenRefused("jti")
+    return token_id
 
 
 def read_id(claims: Claims, name: str) -> str | None:

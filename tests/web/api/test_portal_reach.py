@@ -27,6 +27,7 @@ OPEN = {
     ("POST", "/v1/authentications"),
     ("POST", "/v1/invitations/accept"),
     ("POST", "/v1/oidc/back-channel-logout"),
+    ("POST", "/v1/oidc/global-token-revocation"),
     ("POST", "/v1/portal-sessions/redeem"),
 }
 CROSS_ORIGIN = {*REACHED, ("POST", "/v1/portal-sessions/redeem")}
