@@ -1,4 +1,4 @@
-"""/v1/revoke and /v1/credentials/revoke: what somebody found is ended, whoever reports it."""
+"""/v1/revoke and /v1/credentials/revoke: a reported credential ends at once."""
 
 from typing import Any
 
