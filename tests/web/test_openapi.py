@@ -28,6 +28,7 @@ HEALTH = {"GET /health/live", "GET /health/ready"}
 #: Without a credential.
 OPEN = {
     *("POST /v1/authentications", "POST /v1/invitations/accept", "POST /v1/portal-sessions/redeem"),
+    "POST /v1/credentials/revoke",
     *HEALTH,
 }
 #: Any string is a token, a method or a path of a call, and gets a decision.
@@ -84,9 +85,10 @@ def test_it_has_every_route_of_the_api(document: Any) -> None:
         found = shown if route.include_in_schema else hidden
         found |= {f"{method} {path}" for method in route.methods}
     assert set(operations(document)) == shown | VERIFIERS | HEALTH
-    # For the OIDC provider, which knows them from specifications of their own.
+    # For OIDC providers and OAuth clients, which know them from specifications of their own.
     assert hidden == {
-        f"POST /v1/oidc/{name}" for name in ("back-channel-logout", "global-token-revocation")
+        f"POST /v1/{name}"
+        for name in ("oidc/back-channel-logout", "oidc/global-token-revocation", "revoke")
     }
 
 

@@ -46,6 +46,7 @@ from gatepass.web.problems import (
     problem_of_status,
 )
 from gatepass.web.public_origin import opened_elsewhere
+from gatepass.web.report_rate import ReportRate
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -67,6 +68,7 @@ def create_app(
     app.state.trusted = trusted
     misconfigurations = Misconfigurations()
     app.state.misconfigurations = misconfigurations
+    app.state.report_rate = ReportRate()
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

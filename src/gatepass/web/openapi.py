@@ -50,6 +50,7 @@ _TAGS = {
     "Audit": "Who did what, when, from where.",
     "Verifier keys": "Credentials of gateways and services that authorize calls.",
     "Admin keys": "Credentials with which a platform's backend manages companies.",
+    "Reported credentials": "Ends credentials that were found where they shouldn't be.",
     "Portal sessions": "An owner's access tokens, managed on a page of another product.",
     "Companies": "All companies of the installation, for its operators and admin keys.",
     "Owners": "Service accounts and external owners of a company, likewise.",
