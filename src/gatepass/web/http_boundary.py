@@ -31,7 +31,7 @@ from gatepass.web.unhandled import log_unhandled
 _SIGN_IN = "/v1/authentications"
 # Its form may carry text that was typed into another form before the sign-in expired.
 _SIGN_IN_PAGE = "/sign-in"
-_REPORT = "/v1/credentials/revoke"
+_REPORTS = ("/v1/credentials/revoke", "/v1/credentials/secret-scanning")
 # A year, which starts again with each answer. No includeSubDomains: sub-domains are other people's
 # servers, which may have no https. No preload: a name stays on browsers' built-in lists for good.
 # The domain's owner may promise both, at the proxy.
@@ -82,7 +82,7 @@ class HttpBoundary:
         source = source_of(address_of(scope, self._trusted)[0])
         if _is_sign_in(scope):
             return Body(self._bodies, SIGN_IN_BODY_BYTES, self._bodies.sign_ins, source)
-        most = REPORT_BODY_BYTES if scope["path"] == _REPORT else self._unauthenticated
+        most = REPORT_BODY_BYTES if scope["path"] in _REPORTS else self._unauthenticated
         return Body(self._bodies, most, self._bodies.unauthenticated, source)
 
     async def _answer(self, scope: Scope, exchange: "_Exchange", body: Body) -> None:

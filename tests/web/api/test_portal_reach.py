@@ -31,6 +31,7 @@ OPEN = {
     ("POST", "/v1/portal-sessions/redeem"),
     ("POST", "/v1/revoke"),
     ("POST", "/v1/credentials/revoke"),
+    ("POST", "/v1/credentials/secret-scanning"),
 }
 CROSS_ORIGIN = {*REACHED, ("POST", "/v1/portal-sessions/redeem")}
 #: What the addresses of pages for everyone begin with.

@@ -1,9 +1,21 @@
 """/v1/revoke and /v1/credentials/revoke: a reported credential ends at once."""
 
+import base64
+import json
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import func, select
 
 from gatepass.core.errors import TooManyAttempts
@@ -172,6 +184,120 @@ def test_reports_are_limited(installation: Installation) -> None:
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     other = installation.client(peer="192.0.2.1")
     assert other.post(MANY, json={"credentials": []}).status_code == 202
+
+
+class TestSecretScanning:
+    """What GitHub sends: an array, signed over its bytes with a key of the operator's file."""
+
+    PATH = "/v1/credentials/secret-scanning"
+
+    @pytest.fixture
+    def key(self) -> EllipticCurvePrivateKey:
+        return generate_private_key(SECP256R1())
+
+    @pytest.fixture
+    def keys(self, tmp_path: Path, key: EllipticCurvePrivateKey) -> Path:
+        path = tmp_path / "keys.json"
+        self.publish(path, key)
+        return path
+
+    @pytest.fixture
+    def more_settings(self, keys: Path) -> dict[str, Any]:
+        return {"secret_scanning_keys": keys}
+
+    @staticmethod
+    def publish(path: Path, key: EllipticCurvePrivateKey) -> None:
+        pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        listed = {"key_identifier": "one", "key": pem.decode(), "is_current": True}
+        path.write_text(json.dumps({"public_keys": [listed]}))
+
+    @staticmethod
+    def headers(key: EllipticCurvePrivateKey, body: bytes, name: str = "one") -> dict[str, str]:
+        signature = base64.b64encode(key.sign(body, ECDSA(SHA256()))).decode()
+        return {
+            "Github-Public-Key-Identifier": name,
+            "Github-Public-Key-Signature": signature,
+            "Content-Type": "application/json",
+        }
+
+    def test_what_it_found_is_ended(
+        self, installation: Installation, key: EllipticCurvePrivateKey
+    ) -> None:
+        token = installation.access_token("charges:get")
+        found = [
+            {"token": text, "type": "gatepass", "url": "https://x.example", "source": "content"}
+            for text in (token, "gpat_unknown")
+        ]
+        body = json.dumps(found).encode()
+        for _ in range(2):
+            answer = installation.client().post(
+                self.PATH, content=body, headers=self.headers(key, body)
+            )
+            assert answer.status_code == 200
+            assert [each["label"] for each in answer.json()] == ["true_positive", "false_positive"]
+            assert answer.json()[0]["token_hash"] == sha256(token.encode()).hexdigest()
+            assert token not in answer.text
+        assert installation.verify(token, **CALL)["reason"] == "token_deactivated"
+
+    def test_without_a_valid_signature_nothing_is_ended(
+        self, installation: Installation, key: EllipticCurvePrivateKey, keys: Path
+    ) -> None:
+        token = installation.access_token("charges:get")
+        body = json.dumps([{"token": token, "type": "x"}]).encode()
+        good = self.headers(key, body)
+        other = generate_private_key(SECP256R1())
+        twice = [*good.items(), ("Github-Public-Key-Identifier", "one")]
+        for headers in (
+            {"Content-Type": "application/json"},
+            self.headers(other, body),
+            self.headers(key, body + b" "),
+            self.headers(key, body, name="two"),
+            good | {"Github-Public-Key-Signature": "not base64!"},
+            twice,
+        ):
+            answer = installation.client().post(self.PATH, content=body, headers=headers)
+            assert reasons(answer) == (401, "token_invalid"), headers
+        # The file counts as it is now.
+        self.publish(keys, other)
+        refused = installation.client().post(self.PATH, content=body, headers=good)
+        assert reasons(refused) == (401, "token_invalid")
+        assert installation.verify(token, **CALL)["allowed"]
+
+    @pytest.mark.parametrize("content", [None, "{", '{"public_keys": [{"key_identifier": "one"}]}'])
+    def test_keys_that_cannot_be_read_are_503(
+        self,
+        installation: Installation,
+        key: EllipticCurvePrivateKey,
+        keys: Path,
+        content: str | None,
+    ) -> None:
+        keys.unlink()
+        if content is not None:
+            keys.write_text(content)
+        answer = installation.client().post(
+            self.PATH, content=b"[]", headers=self.headers(key, b"[]")
+        )
+        assert reasons(answer) == (503, "unavailable")
+
+    @pytest.mark.parametrize(
+        ("body", "status"), [(b"{}", 422), (b"[{}]", 422), (b'[{"token": 1}]', 422), (b"[", 400)]
+    )
+    def test_another_body_is_refused(
+        self,
+        installation: Installation,
+        key: EllipticCurvePrivateKey,
+        body: bytes,
+        status: int,
+    ) -> None:
+        answer = installation.client().post(
+            self.PATH, content=body, headers=self.headers(key, body)
+        )
+        assert answer.status_code == status
+
+
+def test_without_keys_there_is_no_secret_scanning(installation: Installation) -> None:
+    answer = installation.client().post("/v1/credentials/secret-scanning", json=[])
+    assert answer.status_code == 404
 
 
 def test_the_limits_slide(clock_s: list[float]) -> None:

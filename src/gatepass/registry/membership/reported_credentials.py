@@ -66,15 +66,20 @@ class Letter:
     company: str
 
 
-def matching(reading: Reading, texts: Iterable[str]) -> list[Grant]:
-    """The grants of the credentials among *texts* whose secret is right and that haven't ended."""
-    parsed = {each.id: each for each in map(parse, texts) if each and each.prefix in _REPORTED}
-    found = published_grants(reading, parsed)
-    return [
-        grant
-        for grant in found
-        if matches(parsed[grant.id], grant.digest) and not grant.deactivated
-    ]
+def recognized(reading: Reading, texts: Iterable[str]) -> dict[str, Grant]:
+    """The grants of the credentials among *texts*, by text; those whose secret is right."""
+    parsed = {
+        text: found
+        for text in texts
+        if (found := parse(text)) is not None and found.prefix in _REPORTED
+    }
+    ids = {each.id for each in parsed.values()}
+    grants = {grant.id: grant for grant in published_grants(reading, ids)}
+    return {
+        text: grant
+        for text, found in parsed.items()
+        if (grant := grants.get(found.id)) is not None and matches(found, grant.digest)
+    }
 
 
 def end(change: Change, texts: Sequence[str], *, address: str | None) -> None:
@@ -86,7 +91,8 @@ def end(change: Change, texts: Sequence[str], *, address: str | None) -> None:
     Args:
         address: of the reporter, for the audit log.
     """
-    found = sorted(matching(change, texts), key=lambda grant: (grant.company, grant.id))
+    live = [each for each in recognized(change, texts).values() if not each.deactivated]
+    found = sorted(live, key=lambda grant: (grant.company, grant.id))
     actor = replace(Actor.system(), cause="reported", address=address)
     by_kind = {prefix: [each for each in found if each.id[:4] == prefix] for prefix in _REPORTED}
     for _, tokens in groupby(by_kind[ACCESS_TOKEN], key=lambda grant: grant.company):

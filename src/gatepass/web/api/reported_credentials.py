@@ -1,7 +1,7 @@
-"""``/v1/revoke`` and ``/v1/credentials/revoke``: report credentials that were found somewhere.
+"""``/v1/revoke`` and ``/v1/credentials/…``: report credentials that were found somewhere.
 
-RFC 7009, and the same for many texts at once. The text is the only credential that is read: no
-cookie, no CORS.
+RFC 7009, the same for many texts at once, and what GitHub's secret scanning sends. The text is the
+only credential that is read: no cookie, no CORS.
 """
 
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from gatepass.core.networks import format_address
 from gatepass.node.node import Node
@@ -18,6 +19,7 @@ from gatepass.registry.membership.reported_credentials import MOST
 from gatepass.web.api.confirmation import mark
 from gatepass.web.api.form_body import read_form
 from gatepass.web.api.request_body import Fields, body, refusing, resource
+from gatepass.web.api.secret_scanning import Signature, is_signed, read_alerts
 from gatepass.web.caller import CurrentNode, address_of
 from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import Problem
@@ -92,13 +94,34 @@ def revoke_all(
     return Accepted()
 
 
-def _end(node: Node, response: Response, texts: list[str], address: str | None) -> None:
-    now = node.clock.now()
-    with node.database.read(now) as reading:
-        # Nothing is written for texts that are no valid credentials.
-        if not reported_credentials.matching(reading, texts):
-            return
-    with node.database.write(node.clock.now()) as change:
-        reported_credentials.end(change, texts, address=address)
-    node.mailing.wake()
-    mark(response, change.confirmed)
+@router.post("/credentials/secret-scanning", include_in_schema=False)
+async def secret_scanning(request: Request, response: Response, node: CurrentNode) -> Any:
+    """End the credentials that GitHub's secret scanning found; the signature is its credential."""
+    keys = node.settings.secret_scanning_keys
+    if keys is None:
+        raise HTTPException(404)
+    content = await request.body()
+    signature = Signature.of(request.headers.getlist)
+    if not await run_in_threadpool(is_signed, content, signature, keys):
+        return problem_response(Problem(401, "token_invalid", "The signature isn't valid."))
+    found = read_alerts(content)
+    packed = address_of(request)
+    address = None if packed is None else format_address(packed)
+    known: set[str] = set()
+    for start in range(0, len(found), MOST):
+        texts = [alert.token for alert in found[start : start + MOST]]
+        known |= await run_in_threadpool(_end, node, response, texts, address)
+    return [alert.answer(alert.token in known) for alert in found]
+
+
+def _end(node: Node, response: Response, texts: list[str], address: str | None) -> set[str]:
+    """End what can be ended; returns those of *texts* that are, or were, credentials."""
+    with node.database.read(node.clock.now()) as reading:
+        known = reported_credentials.recognized(reading, texts)
+    # Nothing is written for texts that are no valid credentials.
+    if not all(grant.deactivated for grant in known.values()):
+        with node.database.write(node.clock.now()) as change:
+            reported_credentials.end(change, texts, address=address)
+        node.mailing.wake()
+        mark(response, change.confirmed)
+    return set(known)
