@@ -17,7 +17,7 @@ from gatepass.cli.output import (
 from gatepass.cli.tree import app
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import admin_keys, companies
-from gatepass.web.api.admin_keys import AdminKey
+from gatepass.web.api.records.admin_keys import AdminKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 

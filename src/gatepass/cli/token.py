@@ -24,7 +24,7 @@ from gatepass.registry.directory import companies
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import TokenOwner
 from gatepass.registry.tokens.search import list_ as search
-from gatepass.web.api.access_tokens import AccessToken
+from gatepass.web.api.records.access_tokens import AccessToken
 
 
 class Status(StrEnum):

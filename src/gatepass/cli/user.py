@@ -16,7 +16,7 @@ from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.users import User as Found
 from gatepass.registry.membership import email_change_links, operators, password_resets
 from gatepass.registry.storage.database import Reading
-from gatepass.web.api.users import User
+from gatepass.web.api.records.users import User
 from gatepass.web.times import format_time
 
 group = typer.Typer(help="Users of all companies.", no_args_is_help=True)

@@ -17,7 +17,7 @@ from gatepass.cli.output import (
 from gatepass.cli.tree import app
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, verifier_keys
-from gatepass.web.api.verifier_keys import VerifierKey
+from gatepass.web.api.records.verifier_keys import VerifierKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
