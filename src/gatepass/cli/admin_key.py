@@ -23,9 +23,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
 _DAY_MS = 86_400_000
 
-group = typer.Typer(
-    help="Admin keys, with which a platform's backend manages companies.", no_args_is_help=True
-)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="admin-key")
 
 

@@ -37,7 +37,7 @@ class Status(StrEnum):
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
-group = typer.Typer(help="Access tokens of all companies.", no_args_is_help=True)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="token")
 
 

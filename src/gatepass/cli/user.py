@@ -19,7 +19,7 @@ from gatepass.registry.storage.database import Reading
 from gatepass.web.api.records.users import User
 from gatepass.web.times import format_time
 
-group = typer.Typer(help="Users of all companies.", no_args_is_help=True)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="user")
 
 _Email = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]

@@ -21,9 +21,7 @@ from gatepass.web.api.records.verifier_keys import VerifierKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
-group = typer.Typer(
-    help="Verifier keys, for services and embedded verifiers.", no_args_is_help=True
-)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="verifier")
 
 
