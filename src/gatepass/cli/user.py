@@ -8,8 +8,8 @@ from gatepass.cli.installation import changing, opened
 from gatepass.cli.output import AsJson, print_json, print_result, printable, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, InvalidInput, Misconfigured, NotFound
+from gatepass.oidc.claims import read_id
 from gatepass.oidc.errors import TokenRefused
-from gatepass.oidc.tokens import read_id
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import identities, throttling, totp_reset
 from gatepass.registry.directory import companies, users
