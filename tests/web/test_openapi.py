@@ -12,9 +12,10 @@ from openapi_spec_validator import validate
 from pydantic import Field
 
 from gatepass.core.reason import Reason
-from gatepass.web.api import router
+from gatepass.web.api.parameters import IfMatch, Paging, RecordId
 from gatepass.web.api.request_body import Fields, body, resource
-from gatepass.web.api.shapes import IfMatch, Listed, Paging, Record, RecordId
+from gatepass.web.api.router import router
+from gatepass.web.api.shapes import Listed, Record
 from gatepass.web.caller import SignedIn
 from gatepass.web.gateway.verification import _FIELDS, BATCH, MOST_CALLS, VERIFY
 from gatepass.web.openapi import openapi_document

@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web import api, components, metrics, pages
+from gatepass.web import components, metrics, pages
+from gatepass.web.api import router as api
 from gatepass.web.api.request_body import field_errors
 from gatepass.web.body_limits import Bodies
 from gatepass.web.caller import NotAdmitted, refuse_from_outside
