@@ -15,6 +15,7 @@ from gatepass.core.grants import (
     CompanyRules,
     Grant,
     Holder,
+    Rehearsal,
     decode_company,
     decode_grant,
     decode_holder,
@@ -42,6 +43,10 @@ grants = st.builds(
     domains=st.lists(texts, max_size=3).map(tuple),
     expires_at=st.none() | st.integers(0, 2**53),
     deactivated=st.booleans(),
+    metadata=st.none() | st.dictionaries(texts, texts, max_size=3),
+    external_id=st.none() | texts,
+    rehearsal=st.none()
+    | st.builds(Rehearsal, st.integers(0, 2**53), st.integers(0, 2**53), st.integers(1, 100)),
 )
 holders = st.builds(
     Holder,
@@ -213,3 +218,12 @@ def test_digests_stay_out_of_representations(grant: Grant) -> None:
     """A log line that shows a grant shows its id and not its digest."""
     assert "digest" not in repr(grant)
     assert repr(grant.id) in repr(grant)
+
+
+def test_the_former_release_refuses_a_rehearsed_token() -> None:
+    """It doesn't know rehearsals: it refuses all calls, where this one refuses some."""
+    rehearsed = replace(EXAMPLE, deactivated=True, rehearsal=Rehearsal(1_000, 2_000, 1))
+    former = msgspec.msgpack.Decoder(FormerGrant).decode(encode(rehearsed))
+    assert former.deactivated
+    assert not rehearsed.ended
+    assert replace(rehearsed, rehearsal=None).ended

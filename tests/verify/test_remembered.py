@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gatepass.core.decision import Decision, Reason
-from gatepass.core.grants import CompanyRules, Holder, Trial
+from gatepass.core.grants import CompanyRules, Holder, Rehearsal, Trial
 from gatepass.core.networks import Networks
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
@@ -28,8 +28,11 @@ calls = st.fixed_dictionaries(
     }
 )  # fmt: skip
 CHANGES: dict[str, Any] = {
-    "deactivate": lambda samples: samples.change("good", deactivated=True),
-    "reactivate": lambda samples: samples.change("good", deactivated=False),
+    "deactivate": lambda samples: samples.change("good", deactivated=True, rehearsal=None),
+    "reactivate": lambda samples: samples.change("good", deactivated=False, rehearsal=None),
+    "rehearse": lambda samples: samples.change(
+        "good", deactivated=True, rehearsal=Rehearsal(START_MS, START_MS + 40_000, 50)
+    ),
     "networks": lambda samples: samples.change("good", networks=networks("198.51.100.0/24")),
     "no networks": lambda samples: samples.change("good", networks=None),
     "demote": lambda samples: samples.put(Holder("usr_dev", "cmp_1", True, "nobody")),
@@ -176,6 +179,24 @@ def test_a_trial_ends_by_the_clock_alone(
         clocks.advance(seconds)
         found = verifier.check(text, permission="charges:get", address="203.0.113.7")
         assert found.reason == (reason or "company_address_not_allowed")
+
+
+def test_a_rehearsal_refuses_by_the_second(
+    samples: Samples, verifier: Verifier, clocks: Clocks
+) -> None:
+    rehearsal = Rehearsal(START_MS, START_MS + 20_000, 50)
+    samples.change("good", deactivated=True, rehearsal=rehearsal)
+    reasons = []
+    for _ in range(25):
+        found = {
+            verifier.check(samples.texts["good"], permission="charges:get").reason for _ in range(3)
+        }
+        reasons.append(found)
+        clocks.advance(1)
+    assert all(len(found) == 1 for found in reasons)
+    assert {Reason.token_rehearsed} in reasons[:20]
+    assert {Reason.allowed} in reasons[:20]
+    assert reasons[20:] == [{Reason.allowed}] * 5
 
 
 def test_a_copy_whose_lease_has_ended_remembers_nothing(samples: Samples, clocks: Clocks) -> None:

@@ -24,6 +24,7 @@ from gatepass.core.permissions import (
     is_wildcard,
 )
 from gatepass.core.reason import STATUS, Reason
+from gatepass.core.rehearsal import refuses
 
 __all__ = [
     "STATUS",
@@ -304,9 +305,19 @@ def _admitted_role(
     ):
         return _TOKEN_INVALID
 
-    # 3., 4. It is neither deactivated nor expired.
+    # 3., 4. It is neither deactivated, nor rehearsed for this call, nor expired.
     if grant.deactivated:
-        return Reason.token_deactivated
+        if grant.rehearsal is None:
+            return Reason.token_deactivated
+        if refuses(
+            grant.rehearsal,
+            grant.id,
+            now,
+            address=call.address,
+            permission=call.permission,
+            route=None if type(call.route) is Reason else call.route,
+        ):
+            return Reason.token_rehearsed
     if grant.expires_at is not None and not now < grant.expires_at:
         return Reason.token_expired
 

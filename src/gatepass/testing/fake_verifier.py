@@ -146,7 +146,7 @@ class FakeVerifier(Verifier):
         Raises:
             ValueError: this verifier has made no such token.
         """
-        self._grants.put(replace(self._grant(token), deactivated=True))
+        self._grants.put(replace(self._grant(token), deactivated=True, rehearsal=None))
 
     def expire(self, token: str) -> None:
         """Let a token's time be over: ``token_expired`` from now on.

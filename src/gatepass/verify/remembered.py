@@ -143,7 +143,10 @@ def call_key(parts: tuple[str | None, ...]) -> bytes:
 
 def _next_moment(known: CachedToken, after_ms: int) -> int:
     """The next moment at which time alone could change a decision, in Unix ms."""
-    company = known.company
+    company, rehearsal = known.company, known.grant.rehearsal
+    if rehearsal is not None and after_ms < rehearsal.until:
+        # Other calls are refused in each second.
+        return min(rehearsal.until, (after_ms // 1000 + 1) * 1000)
     moments = (
         known.grant.expires_at,
         None if company is None or company.trial is None else company.trial.until,
