@@ -4,6 +4,7 @@ OpenID Connect Back-Channel Logout 1.0. The signed token is the only credential:
 """
 
 import logging
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
@@ -12,12 +13,15 @@ from starlette.exceptions import HTTPException
 
 from gatepass.node.node import Node
 from gatepass.oidc.errors import TokenRefused
-from gatepass.oidc.tokens import Logout
 from gatepass.registry.authentication import provider_sign_in
 from gatepass.web.api.confirmation import mark
 from gatepass.web.caller import CurrentNode
 from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import Problem
+
+if TYPE_CHECKING:
+    # Most installations have no provider, and start faster without the HTTP client.
+    from gatepass.oidc.tokens import Logout
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 20
@@ -44,7 +48,7 @@ async def back_channel_logout(request: Request, node: CurrentNode) -> Response:
     return response
 
 
-def _carry_out(node: Node, issuer: str, logout: Logout) -> Response:
+def _carry_out(node: Node, issuer: str, logout: "Logout") -> Response:
     response = Response(status_code=200)
     with node.database.write(node.clock.now()) as change:
         first = provider_sign_in.log_out(
