@@ -166,6 +166,8 @@ class Node:
 
     def start(self) -> None:
         """Start the background tasks, and the node's duties once this process has the lock."""
+        # Imported now, if there is one: a request would wait for it.
+        _ = self.provider
         self._copying.serving = True
         self._maintenance.start()
         self._start(
