@@ -36,6 +36,7 @@ _COMMANDS = {
     "restore": "restore",
     "admin-key": "admin_key",
     **{name: name for name in ("verifier", "token", "user", "allowlist", "catalogue", "node")},
+    "scan": "scan",
 }
 
 
