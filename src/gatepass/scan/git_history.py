@@ -50,7 +50,7 @@ def _scan_objects(directory: str, holders: _Holders) -> Iterator[Result]:
                 matches = list(scanner.scan(one.read))
                 if matches:
                     path = os.fsdecode(one.rest) if one.type == "blob" else MESSAGE
-                    holders[one.id] = matches, path
+                    holders[one.id] = matches, path or f"(object {one.id})"
 
 
 def _locate(directory: str, holders: _Holders, places: _Places) -> None:

@@ -25,11 +25,11 @@ def scan_staged(paths: Sequence[str]) -> Iterator[Result]:
 
 
 def _scan_staged(paths: Sequence[str]) -> Iterator[Result]:
-    if paths:
-        # A misspelt path has nothing staged, either.
-        with running(None, "ls-files", "--error-unmatch", "-z", "--", *paths) as output:
-            for _ in records(output):
-                pass
+    # A misspelt path has nothing staged, either; and outside of a repository, git diff compares
+    # directories.
+    with running(None, "ls-files", "--error-unmatch", "-z", "--", *paths) as output:
+        for _ in records(output):
+            pass
     scanner = Scanner()
     staged = list(_staged(paths))
     with TemporaryFile() as ids:
