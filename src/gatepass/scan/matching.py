@@ -14,7 +14,7 @@ from gatepass.core.credentials import LENGTH, PREFIXES, Credential, parse
 #: Reads the next bytes into the view; returns their number, 0 at the end.
 Read = Callable[[memoryview], int]
 
-_BUFFER = 1 << 20
+_BUFFER_BYTES = 1 << 20
 # In UTF-16, of either byte order, a NUL stands between any two characters.
 _starts = re.compile(
     b"g(?:p(?:%b)_|\0p\0(?:%b)\0_)"
@@ -49,8 +49,8 @@ class Match(msgspec.Struct, frozen=True):
 class Scanner:
     """Finds credentials in streams, one stream after another, with one buffer for all."""
 
-    def __init__(self) -> None:
-        self._buffer = bytearray(_BUFFER)
+    def __init__(self, buffer_bytes: int = _BUFFER_BYTES) -> None:
+        self._buffer = bytearray(buffer_bytes)
         self._view = memoryview(self._buffer)
 
     def scan(self, read: Read) -> Iterator[Match]:
@@ -79,7 +79,7 @@ class Scanner:
 
     def _fill(self, read: Read, filled: int) -> tuple[int, bool]:
         """Read until the buffer is full or the stream at its end: bytes in the buffer, whether."""
-        while filled < _BUFFER:
+        while filled < len(self._buffer):
             count = read(self._view[filled:])
             if count == 0:
                 return filled, True
