@@ -14,10 +14,11 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 from gatepass.log_limit import LogLimit
 from gatepass.oidc import tokens
+from gatepass.oidc.claims import Claims
 from gatepass.oidc.errors import ProviderUnavailable, TokenRefused
 from gatepass.oidc.fetching import Fetching
 from gatepass.oidc.flow_encryption import FlowEncryption
-from gatepass.oidc.tokens import Claims, Logout, UnknownKey
+from gatepass.oidc.tokens import Logout, UnknownKey
 from gatepass.settings import Settings, is_https_or_loopback
 
 #: How long metadata and keys are used before they are fetched again.

@@ -6,7 +6,7 @@ Each check refuses with a word for the log. No check is optional because a claim
 
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from gatepass.oidc.claims import Claims, read_id
 from gatepass.oidc.errors import TokenRefused
 
 #: Signature algorithms, each with the type and curve of its keys. All are asymmetric: with one that
@@ -31,7 +32,6 @@ SKEW_S = 60
 #: A token is accepted for so long after it was issued.
 FRESH_S = 600
 LONGEST_TOKEN = 64 * 1024
-_LONGEST_ID = 255
 _SHORTEST_RSA_BITS = 2048
 _MOST_KEYS = 100
 _LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -41,7 +41,6 @@ _PUBLIC_PARTS = {
     "OKP": ("kty", "crv", "x"),
 }
 
-Claims = Mapping[str, Any]
 _Key = RSAKey | ECKey | OKPKey
 
 
@@ -138,20 +137,6 @@ def read_revocation(
     if token_id is None:
         raise TokenRefused("jti")
     return token_id
-
-
-def read_id(claims: Claims, name: str) -> str | None:
-    """A claim that identifies something, compared exactly; None if it is missing or no such text.
-
-    Raises:
-        TokenRefused: it is there, and isn't 1–255 printable characters.
-    """
-    if name not in claims:
-        return None
-    value = claims[name]
-    if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or not value.isprintable():
-        raise TokenRefused(name)
-    return value
 
 
 def _verified(text: str, keys: Sequence[Any], types: tuple[str | None, ...]) -> Claims:

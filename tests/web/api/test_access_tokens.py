@@ -12,7 +12,8 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import users
 from gatepass.registry.tokens import records
 from gatepass.registry.tokens.input import CHANGEABLE
-from gatepass.web.api.access_tokens import AccessToken, AccessTokenChanges, NewAccessToken
+from gatepass.web.api.access_tokens import AccessTokenChanges, NewAccessToken
+from gatepass.web.api.records.access_tokens import AccessToken
 from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
 from tests.support.apps.problems import fields, reasons

@@ -44,6 +44,9 @@ OPEN = {
     ("POST", "/v1/oidc/back-channel-logout"),
     ("POST", "/v1/oidc/global-token-revocation"),
     ("POST", "/v1/portal-sessions/redeem"),
+    ("POST", "/v1/revoke"),
+    ("POST", "/v1/credentials/revoke"),
+    ("POST", "/v1/credentials/secret-scanning"),
 }
 OWNER = {"type": "external", "name": "Customer", "role": "customer-service"}
 TOKEN = {"label": "Till", "kind": "api", "permissions": ["charges:get"]}

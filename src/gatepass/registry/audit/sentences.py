@@ -37,7 +37,8 @@ def marked_sentence(event: AuditEvent) -> str:
     without_actor = _WITHOUT_ACTOR.get(event.action)
     if without_actor is not None:
         return _say(without_actor, event)
-    return f"{_actor(event)} {_say(_SAID.get(event.action, _plainly), event)}"
+    because = _CAUSES.get(_after(event, "cause"), "")
+    return f"{_actor(event)} {_say(_SAID.get(event.action, _plainly), event)}{because}"
 
 
 def _say(said: _Said, event: AuditEvent) -> str:
@@ -286,6 +287,9 @@ def _provider_revocation(event: AuditEvent) -> str:
     return f"The sign-in provider revoked all tokens of {event.subject.name}{what}"
 
 
+#: Why a record ended, where that isn't simply its actor's decision (``Actor.cause``).
+_CAUSES = {"reported": ", which somebody reported as leaked"}
+
 #: Shorter times would read as 0.00 s.
 _IMMEDIATELY_MS = 10
 
@@ -377,6 +381,7 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "portal_session.redeemed": "The portal session for {name} was redeemed by its page",
     "user.email_changed": _email_changed,
     "user.identity_linked": _identity_linked,
+    "verifier_key.reported": "Somebody reported the verifier key {name} as leaked",
     "user.provider_revocation": _provider_revocation,
     "user.provider_logout": "The sign-in provider signed {name} out{ended_too}",
     "user.password_reset_requested": "A link to reset the password of {name} was requested",

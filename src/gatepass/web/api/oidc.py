@@ -6,7 +6,6 @@ token is the only credential: no cookie, no CORS.
 
 import logging
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
@@ -22,13 +21,11 @@ from gatepass.oidc.tokens import Logout
 from gatepass.registry.authentication import provider_sign_in
 from gatepass.registry.input.emails import LONGEST_EMAIL
 from gatepass.web.api.confirmation import mark
+from gatepass.web.api.form_body import read_form
 from gatepass.web.api.request_body import Fields, body
 from gatepass.web.caller import CurrentNode, NotAdmitted
 from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import Problem
-
-_FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 20
 
 _log = logging.getLogger("gatepass.oidc")
 
@@ -167,15 +164,7 @@ async def _token(request: Request) -> str:
         TokenRefused: there isn't exactly one.
         HTTPException: the body isn't a form (415).
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != _FORM:
-        raise HTTPException(415)
-    try:
-        text = (await request.body()).decode("ascii")
-        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except ValueError:
-        raise TokenRefused("malformed") from None
-    given = [value for name, value in fields if name == "logout_token"]
+    given = [value for name, value in await read_form(request) if name == "logout_token"]
     if len(given) != 1:
         raise TokenRefused("malformed")
     return given[0]
