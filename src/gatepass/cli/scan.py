@@ -1,7 +1,6 @@
 """``gatepass scan``: finds leaked credentials. It reads no settings and opens no installation."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
@@ -128,8 +127,7 @@ def _as_json(found: Finding) -> dict[str, object]:
 
 def _say_what_to_do(findings: list[Finding]) -> None:
     """Say on stderr what to do about each kind of credential that was found."""
-    ids = {found.id for found in findings}
-    for prefix, number in Counter(id[:4] for id in ids).items():
+    for prefix in dict.fromkeys(found.prefix for found in findings):
         rule = RULES[prefix]
-        counted = f"{number} {rule.noun}{'' if number == 1 else 's'}"
-        print(f"gatepass: {counted}: {rule.remedy.replace('`', '')}", file=sys.stderr)
+        remedy = rule.remedy.replace("`", "")
+        print(f"gatepass: what to do about {rule.a_noun}: {remedy}", file=sys.stderr)
