@@ -1,8 +1,8 @@
 """Scans all commits of a Git repository that a branch, a tag or the stash reaches.
 
-Every version of every file is an object, which is read once, however many commits have it:
-comparing each commit with its parents would take far longer. Only where objects hold credentials, a
-walk through the commits finds the first that has each.
+Every version of every file is an object, which is read once, however many commits have it. That
+takes less time than comparing each commit with its parents, as ``git log -p`` does. Only where
+objects hold credentials, a walk through the commits finds the first that has each.
 """
 
 import os
