@@ -34,6 +34,7 @@ def scanning(bench: Bench) -> Iterator[Result]:
         bench,
         "Scanning files, against grep",
         f"seconds of `gatepass scan` on {tree}, against `grep -rE`",
+        2,
         ("tree",),
         [["grep", "-rE", _PATTERN, "tree"]],
         "copies of Python's library and of installed packages, compiled files included; "
@@ -49,6 +50,7 @@ def scanning(bench: Bench) -> Iterator[Result]:
         "Scanning a history, against git log and grep",
         f"seconds of `gatepass scan --git` on {_HISTORY}, {int(commits):,} commits, "
         "against `git log -p -m --text | grep -E`",
+        1,
         ("--git", repository),
         [
             ["git", "-C", repository, "log", "--all", "-p", "-m", "--text"],
@@ -62,6 +64,7 @@ def _figure(
     bench: Bench,
     name: str,
     what: str,
+    bar: float,
     arguments: Sequence[str],
     pipeline: list[list[str]],
     detail: str,
@@ -80,7 +83,7 @@ def _figure(
         name=name,
         what=what,
         ratios=tuple(measured["scan"] / measured["grep"] for measured in rounds),
-        bar=2,
+        bar=bar,
         at_most=True,
         detail=(
             f"{own:.2f} s, of which {_start_seconds(bench):.2f} s are the start, "

@@ -136,12 +136,17 @@ def test_an_empty_a_bare_and_no_repository(repository: Repository, tmp_path: Pat
         assert result.path == path
 
 
-def test_a_replaced_object_hides_nothing(repository: Repository) -> None:
+def test_a_replaced_object_or_a_graft_hides_nothing(repository: Repository) -> None:
     repository.put("a", TOKEN)
     commit = repository.commit()
+    repository.git("rm", "--quiet", "a")
+    last = repository.commit()
+    Path(".git/info/grafts").write_text(f"{last}\n")
+    assert history() == [("a", 1, 1, commit)]
     Path("b").write_text("nothing")
     clean = repository.git("hash-object", "-w", "b")
-    repository.git("replace", repository.git("rev-parse", "HEAD:a"), clean)
+    Path(".git/info/grafts").unlink()
+    repository.git("replace", repository.git("rev-parse", f"{commit}:a"), clean)
     assert history() == [("a", 1, 1, commit)]
 
 
@@ -159,11 +164,18 @@ def test_missing_objects_are_told(repository: Repository) -> None:
     """What isn't there can't be scanned, and the rest is."""
     repository.put("a", "a")
     repository.put("b", f"{TOKEN}\n")
-    repository.commit()
+    commit = repository.commit()
     id = repository.git("rev-parse", "HEAD:a")
     Path(f".git/objects/{id[:2]}/{id[2:]}").unlink()
-    results = list(scan_history("."))
-    assert any(isinstance(one, Unreadable) and id in one.reason for one in results)
+    assert list(scan_history(".")) == [
+        Unreadable(".", "the repository lacks some of its objects: 1"),
+        Finding(id=TOKEN[:21], path="b", line=1, column=1, commit=commit),
+    ]
+    id = repository.git("rev-parse", "HEAD")
+    Path(f".git/objects/{id[:2]}/{id[2:]}").unlink()
+    (result,) = scan_history(".")
+    assert isinstance(result, Unreadable)
+    assert "hint" not in result.reason
 
 
 def test_nothing_is_fetched(repository: Repository, tmp_path: Path) -> None:
@@ -177,9 +189,23 @@ def test_nothing_is_fetched(repository: Repository, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     repository.git("clone", "--quiet", "--no-local", "--filter=blob:none", source, str(clone))
     before = repository.git("-C", str(clone), "count-objects", "-v")
-    results = list(scan_history(str(clone)))
-    assert any(isinstance(one, Unreadable) for one in results)
+    assert Unreadable(str(clone), "the repository lacks some of its objects: 1") in list(
+        scan_history(str(clone))
+    )
     assert repository.git("-C", str(clone), "count-objects", "-v") == before
+
+
+def test_a_shallow_clone_is_no_whole_history(repository: Repository, tmp_path: Path) -> None:
+    repository.put("a", TOKEN)
+    repository.commit()
+    repository.git("rm", "--quiet", "a")
+    repository.put("b", KEY)
+    commit = repository.commit()
+    clone = str(tmp_path / "clone")
+    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.path}", clone)
+    missing, found = scan_history(clone)
+    assert missing == Unreadable(clone, "a shallow clone lacks its older commits")
+    assert found == Finding(id=KEY[:21], path="b", line=1, column=1, commit=commit)
 
 
 def test_git_must_be_installed(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ _COMMAND = (
     *("-c", "core.fsmonitor=false", "-c", "protocol.allow=never"),
 )
 _ENVIRONMENT = {
-    # A replacement could hide what it replaces.
+    # A replacement hides what it replaces, and a graft the commits before it.
     "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "LC_ALL": "C",
@@ -29,7 +30,7 @@ _OF_A_REPOSITORY = frozenset(
     f"GIT_{name}"
     for name in (
         *("DIR", "WORK_TREE", "INDEX_FILE", "PREFIX", "NAMESPACE", "COMMON_DIR"),
-        *("OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES", "SHALLOW_FILE", "GRAFT_FILE"),
+        *("OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES", "SHALLOW_FILE"),
     )
 )
 _BLOCK = 1 << 16
@@ -111,7 +112,7 @@ def running(
             yield output
             if output.read(1) == b"" and process.wait() != 0:
                 errors.seek(0)
-                raise GitError(_first_line(errors.read(_BLOCK)) or "git failed")
+                raise GitError(_message(errors.read(_BLOCK)))
         finally:
             process.kill()
             process.wait()
@@ -142,6 +143,8 @@ def records(output: IO[bytes]) -> Iterator[bytes]:
         yield from whole
 
 
-def _first_line(errors: bytes) -> str:
-    lines = errors.decode("utf-8", "replace").strip().splitlines()
-    return lines[0].removeprefix("fatal: ").removeprefix("error: ") if lines else ""
+def _message(errors: bytes) -> str:
+    """The line with the error, before which there may be hints."""
+    lines = errors.decode("utf-8", "replace").splitlines() or ["git failed"]
+    line = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[0])
+    return line.removeprefix("fatal: ").removeprefix("error: ")

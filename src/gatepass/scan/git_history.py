@@ -30,6 +30,9 @@ def scan_history(directory: str) -> Iterator[Result]:
     holders: _Holders = {}
     places: _Places = {}
     try:
+        with running(directory, "rev-parse", "--is-shallow-repository") as output:
+            if output.read() == b"true\n":
+                yield unreadable(directory, "a shallow clone lacks its older commits")
         yield from _scan_objects(directory, holders)
         _locate(directory, holders, places)
     except GitError as error:
@@ -40,10 +43,12 @@ def scan_history(directory: str) -> Iterator[Result]:
 def _scan_objects(directory: str, holders: _Holders) -> Iterator[Result]:
     """Add each object that has credentials to *holders*."""
     scanner = Scanner()
-    with running(directory, "rev-list", "--all", "--objects") as ids:
+    missing = 0
+    # Without --missing, a partial clone would fetch what it lacks, or the rest remain unread.
+    with running(directory, "rev-list", "--all", "--objects", "--missing=print") as ids:
         for one in objects(directory, ids):
             if one.type == "missing":
-                yield unreadable(directory, f"the repository lacks object {one.id}")
+                missing += 1
             elif one.type == "tree":
                 one.skip()
             else:
@@ -51,6 +56,8 @@ def _scan_objects(directory: str, holders: _Holders) -> Iterator[Result]:
                 if matches:
                     path = os.fsdecode(one.rest) if one.type == "blob" else MESSAGE
                     holders[one.id] = matches, path or f"(object {one.id})"
+    if missing:
+        yield unreadable(directory, f"the repository lacks some of its objects: {missing}")
 
 
 def _locate(directory: str, holders: _Holders, places: _Places) -> None:
