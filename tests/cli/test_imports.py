@@ -37,6 +37,12 @@ def test_a_check_of_a_catalogue_needs_no_database(tmp_path: Path) -> None:
     assert found & (WEB | DATABASE) == set()
 
 
+def test_a_scan_for_credentials_needs_no_installation(tmp_path: Path) -> None:
+    found = imported("scan", str(tmp_path))
+    assert "gatepass.scan.matching" in found
+    assert found & (WEB | DATABASE | {"rich", "ssl"}) == set()
+
+
 @pytest.mark.usefixtures("installed")
 def test_a_command_needs_no_web_framework_and_on_sqlite_no_driver_of_another() -> None:
     found = imported("token", "list", "--json")
