@@ -25,6 +25,8 @@ from gatepass.registry.membership import (
 )
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Write
+from gatepass.registry.webhooks import notices
+from gatepass.registry.webhooks.queue import PAUSED_MAIL
 from gatepass.settings import Settings
 from gatepass.verify.periodic_task import PeriodicTask
 
@@ -189,6 +191,17 @@ def _email_changed(
     )
 
 
+def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> EmailMessage:
+    return messages.webhook_paused(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        host=letter.host,
+        gone=letter.gone,
+        url=f"{site}/company/webhooks/{letter.webhook}",
+    )
+
+
 # For each kind of mail: what finds its content, None if there is no reason to send it any more, and
 # what composes the message.
 _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessage]]] = {
@@ -197,4 +210,5 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     pending_email_changes.EMAIL_CHANGES.mail: (email_change_links.make_link, _email_change),
     email_changes.REQUESTED_MAIL: (email_change_links.notice, _email_change_requested),
     email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
+    PAUSED_MAIL: (notices.letter, _webhook_paused),
 }

@@ -22,6 +22,7 @@ from gatepass.node.copying import Copying
 from gatepass.node.mailing import Mailing
 from gatepass.node.reporting import Reporting
 from gatepass.node.reset_requests import ResetRequests
+from gatepass.node.webhooks import Webhooks
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.authentication.reauthentication import Reauthentication
 from gatepass.registry.grants import publishing
@@ -67,18 +68,20 @@ class Sender(TypedDict, total=False):
 class Node:
     """The parts of a node in one process. Use :func:`open_node` to create one.
 
-    One process of the node also has its duties: it sends mail, follows, reports and compacts.
+    One process of the node also has its duties: it sends mail and events, follows, reports and
+    compacts.
 
     Attributes:
         settings, catalogue, clock: as given.
         file: the local grant file.
         ended_log: the revocation log, a second record of every revocation.
         database: the registry.
-        encryption_key: encrypts second-factor secrets.
+        encryption_key: encrypts stored secrets.
         reauthentication: re-authenticates users.
         usage: this process's use counts.
         reset_requests: handles the password reset requests that this process accepted.
         mailing: sends mail, in the process with the node's duties.
+        webhooks: sends events to webhooks, likewise.
         reporting: reports this node's position, in the process with the node's duties.
         verifier: makes decisions.
         leaving: True once this process stops; feeds then end.
@@ -105,6 +108,7 @@ class Node:
         self.reauthentication = Reauthentication(self.database, self.encryption_key, clock.now)
         self.usage = Usage(self.file.use_directory)
         self.mailing = Mailing(settings, self.database, clock.now)
+        self.webhooks = Webhooks(settings, self.database, self.encryption_key, clock.now)
         self.reset_requests = ResetRequests(
             self.database,
             clock.now,
@@ -180,6 +184,7 @@ class Node:
         deadline = time.monotonic() + _STOP_SECONDS
         while self._tasks:
             self._tasks.pop(0).stop(wait_s=max(0.0, deadline - time.monotonic()))
+        self.webhooks.close()
         if self._lock is not None:
             self._lock.close()
         self.reset_requests.handle()
@@ -209,14 +214,16 @@ class Node:
     def _take_duties(self) -> None:
         """Start the node's duties if this process acquires the node's lock.
 
-        One process of a node has them: it folds the counts, sends mail, follows, reports, records
-        expired tokens and compacts. If it dies, another acquires the lock within a second.
+        One process of a node has them: it folds the counts, sends mail and events, follows,
+        reports, records expired tokens and compacts. If it dies, another acquires the lock within
+        a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
         if self._lock.held or not self._lock.acquire():
             return
         self._start_task(self.mailing.task)
+        self._start_task(self.webhooks.task)
         if self.verifier.copy:
             follow = partial(self._copying.follow, self.database, self._running)
             self._start(
