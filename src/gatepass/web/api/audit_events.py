@@ -22,6 +22,7 @@ Kind = Literal[
     "users",
     "owners",
     "portal-sessions",
+    "webhooks",
     "invitations",
     "passwords",
     "roles",
