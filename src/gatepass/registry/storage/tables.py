@@ -637,7 +637,7 @@ webhook_deliveries = _table(
     Column("status", Integer),
     Column("trouble", Text),
     Column("delivered_at", BigInteger),
-    Index(None, "webhook_id", "created_at", "id"),
+    Index(None, "webhook_id", "number"),
     Index(None, "created_at"),
     Index(
         "ix_webhook_deliveries_due",

@@ -77,7 +77,9 @@ def list_(
     """
     found = hooks.get(reading, actor, webhook)
     query = select(webhook_deliveries).where(_its.webhook_id == found.id)
-    page, more = newest_first(reading, query, webhook_deliveries, limit=limit, cursor=cursor)
+    page, more = newest_first(
+        reading, query, webhook_deliveries, limit=limit, cursor=cursor, by="number"
+    )
     return Page([_delivery(row, found) for row in page], more)
 
 

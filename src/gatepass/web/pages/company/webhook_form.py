@@ -31,7 +31,7 @@ router = page_router()
 _TITLES = {
     "access_token": "Access tokens",
     "access_request": "Access requests",
-    "allowlist": "Allowlist",
+    "allowlist": "The allowlist",
     "authentication": "Sign-ins",
     "invitation": "Invitations",
     "user": "Users",
@@ -54,8 +54,12 @@ class EventGroup:
 
 def _group(noun: str, events: list[str]) -> EventGroup:
     title = _TITLES.get(noun, noun.replace("_", " ").capitalize())
-    named = ((event.partition(".")[2].replace("_", " ").capitalize(), event) for event in events)
-    return EventGroup(title, f"{noun}.*", tuple(named))
+    return EventGroup(title, f"{noun}.*", tuple((_title(event), event) for event in events))
+
+
+def _title(event: str) -> str:
+    words = event.partition(".")[2].replace("email", "e-mail").replace("_", " ")
+    return words[0].upper() + words[1:]
 
 
 GROUPS = tuple(

@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name="uq_webhook_deliveries_id"),
     )
     for name, columns, where in (
-        ("webhook_id_created_at_id", ["webhook_id", "created_at", "id"], None),
+        ("webhook_id_number", ["webhook_id", "number"], None),
         ("created_at", ["created_at"], None),
         ("due", ["webhook_id", "due_at", "number"], _WAITING),
         ("waiting", ["webhook_id", "subject_id", "number"], _WAITING),
