@@ -71,6 +71,7 @@ def test_each_webhook_is_told_of_what_it_asked_for(registry: SmallRegistry, ada:
     assert {event["data"]["id"] for event in told(registry, every)} <= {one.id for one in audited}
     # Names of fields, and neither their values nor a secret.
     modified = told(registry, every)[1]["data"]
+    assert list(modified) == ["id", "action", "subject", "actor", "company", "changed"]
     assert sorted(modified["changed"]) == ["label", "networks"]
     written = json.dumps(told(registry, every) + told(registry, few))
     for absent in (text, text[21:53], "192.0.2.77", "10.0.0.1", "198.51.100.0", "Office"):
