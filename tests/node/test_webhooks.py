@@ -302,6 +302,29 @@ def test_retries_take_three_days_and_then_administrators_are_told(
     assert {one.status for one in sent(registry, ada, webhook)} == {"delivered"}
 
 
+def test_a_long_queue_is_resumed_in_parts(
+    registry: SmallRegistry,
+    ada: Actor,
+    receiver: Receiver,
+    sender: Webhooks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The change that resumes it holds the lock of all changes, and must not touch each row."""
+    monkeypatch.setattr(queue, "_AT_ONCE", 2)
+    webhook, _ = hook(registry, ada, receiver.url)
+    for number in range(5):
+        token(registry, ada, f"number {number}")
+    receiver.answer = status(500)
+    run(sender, lambda: len(receiver.received) == 5 and idle(sender))
+    receiver.answer = status(204)
+    for paused in (True, False):
+        registry.do(hooks.modify, ada, webhook.id, networks=NETWORKS, changes={"paused": paused})
+    assert {one.failures for one in sent(registry, ada, webhook)} == {1}
+    assert registry.ask(queue.receivers) == []
+    run(sender, lambda: len(receiver.received) == 10 and idle(sender))
+    assert {one.status for one in sent(registry, ada, webhook)} == {"delivered"}
+
+
 def ada_now(registry: SmallRegistry) -> Actor:
     """The administrator, signed in now."""
     return registry.signed_in(registry.ada)

@@ -93,6 +93,7 @@ class Webhooks:
             Unavailable: the database can't be used.
         """
         self._settle()
+        self._resume()
         for receiver, deliveries in self._due():
             try:
                 keys = [self._key.decrypt(one, owner=receiver.id) for one in receiver.sealed]
@@ -112,6 +113,13 @@ class Webhooks:
             self._finished.popleft()
             self._under_way[receiver.id] -= 1
             self._log_trouble(receiver, claimed, outcome)
+
+    def _resume(self) -> None:
+        with self._database.read(self._now()) as reading:
+            left = queue.any_resuming(reading)
+        while left:
+            with self._database.auxiliary_write(self._now()) as write:
+                left = queue.resume_some(write)
 
     def _due(self) -> list[tuple[Receiver, list[str]]]:
         """What to send: to each webhook, the ids of deliveries."""

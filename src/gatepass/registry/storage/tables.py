@@ -607,6 +607,8 @@ webhooks = _records(
     Column("paused_at", BigInteger),
     # requested, failing, gone, restored
     Column("paused_because", Text),
+    # Whether it was resumed, and what failed before isn't due again yet.
+    Column("resuming", Boolean, nullable=False),
     Index(None, "company_id", "created_at", "id"),
 )
 

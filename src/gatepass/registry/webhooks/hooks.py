@@ -21,7 +21,7 @@ from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.paging import Page, newest_first
-from gatepass.registry.storage.tables import webhook_deliveries, webhooks
+from gatepass.registry.storage.tables import webhooks
 from gatepass.registry.webhooks import queue, signing
 from gatepass.registry.webhooks.urls import InvalidURL, host_of, parse_url
 
@@ -145,6 +145,7 @@ def create(
             "id": id,
             "company_id": actor.company,
             "by_operator": actor.operator,
+            "resuming": False,
             "secret_sealed": key.encrypt(secret, owner=id),
             "created_at": change.now,
             "created_by": actor.user,
@@ -200,9 +201,9 @@ def modify(
         paused = values.pop("paused")
         values["paused_at"] = change.now if paused else None
         values["paused_because"] = "requested" if paused else None
+        # The queue makes everything due, in parts: a change mustn't wait for that.
+        values["resuming"] = not paused
     rows.update_row(change, webhooks, former.id, **values)
-    if after.get("paused") is False:
-        queue.resume(change, former.id)
     webhook_now = get(change, actor, former.id)
     record(
         change,
@@ -246,7 +247,9 @@ def rotate_secret(
 def delete(
     change: Change, actor: Actor, webhook: str, *, if_match: Collection[str] | None = None
 ) -> None:
-    """Delete a webhook with its deliveries. What waits isn't sent any more.
+    """Delete a webhook. What waits isn't sent any more.
+
+    Its deliveries, of which there may be many, are deleted with their time.
 
     Args:
         if_match: the accepted versions (``etag``); None accepts any.
@@ -259,8 +262,6 @@ def delete(
     actor = acting(change, actor, PERMISSION, person=True)
     former = _lock(change, actor, webhook)
     rows.require_unchanged(former, etag(former), if_match, "this webhook")
-    its = webhook_deliveries.c
-    change.session.execute(delete_from(webhook_deliveries).where(its.webhook_id == former.id))
     change.session.execute(delete_from(webhooks).where(webhooks.c.id == former.id))
     before = {"host": former.host, "events": list(former.events)}
     record(change, actor, "deleted", former, before=before)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 
 from gatepass.core.catalogue import ADMIN
 from gatepass.registry.actor import Actor, Subject
@@ -36,6 +36,7 @@ GIVE_UP_MS = 3 * 86_400_000
 PAUSED_MAIL = "webhook_paused"
 
 _GONE = 410
+_AT_ONCE = 1_000
 _MOST_RECIPIENTS = 20
 _MAIL_EXPIRES_MS = 3 * 86_400_000
 
@@ -101,12 +102,17 @@ class Figures:
 
 
 def receivers(reading: Reading) -> list[Receiver]:
-    """The webhooks to which something is due: not paused, and of active companies."""
+    """The webhooks to which something is due: not paused, and of active companies.
+
+    One that is being resumed waits until everything is due again, in order.
+    """
     due = exists().where(_its.webhook_id == _hook.id, _waiting, _its.due_at <= reading.now)
     query = (
         select(webhooks)
         .join(companies, companies.c.id == _hook.company_id)
-        .where(_hook.paused_at.is_(None), companies.c.deactivated_at.is_(None), due)
+        .where(
+            _hook.paused_at.is_(None), ~_hook.resuming, companies.c.deactivated_at.is_(None), due
+        )
     )
     return [_receiver(row, reading.now) for row in reading.session.execute(query)]
 
@@ -203,15 +209,31 @@ def lock(write: Write, webhook: str) -> bool:
     return write.session.execute(query).one_or_none() is not None
 
 
-def resume(write: Write, webhook: str) -> None:
-    """Make everything that waits for a webhook due now, with three new days."""
-    _update(
-        write,
-        [_its.webhook_id == webhook, _waiting],
-        due_at=write.now,
-        failures=0,
-        failing_since=None,
+def resume_some(write: Write) -> bool:
+    """Make a part of what waits for resumed webhooks due, with three new days.
+
+    Returns:
+        Whether anything may be left.
+    """
+    hook = write.session.scalar(select(_hook.id).where(_hook.resuming).limit(1))
+    if hook is None or not lock(write, hook):
+        return hook is not None
+    behind = [_its.webhook_id == hook, _waiting, or_(_its.failures > 0, _its.due_at > write.now)]
+    some = select(_its.number).where(*behind).limit(_AT_ONCE)
+    rows = write.session.execute(
+        update(webhook_deliveries)
+        .where(_its.number.in_(some))
+        .values(due_at=write.now, failures=0, failing_since=None)
+        .returning(_its.number)
     )
+    if len(rows.all()) < _AT_ONCE:
+        write.session.execute(update(webhooks).where(_hook.id == hook).values(resuming=False))
+    return True
+
+
+def any_resuming(reading: Reading) -> bool:
+    """Whether a resumed webhook has something that isn't due again yet."""
+    return reading.session.scalar(select(_hook.id).where(_hook.resuming).limit(1)) is not None
 
 
 def send_again(write: Write, delivery_id: str) -> None:

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("created_by_name", sa.Text(), nullable=False),
         sa.Column("paused_at", sa.BigInteger()),
         sa.Column("paused_because", sa.Text()),
+        sa.Column("resuming", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_webhooks"),
         sa.ForeignKeyConstraint(["company_id"], ["companies.id"], name="fk_webhooks_company_id"),
     )
