@@ -40,6 +40,7 @@ from gatepass.verify.verifier import Verifier
 if TYPE_CHECKING:
     from gatepass.node.mailing import Mailing
     from gatepass.node.reset_requests import ResetRequests
+    from gatepass.node.webhooks import Webhooks
     from gatepass.oidc.provider import Provider
     from gatepass.registry.authentication.reauthentication import Reauthentication
 
@@ -67,14 +68,15 @@ class Sender(TypedDict, total=False):
 class Node:
     """The parts of a node in one process. Use :func:`open_node` to create one.
 
-    One process of the node also has its duties: it sends mail, follows, reports and compacts.
+    One process of the node also has its duties: it sends mail and events, follows, reports and
+    compacts.
 
     Attributes:
         settings, catalogue, clock: as given.
         file: the local grant file.
         ended_log: the revocation log, a second record of every revocation.
         database: the registry.
-        encryption_key: encrypts second-factor secrets.
+        encryption_key: encrypts stored secrets.
         usage: this process's use counts.
         reporting: reports this node's position, in the process with the node's duties.
         verifier: makes decisions.
@@ -113,7 +115,7 @@ class Node:
         self._folded: dict[str, int] = {}
         self._log_limit = LogLimit()
 
-    # The command line opens a node, too. It starts faster without the modules of these four.
+    # The command line opens a node, too. It starts faster without the modules of these five.
 
     @cached_property
     def reauthentication(self) -> "Reauthentication":
@@ -128,6 +130,13 @@ class Node:
         from gatepass.node.mailing import Mailing
 
         return Mailing(self.settings, self.database, self.clock.now)
+
+    @cached_property
+    def webhooks(self) -> "Webhooks":
+        """Sends events to webhooks, in the process with the node's duties."""
+        from gatepass.node.webhooks import Webhooks
+
+        return Webhooks(self.settings, self.database, self.encryption_key, self.clock.now)
 
     @cached_property
     def reset_requests(self) -> "ResetRequests":
@@ -199,6 +208,7 @@ class Node:
         while self._tasks:
             self._tasks.pop(0).stop(wait_s=max(0.0, deadline - time.monotonic()))
         if self._lock is not None:
+            self.webhooks.close()
             self._lock.close()
         self.reset_requests.handle()
         self._maintenance.close()
@@ -227,14 +237,16 @@ class Node:
     def _take_duties(self) -> None:
         """Start the node's duties if this process acquires the node's lock.
 
-        One process of a node has them: it folds the counts, sends mail, follows, reports, records
-        expired tokens and compacts. If it dies, another acquires the lock within a second.
+        One process of a node has them: it folds the counts, sends mail and events, follows,
+        reports, records expired tokens and compacts. If it dies, another acquires the lock within
+        a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
         if self._lock.held or not self._lock.acquire():
             return
         self._start_task(self.mailing.task)
+        self._start_task(self.webhooks.task)
         if self.verifier.copy:
             follow = partial(self._copying.follow, self.database, self._running)
             self._start(

@@ -214,6 +214,25 @@ def test_the_log_reads_as_sentences(registry: SmallRegistry, ada: Actor) -> None
             {"second_factor_required": True},
             "made a second factor mandatory for everyone",
         ),
+        ("webhook.created", None, {"host": "h"}, "created the webhook Grace Hopper"),
+        (
+            "webhook.modified",
+            {"paused": False},
+            {"paused": True},
+            "paused the webhook Grace Hopper",
+        ),
+        (
+            "webhook.modified",
+            {"host": "a", "events": []},
+            {"host": "b", "events": []},
+            "changed the address and events of the webhook Grace Hopper",
+        ),
+        (
+            "webhook.secret_rotated",
+            None,
+            None,
+            "rotated the secret of the webhook Grace Hopper",
+        ),
         ("invitation.sent_again", None, None, "sent again the invitation Grace Hopper"),
     ],
 )

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from gatepass.core.credentials import new_id
+from gatepass.core.networks import Networks
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import contents
 from gatepass.registry.backup.contents import Contents
@@ -17,6 +18,7 @@ from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.usage import DAY_MS
+from gatepass.registry.webhooks import deliveries, hooks
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 
@@ -29,6 +31,7 @@ class FullRegistry(SmallRegistry):
         key: a verifier key's id.
         invitation: a pending one of hers.
         bob: a colleague, signed in.
+        webhook: a webhook of Northwind, with an event that waits.
         account: a service account, which owns a token.
         portal: the token of a portal session that an admin key opened.
     """
@@ -88,6 +91,15 @@ class FullRegistry(SmallRegistry):
                 self.contoso.id,
                 [Entry("203.0.113.0/24", "office")],
             )
+        self.webhook, _ = self.do(
+            hooks.create,
+            self.signed,
+            key=self.encryption_key,
+            networks=Networks(),
+            url="https://hooks.example.com/",
+            events=["access_token.*", "invitation.*"],
+        )
+        self.do(deliveries.test, self.signed, self.webhook.id)
         with self.database.auxiliary_write(self.now) as write:
             assert password_resets.request(write, "ada@northwind.example", None)
         self.do(

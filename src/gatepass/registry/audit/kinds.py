@@ -64,6 +64,10 @@ KINDS = {
         "Roles", (*_actions("role", "created", "modified", "deleted"), "catalogue.changed")
     ),
     "allowlist": Kind("Allowlist", _actions("allowlist", "changed", "lifted", "trial_started")),
+    "webhooks": Kind(
+        "Webhooks",
+        _actions("webhook", "created", "modified", "secret_rotated", "paused", "deleted"),
+    ),
     "company": Kind(
         "Company",
         _actions("company", "created", "modified", "deactivated", "restored", "refused_everywhere"),

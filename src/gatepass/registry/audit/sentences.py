@@ -324,6 +324,21 @@ def elapsed(ms: int) -> str:
     return f"{minutes} min {seconds} s"
 
 
+def _webhook_modified(event: AuditEvent) -> str:
+    paused = _after(event, "paused")
+    if list(event.after or ()) == ["paused"]:
+        return f"{'paused' if paused else 'resumed'} the webhook {event.subject.name}"
+    what = {"host": "address", "paused": "state"}
+    changed = _listed([what.get(name, _words(name)) for name in event.after or ()])
+    return f"changed the {changed or 'settings'} of the webhook {event.subject.name}"
+
+
+def _webhook_paused(event: AuditEvent) -> str:
+    gone = _after(event, "because") == "gone"
+    why = "its receiver is gone" if gone else "an event failed for three days"
+    return f"The webhook {event.subject.name} was paused: {why}"
+
+
 _SAID: dict[str, _Said] = {
     "access_token.created": _token_created,
     "access_token.modified": _token_modified,
@@ -363,6 +378,8 @@ _SAID: dict[str, _Said] = {
     "user.recovery_code_used": "used one of {whose} recovery codes",
     "user.recovery_codes_replaced": "replaced {whose} recovery codes; the old ones no longer work",
     "user.identity_unlinked": _identity_unlinked,
+    "webhook.modified": _webhook_modified,
+    "webhook.secret_rotated": "rotated the secret of the webhook {name}",
     "user.unlocked": "cleared {whose} failed sign-ins",
 }
 # Events without a known actor.
@@ -379,6 +396,7 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "history.shortened": _history_shortened,
     "invitation.delivered": _invitation_delivered,
     "portal_session.redeemed": "The portal session for {name} was redeemed by its page",
+    "webhook.paused": _webhook_paused,
     "user.email_changed": _email_changed,
     "user.identity_linked": _identity_linked,
     "verifier_key.reported": "Somebody reported the verifier key {name} as leaked",

@@ -587,6 +587,72 @@ idempotent_answers = _table(
     Index(None, "at"),
 )
 
+# --- webhooks -----------------------------------------------------------------------------------
+
+webhooks = _records(
+    "webhooks",
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    # Whether an operator chose the URL, which may then be in GATEPASS_WEBHOOK_NETWORKS.
+    Column("by_operator", Boolean, nullable=False),
+    # Names of events, and wildcards such as user.*
+    Column("events", JSONText, nullable=False),
+    # Encrypted with the installation's key. The former secret signs, too, until former_until.
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("former_sealed", LargeBinary),
+    Column("former_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", key_text),
+    Column("created_by_name", Text, nullable=False),
+    Column("paused_at", BigInteger),
+    # requested, failing, gone, restored
+    Column("paused_because", Text),
+    # Whether it was resumed, and what failed before isn't due again yet.
+    Column("resuming", Boolean, nullable=False),
+    Index(None, "company_id", "created_at", "id"),
+)
+
+#: Events on their way to a webhook. No foreign key: an event that is written while its webhook is
+#: deleted must not fail the change that it tells of; it is deleted with its time.
+webhook_deliveries = _table(
+    "webhook_deliveries",
+    # In the order in which a webhook is told of a subject's events.
+    Column("number", row_number, primary_key=True),
+    Column("id", key_text, nullable=False, unique=True),
+    Column("webhook_id", key_text, nullable=False),
+    # The same for each webhook and each attempt.
+    Column("event_id", key_text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("subject_id", key_text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # The next attempt; during an attempt, the end of the claim's lease.
+    Column("due_at", BigInteger, nullable=False),
+    # Of all time: the number identifies the claim.
+    Column("attempts", Integer, nullable=False),
+    # Since its last resumption: how many failed, and since when.
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", BigInteger),
+    # Of the last attempt: its end, its duration, the status of the answer or why there is none.
+    Column("last_at", BigInteger),
+    Column("took_ms", Integer),
+    Column("status", Integer),
+    Column("trouble", Text),
+    Column("delivered_at", BigInteger),
+    Index(None, "webhook_id", "number"),
+    Index(None, "created_at"),
+    Index(
+        "ix_webhook_deliveries_due",
+        *("webhook_id", "due_at", "number"),
+        **_where("delivered_at IS NULL"),
+    ),
+    Index(
+        "ix_webhook_deliveries_waiting",
+        *("webhook_id", "subject_id", "number"),
+        **_where("delivered_at IS NULL"),
+    ),
+)
+
 # --- audit log, failed sign-ins ----------------------------------------------------------------
 
 audit_events = _table(

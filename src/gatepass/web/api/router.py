@@ -30,6 +30,7 @@ from gatepass.web.api import (
     service_accounts,
     users,
     verifier_keys,
+    webhooks,
 )
 from gatepass.web.cross_origin import is_cross_origin
 
@@ -72,6 +73,7 @@ _MODULES = (
     service_accounts,
     roles,
     company,
+    webhooks,
     audit_events,
     audit_export,
     reported_credentials,

@@ -23,6 +23,8 @@ from gatepass.web.pages.company import (
     second_factor,
     security,
     verifier_keys,
+    webhook_form,
+    webhooks,
 )
 from gatepass.web.pages.company import profile as company
 from gatepass.web.pages.layout import static_files
@@ -49,6 +51,8 @@ for _screen in (
     # Nor is it a role id.
     *(company, security, second_factor, role_form, roles, nodes, verifier_keys, admin_keys),
     *(owners, owner_form, owner_deactivate),
+    # Nor a webhook's.
+    *(webhook_form, webhooks),
     *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,
     portal,
