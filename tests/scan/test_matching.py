@@ -67,6 +67,15 @@ def test_found_at_any_place_of_the_buffer(
     assert column == sum(byte not in uncounted for byte in last_line) + 1
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-16-le", "utf-16-be"])
+def test_found_at_every_place_of_the_buffer(encoding: str) -> None:
+    """Alone, and with bytes after it."""
+    text = TOKEN.encode(encoding)
+    for start in range(2 * BUFFER):
+        assert found(b"\n" * start + text) == [(TOKEN[:21], start + 1, 1)]
+        assert found(b"\n" * start + text + b"\n" * BUFFER) == [(TOKEN[:21], start + 1, 1)]
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["gpat", "gpvk", "gppc"]), st.text(max_size=5)), max_size=6)
