@@ -103,7 +103,7 @@ def test_what_is_known() -> None:
 
 def test_the_control_planes_own_permissions() -> None:
     """Their names are well formed, their titles said, and they have no routes to guard."""
-    assert len(set(OWN)) == len(OWN) == 13
+    assert len(set(OWN)) == len(OWN) == 14
     for permission in CONTROL_PLANE:
         assert is_permission(permission.name)
         assert permission.title
@@ -122,7 +122,9 @@ def test_built_in_roles() -> None:
         "reporting": "Reporting",
     }
     assert permitted["admin"] == ("*",)
-    assert set(permitted["manager"]) == set(catalogue.names) - {"roles:manage", "company:modify"}
+    assert set(permitted["manager"]) == set(catalogue.names) - {
+        *("roles:manage", "company:modify", "company:webhooks")
+    }
     assert set(permitted["customer-service"]) == {
         *("access-tokens:search", "access-tokens:get"),
         *("charges:create", "charges:get", "charges:search", "reports:export"),

@@ -14,13 +14,11 @@ from gatepass.registry.webhooks import deliveries, hooks
 from gatepass.registry.webhooks.urls import LONGEST_URL
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.parameters import IfMatch, Paging, RecordId
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
-    IfMatch,
     Listed,
-    Paging,
     Record,
-    RecordId,
     Time,
     Versions,
     current_as,
