@@ -17,6 +17,7 @@ from gatepass.node.webhooks import MOST_OF_WEBHOOK, Webhooks
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication.encryption import EncryptionKey
 from gatepass.registry.membership import company_offboarding
+from gatepass.registry.storage.database import Write
 from gatepass.registry.storage.tables import outgoing_mail, webhooks
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import AccessToken
@@ -399,6 +400,32 @@ def test_an_outcome_is_kept_while_the_database_is_away(
     assert idle(sender)
     assert [one.status for one in sent(registry, ada, webhook)] == ["delivered"]
     assert len(receiver.received) == 1
+
+
+def test_an_outcome_that_cannot_be_recorded_blocks_no_other(
+    registry: SmallRegistry,
+    ada: Actor,
+    receiver: Receiver,
+    sender: Webhooks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    webhook, _ = hook(registry, ada, receiver.url)
+    for number in range(3):
+        token(registry, ada, f"number {number}")
+    sender.send_due()
+    until(lambda: len(sender._finished) == 3)
+    settle, damaged = queue.settle, sender._finished[0][1].id
+
+    def fail(write: Write, claimed: queue.Claimed, outcome: queue.Outcome) -> None:
+        assert claimed.id != damaged
+        settle(write, claimed, outcome)
+
+    monkeypatch.setattr(queue, "settle", fail)
+    with pytest.raises(AssertionError):
+        sender.send_due()
+    sender.send_due()
+    found = [one.status for one in sent(registry, ada, webhook)]
+    assert sorted(found) == ["delivered", "delivered", "waiting"]
 
 
 def unavailable(now: int) -> Any:

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 
 import httpx
@@ -35,7 +36,7 @@ class _Refused(Exception):
 
 
 class Requests:
-    """Sends requests, on one event loop.
+    """Sends requests, on one event loop in a thread of its own.
 
     Args:
         networks: where an operator's webhooks may be, beside globally reachable addresses.
@@ -48,6 +49,25 @@ class Requests:
             verify or httpx.create_ssl_context(), LONGEST_S, MOST_BYTES, proxies=False
         )
         self._lookups = asyncio.Semaphore(_MOST_LOOKUPS)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(
+        self, url: str, *, by_operator: bool, headers: Mapping[str, str], payload: str
+    ) -> Future[Outcome]:
+        """Begin to ``post``, and don't wait for it. For one thread."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(
+                target=self._loop.run_forever, daemon=True, name="gatepass_webhook_requests"
+            ).start()
+        request = self.post(url, by_operator=by_operator, headers=headers, payload=payload)
+        return asyncio.run_coroutine_threadsafe(request, self._loop)
+
+    def close(self) -> None:
+        """Abandon the requests under way."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop = None
 
     async def post(
         self, url: str, *, by_operator: bool, headers: Mapping[str, str], payload: str

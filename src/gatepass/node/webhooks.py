@@ -4,9 +4,7 @@ A slow webhook delays no other: each has a request of its own, and more while fe
 requests wait for their receivers on one event loop, and nothing of ours waits for them.
 """
 
-import asyncio
 import logging
-import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -62,7 +60,6 @@ class Webhooks:
         self._key = key
         self._now = now
         self._requests = requests
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._log_limit = LogLimit()
         # By webhook; an attempt is under way until its outcome is recorded.
         self._under_way: Counter[str] = Counter()
@@ -80,9 +77,8 @@ class Webhooks:
 
         Call it when the task has stopped.
         """
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._loop = None
+        if self._requests is not None:
+            self._requests.close()
         with suppress(Unavailable):
             self._settle()
 
@@ -107,11 +103,17 @@ class Webhooks:
 
     def _settle(self) -> None:
         while self._finished:
-            receiver, claimed, outcome = self._finished[0]
-            with self._database.auxiliary_write(self._now()) as write:
-                queue.settle(write, claimed, outcome)
-            self._finished.popleft()
+            receiver, claimed, outcome = finished = self._finished.popleft()
+            # Only an outage brings it back: one that can't be recorded mustn't block the others,
+            # and is sent again when its lease has expired.
             self._under_way[receiver.id] -= 1
+            try:
+                with self._database.auxiliary_write(self._now()) as write:
+                    queue.settle(write, claimed, outcome)
+            except Unavailable:
+                self._under_way[receiver.id] += 1
+                self._finished.appendleft(finished)
+                raise
             self._log_trouble(receiver, claimed, outcome)
 
     def _resume(self) -> None:
@@ -144,14 +146,11 @@ class Webhooks:
     def _send(self, receiver: Receiver, keys: list[bytes], claimed: Claimed) -> None:
         headers = signing.signed_headers(keys, claimed.event_id, self._now(), claimed.payload)
         self._under_way[receiver.id] += 1
-        posted = asyncio.run_coroutine_threadsafe(
-            self._made_requests().post(
-                receiver.url,
-                by_operator=receiver.by_operator,
-                headers=headers,
-                payload=claimed.payload,
-            ),
-            self._running_loop(),
+        posted = self._made_requests().begin(
+            receiver.url,
+            by_operator=receiver.by_operator,
+            headers=headers,
+            payload=claimed.payload,
         )
         posted.add_done_callback(partial(self._finish, receiver, claimed))
 
@@ -178,11 +177,3 @@ class Webhooks:
 
             self._requests = Requests(self._networks)
         return self._requests
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            threading.Thread(
-                target=self._loop.run_forever, daemon=True, name="gatepass_webhook_requests"
-            ).start()
-        return self._loop

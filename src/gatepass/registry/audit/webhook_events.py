@@ -109,7 +109,6 @@ def payload_of(event: str, at: int, data: Mapping[str, Any]) -> str:
 
 def _payload(event: str, audited: Mapping[str, Any], company_name: str) -> str:
     """Ids and names, and of what changed the fields' names: never a secret, and no list."""
-    before, after = audited["before"], audited["after"]
     return payload_of(
         event,
         audited["at"],
@@ -129,6 +128,6 @@ def _payload(event: str, audited: Mapping[str, Any], company_name: str) -> str:
                 "address": audited["address"],
             },
             "company": {"id": audited["company_id"], "name": company_name},
-            "changed": [] if before is None else list(after or ()),
+            "changed": list(audited["before"] or ()),
         },
     )
