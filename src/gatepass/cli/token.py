@@ -24,7 +24,7 @@ from gatepass.registry.directory import companies
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import TokenOwner
 from gatepass.registry.tokens.search import list_ as search
-from gatepass.web.api.access_tokens import AccessToken
+from gatepass.web.api.records.access_tokens import AccessToken
 
 
 class Status(StrEnum):
@@ -37,7 +37,7 @@ class Status(StrEnum):
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
-group = typer.Typer(help="Access tokens of all companies.", no_args_is_help=True)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="token")
 
 

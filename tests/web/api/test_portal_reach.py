@@ -27,7 +27,11 @@ OPEN = {
     ("POST", "/v1/authentications"),
     ("POST", "/v1/invitations/accept"),
     ("POST", "/v1/oidc/back-channel-logout"),
+    ("POST", "/v1/oidc/global-token-revocation"),
     ("POST", "/v1/portal-sessions/redeem"),
+    ("POST", "/v1/revoke"),
+    ("POST", "/v1/credentials/revoke"),
+    ("POST", "/v1/credentials/secret-scanning"),
 }
 CROSS_ORIGIN = {*REACHED, ("POST", "/v1/portal-sessions/redeem")}
 #: What the addresses of pages for everyone begin with.

@@ -37,7 +37,7 @@ from gatepass.registry.storage.engines import (
     sqlite_path,
 )
 from gatepass.registry.storage.group import Group
-from gatepass.registry.storage.silent_server import without_response_timeout
+from gatepass.registry.storage.long_statements import without_response_timeout
 from gatepass.registry.storage.turns import Turns
 
 T = TypeVar("T")
@@ -331,7 +331,9 @@ class Change(Write):
     def end(self, subjects: Sequence[Subject], *, by: Actor) -> None:
         """Record the revocation of *subjects*, for ``ended.log`` once this has committed."""
         self.revocations += [
-            Revocation(self.now, subject.kind, subject.id, self.revision, by.person.id, by.name)
+            Revocation(
+                self.now, subject.kind, subject.id, self.revision, by.person.id, by.person.name
+            )
             for subject in subjects
         ]
 

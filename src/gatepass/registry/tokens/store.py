@@ -129,7 +129,12 @@ def read_changes(
             current=token,
         )
     return fields.read(
-        changes, kind=row.kind, catalogue=catalogue, owner_type=row.owner_type, now=change.now
+        changes,
+        kind=row.kind,
+        catalogue=catalogue,
+        owner_type=row.owner_type,
+        stored=row.permissions,
+        now=change.now,
     )
 
 

@@ -1,6 +1,6 @@
 """``/v1/access-tokens``."""
 
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from fastapi import Depends, Query, Response
 from pydantic import Field
@@ -8,31 +8,16 @@ from pydantic import Field
 from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
-from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_reference import OwnerReference, OwnerTerm
+from gatepass.web.api.parameters import IfMatch, Paging, RecordId, Term
+from gatepass.web.api.records.access_tokens import AccessToken
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
-from gatepass.web.api.shapes import (
-    IfMatch,
-    Listed,
-    OwnerOfToken,
-    Paging,
-    Permissions,
-    Record,
-    RecordId,
-    Status,
-    TakenTime,
-    Term,
-    Time,
-    Versions,
-    current_as,
-    person_id,
-    person_name,
-    sent,
-)
+from gatepass.web.api.shapes import Listed, Permissions, Status, TakenTime, current_as, sent
 from gatepass.web.caller import AuthenticatedOrPortal, CurrentNode, SignedInOrPortal
 
 router = resource("Access tokens")
@@ -76,42 +61,6 @@ class AccessTokenChanges(Fields):
     expires_at: TakenTime | None = Field(default=None, description="Null: never.")
     networks: list[str] = Field(default=[], json_schema_extra=_NETWORKS)
     domains: list[str] = Field(default=[], json_schema_extra=_DOMAINS)
-
-
-class LastUsed(Record):
-    """A token's last use, a few seconds late."""
-
-    at: Time
-    address: str | None = Field(examples=["203.0.113.7"])
-
-
-class AccessToken(Record):
-    """An access token; never its text."""
-
-    etag: ClassVar[Versions] = records.etag
-
-    id: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9"])
-    label: str = Field(examples=["Nightly settlement"])
-    kind: Literal["api", "ui"]
-    status: Status
-    permissions: tuple[str, ...] = Field(
-        examples=[["charges:*"]], description="As chosen, with wildcards."
-    )
-    effective_permissions: tuple[str, ...] = Field(
-        examples=[["charges:create", "charges:get"]],
-        description="The chosen permissions that its owner's role has now.",
-    )
-    networks: tuple[str, ...] = Field(examples=[["203.0.113.0/24"]])
-    domains: tuple[str, ...]
-    expires_at: Time | None
-    created_at: Time
-    owner: OwnerOfToken
-    created_by: str | None = person_id("created_by")
-    created_by_name: str | None = person_name("created_by")
-    deactivated_at: Time | None = Field(examples=[None])
-    deactivated_by: str | None = person_id("deactivated_by")
-    deactivated_by_name: str | None = person_name("deactivated_by")
-    last_used: LastUsed | None
 
 
 class CreatedAccessToken(AccessToken):
