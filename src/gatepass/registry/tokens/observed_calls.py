@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    null,
     select,
     update,
 )
@@ -36,8 +37,8 @@ MOST_ROWS = 200
 ADDRESSES_TOLD_APART = 20
 #: How many callers of a token are named.
 CALLERS_NAMED = 50
-#: The largest count, which the column can hold.
-MOST = 2**63 - 1
+#: The largest count of a row: all of a token's together are less than 2^63, so sums can't overflow.
+MOST = 2**48
 
 Outcome = Literal["allowed", "refused"]
 
@@ -131,6 +132,39 @@ def list_(
         reading, rows, observed_calls, limit=limit, cursor=cursor, by="last_at", key="call"
     )
     return Page([_record(row) for row in found], more)
+
+
+def over_days(
+    reading: Reading, token_id: str, *, since: int, outcome: Outcome | None, most: int
+) -> list[CallRecord]:
+    """A token's observed calls since the day of a time (Unix ms), equal ones of all days together.
+
+    The last made first. Performs no permission check: the caller must have done it.
+
+    Args:
+        most: of the list.
+
+    Returns:
+        Records without ``decision``, which is of one day.
+    """
+    facts = (
+        *(_table.allowed, _table.reason, _table.permission, _table.route, _table.method),
+        *(_table.address, _table.origin),
+    )
+    last_at = func.max(_table.last_at)
+    rows = select(
+        *facts,
+        null().label("decision"),
+        func.sum(_table.uses).label("uses"),
+        func.min(_table.first_at).label("first_at"),
+        last_at.label("last_at"),
+    ).where(_table.token_id == token_id, _table.day >= since // DAY_MS)
+    if outcome is not None:
+        rows = rows.where(_table.allowed == (outcome == "allowed"))
+    # By all columns, so that those of the same time are in the same order each time.
+    order = (last_at.desc(), *facts)
+    found = reading.session.execute(rows.group_by(*facts).order_by(*order).limit(most))
+    return [_record(row) for row in found]
 
 
 def callers(reading: Reading, token_id: str, *, since: int) -> list[Caller]:
@@ -409,7 +443,7 @@ def _record(row: Row[Any]) -> CallRecord:
         method=row.method,
         address=row.address,
         origin=row.origin,
-        count=row.uses,
+        count=int(row.uses),
         first_at=row.first_at,
         last_at=row.last_at,
     )
