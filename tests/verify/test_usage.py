@@ -595,6 +595,8 @@ def test_calls_of_a_token_are_bounded(usage: Usage, directory: Path) -> None:
         for _ in range(2):
             usage.note(decided(number, reason), START_MS + number)
     usage.note(decided(token="gpat_another000000000"), START_MS)
+    (kept,) = (part[TOKEN] for part in usage._counts.parts if TOKEN in part)
+    assert len(kept.others or ()) == usage_module.MOST_CALLS_OF_TOKEN - 1 + 2
     usage.flush()
     folder = folded(directory)
     own = {key: count for key, count in folder.calls.items() if key[0] == TOKEN}
@@ -677,7 +679,7 @@ def test_times_are_of_the_first_and_the_last_call(
             clocks.advance(1)
         usage.flush()
         for line in lines(directory):
-            times |= {(first, last) for *_, first, last in line.get("calls", ()) if first >= start}
+            times |= {(first, last) for *_, first, last in line.get("calls", ()) if last >= start}
         assert min(first for first, _ in times) == start
         assert max(last for _, last in times) == start + 3_000
         start += 4_000
