@@ -20,6 +20,7 @@ TABLES = (
     "access_token_words",
     "access_token_word_parts",
     "access_token_permissions",
+    "access_token_metadata",
 )
 
 #: What is rare is the oldest there is: a walk from the newest would pass all the rest.
@@ -32,11 +33,13 @@ RARELY: dict[str, Row] = {
     "due": {"expires_at": NOW - 10},
     "deactivated": {"deactivated_at": NOW - 5, "deactivated_by_name": "Ada"},
     "owned": {"owner_id": "svc_rare"},
+    "noted": {"metadata": {"env": "prod", "team": "rare"}},
+    "known": {"external_id": "rare", "expires_at": NOW - 10, "lapsed_at": NOW - 10},
 }
 FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
     "nothing": (COUNT_LIMIT + 1, {}),
     "active": (COUNT_LIMIT + 1, {"status": "active"}),
-    "expired": (2 * RARE, {"status": "expired"}),
+    "expired": (3 * RARE, {"status": "expired"}),
     "deactivated": (RARE, {"status": "deactivated"}),
     "api": (COUNT_LIMIT + 1, {"kind": "api"}),
     "ui": (RARE, {"kind": "ui"}),
@@ -60,7 +63,7 @@ FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
     "a word of most, ui": (RARE, {"q": "settlement", "kind": "ui"}),
     "a word of most, a permission of few": (RARE, {"q": "settle", "permission": "refunds:*"}),
     "a permission of most, expired": (
-        2 * RARE,
+        3 * RARE,
         {"permission": "charges:create", "status": "expired"},
     ),
     "an owner of few": (RARE, {"owner": "svc_rare"}),
@@ -73,6 +76,12 @@ FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
         RARE,
         {"owner": "svc_rare", "permission": "charges:create"},
     ),
+    "metadata of most": (COUNT_LIMIT + 1, {"metadata": "env:prod"}),
+    "metadata of few": (RARE, {"metadata": "team:rare"}),
+    "metadata of few, expired": (0, {"metadata": "team:rare", "status": "expired"}),
+    "metadata of none": (0, {"metadata": "team:none"}),
+    "an external id": (RARE, {"external_id": "rare"}),
+    "an external id of none": (0, {"external_id": "none"}),
     "everything": (
         COUNT_LIMIT + 1,
         {"q": "t", "status": "active", "kind": "api", "permission": "charges:create"},
@@ -87,7 +96,11 @@ def token(n: int, number: int) -> Row:
     if n == 5:
         return {"id": f"gpat_Known{number:011}"}
     # Most will expire some time.
-    common = {"label": f"Settlement {n}.", "expires_at": NOW + n if n % 4 else None}
+    common = {
+        "label": f"Settlement {n}.",
+        "expires_at": NOW + n if n % 4 else None,
+        "metadata": {"env": "prod"},
+    }
     return common | (rare[group] if group < len(rare) else {})
 
 
@@ -183,5 +196,5 @@ def test_counts_by_status(registry: SmallRegistry, actors: tuple[Actor, Actor]) 
     assert company is not None
     with registry.read() as reading, measured(reading) as work:
         counts = token_search.by_status(reading, company)
-    assert counts == {"active": COUNT_LIMIT + 1, "expired": 2 * RARE, "deactivated": RARE}
+    assert counts == {"active": COUNT_LIMIT + 1, "expired": 3 * RARE, "deactivated": RARE}
     assert work.scanned(*TABLES) == []

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from gatepass.registry.input.emails import fold_email
+from gatepass.registry.input.metadata import entries
 from gatepass.registry.input.text import folded
 from gatepass.registry.input.words import parts_of, words_of
 from gatepass.registry.storage import tables
@@ -48,6 +49,8 @@ def fill_tokens(
         "permissions": ["charges:create"],
         "networks": [],
         "domains": [],
+        "metadata": {},
+        "external_id": None,
         "expires_at": None,
         "created_by": user,
         "owner_id": user,
@@ -78,6 +81,15 @@ def fill_tokens(
                     _key(row) | {"permission": permission}
                     for row in some
                     for permission in row["permissions"]
+                ],
+            )
+            insert_missing(
+                write,
+                tables.access_token_metadata,
+                [
+                    _key(row) | {"entry": entry}
+                    for row in some
+                    for entry in entries(row["metadata"])
                 ],
             )
 

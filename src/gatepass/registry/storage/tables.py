@@ -476,6 +476,10 @@ access_tokens = _records(
     Column("created_by", key_text, ForeignKey("users.id")),
     Column("created_by_name", Text),
     *_deactivation(),
+    # What other programs note of the token, keys sorted; and the id that one of them knows it by,
+    # compared exactly.
+    Column("metadata", JSONText, nullable=False, server_default="{}"),
+    Column("external_id", key_text),
     # The form that created the token: submitting it again doesn't create a second one.
     Column("form_id", key_text),
     UniqueConstraint("created_by", "form_id"),
@@ -512,11 +516,27 @@ access_tokens = _records(
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.
     Index(None, "company_id", "id"),
+    # An external id belongs to one active token; others keep theirs, too.
+    Index(
+        "ix_access_tokens_external_id",
+        *("company_id", "external_id", "created_at", "id"),
+        **_where("external_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_access_tokens_active_external_id",
+        *("company_id", "external_id"),
+        unique=True,
+        **_where("external_id IS NOT NULL AND deactivated_at IS NULL AND lapsed_at IS NULL"),
+    ),
 )
 
 access_token_words, access_token_word_parts = _word_index("access_token")
 access_token_permissions = _postings(
     "access_token_permissions", Column("permission", key_text, primary_key=True)
+)
+# A key and its value, as ``key:value``.
+access_token_metadata = _postings(
+    "access_token_metadata", Column("entry", key_text, primary_key=True)
 )
 
 verifier_keys = _records(

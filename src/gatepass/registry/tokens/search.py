@@ -7,8 +7,9 @@ tokens match leads, and the others check what it finds.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Table, func, or_, select
 
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput, NotFound
@@ -17,6 +18,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owner_records
 from gatepass.registry.directory.company_scope import scope
 from gatepass.registry.input.external_ids import BY_EXTERNAL_ID
+from gatepass.registry.input.metadata import is_key
 from gatepass.registry.input.text import folded, search_text, storable
 from gatepass.registry.storage import scans
 from gatepass.registry.storage.database import Reading
@@ -28,7 +30,11 @@ from gatepass.registry.storage.paging import (
     read_limit,
 )
 from gatepass.registry.storage.scans import Scan, Way
-from gatepass.registry.storage.tables import access_token_permissions, access_tokens
+from gatepass.registry.storage.tables import (
+    access_token_metadata,
+    access_token_permissions,
+    access_tokens,
+)
 from gatepass.registry.storage.word_index import LABELS, Found, beginning_with
 from gatepass.registry.tokens.input import KINDS
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
@@ -39,6 +45,29 @@ _PREFIX = f"{ACCESS_TOKEN}_"
 _Conditions = list[ColumnElement[bool]]
 _token = access_tokens.c
 _permission = access_token_permissions.c
+_entry = access_token_metadata.c.entry
+
+
+class Filters(TypedDict, total=False):
+    """What a list of tokens is narrowed to; None is no filter.
+
+    q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
+        surrounding space is ignored.
+    status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
+    permission: only tokens with this permission, by name or within ``resource:*``.
+    kind: ``api`` or ``ui``.
+    owner: the id of a user, service account or external owner; or ``ext:`` and an external id.
+    metadata: only tokens with this ``key:value``.
+    external_id: only tokens with exactly this one, ended ones included.
+    """
+
+    q: str | None
+    status: str | None
+    permission: str | None
+    kind: str | None
+    owner: str | None
+    metadata: str | None
+    external_id: str | None
 
 
 def list_(
@@ -46,14 +75,10 @@ def list_(
     actor: Actor,
     *,
     company: str | None = None,
-    q: str | None = None,
-    status: str | None = None,
-    permission: str | None = None,
-    kind: str | None = None,
-    owner: str | None = None,
     limit: int | None = None,
     cursor: str | None = None,
     counted: bool = True,
+    **filters: Unpack[Filters],
 ) -> Page[AccessToken]:
     """A company's tokens, newest first; the command line sees all companies'.
 
@@ -62,34 +87,24 @@ def list_(
     Args:
         company: for operators, and admin keys with ``tokens``: its id, or ``ext:`` and its external
             id. None is the actor's.
-        q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
-            surrounding space is ignored.
-        status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
-        permission: only tokens with this permission, by name or within ``resource:*``.
-        kind: ``api`` or ``ui``.
-        owner: the id of a user, service account or external owner; or ``ext:`` and an external id.
         counted: whether to count all that match.
+        filters: see ``Filters``.
 
     Raises:
         Forbidden: without ``access-tokens:search``; for *company*, as ``scope`` says.
         NotFound: there is no such company, or the admin key is limited to another one.
-        InvalidInput: for ``status``, ``permission``, ``kind``, ``cursor`` or ``limit``.
+        InvalidInput: for a filter, ``cursor`` or ``limit``.
     """
     its = scope(
         reading, actor, company, permission="access-tokens:search", area="tokens", portal=True
     )
     after, limit = read_cursor(cursor), read_limit(limit)
-    if owner is not None and owner.startswith(BY_EXTERNAL_ID):
-        owner = _owner_id(reading, its, owner)
-    if actor.is_portal_session:
-        # Another owner has no tokens here.
-        owner = actor.user if owner in (None, actor.user) else ""
-    filters = _Filters(reading, its, search_text(q), status, permission, kind, owner)
+    wanted = _Wanted.of(reading, actor, its, filters)
     with scans.by_index(reading):
-        found = filters.scans() if storable(filters.q) and storable(owner or "") else []
+        found = wanted.scans()
         ids, more = scans.page(reading, found, after, limit)
         whole = after is None and more is None
-        number = len(ids) if whole else filters.count(found) if counted else None
+        number = len(ids) if whole else wanted.count(found) if counted else None
     rows = {row.id: row for row in reading.session.execute(STORED.where(_token.id.in_(ids)))}
     return Page(tokens_of(reading, [rows[id] for id in ids]), more, number)
 
@@ -98,24 +113,50 @@ def by_status(reading: Reading, company: str) -> dict[str, int]:
     """The number of a company's tokens of each status, as ``Page.count`` has it."""
     with scans.by_index(reading):
         return {
-            status: scans.count(
-                reading, _Filters(reading, company, "", status, None, None, None).scans()
-            )
+            status: scans.count(reading, _Wanted(reading, company, status=status).scans())
             for status in STATUSES
         }
 
 
 @dataclass(frozen=True)
-class _Filters:
-    """The filters of a list, as its arguments."""
+class _Wanted:
+    """The tokens of a list: its filters, parsed, as scans and as conditions.
+
+    Attributes:
+        q: "" is no filter.
+        owner: an id; "" is none that exists.
+    """
 
     reading: Reading
     company: str | None
-    q: str
-    status: str | None
-    permission: str | None
-    kind: str | None
-    owner: str | None
+    q: str = ""
+    status: str | None = None
+    permission: str | None = None
+    kind: str | None = None
+    owner: str | None = None
+    metadata: str | None = None
+    external_id: str | None = None
+
+    @classmethod
+    def of(cls, reading: Reading, actor: Actor, company: str | None, filters: Filters) -> "_Wanted":
+        """The tokens that *filters* select of a company, or of a portal session's owner."""
+        owner = filters.get("owner")
+        if owner is not None and owner.startswith(BY_EXTERNAL_ID):
+            owner = _owner_id(reading, company, owner)
+        if actor.is_portal_session:
+            # Another owner has no tokens here.
+            owner = actor.user if owner in (None, actor.user) else ""
+        return cls(
+            reading,
+            company,
+            q=search_text(filters.get("q")),
+            status=filters.get("status"),
+            permission=filters.get("permission"),
+            kind=filters.get("kind"),
+            owner=owner,
+            metadata=filters.get("metadata"),
+            external_id=filters.get("external_id"),
+        )
 
     def __post_init__(self) -> None:
         if self.status not in (None, *STATUSES):
@@ -125,17 +166,28 @@ class _Filters:
             raise InvalidInput([("permission", "Must be a permission such as charges:create.")])
         if self.kind not in (None, *KINDS):
             raise InvalidInput([("kind", "Must be api or ui.")])
+        key, colon, _ = (self.metadata or "").partition(":")
+        if self.metadata is not None and not (colon and is_key(key)):
+            raise InvalidInput([("metadata", "Must be key:value, such as team:payments.")])
 
     def scans(self) -> list[Scan]:
-        """Scans that find the tokens."""
+        """Scans that find the tokens; none if nothing can match."""
+        texts = (self.q, self.owner, self.metadata, self.external_id)
+        if not all(storable(text or "") for text in texts):
+            return []
         if self.company is None:
-            conditions = [*self._of_status, *self._permitted, *self._named, *self._owned]
-            return [Scan(access_tokens, conditions)]
+            return [Scan(access_tokens, [*self._of_status, *self._selected])]
         return scans.fastest(
             self.reading,
-            [self._by_name, self._by_permission, self._by_owner],
+            [
+                self._by_name,
+                self._by_permission,
+                self._by_owner,
+                self._by_metadata,
+                self._by_external_id,
+            ],
             self._by_status,
-            [*self._permitted, *self._named, *self._owned],
+            self._selected,
             narrow=bool(self.status or self.kind),
         )
 
@@ -143,9 +195,8 @@ class _Filters:
         """How many tokens there are, as ``Page.count`` has it."""
         if self._label is not None and self._by_name is None:
             # Walking to all matches may take long where it soon finds those of a page.
-            some = self._label.some(
-                [*self._of_status, *self._permitted, *self._owned], self._in_label
-            )
+            which = [*self._of_status, *self._selected_but("q")]
+            some = self._label.some(which, self._in_label)
             number = scans.count(self.reading, [some])
             if number > COUNT_LIMIT:
                 return number
@@ -169,17 +220,39 @@ class _Filters:
         of_kind = [] if self.kind is None else [_token.kind == self.kind]
         return [*by_status[self.status], *of_kind]
 
+    @property
+    def _selected(self) -> _Conditions:
+        """All filters but status and kind."""
+        return self._selected_but("")
+
+    def _selected_but(self, left_out: str) -> _Conditions:
+        """All filters but status, kind, and the one that leads."""
+        filters = {
+            "permission": self._permitted,
+            "q": self._named,
+            "owner": self._owned,
+            "metadata": self._noted,
+            "external_id": self._known,
+        }
+        return [each for name, found in filters.items() if name != left_out for each in found]
+
     @cached_property
     def _permitted(self) -> _Conditions:
         if self.permission is None:
             return []
-        own = (
-            _permission.company_id == _token.company_id,
-            _permission.permission.in_(self._names),
-            _permission.created_at == _token.created_at,
-            _permission.id == _token.id,
+        return [_posted(access_token_permissions, _permission.permission.in_(self._names))]
+
+    @property
+    def _noted(self) -> _Conditions:
+        return (
+            []
+            if self.metadata is None
+            else [_posted(access_token_metadata, _entry == self.metadata)]
         )
-        return [select(_permission.id).where(*own).exists()]
+
+    @property
+    def _known(self) -> _Conditions:
+        return [] if self.external_id is None else [_token.external_id == self.external_id]
 
     @property
     def _owned(self) -> _Conditions:
@@ -215,7 +288,7 @@ class _Filters:
     def _by_name(self) -> Way | None:
         if self._label is None:
             return None
-        which = [*self._of_status, *self._permitted, *self._owned]
+        which = [*self._of_status, *self._selected_but("q")]
         by_label = self._label.way(self.reading, which, self._in_label)
         return None if by_label is None else scans.either([by_label, self._by_id(which)])
 
@@ -236,7 +309,7 @@ class _Filters:
         if self.owner is None:
             return None
         ranges, few = self._statuses
-        which = [*self._permitted, *self._named]
+        which = self._selected_but("owner")
         if self.kind is not None:
             which.append(_token.kind == self.kind)
         ours = [_token.owner_id == self.owner, func.coalesce(_token.company_id, "") == self.company]
@@ -261,9 +334,27 @@ class _Filters:
             )
             for name in self._names
         ]
-        which = [*self._of_status, *self._named, *self._owned]
-        rows = scans.size(self.reading, by_name)
-        return Way([replace(scan, which=which) for scan in by_name], rows)
+        return self._way(by_name, "permission")
+
+    @property
+    def _by_metadata(self) -> Way | None:
+        if self.metadata is None:
+            return None
+        entry = [access_token_metadata.c.company_id == self.company, _entry == self.metadata]
+        return self._way([Scan(access_token_metadata, entry, records=access_tokens)], "metadata")
+
+    @property
+    def _by_external_id(self) -> Way | None:
+        if self.external_id is None:
+            return None
+        known = [_token.company_id == self.company, _token.external_id == self.external_id]
+        return self._way([Scan(access_tokens, known)], "external_id")
+
+    def _way(self, found: list[Scan], lead: str) -> Way:
+        """The way along *found*, which the filter *lead* has selected."""
+        which = [*self._of_status, *self._selected_but(lead)]
+        rows = scans.size(self.reading, found)
+        return Way([replace(scan, which=which) for scan in found], rows)
 
     @property
     def _by_status(self) -> list[Scan]:
@@ -318,6 +409,12 @@ def id_start(q: str) -> str | None:
     # Longer than an id, it can only be a token's text.
     fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
     return whole[:ID_LENGTH] if fits else None
+
+
+def _posted(table: Table, value: ColumnElement[bool]) -> ColumnElement[bool]:
+    """A condition of a token: a row of it in *table*, an index of tokens, matches *value*."""
+    own = (table.c[name] == _token[name] for name in ("company_id", "created_at", "id"))
+    return select(table.c.id).where(value, *own).exists()
 
 
 def _owner_id(reading: Reading, company: str | None, reference: str) -> str:

@@ -20,7 +20,7 @@ from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import mark_deactivated, require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import indexing, token_owners
+from gatepass.registry.tokens import external_ids, indexing, token_owners
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
     STORED,
@@ -76,8 +76,10 @@ def add(
 
     Raises:
         Forbidden: ``permission_missing``: the owner's role doesn't grant one of the permissions.
+        Conflict: ``external_id_taken``.
     """
     new_owner.require_granted(found["permissions"])
+    external_ids.claim(change, company, found["external_id"])
     credential = make(ACCESS_TOKEN)
     columns = {
         "id": credential.id,
@@ -139,6 +141,7 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     Raises:
         Forbidden: ``permission_missing``: its owner isn't a user, and their role doesn't grant a
             permission that it gets.
+        Conflict: ``external_id_taken``.
     """
     added = set(found.get("permissions", ())) - set(row.permissions)
     token_owners.require_granted(change, row, added)
@@ -146,6 +149,10 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     after = {name: value for name, value in found.items() if value != before[name]}
     if not after:
         return token_of(change, row)
+    if "external_id" in after or "expires_at" in after:
+        # By the clock of another node it may have expired, and its external id be another's.
+        external_id = after.get("external_id", row.external_id)
+        external_ids.claim(change, row.company_id, external_id, but=row.id)
     values = dict(after)
     if "label" in after:
         values["label_folded"] = folded(after["label"])

@@ -1,10 +1,12 @@
 """``/v1/access-tokens``."""
 
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import Depends, Query, Response
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from gatepass.registry.input.external_ids import LONGEST_EXTERNAL_ID
+from gatepass.registry.input.metadata import KEY, MOST_BYTES, MOST_KEYS
 from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
@@ -31,6 +33,7 @@ from gatepass.web.api.shapes import (
     current_as,
     person_id,
     person_name,
+    plain,
     sent,
 )
 from gatepass.web.caller import AuthenticatedOrPortal, CurrentNode, SignedInOrPortal
@@ -40,6 +43,28 @@ router = resource("Access tokens")
 _LABEL: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_LABEL}
 _NETWORKS: dict[str, Any] = {"maxItems": MOST_NETWORKS}
 _DOMAINS: dict[str, Any] = {"maxItems": MOST_DOMAINS}
+
+Metadata = Annotated[
+    dict[str, str],
+    Field(
+        json_schema_extra={
+            "maxProperties": MOST_KEYS,
+            "propertyNames": {"pattern": f"^{KEY}$"},
+        },
+        description=f"Texts by key, for other programs; at most {MOST_BYTES:,} bytes in all.",
+        examples=[{"team": "payments"}],
+    ),
+]
+ExternalIdText = Annotated[
+    str,
+    Field(
+        json_schema_extra={"minLength": 1, "maxLength": LONGEST_EXTERNAL_ID},
+        description="The id by which another program knows it, unique among the company's active "
+        "tokens.",
+    ),
+]
+#: A key of metadata and its value, as a filter.
+MetadataTerm = Annotated[str, Query(max_length=MOST_BYTES + 1), BeforeValidator(plain)]
 
 
 class NewAccessToken(Fields):
@@ -61,6 +86,8 @@ class NewAccessToken(Fields):
         description="Sites on which a `ui` token can be used; empty: any.",
         examples=[[]],
     )
+    metadata: Metadata = Field(default={})
+    external_id: ExternalIdText | None = Field(default=None, examples=["deploy-7"])
     owner: OwnerReference | None = Field(
         default=None,
         description="A service account or an external owner, with `service-accounts:manage`. "
@@ -76,6 +103,10 @@ class AccessTokenChanges(Fields):
     expires_at: TakenTime | None = Field(default=None, description="Null: never.")
     networks: list[str] = Field(default=[], json_schema_extra=_NETWORKS)
     domains: list[str] = Field(default=[], json_schema_extra=_DOMAINS)
+    metadata: Metadata = Field(default={}, description="Replaces all keys.")
+    external_id: ExternalIdText | None = Field(
+        default=None, description="Null: none.", examples=["deploy-7"]
+    )
 
 
 class LastUsed(Record):
@@ -104,6 +135,8 @@ class AccessToken(Record):
     networks: tuple[str, ...] = Field(examples=[["203.0.113.0/24"]])
     domains: tuple[str, ...]
     expires_at: Time | None
+    metadata: dict[str, str] = Field(examples=[{"team": "payments"}])
+    external_id: str | None = Field(examples=["deploy-7"])
     created_at: Time
     owner: OwnerOfToken
     created_by: str | None = person_id("created_by")
@@ -125,16 +158,6 @@ class CreatedAccessToken(AccessToken):
         return cls.model_construct(**dict(answer), token=text)
 
 
-class Filters(TypedDict):
-    """The arguments of a list operation that select access tokens."""
-
-    q: str | None
-    status: str | None
-    permission: str | None
-    kind: str | None
-    owner: str | None
-
-
 async def _filters(
     q: Annotated[
         Term | None,
@@ -147,12 +170,28 @@ async def _filters(
     permission: Term | None = None,
     kind: Literal["api", "ui"] | None = None,
     owner: OwnerTerm | None = None,
-) -> Filters:
-    return Filters(q=q or None, status=status, permission=permission, kind=kind, owner=owner)
+    metadata: Annotated[
+        MetadataTerm | None,
+        Query(description="Only those with this `key:value`.", examples=["team:payments"]),
+    ] = None,
+    external_id: Annotated[
+        Term | None,
+        Query(description="Only those with exactly this one, ended ones included."),
+    ] = None,
+) -> token_search.Filters:
+    return token_search.Filters(
+        q=q or None,
+        status=status,
+        permission=permission,
+        kind=kind,
+        owner=owner,
+        metadata=metadata,
+        external_id=external_id,
+    )
 
 
 #: The query parameters of a list of access tokens.
-TokenFilters = Annotated[Filters, Depends(_filters)]
+TokenFilters = Annotated[token_search.Filters, Depends(_filters)]
 
 
 @router.post(
@@ -170,8 +209,9 @@ def create(
 ) -> CreatedAccessToken:
     """Needs `access-tokens:create`, and all of the token's permissions; for another `owner` also
     `service-accounts:manage`, and its role must grant them (403 `permission_missing`). Another
-    user's: 403 `not_owner`. A deactivated owner's: 409 `owner_deactivated`. The answer is the only
-    one with the token's text."""
+    user's: 403 `not_owner`. A deactivated owner's: 409 `owner_deactivated`. An external id that an
+    active token of the company has: 409 `external_id_taken`. The answer is the only one with the
+    token's text."""
     fields = new.named() | {"owner": None if new.owner is None else new.owner.reference()}
 
     def operation(change: Change) -> CreatedAccessToken:
@@ -211,8 +251,8 @@ def modify(
     if_match: IfMatch,
 ) -> AccessToken:
     """Needs `access-tokens:modify`, and all permissions of the token before and after. Expired and
-    deactivated tokens can't be changed (409). With `If-Match`, only that version is changed (else
-    409)."""
+    deactivated tokens can't be changed (409). An external id that another active token has is 409
+    `external_id_taken`. With `If-Match`, only that version is changed (else 409)."""
     with current_as(AccessToken), node.database.write(node.clock.now()) as change:
         token = access_tokens.modify(
             change,

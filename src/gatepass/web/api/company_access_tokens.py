@@ -60,8 +60,8 @@ def create(
     """For operators, and admin keys with `tokens`. The owner's role must grant all of the token's
     permissions (403 `permission_missing`); an external owner's tokens hold permissions of the
     catalogue file alone. A user as the owner is 404, a deactivated one 409 `owner_deactivated`, a
-    deactivated company 409 `company_deactivated`. The answer is the only one with the token's
-    text."""
+    deactivated company 409 `company_deactivated`, an external id that an active token of the
+    company has 409 `external_id_taken`. The answer is the only one with the token's text."""
     values = new.named()
     owner, kind = values.pop("owner").reference(), values.pop("kind")
 
@@ -107,8 +107,9 @@ def modify(
 ) -> AccessToken:
     """For operators, and admin keys with `tokens`. The owner's role must grant all permissions that
     the token gets (403 `permission_missing`). A user's token is 404. Expired and deactivated ones
-    can't be changed (409), nor those of a deactivated company (409 `company_deactivated`). With
-    `If-Match`, only that version is changed (else 409)."""
+    can't be changed (409), nor those of a deactivated company (409 `company_deactivated`). An
+    external id that another active token has is 409 `external_id_taken`. With `If-Match`, only that
+    version is changed (else 409)."""
     with current_as(AccessToken), node.database.write(node.clock.now()) as change:
         changed = provisioning.modify(
             change,
