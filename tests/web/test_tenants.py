@@ -44,6 +44,8 @@ ID_FIELDS = {"role"}
 OTHER_FIELDS = frozenset(
     (
         *("access_tokens", "address", "calls", "code", "confirm", "domains", "email", "entries"),
+        # Other programs' names, and ids and filters of tokens: tests/registry/tokens/test_bulk.py
+        *("expect", "external_id", "filter", "ids", "metadata"),
         # For operators.
         *("companies", "company", "expires_in", "origins", "type"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),

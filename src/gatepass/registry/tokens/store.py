@@ -176,8 +176,12 @@ def end(change: Change, actor: Actor, row: Row[Any]) -> AccessToken:
     return token_of(change, row)
 
 
-def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
-    """Deactivate active tokens of one company, each with a receipt and an audit event."""
+def revoke(change: Change, actor: Actor, ids: Sequence[str], *, receipt: bool = True) -> None:
+    """Deactivate active tokens of one company, each with an audit event and a receipt.
+
+    Args:
+        receipt: False if the caller begins one for all.
+    """
     these = access_tokens.c.id.in_(ids)
     mark_deactivated(change, actor, access_tokens, these)
     ended = change.session.execute(
@@ -185,7 +189,8 @@ def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
     ).all()
     publish_grants(change, [grant_of(row._mapping) for row in ended])
     subjects, company = [_subject(row) for row in ended], ended[0].company_id
-    receipts.begin(change, subjects, company=company)
+    if receipt:
+        receipts.begin(change, subjects, company=company)
     log.record_each(
         change,
         actor,

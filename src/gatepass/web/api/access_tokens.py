@@ -5,12 +5,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from fastapi import Depends, Query, Response
 from pydantic import BeforeValidator, Field
 
-from gatepass.registry.input.external_ids import LONGEST_EXTERNAL_ID
+from gatepass.core.errors import InvalidInput
+from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from gatepass.registry.input.metadata import KEY, MOST_BYTES, MOST_KEYS
 from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
-from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens import access_tokens, bulk, records
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS
 from gatepass.web.api.changing import CurrentChange
@@ -18,6 +19,7 @@ from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_reference import OwnerReference, OwnerTerm
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
+    IdText,
     IfMatch,
     Listed,
     OwnerOfToken,
@@ -36,7 +38,7 @@ from gatepass.web.api.shapes import (
     plain,
     sent,
 )
-from gatepass.web.caller import AuthenticatedOrPortal, CurrentNode, SignedInOrPortal
+from gatepass.web.caller import Authenticated, AuthenticatedOrPortal, CurrentNode, SignedInOrPortal
 
 router = resource("Access tokens")
 
@@ -147,6 +149,68 @@ class AccessToken(Record):
     last_used: LastUsed | None
 
 
+class AccessTokenFilter(Fields):
+    """Filters of the list of access tokens; an absent one or null filters nothing."""
+
+    q: str | None = Field(default=None, max_length=200, examples=["nightly"])
+    status: Status | None = None
+    permission: str | None = Field(default=None, max_length=200, examples=["charges:create"])
+    kind: Literal["api", "ui"] | None = None
+    owner: str | None = Field(
+        default=None,
+        max_length=len(BY_EXTERNAL_ID) + LONGEST_EXTERNAL_ID,
+        description="An owner's id, or `ext:` and its external id.",
+        examples=["svc_4fT0aB3cD5eF7gH9"],
+    )
+    metadata: str | None = Field(
+        default=None,
+        max_length=MOST_BYTES + 1,
+        description="A `key:value`.",
+        examples=["team:payments"],
+    )
+    external_id: str | None = Field(
+        default=None, max_length=LONGEST_EXTERNAL_ID, examples=["deploy-7"]
+    )
+
+    def filters(self) -> token_search.Filters:
+        """The filters, as registry operations take them."""
+        return token_search.Filters(
+            q=(self.q or "").strip() or None,
+            status=self.status,
+            permission=self.permission,
+            kind=self.kind,
+            owner=self.owner,
+            metadata=self.metadata,
+            external_id=self.external_id,
+        )
+
+
+class AccessTokenSelection(Fields):
+    """The access tokens to deactivate: `ids`, or `filter` and `expect`."""
+
+    ids: (
+        Annotated[list[IdText], Field(json_schema_extra={"minItems": 1, "maxItems": bulk.MOST_IDS})]
+        | None
+    ) = Field(default=None, examples=[["gpat_4fT0aB3cD5eF7gH9"]])
+    filter: AccessTokenFilter | None = Field(
+        default=None, description="At least one filter.", examples=[None]
+    )
+    expect: Annotated[int, Field(json_schema_extra={"maximum": bulk.MOST_TOKENS})] | None = Field(
+        default=None,
+        description="With `filter`, the number of tokens that match, deactivated ones included; "
+        f"at most {bulk.MOST_TOKENS:,}.",
+        examples=[None],
+    )
+
+
+class DeactivatedAccessTokens(Record):
+    """What became of the selected access tokens, in numbers."""
+
+    deactivated: int = Field(examples=[412])
+    already: int = Field(description="Were deactivated before.", examples=[3])
+    not_found: int = Field(description="Ids of no token of the company.", examples=[0])
+
+
 class CreatedAccessToken(AccessToken):
     """A new access token with its text, which no other answer has."""
 
@@ -230,6 +294,35 @@ def search(
     with node.database.read(node.clock.now()) as reading:
         page = token_search.list_(reading, actor, counted=False, **filters, **paging)
     return Listed[AccessToken].of(page)
+
+
+@router.post(
+    "/access-tokens/deactivate",
+    operation_id="access_tokens_deactivate_many",
+    summary="Deactivate many access tokens for good",
+    responses=refusing(409),
+)
+def deactivate_many(
+    actor: Authenticated,
+    changing: CurrentChange,
+    selection: Annotated[AccessTokenSelection, body(AccessTokenSelection)],
+) -> DeactivatedAccessTokens:
+    """Needs `access-tokens:deactivate`, unless all are your own. All in one change, with an audit
+    event each. More than 5,000 that match `filter` are 409 `too_many`; another number than `expect`
+    is 409 `count_changed`, and nothing is deactivated."""
+    ids, expect = selection.ids, selection.expect
+    filters = None if selection.filter is None else selection.filter.filters()
+    if (ids is None) == (filters is None) or (expect is None) != (filters is None):
+        raise InvalidInput([("ids", "Must be given, or filter and expect.")])
+
+    def operation(change: Change) -> DeactivatedAccessTokens:
+        if filters is None or expect is None:
+            outcome = bulk.deactivate_listed(change, actor, ids or [])
+        else:
+            outcome = bulk.deactivate_matching(change, actor, filters, expect=expect)
+        return DeactivatedAccessTokens.model_validate(outcome)
+
+    return changing(operation)
 
 
 @router.get("/access-tokens/{id}", summary="One access token")
