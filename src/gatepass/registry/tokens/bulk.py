@@ -13,8 +13,9 @@ from gatepass.registry.grants.authorization import acting
 from gatepass.registry.input.text import storable
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change, Reading
-from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.storage.tables import access_tokens, token_use
 from gatepass.registry.tokens import search, store
+from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
 from gatepass.registry.tokens.search import Filters
 
 #: The most ids in one request.
@@ -38,6 +39,46 @@ class Outcome:
     deactivated: int
     already: int
     not_found: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Tokens that were chosen to be deactivated.
+
+    Attributes:
+        found: how many there are; one more than ``MOST_TOKENS`` means more than that.
+        count: how many of them aren't deactivated.
+        in_use: how many of those were used lately.
+        latest: some of those, the latest used first.
+    """
+
+    found: int
+    count: int
+    in_use: int
+    latest: list[AccessToken]
+
+
+def chosen(
+    reading: Reading, actor: Actor, ids: Sequence[str], *, used_since: int, shown: int
+) -> Chosen:
+    """What deactivating the tokens with *ids*, of the actor's company, would end.
+
+    Args:
+        used_since: Unix ms; tokens used since then are in use.
+        shown: the most records of ``Chosen.latest``.
+
+    Raises:
+        Forbidden: without ``access-tokens:deactivate``, unless all are one's own.
+    """
+    rows = _rows(reading, actor, [id for id in ids if storable(id)])
+    _require_allowed(actor, rows)
+    active = [row for row in rows if row.deactivated_at is None]
+    active.sort(key=lambda row: (-(row.last_at or 0), -row.created_at, row.id))
+    first = {row.id: at for at, row in enumerate(active[:shown])}
+    records = reading.session.execute(STORED.where(access_tokens.c.id.in_(first))).all()
+    records = sorted(records, key=lambda row: first[row.id])
+    in_use = sum((row.last_at or 0) > used_since for row in active)
+    return Chosen(len(rows), len(active), in_use, tokens_of(reading, records))
 
 
 def deactivate_listed(change: Change, actor: Actor, ids: Sequence[str]) -> Outcome:
@@ -103,22 +144,28 @@ def matching(reading: Reading, actor: Actor, filters: Filters) -> list[str]:
 
 
 def _rows(reading: Reading, actor: Actor, ids: Sequence[str]) -> list[Row[Any]]:
-    """Id, owner and state of the company's tokens with *ids*."""
+    """What is needed of the company's tokens with *ids*."""
     token = access_tokens.c
     rows: list[Row[Any]] = []
     for start in range(0, len(ids), _AT_ONCE):
         some = token.id.in_(ids[start : start + _AT_ONCE])
         rows += reading.session.execute(
-            select(token.id, token.label, token.owner_id, token.deactivated_at).where(
-                some, token.company_id == actor.company
+            select(
+                token.id,
+                token.label,
+                token.owner_id,
+                token.created_at,
+                token.deactivated_at,
+                token_use.c.last_at,
             )
+            .outerjoin(token_use, token_use.c.token_id == token.id)
+            .where(some, token.company_id == actor.company)
         )
     return rows
 
 
 def _deactivate(change: Change, actor: Actor, rows: list[Row[Any]], *, missing: int) -> Outcome:
-    if actor.kind == "token" or any(row.owner_id != actor.user for row in rows):
-        actor.require("access-tokens:deactivate")
+    _require_allowed(actor, rows)
     active = [row for row in rows if row.deactivated_at is None]
     for start in range(0, len(active), _AT_ONCE):
         ids = [row.id for row in active[start : start + _AT_ONCE]]
@@ -126,6 +173,11 @@ def _deactivate(change: Change, actor: Actor, rows: list[Row[Any]], *, missing: 
     if active:
         receipts.begin(change, [_subject(active)], company=actor.company)
     return Outcome(len(active), len(rows) - len(active), missing)
+
+
+def _require_allowed(actor: Actor, rows: Sequence[Row[Any]]) -> None:
+    if actor.kind == "token" or any(row.owner_id != actor.user for row in rows):
+        actor.require("access-tokens:deactivate")
 
 
 def _subject(rows: Sequence[Row[Any]]) -> Subject:
