@@ -16,7 +16,7 @@ from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import access_tokens, token_use
 from gatepass.registry.tokens import search, store
 from gatepass.registry.tokens.records import STORED, AccessToken, tokens_of
-from gatepass.registry.tokens.search import Filters
+from gatepass.registry.tokens.selection import Filters
 
 #: The most ids in one request.
 MOST_IDS = 1_000

@@ -1,12 +1,13 @@
 """External ids of access tokens, unique among a company's active ones."""
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select
 
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens import lapsing
 
 _token = access_tokens.c
 
@@ -46,9 +47,6 @@ def claim(change: Change, company: str, external_id: str | None, *, but: str = "
             f"An active access token has the external id {isolated(external_id)} already.",
             reason="external_id_taken",
         )
-    # The unique index has expired tokens until a round of ``lapsing`` records them.
-    change.session.execute(
-        update(access_tokens)
-        .where(*others, _token.lapsed_at.is_(None))
-        .values(lapsed_at=_token.expires_at)
-    )
+    # The unique index has an expired token until a round of ``lapsing`` records it.
+    expired = change.session.scalars(select(_token.id).where(*others, _token.lapsed_at.is_(None)))
+    lapsing.record(change, expired.all())

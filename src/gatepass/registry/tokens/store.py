@@ -20,7 +20,7 @@ from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import mark_deactivated, require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import external_ids, indexing, token_owners
+from gatepass.registry.tokens import external_ids, indexing, recency, token_owners
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
     STORED,
@@ -98,6 +98,7 @@ def add(
     }
     change.session.execute(insert(access_tokens), columns)
     indexing.add(change, columns)
+    recency.add(change, columns)
     publish(change, grant_of(columns))
     token = new_token(columns, new_owner.owner, actor.person, new_owner.permits)
     after = {**found, "kind": kind}
@@ -158,6 +159,7 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
         values["label_folded"] = folded(after["label"])
     if "expires_at" in after:
         values["lapsed_at"] = None
+        recency.set_life(change, [row.id], "active")
     update_row(change, access_tokens, row.id, **values)
     former_row, row = row, find(change, row.company_id, row.id)
     indexing.replace(change, former_row._mapping, row._mapping)
@@ -184,6 +186,7 @@ def revoke(change: Change, actor: Actor, ids: Sequence[str], *, receipt: bool = 
     """
     these = access_tokens.c.id.in_(ids)
     mark_deactivated(change, actor, access_tokens, these)
+    recency.set_life(change, ids, "deactivated")
     ended = change.session.execute(
         STORED.where(these).order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()

@@ -20,6 +20,7 @@ from gatepass.registry.storage.tables import (
     token_use_days,
     usage_spools,
 )
+from gatepass.registry.tokens import recency
 
 DAY_MS = 86_400_000
 #: How many days of daily counts are kept.
@@ -87,6 +88,7 @@ def fold(write: Write, name: str, start: int, end: int, batches: Iterable[Batch]
     )
     today = write.now // DAY_MS
     write.session.execute(delete(token_use_days).where(token_use_days.c.day < today - DAYS_KEPT))
+    recency.used(write, {token: use.last[0] for token, use in uses.items()})
     return True
 
 

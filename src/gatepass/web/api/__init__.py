@@ -8,6 +8,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from gatepass.web.api import (
+    access_token_export,
     access_tokens,
     admin_keys,
     allowlist,
@@ -63,6 +64,8 @@ def endpoints(*, cross_origin: bool) -> list[tuple[str, str]]:
 _MODULES = (
     authentications,
     catalogue,
+    # "export" is not a token id, so its path goes before that of one token.
+    access_token_export,
     access_tokens,
     receipts,
     allowlist,

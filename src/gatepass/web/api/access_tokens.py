@@ -1,6 +1,6 @@
 """``/v1/access-tokens``."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 from fastapi import Depends, Query, Response
 from pydantic import BeforeValidator, Field
@@ -11,7 +11,7 @@ from gatepass.registry.input.metadata import KEY, MOST_BYTES, MOST_KEYS
 from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
-from gatepass.registry.tokens import access_tokens, bulk, records
+from gatepass.registry.tokens import access_tokens, bulk, records, selection
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS
 from gatepass.web.api.changing import CurrentChange
@@ -171,17 +171,27 @@ class AccessTokenFilter(Fields):
     external_id: str | None = Field(
         default=None, max_length=LONGEST_EXTERNAL_ID, examples=["deploy-7"]
     )
+    created_by: str | None = Field(default=None, max_length=64, examples=["usr_4fT0aB3cD5eF7gH9"])
+    expires_before: TakenTime | None = None
+    used: Literal["ever", "never"] | None = None
+    unused_since: TakenTime | None = None
+    network: Literal["any", "none"] | None = None
 
-    def filters(self) -> token_search.Filters:
+    def filters(self) -> selection.Filters:
         """The filters, as registry operations take them."""
-        return token_search.Filters(
+        return selection.Filters(
             q=(self.q or "").strip() or None,
             status=self.status,
             permission=self.permission,
             kind=self.kind,
             owner=self.owner,
+            created_by=self.created_by,
             metadata=self.metadata,
             external_id=self.external_id,
+            expires_before=self.expires_before,
+            used=self.used,
+            unused_since=self.unused_since,
+            network=self.network,
         )
 
 
@@ -234,6 +244,9 @@ async def _filters(
     permission: Term | None = None,
     kind: Literal["api", "ui"] | None = None,
     owner: OwnerTerm | None = None,
+    created_by: Annotated[
+        Term | None, Query(description="The id of the user who created them.")
+    ] = None,
     metadata: Annotated[
         MetadataTerm | None,
         Query(description="Only those with this `key:value`.", examples=["team:payments"]),
@@ -242,20 +255,64 @@ async def _filters(
         Term | None,
         Query(description="Only those with exactly this one, ended ones included."),
     ] = None,
-) -> token_search.Filters:
-    return token_search.Filters(
+    expires_before: Annotated[
+        TakenTime | None, Query(description="Also those that have expired.")
+    ] = None,
+    used: Annotated[
+        Literal["ever", "never"] | None, Query(description="Whether they were used at all.")
+    ] = None,
+    unused_since: Annotated[
+        TakenTime | None,
+        Query(description="Only those that weren't used since; never used ones, too."),
+    ] = None,
+    network: Annotated[
+        Literal["any", "none"] | None,
+        Query(description="`any`: those with networks; `none`: those without."),
+    ] = None,
+) -> selection.Filters:
+    return selection.Filters(
         q=q or None,
         status=status,
         permission=permission,
         kind=kind,
         owner=owner,
+        created_by=created_by,
         metadata=metadata,
         external_id=external_id,
+        expires_before=expires_before,
+        used=used,
+        unused_since=unused_since,
+        network=network,
     )
 
 
+class SortedBy(TypedDict):
+    """The arguments of a list operation that select the order."""
+
+    sort: str
+    order: str | None
+
+
+async def _sorted_by(
+    sort: Annotated[
+        Literal["created_at", "label", "expires_at", "last_used"] | None,
+        Query(
+            description="By default `created_at`. Tokens that never expire, or were never used, "
+            "come last. A cursor belongs to its order."
+        ),
+    ] = None,
+    order: Annotated[
+        Literal["asc", "desc"] | None,
+        Query(description="By default `desc` for `created_at`, else `asc`."),
+    ] = None,
+) -> SortedBy:
+    return SortedBy(sort=sort or "created_at", order=order)
+
+
+#: The query parameters of the order of a list of access tokens.
+TokenOrder = Annotated[SortedBy, Depends(_sorted_by)]
 #: The query parameters of a list of access tokens.
-TokenFilters = Annotated[token_search.Filters, Depends(_filters)]
+TokenFilters = Annotated[selection.Filters, Depends(_filters)]
 
 
 @router.post(
@@ -288,11 +345,15 @@ def create(
 
 @router.get("/access-tokens", summary="The company's access tokens")
 def search(
-    node: CurrentNode, actor: AuthenticatedOrPortal, paging: Paging, filters: TokenFilters
+    node: CurrentNode,
+    actor: AuthenticatedOrPortal,
+    paging: Paging,
+    order: TokenOrder,
+    filters: TokenFilters,
 ) -> Listed[AccessToken]:
     """Needs `access-tokens:search`."""
     with node.database.read(node.clock.now()) as reading:
-        page = token_search.list_(reading, actor, counted=False, **filters, **paging)
+        page = token_search.list_(reading, actor, counted=False, **filters, **order, **paging)
     return Listed[AccessToken].of(page)
 
 

@@ -15,6 +15,7 @@ from gatepass.web.api.access_tokens import (
     CreatedAccessToken,
     NewAccessToken,
     TokenFilters,
+    TokenOrder,
 )
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
@@ -77,11 +78,18 @@ def create(
 
 @router.get("/companies/{id}/access-tokens", summary="A company's access tokens, users' included")
 def search(
-    node: CurrentNode, actor: Administrator, id: Reference, paging: Paging, filters: TokenFilters
+    node: CurrentNode,
+    actor: Administrator,
+    id: Reference,
+    paging: Paging,
+    order: TokenOrder,
+    filters: TokenFilters,
 ) -> Listed[AccessToken]:
     """For operators, and admin keys with `tokens`."""
     with node.database.read(node.clock.now()) as reading:
-        page = token_search.list_(reading, actor, company=id, counted=False, **filters, **paging)
+        page = token_search.list_(
+            reading, actor, company=id, counted=False, **filters, **order, **paging
+        )
     return Listed[AccessToken].of(page)
 
 

@@ -70,7 +70,7 @@ def deactivate(screen: CurrentScreen, fields: Form) -> Response:
         with screen.write() as change:
             if selection.all:
                 outcome = bulk.deactivate_matching(
-                    change, screen.actor, selection.filters.search(), expect=expect
+                    change, screen.actor, selection.filters.search(screen.now()), expect=expect
                 )
             else:
                 outcome = bulk.deactivate_listed(change, screen.actor, selection.ids)
@@ -113,7 +113,9 @@ def _chosen(reading: Reading, screen: Screen, selection: Selection) -> bulk.Chos
     ids = selection.ids
     if selection.all:
         try:
-            ids = tuple(bulk.matching(reading, screen.actor, selection.filters.search()))
+            ids = tuple(
+                bulk.matching(reading, screen.actor, selection.filters.search(screen.now()))
+            )
         except InvalidInput:
             ids = ()
     since = screen.now() - HOUR
