@@ -53,6 +53,8 @@ OTHER_FIELDS = frozenset(
         *("domains", "email", "entries"),
         # For the OIDC provider, whose token names it.
         "sub_id",
+        # Other programs' names, and ids and filters of tokens: tests/registry/tokens/test_bulk.py
+        *("expect", "external_id", "filter", "ids", "metadata"),
         # For operators.
         *("companies", "company", "expires_in", "origins", "type"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),

@@ -21,6 +21,7 @@ from gatepass.core.display_text import printable
 from gatepass.core.grants import USER
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
+from gatepass.registry.input.metadata import entries as metadata_entries
 from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import TokenOwner
 from gatepass.registry.tokens.search import list_ as search
@@ -103,6 +104,8 @@ def show(id: Id, json: AsJson = False) -> None:
             ("Effective permissions", " ".join(token.effective_permissions) or "nothing"),
             ("Networks", " ".join(token.networks) or "any"),
             ("Domains", " ".join(token.domains) or ("any" if token.kind == "ui" else "-")),
+            ("External id", token.external_id or "-"),
+            ("Metadata", " ".join(metadata_entries(token.metadata)) or "-"),
             ("Created", f"{when(token.created_at)} by {token.created_by.name}"),
             ("Expires", when(token.expires_at)),
             (

@@ -11,7 +11,7 @@ from sys import intern
 from typing import Final
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import astuple, force_setattr
 
 from gatepass.core.networks import Networks
 
@@ -48,6 +48,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
             origins it may be used from, and empty is none.
         expires_at: Unix time in milliseconds from which it is refused; None is never.
         deactivated: permanently.
+        metadata: what other programs note of it; None if there is nothing. No decision reads it.
+        external_id: the id that one of them knows it by, likewise.
     """
 
     id: str
@@ -61,6 +63,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     domains: tuple[str, ...]
     expires_at: int | None
     deactivated: bool
+    metadata: dict[str, str] | None = None
+    external_id: str | None = None
 
     def __repr__(self) -> str:
         return f"Grant(id={self.id!r}, kind={self.kind!r}, deactivated={self.deactivated})"
@@ -126,6 +130,13 @@ _company = msgspec.msgpack.Decoder(CompanyRules)
 
 def encode(record: Grant | Holder | CompanyRules) -> bytes:
     """Encode a record, for the database and other nodes."""
+    if type(record) is Grant:
+        # Most have none of the fields that were appended, and stay as short as without them.
+        values = list(astuple(record))
+        optional = len(values) - len(Grant.__struct_defaults__)
+        while len(values) > optional and values[-1] is None:
+            values.pop()
+        return _encoder.encode(values)
     return _encoder.encode(record)
 
 

@@ -48,6 +48,8 @@ def test_each_change_is_recorded_with_actor_subject_time_and_address(
             "networks": ["10.0.0.1/32"],
             "domains": [],
             "expires_at": NOW + HOUR,
+            "metadata": {},
+            "external_id": None,
             "kind": "api",
         },
     )

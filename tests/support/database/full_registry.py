@@ -41,7 +41,11 @@ class FullRegistry(SmallRegistry):
         self.signed: Actor = self.signed_in(self.ada)
         self.made: AccessToken
         self.made, self.text = self.token(
-            self.signed, label="Naïve — 日本\n"[:-1], networks=["198.51.100.0/24"]
+            self.signed,
+            label="Naïve — 日本\n"[:-1],
+            networks=["198.51.100.0/24"],
+            metadata={"team": "é"},
+            external_id="Naïve/7",
         )
         self.bob = self.colleague("manager")
         self.account = self.service_account(self.signed)

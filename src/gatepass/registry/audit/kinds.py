@@ -18,7 +18,10 @@ def _actions(noun: str, *verbs: str) -> tuple[str, ...]:
 KINDS = {
     "access-tokens": Kind(
         "Access tokens",
-        _actions("access_token", "created", "modified", "deactivated", "refused_everywhere"),
+        (
+            *_actions("access_token", "created", "modified", "deactivated", "refused_everywhere"),
+            "access_tokens.refused_everywhere",
+        ),
     ),
     "authentications": Kind(
         "Sign-ins",

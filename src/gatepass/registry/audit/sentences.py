@@ -385,6 +385,7 @@ _SAID: dict[str, _Said] = {
 # Events without a known actor.
 _WITHOUT_ACTOR: dict[str, _Said] = {
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
+    "access_tokens.refused_everywhere": _refused_everywhere("{}"),
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
     "owner.refused_everywhere": _refused_everywhere("{owner}"),
     "user.refused_everywhere": _refused_everywhere("the user {}"),

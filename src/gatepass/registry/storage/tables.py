@@ -476,14 +476,18 @@ access_tokens = _records(
     Column("created_by", key_text, ForeignKey("users.id")),
     Column("created_by_name", Text),
     *_deactivation(),
+    # What other programs note of the token, keys sorted; and the id that one of them knows it by,
+    # compared exactly.
+    Column("metadata", JSONText, nullable=False, server_default="{}"),
+    Column("external_id", key_text),
     # The form that created the token: submitting it again doesn't create a second one.
     Column("form_id", key_text),
     UniqueConstraint("created_by", "form_id"),
     # The expiry, once a round of ``tokens.lapsing`` has found it past. Between two rounds, lists
     # also read the tokens that are due.
     Column("lapsed_at", BigInteger),
-    # Lists of all tokens, and of an owner's, one index for each status. The first also cover the
-    # labels, which a search may walk.
+    # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
+    # status. The first also cover the labels, which a search may walk.
     *(
         Index(f"ix_access_tokens_{of}{status}", *columns, **_where(condition))
         for status, condition in (
@@ -494,6 +498,23 @@ access_tokens = _records(
         for of, columns in (
             ("", ("company_id", "kind", "created_at", "id", "expires_at", "label_folded")),
             ("owner_", ("owner_id", "created_at", "id", "kind", "expires_at")),
+            ("maker_", ("created_by", "created_at", "id", "kind", "expires_at")),
+            ("label_", ("company_id", "label_folded", "created_at", "id", "kind", "expires_at")),
+            ("expiry_", ("company_id", "expires_at", "created_at", "id", "kind")),
+        )
+    ),
+    # Lists of the tokens without networks, and of those with some. A token is in one of these.
+    *(
+        Index(
+            f"ix_access_tokens_{networks}_{status}",
+            *("company_id", "created_at", "id", "kind", "expires_at"),
+            **_where(f"networks {operator} '[]' AND {condition}"),
+        )
+        for networks, operator in (("open", "="), ("limited", "!="))
+        for status, condition in (
+            ("active", "deactivated_at IS NULL AND lapsed_at IS NULL"),
+            ("expired", "deactivated_at IS NULL AND lapsed_at IS NOT NULL"),
+            ("deactivated", "deactivated_at IS NOT NULL"),
         )
     ),
     Index(
@@ -512,11 +533,39 @@ access_tokens = _records(
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.
     Index(None, "company_id", "id"),
+    # An external id belongs to one active token; others keep theirs, too.
+    Index(
+        "ix_access_tokens_external_id",
+        *("company_id", "external_id", "created_at", "id"),
+        **_where("external_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_access_tokens_active_external_id",
+        *("company_id", "external_id"),
+        unique=True,
+        **_where("external_id IS NOT NULL AND deactivated_at IS NULL AND lapsed_at IS NULL"),
+    ),
+)
+
+#: When each token was last used, in the order of lists. Derived from ``token_use`` and the token.
+access_token_recency = _records(
+    "access_token_recency",
+    Column("company_id", key_text, nullable=False),
+    # active, expired (once it is recorded in ``lapsed_at``), deactivated
+    Column("life", key_text, nullable=False),
+    # 0 is never.
+    Column("last_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "company_id", "life", "last_at", "created_at", "id"),
 )
 
 access_token_words, access_token_word_parts = _word_index("access_token")
 access_token_permissions = _postings(
     "access_token_permissions", Column("permission", key_text, primary_key=True)
+)
+# A key and its value, as ``key:value``.
+access_token_metadata = _postings(
+    "access_token_metadata", Column("entry", key_text, primary_key=True)
 )
 
 verifier_keys = _records(

@@ -76,6 +76,8 @@ class AccessToken:
         effective_permissions: those of them that its owner's role grants now.
         networks: canonical, such as ``203.0.113.0/24``; empty means any address.
         domains: where a ``ui`` token may be used; empty means anywhere.
+        metadata: what other programs note of it; keys are sorted.
+        external_id: the id that one of them knows it by.
     """
 
     id: str
@@ -88,6 +90,8 @@ class AccessToken:
     networks: tuple[str, ...]
     domains: tuple[str, ...]
     expires_at: int | None
+    metadata: Mapping[str, str]
+    external_id: str | None
     created_at: int
     owner: TokenOwner
     created_by: Person
@@ -130,6 +134,8 @@ def new_token(
         networks=tuple(columns["networks"]),
         domains=tuple(columns["domains"]),
         expires_at=columns["expires_at"],
+        metadata=columns["metadata"],
+        external_id=columns["external_id"],
         created_at=columns["created_at"],
         owner=owner,
         created_by=maker,
@@ -154,6 +160,8 @@ def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
         domains=tuple(columns["domains"]),
         expires_at=columns["expires_at"],
         deactivated=columns["deactivated_at"] is not None,
+        metadata=columns["metadata"] or None,
+        external_id=columns["external_id"],
     )
 
 

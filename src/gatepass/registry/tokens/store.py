@@ -20,7 +20,7 @@ from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import mark_deactivated, require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import indexing, token_owners
+from gatepass.registry.tokens import external_ids, indexing, recency, token_owners
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
     STORED,
@@ -76,8 +76,10 @@ def add(
 
     Raises:
         Forbidden: ``permission_missing``: the owner's role doesn't grant one of the permissions.
+        Conflict: ``external_id_taken``.
     """
     new_owner.require_granted(found["permissions"])
+    external_ids.claim(change, company, found["external_id"])
     credential = make(ACCESS_TOKEN)
     columns = {
         "id": credential.id,
@@ -96,6 +98,7 @@ def add(
     }
     change.session.execute(insert(access_tokens), columns)
     indexing.add(change, columns)
+    recency.add(change, columns)
     publish(change, grant_of(columns))
     token = new_token(columns, new_owner.owner, actor.person, new_owner.permits)
     after = {**found, "kind": kind}
@@ -144,6 +147,7 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     Raises:
         Forbidden: ``permission_missing``: its owner isn't a user, and their role doesn't grant a
             permission that it gets.
+        Conflict: ``external_id_taken``.
     """
     added = set(found.get("permissions", ())) - set(row.permissions)
     token_owners.require_granted(change, row, added)
@@ -151,11 +155,16 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     after = {name: value for name, value in found.items() if value != before[name]}
     if not after:
         return token_of(change, row)
+    if "external_id" in after or "expires_at" in after:
+        # By the clock of another node it may have expired, and its external id be another's.
+        external_id = after.get("external_id", row.external_id)
+        external_ids.claim(change, row.company_id, external_id, but=row.id)
     values = dict(after)
     if "label" in after:
         values["label_folded"] = folded(after["label"])
     if "expires_at" in after:
         values["lapsed_at"] = None
+        recency.set_life(change, [row.id], "active")
     update_row(change, access_tokens, row.id, **values)
     former_row, row = row, find(change, row.company_id, row.id)
     indexing.replace(change, former_row._mapping, row._mapping)
@@ -174,16 +183,22 @@ def end(change: Change, actor: Actor, row: Row[Any]) -> AccessToken:
     return token_of(change, row)
 
 
-def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
-    """Deactivate active tokens of one company, each with a receipt and an audit event."""
+def revoke(change: Change, actor: Actor, ids: Sequence[str], *, receipt: bool = True) -> None:
+    """Deactivate active tokens of one company, each with an audit event and a receipt.
+
+    Args:
+        receipt: False if the caller begins one for all.
+    """
     these = access_tokens.c.id.in_(ids)
     mark_deactivated(change, actor, access_tokens, these)
+    recency.set_life(change, ids, "deactivated")
     ended = change.session.execute(
         STORED.where(these).order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()
     publish_grants(change, [grant_of(row._mapping) for row in ended])
     subjects, company = [_subject(row) for row in ended], ended[0].company_id
-    receipts.begin(change, subjects, company=company)
+    if receipt:
+        receipts.begin(change, subjects, company=company)
     log.record_each(
         change,
         actor,

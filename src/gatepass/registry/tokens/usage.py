@@ -21,7 +21,7 @@ from gatepass.registry.storage.tables import (
     token_use_days,
     usage_spools,
 )
-from gatepass.registry.tokens import observed_calls
+from gatepass.registry.tokens import observed_calls, recency
 
 DAY_MS = 86_400_000
 #: How many days of daily counts are kept.
@@ -97,6 +97,7 @@ def fold(
     observed_calls.fold(write, calls)
     today = write.now // DAY_MS
     write.session.execute(delete(token_use_days).where(token_use_days.c.day < today - DAYS_KEPT))
+    recency.used(write, {token: use.last[0] for token, use in uses.items()})
     return True
 
 

@@ -14,6 +14,7 @@ from gatepass.web.api.access_tokens import (
     CreatedAccessToken,
     NewAccessToken,
     TokenFilters,
+    TokenOrder,
 )
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
@@ -53,8 +54,8 @@ def create(
     """For operators, and admin keys with `tokens`. The owner's role must grant all of the token's
     permissions (403 `permission_missing`); an external owner's tokens hold permissions of the
     catalogue file alone. A user as the owner is 404, a deactivated one 409 `owner_deactivated`, a
-    deactivated company 409 `company_deactivated`. The answer is the only one with the token's
-    text."""
+    deactivated company 409 `company_deactivated`, an external id that an active token of the
+    company has 409 `external_id_taken`. The answer is the only one with the token's text."""
     values = new.named()
     owner, kind = values.pop("owner").reference(), values.pop("kind")
 
@@ -70,11 +71,18 @@ def create(
 
 @router.get("/companies/{id}/access-tokens", summary="A company's access tokens, users' included")
 def search(
-    node: CurrentNode, actor: Administrator, id: Reference, paging: Paging, filters: TokenFilters
+    node: CurrentNode,
+    actor: Administrator,
+    id: Reference,
+    paging: Paging,
+    order: TokenOrder,
+    filters: TokenFilters,
 ) -> Listed[AccessToken]:
     """For operators, and admin keys with `tokens`."""
     with node.database.read(node.clock.now()) as reading:
-        page = token_search.list_(reading, actor, company=id, counted=False, **filters, **paging)
+        page = token_search.list_(
+            reading, actor, company=id, counted=False, **filters, **order, **paging
+        )
     return Listed[AccessToken].of(page)
 
 
@@ -100,8 +108,9 @@ def modify(
 ) -> AccessToken:
     """For operators, and admin keys with `tokens`. The owner's role must grant all permissions that
     the token gets (403 `permission_missing`). A user's token is 404. Expired and deactivated ones
-    can't be changed (409), nor those of a deactivated company (409 `company_deactivated`). With
-    `If-Match`, only that version is changed (else 409)."""
+    can't be changed (409), nor those of a deactivated company (409 `company_deactivated`). An
+    external id that another active token has is 409 `external_id_taken`. With `If-Match`, only that
+    version is changed (else 409)."""
     with current_as(AccessToken), node.database.write(node.clock.now()) as change:
         changed = provisioning.modify(
             change,

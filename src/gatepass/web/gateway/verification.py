@@ -167,6 +167,8 @@ def _members(decision: Decision, known: CachedToken | None) -> dict[str, Any]:
             "owner": _owner(decision.owner),
             "permissions": list(decision.effective),
             "expires_at": None if grant.expires_at is None else format_time(grant.expires_at),
+            "metadata": grant.metadata or {},
+            "external_id": grant.external_id,
         }
     return members
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from gatepass.web.pages.access_tokens import detail, edit, index, new
+from gatepass.web.pages.access_tokens import bulk, detail, edit, index, new
 from gatepass.web.pages.account import (
     authentications,
     email,
@@ -45,8 +45,8 @@ router = APIRouter(include_in_schema=False)
 for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
-    # "new" is not a token id, so its page goes before that of one token.
-    *(index, new, edit, detail),
+    # "new" and "deactivate" are no token ids, so their pages go before that of one token.
+    *(index, new, bulk, edit, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(company, security, second_factor, role_form, roles, nodes, verifier_keys, admin_keys),

@@ -42,6 +42,8 @@ class AccessToken(Record):
     networks: tuple[str, ...] = Field(examples=[["203.0.113.0/24"]])
     domains: tuple[str, ...]
     expires_at: Time | None
+    metadata: dict[str, str] = Field(examples=[{"team": "payments"}])
+    external_id: str | None = Field(examples=["deploy-7"])
     created_at: Time
     owner: OwnerOfToken
     created_by: str | None = person_id("created_by")

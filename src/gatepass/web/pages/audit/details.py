@@ -123,7 +123,11 @@ def _list(field: str, entries: list[str], *, empty: bool, kept: int = 0) -> Show
 def _flat(value: Any) -> Any:
     """*value*, or a list of texts if it is nested: networks with notes, permissions by role."""
     if isinstance(value, dict):
-        return [f"{key}: {entry}" for key, entries in value.items() for entry in entries]
+        return [
+            f"{key}: {entry}"
+            for key, entries in value.items()
+            for entry in ([entries] if isinstance(entries, str) else entries)
+        ]
     if isinstance(value, list):
         return [_entry(entry) for entry in value]
     return value
