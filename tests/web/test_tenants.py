@@ -34,6 +34,7 @@ OPERATORS = ("verifier-keys", "admin-keys", "companies")
 #: Bodies that are valid for a record of the caller's own company.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/access-tokens/{id}"): {"label": "Taken over"},
+    ("POST", "/v1/access-tokens/{id}/rotate"): {"close": "after", "after": 60},
     ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
     ("POST", "/v1/users/{id}/email"): {"email": "taken.over@example.com"},
     ("PATCH", "/v1/roles/{id}"): {"name": "Taken over"},
@@ -44,6 +45,7 @@ ID_FIELDS = {"role"}
 OTHER_FIELDS = frozenset(
     (
         *("access_tokens", "address", "calls", "code", "confirm", "domains", "email", "entries"),
+        *("after", "close", "silent_for"),
         # For operators.
         *("companies", "company", "expires_in", "origins", "type"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),

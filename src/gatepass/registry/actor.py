@@ -14,7 +14,10 @@ _OWN_MACHINE = ("command line", "system")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user named in a record; with ``id`` None, the command line or the system."""
+    """A user named in a record; with ``id`` None, the command line or the system.
+
+    Of a record that ended by itself, ``id`` is the cause (``Actor.cause``).
+    """
 
     id: str | None
     name: str
@@ -48,6 +51,8 @@ class Actor:
         operator: whether it also manages the installation (``*`` never covers that).
         opened_by: the label of the admin key, or the name of the operator, that opened the portal
             session in use.
+        cause: why records end, where that isn't simply its decision: ``rotation``, ``reuse``. They
+            name it as ``deactivated_by``; audit events name the actor.
     """
 
     kind: ActorKind
@@ -59,6 +64,7 @@ class Actor:
     address: str | None = None
     operator: bool = False
     opened_by: str = ""
+    cause: str = ""
 
     def __post_init__(self) -> None:
         if self.kind == "admin_key":
@@ -82,6 +88,8 @@ class Actor:
     @property
     def person(self) -> Person:
         """This actor as records name it (``created_by``, ``deactivated_by``)."""
+        if self.cause:
+            return Person(self.cause, self.cause)
         return Person(None if self.is_portal_session else self.user, self.name)
 
     @property

@@ -18,7 +18,9 @@ def _actions(noun: str, *verbs: str) -> tuple[str, ...]:
 KINDS = {
     "access-tokens": Kind(
         "Access tokens",
-        _actions("access_token", "created", "modified", "deactivated", "refused_everywhere"),
+        _actions(
+            "access_token", "created", "modified", "rotated", "deactivated", "refused_everywhere"
+        ),
     ),
     "authentications": Kind(
         "Sign-ins",

@@ -16,7 +16,7 @@ FIELDS = {
 }
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
-_NAMES = frozenset(("name", "label", "role", "role_name", "email", "owner_name"))
+_NAMES = frozenset(("name", "label", "role", "role_name", "email", "owner_name", "successor_label"))
 _LABELLED = frozenset(("access_token", "admin_key", "verifier_key"))
 
 # What is said of a kind of event: a template with the fields of ``_say``, or a function.
@@ -170,6 +170,21 @@ def _token_created(event: AuditEvent) -> str:
     return _plainly(event) + (f" for {owner}" if owner else "")
 
 
+def _token_rotated(event: AuditEvent) -> str:
+    successor = _after(event, "successor_label")
+    return f"rotated the access token {event.subject.name}" + (
+        f"; {successor} replaces it" if successor else ""
+    )
+
+
+def _token_deactivated(event: AuditEvent) -> str:
+    why = {
+        "rotation": ", which was replaced",
+        "reuse": ": a token that it had replaced, or that replaced it, rotated itself once more",
+    }
+    return _plainly(event) + why.get(_after(event, "cause"), "")
+
+
 def _role_changed(event: AuditEvent) -> str:
     former, now = (
         (fields or {}).get("role_name") or (fields or {}).get("role")
@@ -312,6 +327,8 @@ def elapsed(ms: int) -> str:
 _SAID: dict[str, _Said] = {
     "access_token.created": _token_created,
     "access_token.modified": _token_modified,
+    "access_token.rotated": _token_rotated,
+    "access_token.deactivated": _token_deactivated,
     "allowlist.changed": _allowlist_changed,
     "allowlist.lifted": "removed the allowlist",
     "allowlist.trial_started": _trial_started,

@@ -331,7 +331,9 @@ class Change(Write):
     def end(self, subjects: Sequence[Subject], *, by: Actor) -> None:
         """Record the revocation of *subjects*, for ``ended.log`` once this has committed."""
         self.revocations += [
-            Revocation(self.now, subject.kind, subject.id, self.revision, by.person.id, by.name)
+            Revocation(
+                self.now, subject.kind, subject.id, self.revision, by.person.id, by.person.name
+            )
             for subject in subjects
         ]
 

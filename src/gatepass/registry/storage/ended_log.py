@@ -50,7 +50,7 @@ class Revocation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             ``invitation``, ``owner``, ``portal_session``, ``user``, ``verifier_key``.
         id: of the record.
         revision: of the change that revoked it.
-        by: id of the user who revoked it; None for the command line and the system.
+        by: id of the user who revoked it, or the cause; None for the command line and the system.
         by_name: the name of that actor.
     """
 

@@ -135,5 +135,5 @@ def deactivation(write: Write, actor: Actor) -> dict[str, Any]:
     return {
         "deactivated_at": write.now,
         "deactivated_by": actor.person.id,
-        "deactivated_by_name": actor.name,
+        "deactivated_by_name": actor.person.name,
     }

@@ -72,12 +72,9 @@ def add(
 
     Args:
         company: an id.
-        found: its fields, as ``input.read`` returns them.
-
-    Raises:
-        Forbidden: ``permission_missing``: the owner's role doesn't grant one of the permissions.
+        found: its fields, as ``input.read`` returns them; and ``replaces``, the id of the token
+            that it replaces.
     """
-    new_owner.require_granted(found["permissions"])
     credential = make(ACCESS_TOKEN)
     columns = {
         "id": credential.id,
@@ -122,15 +119,24 @@ def read_changes(
     """
     token = token_of(change, row)
     require_unchanged(token, etag(token), if_match, "this token")
-    if token.status != "active":
-        raise Conflict(
-            f"This token is {token.status} and can't be changed.",
-            reason=f"token_{token.status}",
-            current=token,
-        )
+    require_active(token, "changed")
     return fields.read(
         changes, kind=row.kind, catalogue=catalogue, owner_type=row.owner_type, now=change.now
     )
+
+
+def require_active(token: AccessToken, what: str) -> None:
+    """Require that *token* is active, to be *what*, such as ``changed``.
+
+    Raises:
+        Conflict: ``token_deactivated`` or ``token_expired``, with the ``current`` record.
+    """
+    if token.status != "active":
+        raise Conflict(
+            f"This token is {token.status} and can't be {what}.",
+            reason=f"token_{token.status}",
+            current=token,
+        )
 
 
 def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]) -> AccessToken:
@@ -170,7 +176,10 @@ def end(change: Change, actor: Actor, row: Row[Any]) -> AccessToken:
 
 
 def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
-    """Deactivate active tokens of one company, each with a receipt and an audit event."""
+    """Deactivate active tokens of one company, each with a receipt and an audit event.
+
+    Their ``deactivated_by`` is the actor, or its cause.
+    """
     these = access_tokens.c.id.in_(ids)
     mark_deactivated(change, actor, access_tokens, these)
     ended = change.session.execute(
@@ -186,7 +195,7 @@ def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
         subjects,
         company=company,
         before={"deactivated_at": None},
-        after={"deactivated_at": change.now},
+        after={"deactivated_at": change.now} | ({"cause": actor.cause} if actor.cause else {}),
     )
 
 
