@@ -36,6 +36,11 @@ _MOST_AGAIN = 200_000
 LINE_TOKENS = 256
 #: A spool of this size is closed and a new one created, so that the old one can be removed.
 ROTATE_BYTES = 1 << 20
+# A process that counts nothing marks its spool this often.
+_MARK_NS = 10_000_000_000
+#: A spool is as old as the last flush by this much at most: a flush takes time, and a process has a
+#: spool only from the flush after its first decision on.
+FLUSHED_WITHIN_MS = 10_000
 # Releases the interpreter's lock, which requests wait for.
 _PAUSE_SECONDS = 0.000_05
 # The use of these is counted with the decisions alone.
@@ -163,8 +168,10 @@ class Usage:
     def flush(self) -> None:
         """Append the counts since the last flush to this process's spool.
 
-        A full disk loses nothing: the counts are kept for the next flush.
+        A full disk loses nothing: the counts are kept for the next flush. The spool's modification
+        time says that all decisions until then are in it (``unreported_ms``).
         """
+        now_ns = time.time_ns()
         # Another thread may be about to count in these; a count that comes too late is lost.
         tokens, self._tokens = self._tokens, _parts()
         decisions, self._decisions = self._decisions, {}
@@ -190,6 +197,16 @@ class Usage:
                 return
             decisions = {}
             time.sleep(_PAUSE_SECONDS)
+        self._mark(now_ns)
+
+    def _mark(self, now_ns: int) -> None:
+        """Set the modification time of the spool; appending to it does so, too."""
+        descriptor = self._descriptor
+        if descriptor is None or self._pid != os.getpid():
+            return
+        with suppress(OSError):
+            if now_ns - os.fstat(descriptor).st_mtime_ns >= _MARK_NS:
+                os.utime(descriptor, ns=(now_ns, now_ns))
 
     def _keep(self, part: _Part, rest: _Parts) -> None:
         """Count for the next flush what couldn't be spooled."""
@@ -303,12 +320,14 @@ class Spool(msgspec.Struct, frozen=True):
         name: identifies the file; names are never reused.
         size: length of the complete lines, in bytes.
         finished: its process has ended; once folded up to ``size`` the file may be removed.
+        flushed_ns: the time of its process's last flush, by the wall clock.
     """
 
     path: Path
     name: str
     size: int
     finished: bool
+    flushed_ns: int
 
     def batches(self, start: int) -> Iterator[Batch]:
         """The batches from byte *start* up to ``size``, without damaged lines."""
@@ -360,9 +379,26 @@ def spools(directory: Path) -> Iterator[Spool]:
                 finished = True
             except BlockingIOError:
                 finished = False
-            size = os.fstat(descriptor).st_size
-            content = os.pread(descriptor, size, 0)
+            state = os.fstat(descriptor)
+            content = os.pread(descriptor, state.st_size, 0)
             complete = content.rfind(b"\n") + 1
         finally:
             os.close(descriptor)
-        yield Spool(path=path, name=path.stem, size=complete, finished=finished)
+        yield Spool(
+            path=path,
+            name=path.stem,
+            size=complete,
+            finished=finished,
+            flushed_ns=state.st_mtime_ns,
+        )
+
+
+def unreported_ms(found: Iterable[Spool], now_ns: int) -> int:
+    """For how long decisions may have been made that aren't in the spools *found*.
+
+    Args:
+        found: all spools of a node or service.
+        now_ns: by the wall clock, before they were looked for.
+    """
+    flushed = [spool.flushed_ns for spool in found if not spool.finished]
+    return (now_ns - min([now_ns, *flushed])) // 1_000_000 + FLUSHED_WITHIN_MS
