@@ -194,7 +194,7 @@ def test_each_use_of_a_remembered_decision_counts(
     usage = Usage(tmp_path / "use")
     verifier = samples.verifier(clocks.clock(), usage=usage)
     flushed: list[Any] = []
-    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
+    usage._spool.append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
     for number in range(1, 12):
         verifier.check(samples.texts["good"], permission="charges:get", address="203.0.113.7")
         verifier.check(samples.texts["deactivated"], permission="charges:get")
@@ -215,7 +215,7 @@ def test_a_counter_gets_what_was_decided_since_it_counts(
     verifier = samples.verifier(clocks.clock(), usage=Usage(tmp_path / "parent"))
     usage = Usage(tmp_path / "child")
     flushed: list[bytes] = []
-    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
+    usage._spool.append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
     for _ in range(3):
         verifier.check(samples.texts["good"], permission="charges:get")
     verifier.count_in(usage)

@@ -10,24 +10,28 @@ import stat
 import threading
 import time
 from collections import Counter
-from copy import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gatepass.core.decision import Call, Decision, Reason
 from gatepass.core.grants import Grant
 from gatepass.core.networks import parse_address
+from gatepass.core.observed_call import ObservedCall
 from gatepass.core.reason import STATUS
+from gatepass.verify import spools as spools_module
 from gatepass.verify import usage as usage_module
-from gatepass.verify.usage import (
+from gatepass.verify.spools import (
     FLUSHED_WITHIN_MS,
     Batch,
     Spool,
-    Usage,
+    by_kind,
     spools,
     unreported_ms,
 )
+from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples
 from tests.support.processes.children import finished, in_child
@@ -55,14 +59,18 @@ class Folder:
     def __init__(self) -> None:
         self.folded_to: dict[str, int] = {}
         self.tokens: Counter[str] = Counter()
+        self.calls: Counter[tuple[str, bool, ObservedCall | None]] = Counter()
         self.decisions: Counter[str] = Counter()
         self.last: dict[str, tuple[int, str | None, str]] = {}
 
     def fold(self, directory: Path) -> None:
         for spool in spools(directory):
             start = self.folded_to.get(spool.name, 0)
-            for batch in spool.batches(start):
+            batches, calls = by_kind(spool.lines(start))
+            for batch in batches:
                 self.take(batch)
+            for call in calls:
+                self.calls[call.token, call.allowed, call.call] += call.count
             self.folded_to[spool.name] = spool.size
             if spool.finished:
                 spool.remove()
@@ -81,7 +89,7 @@ def folded(directory: Path) -> Folder:
     return folder
 
 
-def lines(directory: Path) -> list[dict[str, object]]:
+def lines(directory: Path) -> list[dict[str, Any]]:
     """All spooled lines, decoded."""
     return [
         json.loads(line)
@@ -104,20 +112,43 @@ def test_a_use_is_a_line_of_a_spool(
     counting.check(samples.texts["unknown"], permission="charges:get")
     counting.check(None, permission="charges:get")
     usage.flush()
-    assert lines(directory) == [
-        {
-            "tokens": {
-                samples.grants["good"].id: [4, START_MS + 3_000, "2001:db8::1", "charges:create"],
-                samples.grants["lasting"].id: [1, START_MS + 3_000, None, "charges:get"],
-            },
-            "decisions": {
-                "allowed": 5,
-                "token_deactivated": 1,
-                "token_invalid": 1,
-                "token_missing": 1,
-            },
-        }
-    ]
+    use, calls = lines(directory)
+    assert use == {
+        "tokens": {
+            samples.grants["good"].id: [4, START_MS + 3_000, "2001:db8::1", "charges:create"],
+            samples.grants["lasting"].id: [1, START_MS + 3_000, None, "charges:get"],
+        },
+        "decisions": {
+            "allowed": 5,
+            "token_deactivated": 1,
+            "token_invalid": 1,
+            "token_missing": 1,
+        },
+    }
+    good, lasting, deactivated = (
+        samples.grants[name].id for name in ("good", "lasting", "deactivated")
+    )
+    get = ["allowed", ["charges:get"], None, None]
+    create = ["allowed", ["charges:create"], "/v1/charges", "POST", "2001:db8::1", None]
+    last = START_MS + 3_000
+    assert sorted(calls["calls"], key=str) == sorted(
+        [
+            *(
+                [good, True, [*get, f"203.0.113.{number}", None], 1, at, at]
+                for number in range(3)
+                for at in [START_MS + 1_000 * (number + 1)]
+            ),
+            [good, True, create, 1, last, last],
+            [lasting, True, [*get, None, None], 1, last, last],
+            [
+                deactivated,
+                False,
+                ["token_deactivated", ["charges:get"], None, None, None, None],
+                *(1, last, last),
+            ],
+        ],
+        key=str,
+    )
 
 
 def test_no_secret_is_spooled(
@@ -251,7 +282,7 @@ def test_a_torn_last_line_is_not_read(usage: Usage, directory: Path) -> None:
     (path,) = directory.iterdir()
     whole = path.stat().st_size
     with path.open("ab") as file:
-        file.write(path.read_bytes()[:-1])
+        file.write(path.read_bytes().splitlines()[0])
     (spool,) = spools(directory)
     assert (spool.size, spool.finished) == (whole, True)
     assert folded(directory).tokens == {TOKEN: 4}
@@ -287,7 +318,7 @@ def test_a_long_spool_is_finished_and_another_begun(
     usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that spools of processes that live for months are removed too; no name comes twice."""
-    monkeypatch.setattr(usage_module, "ROTATE_BYTES", 300)
+    monkeypatch.setattr(spools_module, "ROTATE_BYTES", 300)
     folder = Folder()
     names = set()
     for _ in range(30):
@@ -429,13 +460,13 @@ def test_a_count_that_comes_in_the_midst_of_a_flush_stops_nothing(
     """A thread that took the dictionary just before a flush may still write to it."""
     note(usage, 1)
     note(usage, 1, "gpat_another000000000")
-    parts, format_address = usage._tokens, usage_module.format_address
+    parts, format_address = usage._counts.parts, usage_module.format_address
     (known,) = (part[TOKEN] for part in parts if TOKEN in part)
-    late = [("gpat_late000000000000", copy(known)) for _ in range(2)]
+    late = [structs.replace(known, token="gpat_late000000000000") for _ in range(2)]
 
     def counting(address: bytes) -> str:
-        for part in parts:
-            part.update(late[:1])
+        for use in late[:1]:
+            parts[hash(use.token) % usage_module.PARTS][use.token] = use
         del late[:1]
         return format_address(address)
 
@@ -453,7 +484,7 @@ def test_a_flush_is_written_in_parts(usage: Usage, directory: Path) -> None:
         note(usage, 1 + number % 3, f"gpat_{number:016d}")
     usage.note(Decision(Reason.token_missing, None, frozenset(), Call(Reason.token_missing)), 1)
     usage.flush()
-    assert max(len(batch["tokens"]) for batch in lines(directory)) <= 256  # type: ignore[arg-type]
+    assert max(len(batch.get("tokens") or batch["calls"]) for batch in lines(directory)) <= 128
     found = folded(directory)
     assert found.tokens == {f"gpat_{number:016d}": 1 + number % 3 for number in range(1_000)}
     assert found.decisions == {"allowed": 1_999, "token_missing": 1}
@@ -494,7 +525,7 @@ def test_a_count_is_not_carried_over_a_flush(
 ) -> None:
     """A flush in the midst of counting one use: what was counted before isn't written twice."""
     note(usage, 7)
-    original = usage._tokens
+    original = usage._counts.parts
 
     class Interrupting(dict[str, object]):
         def get(self, key: str, default: object = None) -> object:
@@ -502,7 +533,7 @@ def test_a_count_is_not_carried_over_a_flush(
             usage.flush()
             return found
 
-    usage._tokens = tuple(map(Interrupting, original))  # as the real ones, but slow
+    usage._counts.parts = tuple(map(Interrupting, original))  # as the real ones, but slow
     note(usage, 1)
     usage.flush()
     assert folded(directory).tokens[TOKEN] in (7, 8)

@@ -108,6 +108,19 @@ def matches(credential: Credential, digest: bytes) -> bool:
     return hmac.compare_digest(credential.digest, digest)
 
 
+def base62(number: int, length: int) -> str:
+    """*number* in *length* base62 digits, the most significant first.
+
+    Args:
+        number: from 0 up to 62 to the power of *length*, exclusive.
+    """
+    digits = ""
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits = _ALPHABET[digit] + digits
+    return digits
+
+
 def new_id(prefix: str) -> str:
     """A new record id such as ``usr_4fT0…``: the prefix and 16 random characters (95 bits)."""
     return f"{prefix}_{_random(16)}"

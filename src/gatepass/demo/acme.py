@@ -21,7 +21,7 @@ from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.verify.usage import Batch
+from gatepass.verify.spools import Batch
 
 COMPANY = "Acme Payments"
 OWNER_EMAIL = "ada@acme.example"

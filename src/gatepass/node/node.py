@@ -38,7 +38,8 @@ from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.maintenance import Maintenance
-from gatepass.verify.usage import Spool, Usage, spools, unreported_ms
+from gatepass.verify.spools import Spool, by_kind, spools, unreported_ms
+from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -289,8 +290,8 @@ class Node:
             with self.database.auxiliary_write(self.clock.now()) as write:
                 start = registry_usage.folded_to(write, spool.name)
                 if start < spool.size:
-                    batches = list(spool.batches(start))
-                    registry_usage.fold(write, spool.name, start, spool.size, batches)
+                    batches, calls = by_kind(spool.lines(start))
+                    registry_usage.fold(write, spool.name, start, spool.size, batches, calls)
             self._folded[spool.name] = spool.size
         if spool.finished:
             # Remove the file first: a spool whose offset is deleted would be folded again.

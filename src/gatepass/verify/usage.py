@@ -1,119 +1,85 @@
 """Use counts: counted in memory, spooled to a file per process every two seconds.
 
-The hot path only updates a dictionary. A thread appends the counts as JSON lines. The process that
-holds the node's lock adds each line to the registry once (``registry.tokens.usage``). A killed
-process loses the counts that it had not spooled: those of two seconds at most, never a token.
+The hot path only updates a dictionary. A thread appends the counts as JSON lines (``spools``). The
+process that holds the node's lock adds each line to the registry once (``registry.tokens.usage``).
+A killed process loses the counts that it had not spooled: those of two seconds at most, never a
+token.
 
-A process locks its spool file for as long as it lives. So a file that can be locked belongs to a
-dead process, and is removed once its lines are folded.
+Where the secret matched, equal calls are counted together, whatever was decided. They are bounded
+in number: a caller with a token chooses paths, addresses and origins. Calls over a bound are
+counted without what tells them apart. An unknown token leaves nothing but the reason's count.
 """
 
-import fcntl
-import logging
-import os
-import secrets
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from gatepass.core.credentials import ADMIN_KEY, LOGIN_TOKEN, PORTAL_SESSION
+from gatepass.core.credentials import ACCESS_TOKEN
 from gatepass.core.decision import Decision
 from gatepass.core.networks import format_address
+from gatepass.core.observed_call import CountedCall, needed, observe, observed_origin
 from gatepass.core.reason import Reason
+from gatepass.core.routes import CatalogueRoute
 from gatepass.log_limit import LogLimit
+from gatepass.verify.spools import Batch, CallBatch, SpoolWriter, log
 
 #: Tokens are counted in so many dictionaries. One for all would take milliseconds to grow, and a
 #: decision waits for that.
 PARTS = 64
 #: Tokens counted in each between two flushes; the uses of any further ones count only as decisions.
 MOST_IN_PART = 3_000
-#: Remembered decisions with uses that weren't flushed; those of any more count likewise.
+#: Calls of a token, and of all tokens, that are told apart between two flushes.
+MOST_CALLS_OF_TOKEN = 100
+MOST_CALLS = 20_000
+#: Remembered decisions with uses that weren't flushed; those of any more count as decisions only.
 _MOST_AGAIN = 200_000
-#: Tokens in one line. Formatting a line takes about as long as a few decisions; they wait for it.
-LINE_TOKENS = 256
-#: A spool of this size is closed and a new one created, so that the old one can be removed.
-ROTATE_BYTES = 1 << 20
-# A process that counts nothing marks its spool this often.
-_MARK_NS = 10_000_000_000
-#: A spool is as old as the last flush by this much at most: a flush takes time, and a process has a
-#: spool only from the flush after its first decision on.
-FLUSHED_WITHIN_MS = 10_000
+#: Calls in one line. Formatting a line takes about as long as some decisions; they wait for it.
+LINE_CALLS = 128
 # Releases the interpreter's lock, which requests wait for.
 _PAUSE_SECONDS = 0.000_05
-# The use of these is counted with the decisions alone.
-_NO_TOKENS = (LOGIN_TOKEN, PORTAL_SESSION, ADMIN_KEY)
 
 # Bound once: an enumeration looks up its members at each use.
 _ALLOWED = Reason.allowed
-
-_log = logging.getLogger("gatepass.usage")
-# A spool that can't be folded is read again every second.
-_damage_log_limit = LogLimit()
-
-
-class Batch(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of a spool.
-
-    Attributes:
-        tokens: by token id: number of uses, time of the last use (Unix ms), its address (text or
-            None), its permission ("" where none was asked for).
-        decisions: number of decisions by reason.
-    """
-
-    tokens: dict[str, tuple[int, int, str | None, str]]
-    decisions: dict[str, int]
 
 
 class Use(msgspec.Struct, gc=False):
     """Equal decisions about equal calls.
 
+    Not a tuple: thousands of those would be garbage-collected, for milliseconds at a time.
+
     Attributes:
-        token: the token's id, of an allowed call.
-        address, permission: of the call.
+        token: the token's id.
         reason: of the decision.
+        permission: the one asked for by name.
+        route: the catalogue's that matched.
+        address: packed.
+        origin: as ``observed_origin`` returned it.
         count: how often it was decided. Only grows, so that a race between threads can lose a
             count and never invents one.
-        flushed: how many of them were flushed.
-        at: when last, in Unix ms.
+        first, at: when first since the last flush, and when last, in Unix ms.
     """
 
     token: str
-    address: bytes | None
-    permission: str | None
     reason: Reason
+    permission: str | None
+    route: CatalogueRoute | None
+    address: bytes | None
+    origin: str | None
     count: int = 0
-    flushed: int = 0
+    first: int = 0
     at: int = 0
 
 
-class _Counted(msgspec.Struct, gc=False):
-    """The uses of a token: how many, when last (Unix ms), its address (packed), its permission.
+class RepeatedUse(Use, gc=False):
+    """A use that is counted through several flushes.
 
-    Not a tuple: thousands of those would be garbage-collected, for milliseconds at a time.
+    Attributes:
+        flushed: how many of ``count`` were flushed.
     """
 
-    count: int
-    at: int
-    address: bytes | None
-    permission: str | None
-
-    def as_text(self) -> tuple[int, int, str | None, str]:
-        """As in a ``Batch``."""
-        address = self.address
-        return (
-            self.count,
-            self.at,
-            None if address is None else format_address(address),
-            self.permission or "",
-        )
-
-
-#: Counts by token id.
-_Part = dict[str, _Counted]
-_Parts = tuple[_Part, ...]
+    flushed: int = 0
 
 
 class Usage:
@@ -124,46 +90,66 @@ class Usage:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._tokens = _parts()
-        self._decisions: dict[str, int] = {}
+        self._counts = _Counts()
         # Those with counts that weren't flushed.
-        self._again: list[Use] = []
-        self._descriptor: int | None = None
-        self._pid = 0
+        self._again: list[RepeatedUse] = []
+        self._spool = SpoolWriter(directory)
         self._log_limit = LogLimit()
 
     def note(self, decision: Decision, now: int) -> None:
         """Count one decision made at *now* (Unix ms). Concurrent threads may lose a count, never
         invent one."""
-        grant = decision.grant
-        if decision.reason is _ALLOWED and grant is not None:
-            # Only the reported facts of the last use: a decision would keep its grant in memory.
-            tokens, call = _part_of(self._tokens, grant.id), decision.call
-            seen = tokens.get(grant.id)
-            if seen is not None:
+        grant, counts = decision.grant, self._counts
+        if grant is not None:
+            # Only some facts of the call: a decision would keep its grant in memory.
+            call, reason, token = decision.call, decision.reason, grant.id
+            permission, address, route = call.permission, call.address, call.route
+            if type(route) is not CatalogueRoute:
+                route = None
+            origin = None
+            if call.origin is not None or call.referer is not None:
+                origin = observed_origin(call.origin, call.referer)
+            part = counts.parts[hash(token) % PARTS]
+            seen = part.get(token)
+            if seen is None:
+                if len(part) < MOST_IN_PART:
+                    part[token] = _Token(
+                        token, reason, permission, route, address, origin, 1, now, now
+                    )
+                    return
+            elif (
+                seen.address == address
+                and seen.route is route
+                and seen.reason is reason
+                and seen.permission == permission
+                and seen.origin == origin
+            ):
                 seen.count += 1
                 seen.at = now
-                seen.address = call.address
-                seen.permission = call.permission or call.route
                 return
-            if len(tokens) < MOST_IN_PART:
-                tokens[grant.id] = _Counted(1, now, call.address, call.permission or call.route)
+            else:
+                key = (reason._value_, permission, route, address, origin)
+                use = None if seen.others is None else seen.others.get(key)
+                if use is None:
+                    use = Use(token, reason, permission, route, address, origin, 1, now, now)
+                    counts.add(seen, use)
+                else:
+                    use.count += 1
+                    use.at = now
                 return
-        decisions = self._decisions
-        reason = decision.reason.value
-        decisions[reason] = decisions.get(reason, 0) + 1
+        counts.add_decisions(decision.reason._value_, 1)
 
-    def note_again(self, use: Use, now: int) -> None:
+    def note_again(self, use: RepeatedUse, now: int) -> None:
         """Count one more decision like those of *use*. It costs less than ``note``."""
         use.at = now
         count = use.count = use.count + 1
         if count == use.flushed + 1:
             if len(self._again) < _MOST_AGAIN:
+                use.first = now
                 self._again.append(use)
             else:
                 use.flushed = count
-                self._count(use.reason.value, 1)
+                self._counts.add_decisions(use.reason._value_, 1)
 
     def flush(self) -> None:
         """Append the counts since the last flush to this process's spool.
@@ -173,232 +159,211 @@ class Usage:
         """
         now_ns = time.time_ns()
         # Another thread may be about to count in these; a count that comes too late is lost.
-        tokens, self._tokens = self._tokens, _parts()
-        decisions, self._decisions = self._decisions, {}
+        counts, self._counts = self._counts, _Counts()
         again, self._again = self._again, []
-        self._add(again, tokens, decisions)
-        decisions = decisions.copy()
-        while (part := _take(tokens)) or decisions:
-            if uses := sum(counted.count for counted in part.values()):
-                decisions["allowed"] = decisions.get("allowed", 0) + uses
-            by_id = {
-                token: counted.as_text()
-                for token, counted in part.items()
-                if not token.startswith(_NO_TOKENS)
-            }
+        self._add(again, counts)
+        decisions, room = counts.decisions.copy(), MOST_CALLS
+        while (tokens := counts.take()) or decisions:
+            lines = _Lines(decisions, room)
+            for token in tokens:
+                lines.add(token)
             try:
-                self._append(msgspec.json.encode(Batch(by_id, decisions)) + b"\n")
+                self._spool.append(lines.encoded())
             except OSError as error:
                 if self._log_limit.left_out(error.errno) is not None:
-                    _log.warning("use counts can't be spooled now: %s", error.strerror)
+                    log.warning("use counts can't be spooled now: %s", error.strerror)
                 for reason, count in decisions.items():
-                    self._count(reason, count - (uses if reason == "allowed" else 0))
-                self._keep(part, tokens)
+                    self._counts.add_decisions(reason, count)
+                self._keep(tokens, counts)
                 return
-            decisions = {}
+            decisions, room = {}, lines.room
             time.sleep(_PAUSE_SECONDS)
-        self._mark(now_ns)
+        self._spool.mark(now_ns)
 
-    def _mark(self, now_ns: int) -> None:
-        """Set the modification time of the spool; appending to it does so, too."""
-        descriptor = self._descriptor
-        if descriptor is None or self._pid != os.getpid():
-            return
-        with suppress(OSError):
-            if now_ns - os.fstat(descriptor).st_mtime_ns >= _MARK_NS:
-                os.utime(descriptor, ns=(now_ns, now_ns))
+    def close(self) -> None:
+        """Flush, and unlock the spool so that it gets folded and removed."""
+        self.flush()
+        self._spool.release()
 
-    def _keep(self, part: _Part, rest: _Parts) -> None:
+    def _keep(self, tokens: list["_Token"], rest: "_Counts") -> None:
         """Count for the next flush what couldn't be spooled."""
-        while part:
-            for token, counted in part.items():
-                later = _part_of(self._tokens, token).setdefault(token, counted)
-                if later is not counted:
-                    later.count += counted.count
+        while tokens:
+            for token in tokens:
+                self._counts.keep(token)
             time.sleep(_PAUSE_SECONDS)
-            part = _take(rest)
+            tokens = rest.take()
 
-    def _add(self, again: list[Use], tokens: _Parts, decisions: dict[str, int]) -> None:
-        """Add what *again* counted since the last flush to the counts by token and by reason."""
+    def _add(self, again: list[RepeatedUse], counts: "_Counts") -> None:
+        """Add what *again* counted since the last flush to *counts*."""
         for number, use in enumerate(again):
-            if number % LINE_TOKENS == 0:
+            if number % LINE_CALLS == 0:
                 time.sleep(_PAUSE_SECONDS)
             count = use.count
             more, use.flushed = count - use.flushed, count
             if use.count != count:
                 # Counted meanwhile, by a thread that took it for one of the list.
                 self._again.append(use)
-            if use.reason is not _ALLOWED:
-                decisions[use.reason.value] = decisions.get(use.reason.value, 0) + more
-            elif more:
-                part = _part_of(tokens, use.token)
-                counted = part.get(use.token)
-                if counted is None:
-                    part[use.token] = _Counted(more, use.at, use.address, use.permission)
-                    continue
-                counted.count += more
-                if use.at >= counted.at:
-                    counted.at = use.at
-                    counted.address, counted.permission = use.address, use.permission
-
-    def _count(self, reason: str, more: int) -> None:
-        if more:
-            self._decisions[reason] = self._decisions.get(reason, 0) + more
-
-    def close(self) -> None:
-        """Flush, and unlock the spool so that it gets folded and removed."""
-        self.flush()
-        self._release()
-
-    def _append(self, lines: bytes) -> None:
-        descriptor = self._spool()
-        start = os.lseek(descriptor, 0, os.SEEK_END)
-        try:
-            written = os.write(descriptor, lines)
-            if written != len(lines):
-                raise OSError(28, "no space left for whole lines")
-        except OSError:
-            # A partial line would merge with the next one.
-            with suppress(OSError):
-                os.ftruncate(descriptor, start)
-            raise
-        if start + written >= ROTATE_BYTES:
-            self._release()
-
-    def _spool(self) -> int:
-        if self._descriptor is not None and self._pid == os.getpid():
-            if os.fstat(self._descriptor).st_nlink:
-                return self._descriptor
-            # The file was removed, so nothing written to it would ever be read.
-            self._release()
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-        path = self.directory / f"{os.getpid()}-{secrets.token_hex(8)}.spool"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        # Renamed only once it is locked: an unlocked spool counts as a dead process's, and would be
-        # removed.
-        unnamed = path.with_suffix(".new")
-        descriptor = os.open(unnamed, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            unnamed.rename(path)
-        except OSError:
-            os.close(descriptor)
-            unnamed.unlink(missing_ok=True)
-            raise
-        self._descriptor, self._pid = descriptor, os.getpid()
-        return descriptor
-
-    def _release(self) -> None:
-        # First, so that it is never closed twice: the next time it may be another file's.
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None and self._pid == os.getpid():
-            os.close(descriptor)
+            if more:
+                counts.enter(use, more)
 
 
-def _parts() -> _Parts:
-    return tuple({} for _ in range(PARTS))
+class _Token(Use, gc=False):
+    """The first use of a token between two flushes, and its other ones by what tells them apart.
+
+    Those over a bound have the keys True (allowed) and False (refused).
+    """
+
+    others: dict[object, Use] | None = None
+
+    def uses(self) -> Iterator[tuple[Use, bool]]:
+        """Each use, and whether it is one over a bound."""
+        yield self, False
+        if self.others is not None:
+            # Copied at once: other threads go on.
+            for key, use in list(self.others.items()):
+                yield use, type(key) is bool
 
 
-def _part_of(parts: _Parts, token: str) -> _Part:
-    return parts[hash(token) % PARTS]
-
-
-def _take(parts: _Parts) -> _Part:
-    """Some tokens, for a line; removed from *parts*, so that they are freed a few at a time."""
-    taken: _Part = {}
-    for part in parts:
-        while part and len(taken) < LINE_TOKENS:
-            token, counted = part.popitem()
-            taken[token] = counted
-    return taken
-
-
-class Spool(msgspec.Struct, frozen=True):
-    """One spool file, to be folded.
+class _Counts:
+    """What was counted between two flushes.
 
     Attributes:
-        name: identifies the file; names are never reused.
-        size: length of the complete lines, in bytes.
-        finished: its process has ended; once folded up to ``size`` the file may be removed.
-        flushed_ns: the time of its process's last flush, by the wall clock.
+        parts: the uses, by token. A token is in the part of its id's hash.
+        decisions: number by reason of the others.
     """
 
-    path: Path
-    name: str
-    size: int
-    finished: bool
-    flushed_ns: int
+    def __init__(self) -> None:
+        self.parts: tuple[dict[str, _Token], ...] = tuple({} for _ in range(PARTS))
+        self.decisions: dict[str, int] = {}
+        self._others = 0
 
-    def batches(self, start: int) -> Iterator[Batch]:
-        """The batches from byte *start* up to ``size``, without damaged lines."""
-        return self._batches(self._lines(start))
+    def add_decisions(self, reason: str, count: int) -> None:
+        """Count decisions whose calls aren't counted."""
+        self.decisions[reason] = self.decisions.get(reason, 0) + count
 
-    def portion(self, start: int, most_bytes: int) -> tuple[int, list[Batch]]:
-        """The end offset and the batches of some lines from byte *start*: at least one line, and
-        about *most_bytes* at most."""
-        taken: list[bytes] = []
-        end = start
-        for line in self._lines(start):
-            if taken and end + len(line) - start > most_bytes:
-                break
-            taken.append(line)
-            end += len(line)
-        return end, list(self._batches(taken))
+    def enter(self, use: Use, count: int) -> None:
+        """Count *count* of those that *use* counted."""
+        facts = (use.token, use.reason, use.permission, use.route, use.address, use.origin)
+        part = self._part_of(use.token)
+        seen = part.get(use.token)
+        if seen is None:
+            part[use.token] = _Token(*facts, count, use.first, use.at)
+        else:
+            self.add(seen, Use(*facts, count, use.first, use.at))
 
-    def _lines(self, start: int) -> list[bytes]:
-        with self.path.open("rb") as file:
-            file.seek(start)
-            return file.read(self.size - start).splitlines(keepends=True)
+    def add(self, token: _Token, more: Use, *, over: bool = False) -> None:
+        """Add *more*, another use of *token*.
 
-    def _batches(self, lines: Iterable[bytes]) -> Iterator[Batch]:
-        for line in lines:
-            try:
-                yield msgspec.json.decode(line, type=Batch)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                if _damage_log_limit.left_out("line") is not None:
-                    _log.warning("skipping a damaged line of %s", self.name)
+        Args:
+            over: it is over a bound, and its decisions are counted.
+        """
+        others, allowed = token.others, more.reason is _ALLOWED
+        if others is None:
+            others = token.others = {}
+        use: Use | None = None
+        if not over:
+            key = _key(more)
+            use = token if key == _key(token) else others.get(key)
+            if use is None:
+                if len(others) < MOST_CALLS_OF_TOKEN - 1 and self._others < MOST_CALLS:
+                    self._others += 1
+                    others[key] = more
+                    return
+                if not allowed:
+                    self.add_decisions(more.reason._value_, more.count)
+        if use is None:
+            use = others.setdefault(allowed, more)
+            if use is more:
+                return
+            if more.at >= use.at:
+                # It may show as the token's last use.
+                use.address, use.permission, use.route = more.address, more.permission, more.route
+        use.count += more.count
+        use.first = min(use.first, more.first)
+        use.at = max(use.at, more.at)
 
-    def remove(self) -> None:
-        """Delete the file. Call it only once the spool is finished and folded."""
-        self.path.unlink(missing_ok=True)
+    def keep(self, token: _Token) -> None:
+        """Add the uses of a token that couldn't be spooled."""
+        later = self._part_of(token.token).setdefault(token.token, token)
+        if later is token:
+            self._others += len(token.others or ())
+            return
+        for use, over in token.uses():
+            self.add(later, use, over=over)
+
+    def take(self) -> list[_Token]:
+        """Some tokens, for a line; removed here, so that they are freed a few at a time."""
+        taken: list[_Token] = []
+        size = 0
+        for part in self.parts:
+            while part and size < LINE_CALLS:
+                _, token = part.popitem()
+                taken.append(token)
+                size += 1 + len(token.others or ())
+        return taken
+
+    def _part_of(self, token: str) -> dict[str, _Token]:
+        return self.parts[hash(token) % PARTS]
 
 
-def spools(directory: Path) -> Iterator[Spool]:
-    """The node's spool files, of running and ended processes."""
-    if not directory.is_dir():
-        return
-    for path in sorted(directory.glob("*.spool")):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            # The lock is tried before the length is read: a process that has ended can't append.
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                finished = True
-            except BlockingIOError:
-                finished = False
-            state = os.fstat(descriptor)
-            content = os.pread(descriptor, state.st_size, 0)
-            complete = content.rfind(b"\n") + 1
-        finally:
-            os.close(descriptor)
-        yield Spool(
-            path=path,
-            name=path.stem,
-            size=complete,
-            finished=finished,
-            flushed_ns=state.st_mtime_ns,
-        )
-
-
-def unreported_ms(found: Iterable[Spool], now_ns: int) -> int:
-    """For how long decisions may have been made that aren't in the spools *found*.
+class _Lines:
+    """Two lines of a spool, a ``Batch`` and a ``CallBatch``.
 
     Args:
-        found: all spools of a node or service.
-        now_ns: by the wall clock, before they were looked for.
+        decisions: number by reason of those whose calls aren't counted.
+
+    Attributes:
+        room: how many more calls may be told apart.
     """
-    flushed = [spool.flushed_ns for spool in found if not spool.finished]
-    return (now_ns - min([now_ns, *flushed])) // 1_000_000 + FLUSHED_WITHIN_MS
+
+    def __init__(self, decisions: dict[str, int], room: int) -> None:
+        self._tokens: dict[str, tuple[int, int, str | None, str]] = {}
+        self._decisions = dict(decisions)
+        self._calls: list[CountedCall] = []
+        self.room = room
+
+    def encoded(self) -> bytes:
+        """The lines."""
+        lines = msgspec.json.encode(Batch(self._tokens, self._decisions)) + b"\n"
+        if self._calls:
+            lines += msgspec.json.encode(CallBatch(self._calls)) + b"\n"
+        return lines
+
+    def add(self, token: _Token) -> None:
+        """Add the uses of a token."""
+        if token.others is None:
+            self._add(token, token.count, False)
+            return
+        for use, over in token.uses():
+            # Once: other threads go on counting.
+            self._add(use, use.count, over)
+
+    def _add(self, use: Use, count: int, over: bool) -> None:
+        token, reason, permission, route = use.token, use.reason, use.permission, use.route
+        allowed, decisions = reason is _ALLOWED, self._decisions
+        if allowed or not over:
+            decisions[reason._value_] = decisions.get(reason._value_, 0) + count
+        # Of sign-ins and portal sessions only the decisions are counted.
+        if not token.startswith(ACCESS_TOKEN):
+            return
+        at, address = use.at, None if use.address is None else format_address(use.address)
+        names = needed(permission, None if route is None else route.permission)
+        if allowed:
+            seen = self._tokens.get(token)
+            more, name = count, names[0] if names else ""
+            if seen is not None:
+                more += seen[0]
+                if at < seen[1]:
+                    _, at, address, name = seen
+            self._tokens[token] = (more, at, address, name)
+        if over or self.room <= 0:
+            call = None
+        else:
+            self.room -= 1
+            call = observe(reason, names, route, address, use.origin)
+        self._calls.append(CountedCall(token, allowed, call, count, use.first, use.at))
+
+
+def _key(use: Use) -> tuple[object, ...]:
+    # The reason's text: a member of an enumeration computes its hash each time.
+    return use.reason._value_, use.permission, use.route, use.address, use.origin

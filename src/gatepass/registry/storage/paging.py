@@ -121,8 +121,9 @@ def newest_first(
     limit: int | None,
     cursor: str | None,
     by: str = "created_at",
+    key: str = "id",
 ) -> tuple[Sequence[Row[Any]], str | None]:
-    """One page of *rows*, newest first, by the columns *by* and ``id`` of *table*.
+    """One page of *rows*, newest first, by the columns *by* and *key* of *table*.
 
     Returns:
         The rows, and the cursor of the next page; None at the end.
@@ -131,10 +132,12 @@ def newest_first(
         InvalidInput: for ``cursor`` or ``limit``.
     """
     after, limit = read_cursor(cursor), read_limit(limit)
-    at, key = table.c[by], table.c.id
+    at, ties = table.c[by], table.c[key]
     if after is not None:
-        rows = rows.where(tuple_(at, key) < tuple_(after.number, after.id))
-    found = reading.session.execute(rows.order_by(at.desc(), key.desc()).limit(limit + 1)).all()
+        rows = rows.where(tuple_(at, ties) < tuple_(after.number, after.id))
+    found = reading.session.execute(rows.order_by(at.desc(), ties.desc()).limit(limit + 1)).all()
     page = found[:limit]
-    more = str(Cursor(getattr(page[-1], by), page[-1].id)) if len(found) > limit else None
+    more = None
+    if len(found) > limit:
+        more = str(Cursor(getattr(page[-1], by), getattr(page[-1], key)))
     return page, more

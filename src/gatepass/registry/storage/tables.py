@@ -668,6 +668,35 @@ token_use_addresses = _table(
     Column("uses", BigInteger, nullable=False),
 )
 
+#: Equal calls of an access token on one day.
+observed_calls = _table(
+    "observed_calls",
+    Column("token_id", key_text, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    # What tells it from the token's others: a digest of them; or allowed, refused: all those over a
+    # bound, which have none of the next columns.
+    Column("call", key_text, primary_key=True),
+    Column("allowed", Boolean, nullable=False),
+    Column("reason", key_text),
+    # The one asked for by name, else the route's.
+    Column("permission", key_text),
+    # The route's, if another one was asked for by name.
+    Column("second_permission", key_text),
+    Column("route", key_text),
+    Column("method", key_text),
+    Column("address", key_text),
+    Column("origin", key_text),
+    # The id of the refusal.
+    Column("decision", key_text),
+    Column("uses", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    # Not indexed: each fold changes it. A token has few rows.
+    Column("last_at", BigInteger, nullable=False),
+    Index(None, "day"),
+    Index("ix_observed_calls_decision", "decision", **_where("decision IS NOT NULL")),
+    sqlite_with_rowid=False,
+)
+
 #: How many bytes of each spool file have been counted; updated in the transaction that counts.
 usage_spools = _table(
     "usage_spools",

@@ -1,6 +1,7 @@
 """Access tokens, for a company's own users: create, read, modify, deactivate."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Unpack
 
 from sqlalchemy import select
 
@@ -13,9 +14,11 @@ from gatepass.registry.input.text import storable
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.replication.receipt_status import Receipt
 from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.paging import Page
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import input as fields
-from gatepass.registry.tokens import store, token_owners
+from gatepass.registry.tokens import observed_calls, store, token_owners
+from gatepass.registry.tokens.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
 
 _LONGEST_FORM_ID = 100
@@ -145,6 +148,26 @@ def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
     if actor.kind == "token" or row.owner_id != actor.user:
         actor.require("access-tokens:deactivate")
     return store.end(change, actor, row)
+
+
+def calls(
+    reading: Reading,
+    actor: Actor,
+    token_id: str,
+    *,
+    limit: int | None = None,
+    cursor: str | None = None,
+    **filters: Unpack[observed_calls.Filters],
+) -> Page[CallRecord]:
+    """A page of the calls that a token made, the last first; in a portal session, of its owner's.
+
+    Raises:
+        Forbidden: without ``access-tokens:get``.
+        NotFound: there is no such token that the actor sees.
+        InvalidInput: for ``cursor`` or ``limit``.
+    """
+    token = get(reading, actor, token_id)
+    return observed_calls.list_(reading, token.id, limit=limit, cursor=cursor, **filters)
 
 
 def receipt(reading: Reading, actor: Actor, token_id: str) -> Receipt:

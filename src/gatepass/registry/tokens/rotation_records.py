@@ -7,7 +7,8 @@ from typing import Any, Literal
 from sqlalchemy import Row
 
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import usage
+from gatepass.registry.tokens import observed_calls
+from gatepass.registry.tokens.observed_calls import Caller
 from gatepass.registry.tokens.silence import Silence, Silences
 
 #: How the token that is replaced closes.
@@ -16,16 +17,6 @@ Close = Literal["now", "after", "when_silent"]
 BY_ITSELF = "self"
 #: Callers within this time still use a token that closes by the clock.
 CALLERS_MS = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A caller of a token: its last call at ``last_at`` (Unix ms), and how many there were."""
-
-    address: str | None
-    permission: str | None
-    last_at: int
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +66,7 @@ def _rotation(reading: Reading, row: Row[Any], silences: Silences) -> Rotation:
     callers: tuple[Caller, ...] = ()
     if closing:
         within_ms = CALLERS_MS if row.silent_for_ms is None else row.silent_for_ms
-        callers = _callers(reading, row, since=reading.now - within_ms)
+        callers = tuple(observed_calls.callers(reading, row.id, since=reading.now - within_ms))
     return Rotation(
         replaces=row.replaces,
         replaced_by=row.replaced_by,
@@ -101,17 +92,3 @@ def is_closing(row: Row[Any], now: int) -> bool:
 def _close(stored: str) -> Close:
     kinds: dict[str, Close] = {"now": "now", "when_silent": "when_silent"}
     return kinds.get(stored, "after")
-
-
-def _callers(reading: Reading, row: Row[Any], *, since: int) -> tuple[Caller, ...]:
-    last = row.last_permission
-    return tuple(
-        Caller(
-            used.address,
-            last if used.address == row.last_address else None,
-            used.last_at,
-            used.uses,
-        )
-        for used in usage.addresses(reading, row.id)
-        if used.last_at >= since
-    )

@@ -15,6 +15,7 @@ from gatepass.registry.replication import use_reports
 from gatepass.registry.replication.use_reports import UseReports
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.tables import audit_events
+from gatepass.registry.tokens import observed_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,15 @@ class Silence:
         since: when it was last used, may last have been used, or was replaced. Unix ms.
         until: up to when it is known.
         silent_for_ms: after so long it closes.
-        waiting_for: the names of verifiers that haven't reported their use.
+        late: whether a verifier that may still allow it is late with its report.
+        waiting_for: the names of verifiers that haven't reported their use, those that are gone
+            included.
     """
 
     since: int
     until: int
     silent_for_ms: int
+    late: bool
     waiting_for: tuple[str, ...]
 
     @property
@@ -41,7 +45,7 @@ class Silence:
     @property
     def is_over(self) -> bool:
         """Whether it has lasted long enough to close the token."""
-        return self.lasted_ms >= self.silent_for_ms
+        return not self.late and self.lasted_ms >= self.silent_for_ms
 
 
 class Silences:
@@ -60,12 +64,18 @@ class Silences:
             row: of ``records.STORED``.
         """
         reports = self._reports(row.company_id)
-        since = max(row.rotated_at, row.last_at or 0, row.perhaps_used_at or 0, self._restored_at)
+        # Refused calls count, too; followers of former releases report only those allowed.
+        seen = observed_calls.last_seen(self._reading, row.id)
+        since = max(
+            *(row.rotated_at, self._restored_at),
+            *(at or 0 for at in (row.last_at, seen, row.perhaps_used_at)),
+        )
         unreported = [gone for gone in reports.gone if gone.until > since]
         return Silence(
             since=max([since, *(gone.until for gone in unreported)]),
             until=reports.until,
             silent_for_ms=row.silent_for_ms,
+            late=bool(reports.late),
             waiting_for=tuple(sorted({*reports.late, *(gone.name for gone in unreported)})),
         )
 
