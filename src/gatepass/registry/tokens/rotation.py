@@ -76,15 +76,12 @@ class Closing:
             return [(field, f"Must be {least} to {most} seconds.")]
         return []
 
-    def closes_at(self, row: Row[Any], now: int) -> int:
-        """When the old token closes at the latest (Unix ms), if not now.
-
-        Args:
-            row: of the old token.
-        """
+    def closes_at(self, expires_at: int | None, now: int) -> int:
+        """When the old token, which expires at *expires_at*, closes at the latest (Unix ms), if
+        not now."""
         seconds = LONGEST_AFTER_S if self.after is None else self.after
         latest = now + 1_000 * seconds
-        return latest if row.expires_at is None else min(latest, row.expires_at)
+        return latest if expires_at is None else min(latest, expires_at)
 
 
 def rotate(
@@ -193,7 +190,7 @@ def _close(
     if successor.label != row.label:
         after["successor_label"] = successor.label
     if not at_once:
-        values |= {"expires_at": closing.closes_at(row, change.now), "lapsed_at": None}
+        values |= {"expires_at": closing.closes_at(row.expires_at, change.now), "lapsed_at": None}
         before = {"expires_at": row.expires_at}
         after["expires_at"] = values["expires_at"]
     update_row(change, access_tokens, row.id, **values)
