@@ -52,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "oidc_role_claim": None,
     "oidc_roles": (),
     "oidc_required": False,
+    "secret_scanning_keys": None,
 }
 
 

@@ -80,6 +80,7 @@ class Settings:
     oidc_role_claim: str | None = None
     oidc_roles: tuple[RoleMapping, ...] = ()
     oidc_required: bool = False
+    secret_scanning_keys: Path | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -130,6 +131,7 @@ class Settings:
             oidc_role_claim=setting("OIDC_ROLE_CLAIM", _printable, None),
             oidc_roles=setting("OIDC_ROLES", _role_mappings, None) or (),
             oidc_required=setting("OIDC_REQUIRED", _switch, "off"),
+            secret_scanning_keys=setting("SECRET_SCANNING_KEYS", _path, None),
         )
 
     @classmethod

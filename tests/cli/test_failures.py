@@ -125,8 +125,6 @@ def test_an_unexpected_error_is_one_line_without_the_input(
     def broken(**_: object) -> None:
         raise RuntimeError("gpat_secret")
 
-    # The commands join the tree when the first of them is run.
-    gatepass("token", "list")
     monkeypatch.setattr(tree, "app", broken)
     said = gatepass("token", "list")
     assert (said.code, one_line(said)) == (
@@ -139,11 +137,10 @@ def test_an_interrupt_prints_no_traceback(gatepass: Any, monkeypatch: pytest.Mon
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    # The commands join the tree when the first of them is run.
-    gatepass("token", "list")
+    with monkeypatch.context() as importing:
+        importing.setattr("importlib.import_module", interrupted)
+        assert one_line(gatepass("token", "list")) == "gatepass: stopped"
     monkeypatch.setattr(tree, "app", interrupted)
-    assert one_line(gatepass("token", "list")) == "gatepass: stopped"
-    monkeypatch.setattr("importlib.import_module", interrupted)
     assert one_line(gatepass("token", "list")) == "gatepass: stopped"
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from gatepass.cli import tree
 from gatepass.core.reason import Reason
@@ -52,8 +51,7 @@ def _commands(command: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]
             yield from _commands(below, *names, name)
 
 
-tree._load(())  # all of them
-COMMANDS = dict(_commands(typer.main.get_command(tree.app)))
+COMMANDS = {names: one for name in tree.COMMANDS for names, one in _commands(tree.load(name), name)}
 
 
 def _options(command: Any) -> set[str]:

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -484,7 +485,7 @@ def test_a_flush_is_written_in_parts(usage: Usage, directory: Path) -> None:
         note(usage, 1 + number % 3, f"gpat_{number:016d}")
     usage.note(Decision(Reason.token_missing, None, frozenset(), Call(Reason.token_missing)), 1)
     usage.flush()
-    assert max(len(batch.get("tokens") or batch["calls"]) for batch in lines(directory)) <= 128
+    assert max(len(batch.get("tokens", batch.get("calls"))) for batch in lines(directory)) <= 128
     found = folded(directory)
     assert found.tokens == {f"gpat_{number:016d}": 1 + number % 3 for number in range(1_000)}
     assert found.decisions == {"allowed": 1_999, "token_missing": 1}
@@ -569,6 +570,172 @@ def test_a_spool_that_vanishes_while_it_is_looked_for_is_passed_over(
     monkeypatch.setattr(Path, "glob", lambda *_: [directory / "gone.spool"])
     assert list(spools(directory)) == []
     Spool(directory / "gone.spool", "gone", 0, True, 0).remove()
+
+
+# --- observed calls -------------------------------------------------------------------------------
+
+
+def decided(
+    number: int = 0,
+    reason: Reason = Reason.allowed,
+    *,
+    token: str = TOKEN,
+    permission: str | None = "charges:get",
+) -> Decision:
+    """A decision about a call from the address with that number."""
+    grant = Grant(token, b"", "api", "cmp_1", "usr_1", "", frozenset(), None, (), None, False)
+    address = number.to_bytes(4, "big")
+    return Decision(
+        reason, grant, frozenset(), Call(Reason.token_missing, permission, None, address)
+    )
+
+
+def addresses(folder: Folder) -> set[str | None]:
+    """The addresses of the calls that are told apart."""
+    return {call.address for _, _, call in folder.calls if call is not None}
+
+
+def test_calls_of_a_token_are_bounded(usage: Usage, directory: Path) -> None:
+    """All count; what tells them apart is kept of the first hundred. The last use is the last."""
+    refused = [Reason.address_not_allowed, Reason.token_expired]
+    for number in range(300):
+        reason = Reason.allowed if number % 3 else refused[number % 2]
+        for _ in range(2):
+            usage.note(decided(number, reason), START_MS + number)
+    usage.note(decided(token="gpat_another000000000"), START_MS)
+    (kept,) = (part[TOKEN] for part in usage._counts.parts if TOKEN in part)
+    assert len(kept.others or ()) == usage_module.MOST_CALLS_OF_TOKEN - 1 + 2
+    usage.flush()
+    folder = folded(directory)
+    own = {key: count for key, count in folder.calls.items() if key[0] == TOKEN}
+    assert sum(count for (_, allowed, _), count in own.items() if allowed) == 400
+    assert sum(own.values()) == 600
+    assert len(own) == usage_module.MOST_CALLS_OF_TOKEN + 2
+    assert addresses(folder) == {f"0.0.0.{number}" for number in range(100)}
+    assert folder.tokens[TOKEN] == 400
+    assert folder.last[TOKEN] == (START_MS + 299, "0.0.1.43", "charges:get")
+    assert folder.decisions == {
+        "allowed": 401,
+        "address_not_allowed": 100,
+        "token_expired": 100,
+    }
+
+
+def test_calls_of_a_process_are_bounded(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_module, "MOST_CALLS", 20)
+    for token in range(10):
+        for number in range(5):
+            usage.note(decided(number, token=f"gpat_{token:016d}"), START_MS)
+    usage.flush()
+    folder = folded(directory)
+    assert len([call for _, _, call in folder.calls if call is not None]) == 20
+    assert folder.calls.total() == 50
+    assert folder.tokens == {f"gpat_{token:016d}": 5 for token in range(10)}
+
+
+def test_remembered_calls_are_bounded_as_well(
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path
+) -> None:
+    for _ in range(3):
+        for number in range(150):
+            text, address = samples.texts["networked"], f"192.0.2.{number}"
+            counting.check(text, permission="charges:get", address=address)
+    usage.flush()
+    folder = folded(directory)
+    assert len(addresses(folder)) == usage_module.MOST_CALLS_OF_TOKEN
+    assert folder.calls.total() == 450 == folder.decisions["address_not_allowed"]
+
+
+def test_what_a_caller_sends_is_not_kept(
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path
+) -> None:
+    """The route's text, not the path; an origin, not the page; nothing that is malformed."""
+    text = samples.texts["good"]
+    for call in (
+        {"method": "GET", "path": "/v1/charges/secret?secret"},
+        {"method": "GET", "path": "/secret"},
+        {"method": "SECRET", "path": "/v1/charges"},
+        {"method": "GET", "path": "//secret"},
+        {"permission": "secret"},
+        {"permission": "secret:get" + "x" * 200},
+    ):
+        for origin, referer in (("secret", None), (None, "https://shop.example.com/secret")):
+            for _ in range(2):
+                counting.check(text, origin=origin, referer=referer, **call)
+    usage.flush()
+    assert b"secret" not in b"".join(path.read_bytes() for path in directory.iterdir())
+    calls = {(call.route, call.origin) for _, _, call in folded(directory).calls if call}
+    assert calls == {
+        (route, origin)
+        for route in ("/v1/charges/{id}", None)
+        for origin in ("https://shop.example.com", None)
+    }
+
+
+def test_times_are_of_the_first_and_the_last_call(
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path, clocks: Clocks
+) -> None:
+    """Since the last flush, whether a decision is remembered or not."""
+    start = START_MS
+    for _ in range(2):
+        times = set[tuple[int, int]]()
+        for _ in range(4):
+            counting.check(samples.texts["good"], permission="charges:get")
+            counting.judge(samples.texts["lasting"], "charges:get")
+            clocks.advance(1)
+        usage.flush()
+        for line in lines(directory):
+            times |= {(first, last) for *_, first, last in line.get("calls", ()) if last >= start}
+        assert min(first for first, _ in times) == start
+        assert max(last for _, last in times) == start + 3_000
+        start += 4_000
+
+
+def test_a_full_disk_keeps_the_calls(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their reasons, those over a bound too; none twice."""
+    monkeypatch.setattr(usage_module, "MOST_CALLS_OF_TOKEN", 3)
+    monkeypatch.setattr(os, "write", full_disk)
+    for _ in range(3):
+        for number in range(10):
+            reason = Reason.allowed if number % 2 else Reason.token_expired
+            usage.note(decided(number, reason), START_MS + number)
+            usage.note(decided(number, reason, token="gpat_another000000000"), START_MS)
+        usage.flush()
+    monkeypatch.undo()
+    usage.flush()
+    folder = folded(directory)
+    assert folder.decisions == {"allowed": 30, "token_expired": 30}
+    assert folder.tokens == {TOKEN: 15, "gpat_another000000000": 15}
+    assert folder.calls.total() == 60
+    assert folder.last[TOKEN] == (START_MS + 9, "0.0.0.9", "charges:get")
+
+
+class FormerBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """A line, as a release read it that knew no calls."""
+
+    tokens: dict[str, tuple[int, int, str | None, str]]
+    decisions: dict[str, int]
+
+
+def test_a_former_release_counts_the_use(usage: Usage, directory: Path) -> None:
+    """It skips the calls' lines as damaged; on one node both may fold, during an upgrade."""
+    for number in range(200):
+        usage.note(decided(number), START_MS)
+    usage.close()
+    (path,) = directory.iterdir()
+    uses, skipped = 0, 0
+    for line in path.read_bytes().splitlines():
+        try:
+            batch = msgspec.json.decode(line, type=FormerBatch)
+        except msgspec.DecodeError:
+            skipped += 1
+        else:
+            uses += batch.tokens[TOKEN][0]
+    assert (uses, skipped > 0) == (200, True)
 
 
 # --- up to when all decisions are in the spools ---------------------------------------------------

@@ -112,7 +112,7 @@ def test_a_403_has_a_challenge_only_for_a_missing_permission(installation: Insta
     assert refused.headers["www-authenticate"] == (
         'Bearer realm="gatepass", error="insufficient_scope", scope="access-tokens:create"'
     )
-    token = installation.access_token("access-tokens:create")
+    token = installation.access_token("access-tokens:*")
     refused = installation.client(token).post(
         "/v1/access-tokens", json={"label": "a", "kind": "api", "permissions": ["charges:get"]}
     )
@@ -209,7 +209,7 @@ def test_an_operators_token_has_no_operator_rights(installation: Installation) -
     app = create_app(installation.node, extra=[asked])
     for text, expected in (
         (installation.sign_in(), True),
-        (installation.access_token("users:manage"), False),
+        (installation.access_token("users:*"), False),
     ):
         client = TestClient(app, client=("127.0.0.1", 50_000))
         answer = client.get("/asked", headers={"x-access-token": text})

@@ -12,9 +12,10 @@ from openapi_spec_validator import validate
 from pydantic import Field
 
 from gatepass.core.reason import Reason
-from gatepass.web.api import router
+from gatepass.web.api.parameters import IfMatch, Paging, RecordId
 from gatepass.web.api.request_body import Fields, body, resource
-from gatepass.web.api.shapes import IfMatch, Listed, Paging, Record, RecordId
+from gatepass.web.api.router import router
+from gatepass.web.api.shapes import Listed, Record
 from gatepass.web.caller import SignedIn
 from gatepass.web.gateway.verification import _FIELDS, BATCH, MOST_CALLS, VERIFY
 from gatepass.web.openapi import openapi_document
@@ -28,6 +29,7 @@ HEALTH = {"GET /health/live", "GET /health/ready"}
 #: Without a credential.
 OPEN = {
     *("POST /v1/authentications", "POST /v1/invitations/accept", "POST /v1/portal-sessions/redeem"),
+    "POST /v1/credentials/revoke",
     *HEALTH,
 }
 #: Any string is a token, a method or a path of a call, and gets a decision.
@@ -84,8 +86,11 @@ def test_it_has_every_route_of_the_api(document: Any) -> None:
         found = shown if route.include_in_schema else hidden
         found |= {f"{method} {path}" for method in route.methods}
     assert set(operations(document)) == shown | VERIFIERS | HEALTH
-    # For the OIDC provider, which knows it from a specification of its own.
-    assert hidden == {"POST /v1/oidc/back-channel-logout"}
+    # For OIDC providers, OAuth clients and GitHub, which have specifications of their own.
+    assert hidden == {
+        *("POST /v1/oidc/back-channel-logout", "POST /v1/oidc/global-token-revocation"),
+        *("POST /v1/revoke", "POST /v1/credentials/secret-scanning"),
+    }
 
 
 def test_the_feed_is_not_in_it(document: Any) -> None:

@@ -44,8 +44,11 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 ID_FIELDS = {"role"}
 OTHER_FIELDS = frozenset(
     (
-        *("access_tokens", "address", "calls", "code", "confirm", "domains", "email", "entries"),
         *("after", "close", "silent_for"),
+        *("access_tokens", "address", "calls", "code", "confirm", "credentials"),
+        *("domains", "email", "entries"),
+        # For the OIDC provider, whose token names it.
+        "sub_id",
         # For operators.
         *("companies", "company", "expires_in", "origins", "type"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),

@@ -17,15 +17,13 @@ from gatepass.cli.output import (
 from gatepass.cli.tree import app
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import admin_keys, companies
-from gatepass.web.api.admin_keys import AdminKey
+from gatepass.web.api.records.admin_keys import AdminKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
 _DAY_MS = 86_400_000
 
-group = typer.Typer(
-    help="Admin keys, with which a platform's backend manages companies.", no_args_is_help=True
-)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="admin-key")
 
 

@@ -20,9 +20,9 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
-from gatepass.web.api.allowlist import Allowlist
+from gatepass.web.api.records.allowlist import Allowlist
 
-group = typer.Typer(help="A company's allowlist.", no_args_is_help=True)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="allowlist")
 
 CompanyName = Annotated[str, typer.Option("--company", help="The company's name.", metavar="NAME")]

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from gatepass.cli.installation import read_file
+from gatepass.cli.catalogue_file import read_file
 from gatepass.cli.output import AsJson, print_json
 from gatepass.cli.tree import app
 from gatepass.core.catalogue import CatalogueError, parse_catalogue
 
-group = typer.Typer(help="The catalogue of permissions and routes.", no_args_is_help=True)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="catalogue")
 
 

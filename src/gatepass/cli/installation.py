@@ -1,14 +1,13 @@
-"""Opens the installation for a command: settings, catalogue and node."""
+"""Opens the installation for a command: its settings, schema and node."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
+from gatepass.cli.catalogue_file import read_catalogue
 from gatepass.cli.output import warn_unconfirmed
-from gatepass.core.catalogue import Catalogue, CatalogueError, parse_catalogue
 from gatepass.core.errors import Misconfigured
 from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
@@ -19,51 +18,12 @@ from gatepass.settings import Settings
 
 T = TypeVar("T")
 
-_LARGEST_CATALOGUE = 1 << 20
-
 _CURRENT: tuple[SchemaState, ...] = ("current",)
 _WHAT_TO_DO = {
     "empty": "there is no installation yet: run gatepass init",
     "old": "the database's schema is older than this version of Gatepass: run gatepass migrate",
     "newer": "the database's schema is newer than this version of Gatepass: run the newer version",
 }
-
-
-def catalogue_text(settings: Settings) -> str:
-    """The text of the catalogue file in the settings; "" without one.
-
-    Raises:
-        Misconfigured: the file can't be read.
-    """
-    return "" if settings.catalogue is None else read_file(settings.catalogue, "GATEPASS_CATALOGUE")
-
-
-def read_catalogue(settings: Settings) -> Catalogue:
-    """The catalogue.
-
-    Raises:
-        Misconfigured: the file can't be read or isn't valid; ``gatepass catalogue check`` lists the
-            errors.
-    """
-    try:
-        return parse_catalogue(catalogue_text(settings))
-    except CatalogueError as error:
-        raise Misconfigured(f"GATEPASS_CATALOGUE: {settings.catalogue}: {error.message}") from None
-
-
-def read_file(path: Path, what: str) -> str:
-    """The text of the file *path*, which errors call *what*."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_CATALOGUE + 1)
-        if len(content) > _LARGEST_CATALOGUE:
-            raise Misconfigured(f"{what}: {path} must not be larger than 1 MiB")
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Misconfigured(f"{what}: {path} must be UTF-8 text") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a file name"
-        raise Misconfigured(f"{what}: {path} can't be read: {reason}") from None
 
 
 @contextmanager

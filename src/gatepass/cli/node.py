@@ -6,9 +6,9 @@ from gatepass.cli.installation import every
 from gatepass.cli.output import AsJson, print_list
 from gatepass.cli.tree import app
 from gatepass.registry.replication import node_status
-from gatepass.web.api.nodes import Node
+from gatepass.web.api.records.nodes import Node
 
-group = typer.Typer(help="Nodes and embedded verifiers.", no_args_is_help=True)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="node")
 
 

@@ -5,16 +5,20 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gatepass.registry.storage.database import Change
 from gatepass.web.times import format_time
+
+if TYPE_CHECKING:
+    # Not every command opens a database.
+    from pydantic import BaseModel
+
+    from gatepass.registry.storage.database import Change
 
 T = TypeVar("T")
 
@@ -36,12 +40,12 @@ def print_json(value: Any) -> None:
     typer.echo(_unprintable.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def as_sent(model: type[BaseModel], record: object) -> dict[str, Any]:
+def as_sent(model: "type[BaseModel]", record: object) -> dict[str, Any]:
     """A record of the registry as the REST API sends it, by its *model*."""
     return model.model_validate(record).model_dump(mode="json")
 
 
-def print_result(json: bool, model: type[BaseModel], record: object, sentence: str) -> None:
+def print_result(json: bool, model: "type[BaseModel]", record: object, sentence: str) -> None:
     """Print *record* as JSON; else say *sentence* on stderr."""
     if json:
         print_json(as_sent(model, record))
@@ -51,7 +55,7 @@ def print_result(json: bool, model: type[BaseModel], record: object, sentence: s
 
 def print_list(
     json: bool,
-    model: type[BaseModel],
+    model: "type[BaseModel]",
     records: Sequence[T],
     columns: Sequence[str],
     row: Callable[[T], Sequence[str]],
@@ -83,7 +87,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     _console().print(table)
 
 
-def warn_unconfirmed(change: Change) -> None:
+def warn_unconfirmed(change: "Change") -> None:
     """Warn on stderr if this node's copy doesn't include the committed *change* yet."""
     if not change.confirmed:
         typer.echo(
@@ -98,8 +102,9 @@ def when(time_ms: int | None, otherwise: str = "never") -> str:
 
 
 def _console() -> Console:
-    # In a file or pipe each row stays one line.
-    return Console() if sys.stdout.isatty() else Console(width=_WIDEST)
+    # In a file or pipe each row stays one line. No text has Rich's markup.
+    width = None if sys.stdout.isatty() else _WIDEST
+    return Console(width=width, markup=False, emoji=False)
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gatepass.cli.installation import catalogue_text, opened
+from gatepass.cli.catalogue_file import catalogue_text
+from gatepass.cli.installation import opened
 from gatepass.cli.tree import app
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.storage.schema import require_utf8

@@ -28,7 +28,7 @@ from gatepass.registry.tokens.records import TokenOwner
 from gatepass.registry.tokens.rotation import SILENCE_S, Closing
 from gatepass.registry.tokens.rotation_records import Close
 from gatepass.registry.tokens.search import list_ as search
-from gatepass.web.api.access_tokens import AccessToken
+from gatepass.web.api.records.access_tokens import AccessToken
 
 
 class Status(StrEnum):
@@ -59,7 +59,7 @@ class HowItCloses(StrEnum):
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
-group = typer.Typer(help="Access tokens of all companies.", no_args_is_help=True)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="token")
 
 

@@ -8,18 +8,18 @@ from gatepass.cli.installation import changing, opened
 from gatepass.cli.output import AsJson, print_json, print_result, printable, warn_unconfirmed
 from gatepass.cli.tree import app
 from gatepass.core.errors import Conflict, InvalidInput, Misconfigured, NotFound
+from gatepass.oidc.claims import read_id
 from gatepass.oidc.errors import TokenRefused
-from gatepass.oidc.tokens import read_id
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import identities, throttling, totp_reset
 from gatepass.registry.directory import companies, users
 from gatepass.registry.directory.users import User as Found
 from gatepass.registry.membership import email_change_links, operators, password_resets
 from gatepass.registry.storage.database import Reading
-from gatepass.web.api.users import User
+from gatepass.web.api.records.users import User
 from gatepass.web.times import format_time
 
-group = typer.Typer(help="Users of all companies.", no_args_is_help=True)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="user")
 
 _Email = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]

@@ -17,13 +17,11 @@ from gatepass.cli.output import (
 from gatepass.cli.tree import app
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, verifier_keys
-from gatepass.web.api.verifier_keys import VerifierKey
+from gatepass.web.api.records.verifier_keys import VerifierKey
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
-group = typer.Typer(
-    help="Verifier keys, for services and embedded verifiers.", no_args_is_help=True
-)
+group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="verifier")
 
 

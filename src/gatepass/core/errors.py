@@ -36,11 +36,13 @@ class InvalidInput(GatepassError):
         errors: (field, message) pairs; ``field`` is a path such as ``networks.2``. Both may quote
             the input, so they are truncated; only the first ``MOST_ERRORS`` are kept.
         left_out: number of further errors.
+        reason: ``invalid``, or the one reason that all errors share.
     """
 
     reason = "invalid"
 
-    def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, errors: Sequence[tuple[str, str]], *, reason: str = "invalid") -> None:
+        self.reason = reason
         self.errors = [
             (field[:LONGEST_FIELD], message[:LONGEST_MESSAGE])
             for field, message in errors[:MOST_ERRORS]

@@ -9,7 +9,16 @@ from collections.abc import Collection, Iterable
 
 EVERYTHING = "*"
 #: What no access token can do, also under a wildcard: a leaked one must not create successors.
-NOT_FOR_TOKENS = frozenset(("service-accounts:manage",))
+NOT_FOR_TOKENS = frozenset(
+    (
+        "access-tokens:create",
+        "access-tokens:modify",
+        "company:modify",
+        "roles:manage",
+        "service-accounts:manage",
+        "users:manage",
+    )
+)
 
 _concrete = re.compile(r"[a-z0-9-]+:[a-z0-9-]+").fullmatch
 _wildcard = re.compile(r"[a-z0-9-]+:\*").fullmatch

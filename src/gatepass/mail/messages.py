@@ -256,6 +256,42 @@ def password_reset(
     )
 
 
+def credential_reported(
+    envelope: Envelope, *, company: str, name: str, what: str, label: str, ended: bool, url: str
+) -> EmailMessage:
+    """The mail about a credential that somebody found and reported.
+
+    Args:
+        what: such as ``access token gpat_4fT0…``: its kind, and its id.
+        label: "" if it has none.
+        ended: whether the report ended it.
+        url: the page to replace it.
+    """
+    company, name, what = _person(company), _person(name), _one_line(what)
+    called = f" “{_person(label)}”" if label else ""
+    kind = what.partition(" gp")[0]
+    now = (
+        "We have ended it, and every call with it is refused."
+        if ended
+        else "It still works, because calls would fail without it. Create another one, exchange it "
+        "where it is used, and deactivate this one, as soon as you can."
+    )
+    return _message(
+        envelope,
+        subject=f"Leaked {kind}{called} at {company}",
+        before=[
+            f"Hello {name},",
+            f"Somebody who has the text of the {what}{called} reported it as leaked. {now}",
+        ],
+        call="See what it was used for" if ended else "Create another one",
+        url=url,
+        after=[
+            "Find out how the text got out: look into repositories, logs and build output. "
+            "`gatepass scan` finds such texts in files and in the history of a repository.",
+        ],
+    )
+
+
 def exactly(at: int) -> str:
     """A time (Unix ms) in UTC, to the second."""
     instant = datetime.fromtimestamp(at // 1000, UTC)

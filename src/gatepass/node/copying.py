@@ -14,7 +14,6 @@ from gatepass.core.errors import Misconfigured
 from gatepass.node.reporting import registration_of
 from gatepass.registry.actor import Subject
 from gatepass.registry.grants import history
-from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.revisions import Position
 from gatepass.settings import Settings
@@ -63,6 +62,8 @@ class Copying:
         Raises:
             OSError, Misconfigured: the copy can't be created.
         """
+        # Imported here: on SQLite there is nothing to follow, and no need for the driver.
+        from gatepass.registry.replication.postgresql_feed import DatabaseFeed
 
         self.make()
         known = inode(os.stat(self._file.path))

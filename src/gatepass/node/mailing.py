@@ -10,6 +10,7 @@ from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Any
 
+from gatepass.core.credentials import ACCESS_TOKEN, ADMIN_KEY, LOGIN_TOKEN, VERIFIER_KEY
 from gatepass.log_limit import LogLimit
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
@@ -22,6 +23,7 @@ from gatepass.registry.membership import (
     outbox,
     password_resets,
     pending_email_changes,
+    reported_credentials,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Write
@@ -189,6 +191,29 @@ def _email_changed(
     )
 
 
+def _credential_reported(
+    envelope: Envelope, letter: reported_credentials.Letter, site: str
+) -> EmailMessage:
+    kind, path = _REPORTED[letter.id[:4]]
+    return messages.credential_reported(
+        envelope,
+        company=letter.company,
+        name=letter.user_name,
+        what=f"{kind} {letter.id}",
+        label=letter.label,
+        ended=letter.id[:4] != VERIFIER_KEY,
+        url=site + path.format(letter.id),
+    )
+
+
+#: Of a reported credential, by its prefix: its name, and the page about it.
+_REPORTED = {
+    ACCESS_TOKEN: ("access token", "/access-tokens/{}"),
+    LOGIN_TOKEN: ("sign-in", "/account/authentications"),
+    ADMIN_KEY: ("admin key", "/company/admin-keys"),
+    VERIFIER_KEY: ("verifier key", "/company/verifier-keys"),
+}
+
 # For each kind of mail: what finds its content, None if there is no reason to send it any more, and
 # what composes the message.
 _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessage]]] = {
@@ -197,4 +222,5 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     pending_email_changes.EMAIL_CHANGES.mail: (email_change_links.make_link, _email_change),
     email_changes.REQUESTED_MAIL: (email_change_links.notice, _email_change_requested),
     email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
+    reported_credentials.MAIL: (reported_credentials.letter, _credential_reported),
 }

@@ -14,10 +14,11 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 from gatepass.log_limit import LogLimit
 from gatepass.oidc import tokens
+from gatepass.oidc.claims import Claims
 from gatepass.oidc.errors import ProviderUnavailable, TokenRefused
 from gatepass.oidc.fetching import Fetching
 from gatepass.oidc.flow_encryption import FlowEncryption
-from gatepass.oidc.tokens import Claims, Logout, UnknownKey
+from gatepass.oidc.tokens import Logout, UnknownKey
 from gatepass.settings import Settings, is_https_or_loopback
 
 #: How long metadata and keys are used before they are fetched again.
@@ -26,6 +27,7 @@ CACHED_S = 3600.0
 AGAIN_AFTER_S = 30.0
 FAILED_FOR_S = 5.0
 CALLBACK = "/sign-in/oidc/callback"
+REVOCATION = "/v1/oidc/global-token-revocation"
 _METADATA = "/.well-known/openid-configuration"
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _SCOPES = ("openid", "email", "profile")
@@ -66,6 +68,7 @@ class Provider:
         self.flows = FlowEncryption(issuer=self.issuer, client=self._client, secret=self._secret)
         self._role_claim = settings.oidc_role_claim
         self._redirect_uri = settings.public_url + CALLBACK
+        self._revocation_endpoint = settings.public_url + REVOCATION
         self._now = now
         self._fetching = fetching or Fetching()
         self._monotonic = monotonic
@@ -175,6 +178,24 @@ class Provider:
         def read(keys: list[Any]) -> Logout:
             return tokens.read_logout(
                 text, keys, issuer=self.issuer, client=self._client, now_s=self._now() / 1000
+            )
+
+        return await self._with_keys(read)
+
+    async def read_revocation(self, text: str) -> str:
+        """The id of a token that authenticates a global token revocation.
+
+        Raises:
+            TokenRefused, ProviderUnavailable: as ``read_logout`` says.
+        """
+
+        def read(keys: list[Any]) -> str:
+            return tokens.read_revocation(
+                text,
+                keys,
+                issuer=self.issuer,
+                endpoint=self._revocation_endpoint,
+                now_s=self._now() / 1000,
             )
 
         return await self._with_keys(read)

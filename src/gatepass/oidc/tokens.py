@@ -1,11 +1,12 @@
-"""Verification of ID tokens and logout tokens (OpenID Connect Core 3.1.3.7, Back-Channel 2.6).
+"""Verification of ID tokens, logout tokens (OpenID Connect Core 3.1.3.7, Back-Channel 2.6) and
+those that authenticate a global token revocation.
 
 Each check refuses with a word for the log. No check is optional because a claim is missing.
 """
 
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from gatepass.oidc.claims import Claims, read_id
 from gatepass.oidc.errors import TokenRefused
 
 #: Signature algorithms, each with the type and curve of its keys. All are asymmetric: with one that
@@ -30,7 +32,6 @@ SKEW_S = 60
 #: A token is accepted for so long after it was issued.
 FRESH_S = 600
 LONGEST_TOKEN = 64 * 1024
-_LONGEST_ID = 255
 _SHORTEST_RSA_BITS = 2048
 _MOST_KEYS = 100
 _LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -40,7 +41,6 @@ _PUBLIC_PARTS = {
     "OKP": ("kty", "crv", "x"),
 }
 
-Claims = Mapping[str, Any]
 _Key = RSAKey | ECKey | OKPKey
 
 
@@ -118,18 +118,25 @@ def read_logout(
     return Logout(subject, session, token_id)
 
 
-def read_id(claims: Claims, name: str) -> str | None:
-    """A claim that identifies something, compared exactly; None if it is missing or no such text.
+def read_revocation(
+    text: str, keys: Sequence[Any], *, issuer: str, endpoint: str, now_s: float
+) -> str:
+    """The id of a token that authenticates a global token revocation; it may be used once.
+
+    Args:
+        endpoint: the URL that must be its audience.
 
     Raises:
-        TokenRefused: it is there, and isn't 1–255 printable characters.
+        UnknownKey, TokenRefused: as ``id_token_claims`` says.
     """
-    if name not in claims:
-        return None
-    value = claims[name]
-    if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or not value.isprintable():
-        raise TokenRefused(name)
-    return value
+    claims = _verified(text, keys, ("GLOBAL-TOKEN-REVOCATION+JWT",))
+    _check_common(claims, issuer, endpoint, now_s)
+    if not now_s - SKEW_S < _time(claims, "exp"):
+        raise TokenRefused("expired")
+    token_id = read_id(claims, "jti")
+    if token_id is None:
+        raise TokenRefused("jti")
+    return token_id
 
 
 def _verified(text: str, keys: Sequence[Any], types: tuple[str | None, ...]) -> Claims:

@@ -12,6 +12,7 @@ counted without what tells them apart. An unknown token leaves nothing but the r
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -161,22 +162,20 @@ class Usage:
         # Another thread may be about to count in these; a count that comes too late is lost.
         counts, self._counts = self._counts, _Counts()
         again, self._again = self._again, []
-        self._add(again, counts)
-        decisions, room = counts.decisions.copy(), MOST_CALLS
-        while (tokens := counts.take()) or decisions:
-            lines = _Lines(decisions, room)
-            for token in tokens:
-                lines.add(token)
+        decisions, lines = counts.decisions.copy(), _Lines()
+        # The last one is for decisions alone.
+        portions = chain(self._portions(again, counts), ([],))
+        for portion in portions:
+            if not (portion or decisions):
+                break
             try:
-                self._spool.append(lines.encoded())
+                self._spool.append(lines.of(portion, decisions))
             except OSError as error:
                 if self._log_limit.left_out(error.errno) is not None:
                     log.warning("use counts can't be spooled now: %s", error.strerror)
-                for reason, count in decisions.items():
-                    self._counts.add_decisions(reason, count)
-                self._keep(tokens, counts)
+                self._keep(decisions, portion, portions)
                 return
-            decisions, room = {}, lines.room
+            decisions = {}
             time.sleep(_PAUSE_SECONDS)
         self._spool.mark(now_ns)
 
@@ -185,26 +184,41 @@ class Usage:
         self.flush()
         self._spool.release()
 
-    def _keep(self, tokens: list["_Token"], rest: "_Counts") -> None:
-        """Count for the next flush what couldn't be spooled."""
-        while tokens:
-            for token in tokens:
-                self._counts.keep(token)
-            time.sleep(_PAUSE_SECONDS)
-            tokens = rest.take()
+    def _portions(self, again: list[RepeatedUse], counts: "_Counts") -> Iterator[list["_Counted"]]:
+        """What was counted since the last flush, as much at a time as two lines should hold."""
+        for start in range(0, len(again), LINE_CALLS):
+            portion: list[_Counted] = []
+            for use in again[start : start + LINE_CALLS]:
+                count = use.count
+                more, use.flushed = count - use.flushed, count
+                if use.count != count:
+                    # Counted meanwhile, by a thread that took it for one of the list.
+                    self._again.append(use)
+                if more:
+                    portion.append((use, more, False))
+            if portion:
+                yield portion
+        while portion := counts.take():
+            yield portion
 
-    def _add(self, again: list[RepeatedUse], counts: "_Counts") -> None:
-        """Add what *again* counted since the last flush to *counts*."""
-        for number, use in enumerate(again):
-            if number % LINE_CALLS == 0:
-                time.sleep(_PAUSE_SECONDS)
-            count = use.count
-            more, use.flushed = count - use.flushed, count
-            if use.count != count:
-                # Counted meanwhile, by a thread that took it for one of the list.
-                self._again.append(use)
-            if more:
-                counts.enter(use, more)
+    def _keep(
+        self,
+        decisions: dict[str, int],
+        portion: list["_Counted"],
+        portions: Iterator[list["_Counted"]],
+    ) -> None:
+        """Count for the next flush what couldn't be spooled."""
+        for reason, count in decisions.items():
+            self._counts.add_decisions(reason, count)
+        for some in chain((portion,), portions):
+            for counted in some:
+                self._counts.enter(*counted)
+            time.sleep(_PAUSE_SECONDS)
+
+
+#: A use, how many of it are counted, and whether its calls are over a bound: then those that were
+#: refused are counted with the decisions.
+_Counted = tuple[Use, int, bool]
 
 
 class _Token(Use, gc=False):
@@ -214,14 +228,6 @@ class _Token(Use, gc=False):
     """
 
     others: dict[object, Use] | None = None
-
-    def uses(self) -> Iterator[tuple[Use, bool]]:
-        """Each use, and whether it is one over a bound."""
-        yield self, False
-        if self.others is not None:
-            # Copied at once: other threads go on.
-            for key, use in list(self.others.items()):
-                yield use, type(key) is bool
 
 
 class _Counts:
@@ -241,21 +247,24 @@ class _Counts:
         """Count decisions whose calls aren't counted."""
         self.decisions[reason] = self.decisions.get(reason, 0) + count
 
-    def enter(self, use: Use, count: int) -> None:
-        """Count *count* of those that *use* counted."""
-        facts = (use.token, use.reason, use.permission, use.route, use.address, use.origin)
-        part = self._part_of(use.token)
-        seen = part.get(use.token)
-        if seen is None:
-            part[use.token] = _Token(*facts, count, use.first, use.at)
-        else:
-            self.add(seen, Use(*facts, count, use.first, use.at))
+    def enter(self, use: Use, count: int, over: bool) -> None:
+        """Count *count* of those that *use* counted.
 
-    def add(self, token: _Token, more: Use, *, over: bool = False) -> None:
+        Args:
+            over: as in ``_Counted``.
+        """
+        facts = (use.token, use.reason, use.permission, use.route, use.address, use.origin)
+        part = self.parts[hash(use.token) % PARTS]
+        token = part.get(use.token)
+        if token is None:
+            token = part[use.token] = _Token(*facts, 0, use.first, use.at)
+        self.add(token, Use(*facts, count, use.first, use.at), over)
+
+    def add(self, token: _Token, more: Use, over: bool = False) -> None:
         """Add *more*, another use of *token*.
 
         Args:
-            over: it is over a bound, and its decisions are counted.
+            over: as in ``_Counted``.
         """
         others, allowed = token.others, more.reason is _ALLOWED
         if others is None:
@@ -282,86 +291,66 @@ class _Counts:
         use.first = min(use.first, more.first)
         use.at = max(use.at, more.at)
 
-    def keep(self, token: _Token) -> None:
-        """Add the uses of a token that couldn't be spooled."""
-        later = self._part_of(token.token).setdefault(token.token, token)
-        if later is token:
-            self._others += len(token.others or ())
-            return
-        for use, over in token.uses():
-            self.add(later, use, over=over)
-
-    def take(self) -> list[_Token]:
-        """Some tokens, for a line; removed here, so that they are freed a few at a time."""
-        taken: list[_Token] = []
-        size = 0
+    def take(self) -> list[_Counted]:
+        """Some uses; removed here, so that they are freed a few at a time."""
+        taken: list[_Counted] = []
         for part in self.parts:
-            while part and size < LINE_CALLS:
+            while part and len(taken) < LINE_CALLS:
                 _, token = part.popitem()
-                taken.append(token)
-                size += 1 + len(token.others or ())
+                taken.append((token, token.count, False))
+                if token.others is not None:
+                    # Copied at once: other threads go on.
+                    for key, use in list(token.others.items()):
+                        taken.append((use, use.count, type(key) is bool))
         return taken
-
-    def _part_of(self, token: str) -> dict[str, _Token]:
-        return self.parts[hash(token) % PARTS]
 
 
 class _Lines:
-    """Two lines of a spool, a ``Batch`` and a ``CallBatch``.
+    """Formats uses as lines of a spool, and bounds the calls that these tell apart."""
 
-    Args:
-        decisions: number by reason of those whose calls aren't counted.
-
-    Attributes:
-        room: how many more calls may be told apart.
-    """
-
-    def __init__(self, decisions: dict[str, int], room: int) -> None:
+    def __init__(self) -> None:
+        self._told_apart: dict[str, int] = {}
+        self._room = MOST_CALLS
         self._tokens: dict[str, tuple[int, int, str | None, str]] = {}
-        self._decisions = dict(decisions)
         self._calls: list[CountedCall] = []
-        self.room = room
 
-    def encoded(self) -> bytes:
-        """The lines."""
-        lines = msgspec.json.encode(Batch(self._tokens, self._decisions)) + b"\n"
+    def of(self, portion: list[_Counted], decisions: dict[str, int]) -> bytes:
+        """Two lines, a ``Batch`` and a ``CallBatch``.
+
+        Args:
+            decisions: number by reason, besides those of *portion*.
+        """
+        self._tokens, self._calls, decisions = {}, [], dict(decisions)
+        for use, count, over in portion:
+            if count and (use.reason is _ALLOWED or not over):
+                reason = use.reason._value_
+                decisions[reason] = decisions.get(reason, 0) + count
+            # Of sign-ins and portal sessions only the decisions are counted.
+            if count and use.token.startswith(ACCESS_TOKEN):
+                self._add(use, count, over)
+        lines = msgspec.json.encode(Batch(self._tokens, decisions)) + b"\n"
         if self._calls:
             lines += msgspec.json.encode(CallBatch(self._calls)) + b"\n"
         return lines
 
-    def add(self, token: _Token) -> None:
-        """Add the uses of a token."""
-        if token.others is None:
-            self._add(token, token.count, False)
-            return
-        for use, over in token.uses():
-            # Once: other threads go on counting.
-            self._add(use, use.count, over)
-
     def _add(self, use: Use, count: int, over: bool) -> None:
-        token, reason, permission, route = use.token, use.reason, use.permission, use.route
-        allowed, decisions = reason is _ALLOWED, self._decisions
-        if allowed or not over:
-            decisions[reason._value_] = decisions.get(reason._value_, 0) + count
-        # Of sign-ins and portal sessions only the decisions are counted.
-        if not token.startswith(ACCESS_TOKEN):
-            return
-        at, address = use.at, None if use.address is None else format_address(use.address)
-        names = needed(permission, None if route is None else route.permission)
-        if allowed:
-            seen = self._tokens.get(token)
-            more, name = count, names[0] if names else ""
-            if seen is not None:
-                more += seen[0]
-                if at < seen[1]:
-                    _, at, address, name = seen
-            self._tokens[token] = (more, at, address, name)
-        if over or self.room <= 0:
-            call = None
-        else:
-            self.room -= 1
+        token, reason, route, last = use.token, use.reason, use.route, use.at
+        address = None if use.address is None else format_address(use.address)
+        names = needed(use.permission, None if route is None else route.permission)
+        allowed, call = reason is _ALLOWED, None
+        if not over and self._room and self._told_apart.get(token, 0) < MOST_CALLS_OF_TOKEN:
+            self._told_apart[token] = self._told_apart.get(token, 0) + 1
+            self._room -= 1
             call = observe(reason, names, route, address, use.origin)
-        self._calls.append(CountedCall(token, allowed, call, count, use.first, use.at))
+        self._calls.append(CountedCall(token, allowed, call, count, use.first, last))
+        if allowed:
+            name = names[0] if names else ""
+            former = self._tokens.get(token)
+            if former is not None:
+                count += former[0]
+                if last < former[1]:
+                    _, last, address, name = former
+            self._tokens[token] = (count, last, address, name)
 
 
 def _key(use: Use) -> tuple[object, ...]:

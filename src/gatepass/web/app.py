@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web import api, components, metrics, pages
+from gatepass.web import components, metrics, pages
+from gatepass.web.api import router as api
 from gatepass.web.api.request_body import field_errors
 from gatepass.web.body_limits import Bodies
 from gatepass.web.caller import NotAdmitted, refuse_from_outside
@@ -46,6 +47,7 @@ from gatepass.web.problems import (
     problem_of_status,
 )
 from gatepass.web.public_origin import opened_elsewhere
+from gatepass.web.report_rate import ReportRate
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -67,6 +69,7 @@ def create_app(
     app.state.trusted = trusted
     misconfigurations = Misconfigurations()
     app.state.misconfigurations = misconfigurations
+    app.state.report_rate = ReportRate()
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

@@ -22,6 +22,8 @@ MOST_BODY_BYTES = 1 << 20
 UNAUTHENTICATED_BODY_BYTES = 16_384
 #: The largest body of a sign-in.
 SIGN_IN_BODY_BYTES = 4_096
+#: The largest report of leaked credentials: a thousand of them, with room for JSON.
+REPORT_BODY_BYTES = 131_072
 #: Deadline of a body. Shorter than the time in which a stopping worker finishes requests.
 BODY_SECONDS = 15.0
 #: Limit of all bodies that a process holds at a time, over all budgets.

@@ -12,6 +12,7 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.web.body_limits import (
     MOST_BODY_BYTES,
+    REPORT_BODY_BYTES,
     SIGN_IN_BODY_BYTES,
     UNAUTHENTICATED_BODY_BYTES,
     Bodies,
@@ -30,6 +31,7 @@ from gatepass.web.unhandled import log_unhandled
 _SIGN_IN = "/v1/authentications"
 # Its form may carry text that was typed into another form before the sign-in expired.
 _SIGN_IN_PAGE = "/sign-in"
+_REPORTS = ("/v1/credentials/revoke", "/v1/credentials/secret-scanning")
 # A year, which starts again with each answer. No includeSubDomains: sub-domains are other people's
 # servers, which may have no https. No preload: a name stays on browsers' built-in lists for good.
 # The domain's owner may promise both, at the proxy.
@@ -80,7 +82,8 @@ class HttpBoundary:
         source = source_of(address_of(scope, self._trusted)[0])
         if _is_sign_in(scope):
             return Body(self._bodies, SIGN_IN_BODY_BYTES, self._bodies.sign_ins, source)
-        return Body(self._bodies, self._unauthenticated, self._bodies.unauthenticated, source)
+        most = REPORT_BODY_BYTES if scope["path"] in _REPORTS else self._unauthenticated
+        return Body(self._bodies, most, self._bodies.unauthenticated, source)
 
     async def _answer(self, scope: Scope, exchange: "_Exchange", body: Body) -> None:
         if exchange.head:

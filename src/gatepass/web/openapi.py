@@ -18,9 +18,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gatepass.core.reason import STATUS
-from gatepass.web.api import dependencies, operation_id, verification
+from gatepass.web.api import verification
 from gatepass.web.api.confirmation import HEADER
 from gatepass.web.api.request_body import NoFields, body_model
+from gatepass.web.api.router import dependencies, operation_id
 from gatepass.web.api.shapes import Problem, Record
 from gatepass.web.problems import MEDIA_TYPE, SENTENCES, problem_of_status
 from gatepass.web.schema_examples import example
@@ -50,6 +51,7 @@ _TAGS = {
     "Audit": "Who did what, when, from where.",
     "Verifier keys": "Credentials of gateways and services that authorize calls.",
     "Admin keys": "Credentials with which a platform's backend manages companies.",
+    "Reported credentials": "Ends credentials that were found where they shouldn't be.",
     "Portal sessions": "An owner's access tokens, managed on a page of another product.",
     "Companies": "All companies of the installation, for its operators and admin keys.",
     "Owners": "Service accounts and external owners of a company, likewise.",

@@ -108,6 +108,9 @@ class Problem:
             "detail": self.detail,
             "reason": self.reason,
         }
+        if self.reason == "invalid_request":
+            # The name of the same in OAuth (RFC 6749, 5.2).
+            members["error"] = self.reason
         if self.errors:
             members["errors"] = [{"field": f, "message": m} for f, m in self.errors]
         if self.current is not None:

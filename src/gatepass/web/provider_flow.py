@@ -20,9 +20,9 @@ from starlette.responses import Response
 
 from gatepass.core.errors import SignInFailed
 from gatepass.node.node import Node
+from gatepass.oidc.claims import read_id
 from gatepass.oidc.errors import TokenRefused
 from gatepass.oidc.provider import Provider
-from gatepass.oidc.tokens import read_id
 from gatepass.registry.authentication import provider_sign_in, used_once
 from gatepass.registry.authentication.provider_sign_in import Identified, ProviderSignInFailed
 from gatepass.registry.authentication.sign_in import SignedIn

@@ -296,6 +296,34 @@ def test_callers_are_named_the_latest_first(registry: SmallRegistry, token: str)
     assert registry.ask(observed_calls.last_seen, token) == NOW - 1
 
 
+def test_equal_calls_of_several_days_together(registry: SmallRegistry, token: str) -> None:
+    day = NOW - DAY_MS
+    fold(
+        registry,
+        *(counted(token, ALLOWED, 2, day, first=day - 5), counted(token, ALLOWED, 3, NOW - 9)),
+        *(counted(token, REFUSED, 1, day), counted(token, REFUSED, 4, NOW - 2 * DAY_MS)),
+        *(counted(token, None, MOST, NOW - 1, allowed=True) for _ in range(2)),
+        counted(token, None, MOST, day, allowed=True),
+    )
+
+    def found(**wanted: Any) -> list[tuple[str, int, int, int]]:
+        rows = registry.ask(
+            observed_calls.over_days,
+            token,
+            **{"since": day, "outcome": None, "most": 9, **wanted},
+        )
+        return [(str(row.reason), row.count, row.first_at, row.last_at) for row in rows]
+
+    rest = ("None", 2 * MOST, day, NOW - 1)
+    allowed = ("allowed", 5, day - 5, NOW - 9)
+    refused = ("permission_missing", 1, day, day)
+    assert found() == [rest, allowed, refused]
+    assert found(most=2) == [rest, allowed]
+    assert found(outcome="allowed") == [rest, allowed]
+    assert found(outcome="refused", since=0) == [("permission_missing", 5, NOW - 2 * DAY_MS, day)]
+    assert found(since=NOW) == [("None", MOST, NOW - 1, NOW - 1), ("allowed", 3, NOW - 9, NOW - 9)]
+
+
 def test_at_most_fifty_callers_are_named(registry: SmallRegistry, token: str) -> None:
     calls = [structs.replace(ALLOWED, address=f"192.0.2.{number}") for number in range(60)]
     fold(registry, *(counted(token, call, 1, NOW + n) for n, call in enumerate(calls)))

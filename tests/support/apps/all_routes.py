@@ -8,7 +8,7 @@ from fastapi.params import Query
 from fastapi.routing import APIRoute
 
 from gatepass.web import pages
-from gatepass.web.api import router as api
+from gatepass.web.api.router import router as api
 from gatepass.web.openapi import openapi_document
 
 

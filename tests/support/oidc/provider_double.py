@@ -169,6 +169,21 @@ class ProviderDouble:
         more = {"typ": "logout+jwt"} | (header or {})
         return signed(claims, key or rsa_key("one"), **more)
 
+    def revocation_token(self, *, key: Any = None, header: Any = None, **changes: Any) -> str:
+        """A token for a global token revocation; claims with the value None are left out."""
+        now = int(self.now())
+        claims = {
+            "iss": ISSUER,
+            "aud": "http://127.0.0.1:8787/v1/oidc/global-token-revocation",
+            "iat": now,
+            "exp": now + 300,
+            "jti": secrets.token_hex(8),
+            "sub": CLIENT,
+        } | changes
+        claims = {name: value for name, value in claims.items() if value is not None}
+        more = {"typ": "global-token-revocation+jwt"} | (header or {})
+        return signed(claims, key or rsa_key("one"), **more)
+
     def _handle(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         self.asked.append(path)

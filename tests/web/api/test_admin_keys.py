@@ -42,7 +42,11 @@ OPEN = {
     ("POST", "/v1/authentications"),
     ("POST", "/v1/invitations/accept"),
     ("POST", "/v1/oidc/back-channel-logout"),
+    ("POST", "/v1/oidc/global-token-revocation"),
     ("POST", "/v1/portal-sessions/redeem"),
+    ("POST", "/v1/revoke"),
+    ("POST", "/v1/credentials/revoke"),
+    ("POST", "/v1/credentials/secret-scanning"),
 }
 OWNER = {"type": "external", "name": "Customer", "role": "customer-service"}
 TOKEN = {"label": "Till", "kind": "api", "permissions": ["charges:get"]}
@@ -149,7 +153,7 @@ def test_what_is_not_valid_is_422(installation: Installation, field: str, value:
 
 def test_only_operators_manage_them(installation: Installation) -> None:
     bob = installation.joined("bob@example.com", role="admin")
-    token = installation.client(installation.access_token("users:manage"))
+    token = installation.client(installation.access_token("users:*"))
     key = installation.admin_key()
     for client, reason in (
         (bob, "operator_required"),

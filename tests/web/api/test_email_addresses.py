@@ -200,7 +200,7 @@ def test_the_user_and_an_administrator_can_cancel(
 def test_each_operation_needs_its_permission(installation: Installation, ada: httpx.Client) -> None:
     other = installation.new_user(BOB, "Bob Admin")
     manager = installation.new_user("mona@example.com", "Mona", role="manager")
-    program = installation.client(installation.access_token("users:manage"))
+    program = installation.client(installation.access_token("users:*"))
     stranger = installation.client()
     bob, mona = installation.signed_in(BOB), installation.signed_in(manager.email)
     theirs, operators = f"/v1/users/{other.id}/email", f"/v1/users/{installation.ada.id}/email"

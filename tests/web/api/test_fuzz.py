@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gatepass.web.api import router
+from gatepass.web.api.router import router
 from gatepass.web.openapi import openapi_document
 from tests.support.apps.installation import PASSWORD, Installation
 from tests.support.feed.document import with_feed

@@ -22,7 +22,9 @@ ACCOUNT = {"name": "Deploys", "role": "customer-service"}
 #: POSTs that end the credential in use, or read none.
 WITHOUT = {
     *("/v1/sign-out", "/v1/authentications", "/v1/invitations/accept"),
-    *("/v1/oidc/back-channel-logout", "/v1/portal-sessions/redeem"),
+    *("/v1/oidc/back-channel-logout", "/v1/oidc/global-token-revocation"),
+    *("/v1/portal-sessions/redeem", "/v1/revoke", "/v1/credentials/revoke"),
+    "/v1/credentials/secret-scanning",
 }
 
 

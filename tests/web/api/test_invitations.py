@@ -185,7 +185,7 @@ def test_another_companys_user_is_disclosed_only_to_their_mailbox(
 def test_each_operation_needs_its_permission(installation: Installation) -> None:
     made = invite(installation.signed_in())
     rita = installation.joined("rita@example.com", role="reporting")
-    program = installation.client(installation.access_token("users:manage"))
+    program = installation.client(installation.access_token("users:*"))
     stranger = installation.client()
     ask: list[tuple[str, str, Any]] = [
         ("POST", "/v1/invitations", {"email": "x@example.com", "role": "reporting"}),
@@ -196,8 +196,8 @@ def test_each_operation_needs_its_permission(installation: Installation) -> None
         assert stranger.request(method, path, json=body).status_code == 401
         assert reasons(rita.request(method, path, json=body)) == (403, "permission_missing")
         assert reasons(program.request(method, path, json=body)) == (403, "signed_in_user_required")
-    assert program.get("/v1/invitations").status_code == 200
-    assert rita.get("/v1/invitations").status_code == 403
+    for client in (program, rita):
+        assert reasons(client.get("/v1/invitations")) == (403, "permission_missing")
     manager = installation.new_user("mona@example.com", role="manager")
     answer = installation.signed_in(manager.email).post(
         "/v1/invitations", json={"email": "x@example.com", "role": "admin"}
@@ -331,7 +331,7 @@ def test_taking_a_link_needs_the_permission(open_installation: Open, sqlite_url:
     path = f"/v1/invitations/{made['id']}/link"
     installation.new_user("rita@example.com", role="reporting")
     installation.new_user("mona@example.com", role="manager")
-    program = installation.client(installation.access_token("users:manage"))
+    program = installation.client(installation.access_token("users:*"))
     for client, status, reason in (
         (installation.client(), 401, "token_missing"),
         (program, 403, "signed_in_user_required"),

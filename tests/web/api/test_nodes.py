@@ -70,7 +70,7 @@ def test_the_list_is_paged(installation: Installation) -> None:
 
 def test_only_operators_see_them(installation: Installation) -> None:
     bob = installation.joined("bob@example.com", role="admin")
-    token = installation.client(installation.access_token("users:manage", "company:get"))
+    token = installation.client(installation.access_token("users:*", "company:get"))
     for client, reason in ((bob, "operator_required"), (token, "signed_in_user_required")):
         assert reasons(client.get("/v1/nodes")) == (403, reason)
 

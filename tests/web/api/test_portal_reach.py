@@ -19,6 +19,7 @@ REACHED = {
     ("GET", "/v1/access-tokens"),
     ("POST", "/v1/access-tokens"),
     ("GET", "/v1/access-tokens/{id}"),
+    ("GET", "/v1/access-tokens/{id}/calls"),
     ("PATCH", "/v1/access-tokens/{id}"),
     ("POST", "/v1/access-tokens/{id}/deactivate"),
     ("POST", "/v1/access-tokens/{id}/rotate"),
@@ -28,7 +29,11 @@ OPEN = {
     ("POST", "/v1/authentications"),
     ("POST", "/v1/invitations/accept"),
     ("POST", "/v1/oidc/back-channel-logout"),
+    ("POST", "/v1/oidc/global-token-revocation"),
     ("POST", "/v1/portal-sessions/redeem"),
+    ("POST", "/v1/revoke"),
+    ("POST", "/v1/credentials/revoke"),
+    ("POST", "/v1/credentials/secret-scanning"),
 }
 CROSS_ORIGIN = {*REACHED, ("POST", "/v1/portal-sessions/redeem")}
 #: What the addresses of pages for everyone begin with.
@@ -93,6 +98,7 @@ def test_nothing_of_another_owner_is_seen_or_changed(any_installation: Installat
         for answer in (
             page.get(path),
             page.get(path, headers={"If-None-Match": record.headers["etag"]}),
+            page.get(f"{path}/calls"),
             page.patch(path, json={"label": "taken"}),
             page.patch(path, json={"label": "taken"}, headers=tag),
             page.patch(path, json={"label": "taken"}, headers={"If-Match": '"other"'}),

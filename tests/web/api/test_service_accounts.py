@@ -232,7 +232,8 @@ def test_another_users_token_is_not_created(installation: Installation, ada: htt
 def test_no_token_manages_service_accounts(installation: Installation, ada: httpx.Client) -> None:
     """Chosen by name it is refused; under a wildcard it isn't counted."""
     named = {**TOKEN, "permissions": ["service-accounts:manage"]}
-    assert fields(ada.post("/v1/access-tokens", json=named)) == ["permissions.0"]
+    refused = ada.post("/v1/access-tokens", json=named)
+    assert (fields(refused), refused.json()["reason"]) == (["permissions.0"], "not_for_tokens")
     wide = ada.post("/v1/access-tokens", json={**TOKEN, "permissions": ["service-accounts:*"]})
     answer = installation.client(wide.json()["token"]).get("/v1/service-accounts")
     assert reasons(answer) == (403, "permission_missing")

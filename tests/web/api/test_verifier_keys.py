@@ -29,7 +29,7 @@ def test_operators_list_and_deactivate_verifier_keys(any_installation: Installat
 def test_only_operators_may(installation: Installation) -> None:
     id = installation.verifier_key()[:21]
     bob = installation.joined("bob@example.com", role="admin")
-    token = installation.client(installation.access_token("users:manage", "company:get"))
+    token = installation.client(installation.access_token("users:*", "company:get"))
     for client, reason in ((bob, "operator_required"), (token, "signed_in_user_required")):
         for method, path in (
             ("GET", "/v1/verifier-keys"),

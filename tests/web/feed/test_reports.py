@@ -16,6 +16,7 @@ from gatepass.registry.storage import tables
 from gatepass.registry.tokens import usage
 from gatepass.verify.replica.http_feed import ReportConnection
 from gatepass.verify.replica.reporting import Reporter
+from gatepass.web.times import parse_time
 from tests.support.apps.installation import Installation
 from tests.support.apps.problems import fields
 from tests.support.feed.asgi_feed import FOLLOWER, Loop, OpenFeed, here
@@ -290,6 +291,87 @@ def test_invalid_use_is_refused(post: Post) -> None:
         sent([1, 1_000, None]),
         sent(finished="yes"),
         sent(unknown=1),
+    ):
+        answer = post("use", json=wrong)
+        assert answer.status_code == 422, (wrong, answer.text)
+        assert answer.json()["errors"], answer.text
+
+
+# --- observed calls -------------------------------------------------------------------------------
+
+FACTS = [
+    *("permission_missing", ["charges:get"], "/v1/charges/{id}", "GET", "203.0.113.7"),
+    "https://shop.example.com",
+]
+
+
+def test_calls_that_are_sent_twice_count_once(any_installation: Installation, post: Post) -> None:
+    token = any_installation.access_token("charges:get")[:21]
+    now = any_installation.node.clock.now()
+    far = now + 86_400_000 * 365
+    calls = [
+        # Newer followers may add to both lists.
+        [token, False, [*FACTS, "more"], 3, now - 9, now - 5, "more"],
+        [token, False, None, 2, now - 9, now - 6],
+        [token, False, ["a_reason_of_tomorrow", *FACTS[1:]], 4, now, now],
+        ["gpat_0000000000000000", False, FACTS, 4, now, now],
+        # A clock that is a year ahead.
+        [token, True, ["allowed", [], None, None, "2001:DB8::1", None], 1, far, far],
+    ]
+    sent = {"spool": SPOOL, "start": 0, "end": 100, "batches": [], "calls": calls}
+    for _ in range(2):
+        answer = post("use", json=sent)
+        assert (answer.status_code, answer.json()) == (200, {"folded_to": 100})
+    listed = any_installation.signed_in().get(f"/v1/access-tokens/{token}/calls").json()["items"]
+    ahead, refused, rest = listed
+    assert (ahead["address"], ahead["outcome"], ahead["count"]) == ("2001:db8::1", "allowed", 1)
+    assert parse_time(ahead["last_at"]) <= any_installation.node.clock.now()
+    names = ("outcome", "reason", "permission", "route", "method", "address", "origin", "count")
+    assert [refused[name] for name in names] == ["refused", FACTS[0], "charges:get", *FACTS[2:], 3]
+    assert refused["decision"].startswith("dec_")
+    assert [rest[name] for name in names] == ["refused", None, None, *[None] * 4, 2]
+
+
+def test_invalid_calls_are_refused(post: Post) -> None:
+    token = "gpat_0123456789abcdef"
+
+    def sent(*call: object) -> dict[str, object]:
+        return {"spool": SPOOL, "start": 0, "end": 10, "batches": [], "calls": [call]}
+
+    def facts(**changed: object) -> dict[str, object]:
+        names = ("reason", "needed", "route", "method", "address", "origin")
+        given = dict(zip(names, FACTS, strict=True)) | changed
+        return sent(token, False, list(given.values()), 1, 1_000, 1_000)
+
+    assert post("use", json=facts()).status_code == 200
+    for wrong in (
+        sent(),
+        sent(token, False, None, 1, 1_000),
+        sent("gplt_0123456789abcdef", False, None, 1, 1_000, 1_000),
+        sent(token, 0, None, 1, 1_000, 1_000),
+        sent(token, False, None, 0, 1_000, 1_000),
+        sent(token, False, None, 1, 1_001, 1_000),
+        sent(token, False, None, 1, -1, 1_000),
+        sent(token, False, None, 1, 1_000, 2**53 + 1),
+        sent(token, False, FACTS[:-1], 1, 1_000, 1_000),
+        sent(token, False, {}, 1, 1_000, 1_000),
+        facts(reason="Allowed"),
+        facts(needed=["charges"]),
+        facts(needed=["a:b", "a:c", "a:d"]),
+        facts(needed=["x:" + "y" * 300]),
+        facts(route=None),
+        facts(route="/v1/charges/../x"),
+        facts(route="/" + "x" * 500),
+        facts(route="/v1/\u202e"),
+        facts(method=None),
+        facts(method="get"),
+        facts(address="localhost"),
+        facts(origin="https://shop.example.com/"),
+        facts(origin="https://Shop.example.com"),
+        facts(origin="null"),
+        facts(origin="s" * 250 + "://example.com"),
+        {**sent(token, False, None, 1, 1_000, 1_000), "end": 0},
+        {**facts(), "calls": [[token, False, None, 1, 1, 1]] * 10_001},
     ):
         answer = post("use", json=wrong)
         assert answer.status_code == 422, (wrong, answer.text)

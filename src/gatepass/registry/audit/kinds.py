@@ -59,6 +59,7 @@ KINDS = {
             *("second_factor_enabled", "second_factor_disabled"),
             *("recovery_code_used", "recovery_codes_replaced", "unlocked"),
             *("identity_linked", "identity_unlinked", "provider_logout"),
+            "provider_revocation",
         ),
     ),
     "roles": Kind(

@@ -55,6 +55,8 @@ def record_each(
         assert isinstance(write, Change)
         write.end(subjects, by=actor)
     before, after = _with_role_name(write, before), _with_role_name(write, after)
+    if actor.cause:
+        after = {**(after or {}), "cause": actor.cause}
     write.session.execute(
         insert(audit_events),
         [

@@ -37,7 +37,8 @@ def marked_sentence(event: AuditEvent) -> str:
     without_actor = _WITHOUT_ACTOR.get(event.action)
     if without_actor is not None:
         return _say(without_actor, event)
-    return f"{_actor(event)} {_say(_SAID.get(event.action, _plainly), event)}"
+    because = _CAUSES.get(_after(event, "cause"), "")
+    return f"{_actor(event)} {_say(_SAID.get(event.action, _plainly), event)}{because}"
 
 
 def _say(said: _Said, event: AuditEvent) -> str:
@@ -290,6 +291,20 @@ def _ended_too(event: AuditEvent) -> str:
     return f", which ended {_counted(number, 'sign-in')}" if type(number) is int and number else ""
 
 
+def _provider_revocation(event: AuditEvent) -> str:
+    numbers = [_after(event, f"{what}_ended") for what in ("access_tokens", "authentications")]
+    ended = [
+        _counted(number, noun)
+        for number, noun in zip(numbers, ("access token", "sign-in"), strict=True)
+        if type(number) is int and number
+    ]
+    what = f", which ended {_listed(ended)}" if ended else ""
+    return f"The sign-in provider revoked all tokens of {event.subject.name}{what}"
+
+
+#: Why a record ended, where that isn't simply its actor's decision (``Actor.cause``).
+_CAUSES = {"reported": ", which somebody reported as leaked"}
+
 #: Shorter times would read as 0.00 s.
 _IMMEDIATELY_MS = 10
 
@@ -383,6 +398,8 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "portal_session.redeemed": "The portal session for {name} was redeemed by its page",
     "user.email_changed": _email_changed,
     "user.identity_linked": _identity_linked,
+    "verifier_key.reported": "Somebody reported the verifier key {name} as leaked",
+    "user.provider_revocation": _provider_revocation,
     "user.provider_logout": "The sign-in provider signed {name} out{ended_too}",
     "user.password_reset_requested": "A link to reset the password of {name} was requested",
     "user.password_reset": "The password of {name} was reset through a link{ended_too}",

@@ -16,7 +16,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import identities, sessions, totp_policy, used_once
 from gatepass.registry.authentication.session_records import ProviderSession, begin
 from gatepass.registry.authentication.sign_in import SignedIn, admits_user, record_refusal
-from gatepass.registry.directory import role_records, user_roles, users
+from gatepass.registry.directory import portal_sessions, role_records, user_roles, users
 from gatepass.registry.directory.user_privileges import is_last_administrator
 from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.grants.publishing import admits, published_rules
@@ -26,10 +26,11 @@ from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import authentications, companies
 from gatepass.registry.storage.tables import identities as identities_table
 from gatepass.registry.storage.tables import users as users_table
+from gatepass.registry.tokens.of_owner import deactivate_all
 
 #: Password hash of a user without a password: matches none.
 NO_PASSWORD = ""
-#: How long the ids of logout tokens are remembered; older tokens are refused by their age.
+#: How long the ids of logout and revocation tokens are remembered; older ones are refused by age.
 LOGOUT_KEPT_MS = 30 * 60 * 1000
 
 
@@ -137,12 +138,52 @@ def log_out(
         return False
     user_id = _user_of_logout(change, issuer, subject, session)
     if user_id is not None:
-        identities.note_logout(change, user_id)
-        actor = Actor.system()
-        ended = sessions.end_of_user(change, actor, user_id)
-        after = {"authentications_ended": ended}
-        users.record(change, actor, "provider_logout", users.get(change, user_id), after=after)
+        _end_sign_ins(change, user_id, "provider_logout")
     return True
+
+
+def revoke_all(
+    change: Change, *, issuer: str, subject: str | None, email: str | None, token_id: str
+) -> bool | None:
+    """End all sign-ins of a user and deactivate all of their access tokens, as the provider asks.
+
+    A global token revocation (draft-parecki-oauth-global-token-revocation). The tokens of service
+    accounts stay, as they do when a user is deactivated.
+
+    Args:
+        issuer: of the token that authenticates the request.
+        subject, email: the user, one of them. An address names only a user who is linked to an
+            account of *issuer*.
+        token_id: of that token.
+
+    Returns:
+        Whether there is such a user; None if the token was used before.
+    """
+    if not used_once.use(change, f"revocation {issuer}", token_id, kept_ms=LOGOUT_KEPT_MS):
+        return None
+    user_id = None
+    if subject is not None:
+        user_id = _user_of_logout(change, issuer, subject, None)
+    elif email is not None:
+        user = users.by_email(change, email)
+        identity = None if user is None else identities.of_user(change, user.id)
+        if user is not None and identity is not None and identity.issuer == issuer:
+            user_id = user.id
+    if user_id is None:
+        return False
+    actor = Actor.system()
+    portal_sessions.end_opened_by(change, actor, user_id)
+    ended = deactivate_all(change, actor, user_id)
+    _end_sign_ins(change, user_id, "provider_revocation", access_tokens_ended=ended)
+    return True
+
+
+def _end_sign_ins(change: Change, user_id: str, action: str, **more: int) -> None:
+    identities.note_logout(change, user_id)
+    actor = Actor.system()
+    ended = sessions.end_of_user(change, actor, user_id)
+    after = {"authentications_ended": ended, **more}
+    users.record(change, actor, action, users.get(change, user_id), after=after)
 
 
 def _user_of_logout(

@@ -106,7 +106,7 @@ def deactivate_others(change: Change, actor: Actor) -> int:
 
 def end_others(change: Change, actor: Actor) -> int:
     """As ``deactivate_others``. Performs no permission check; the caller must have done it."""
-    return _end_all(change, actor, _others(change, actor))
+    return end_each(change, actor, _others(change, actor))
 
 
 def end_of_user(change: Change, actor: Actor, user_id: str) -> int:
@@ -114,7 +114,7 @@ def end_of_user(change: Change, actor: Actor, user_id: str) -> int:
 
     Performs no permission check; the caller must have done it.
     """
-    return _end_all(change, actor, _active(change, user_id))
+    return end_each(change, actor, _active(change, user_id))
 
 
 def end_of_provider(change: Change, actor: Actor, user_id: str) -> int:
@@ -125,7 +125,7 @@ def end_of_provider(change: Change, actor: Actor, user_id: str) -> int:
     # Sign-ins with a password have no value there.
     by_provider = authentications.c.provider_second_factor.is_not(None)
     found = [each for each in _active(change, user_id, by_provider) if each != actor.credential]
-    return _end_all(change, actor, found)
+    return end_each(change, actor, found)
 
 
 def sign_out(change: Change, actor: Actor) -> Authentication:
@@ -154,7 +154,11 @@ def _active(reading: Reading, user_id: str | None, *more: ColumnElement[bool]) -
     ).all()
 
 
-def _end_all(change: Change, actor: Actor, authentication_ids: Sequence[str]) -> int:
+def end_each(change: Change, actor: Actor, authentication_ids: Sequence[str]) -> int:
+    """Deactivate authentications that the actor may see; returns their number.
+
+    Performs no further permission check; the caller must have done it.
+    """
     for authentication_id in authentication_ids:
         _end(change, actor, authentication_id, _DEACTIVATED)
     return len(authentication_ids)

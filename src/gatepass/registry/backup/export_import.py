@@ -10,8 +10,8 @@ from gatepass.registry.backup.contents import Contents, Progress
 from gatepass.registry.backup.export_file import ExportFile
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import EndedLogReader
+from gatepass.registry.storage.long_statements import without_response_timeout
 from gatepass.registry.storage.schema import SchemaState, make_file, schema_state, state_of, upgrade
-from gatepass.registry.storage.silent_server import without_response_timeout
 
 
 def export(database: Database, path: Path, *, now: int, progress: Progress) -> Contents:

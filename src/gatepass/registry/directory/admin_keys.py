@@ -149,6 +149,15 @@ def deactivate(change: Change, actor: Actor, key_id: str) -> AdminKey:
         NotFound: there is none of that id.
     """
     actor = acting(change, actor, person=True, operator=True)
+    return end(change, actor, key_id)
+
+
+def end(change: Change, actor: Actor, key_id: str) -> AdminKey:
+    """As ``deactivate``. Performs no permission check; the caller must have done it.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
     row = _find(change, key_id)
     if row.deactivated_at is not None:
         return _key(row, change.now)

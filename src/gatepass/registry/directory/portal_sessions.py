@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, insert, select
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import PORTAL_CODE, PORTAL_SESSION, make
@@ -133,9 +133,18 @@ def end_opened_by(change: Change, actor: Actor, opener: str) -> None:
 
     Performs no permission check; the operation that deactivates the opener has done it.
     """
+    _end(change, actor, portal_sessions.c.created_by == opener)
+
+
+def end_each(change: Change, actor: Actor, ids: Sequence[str]) -> None:
+    """Deactivate the live ones of these sessions. Performs no permission check."""
+    _end(change, actor, portal_sessions.c.id.in_(ids))
+
+
+def _end(change: Change, actor: Actor, condition: ColumnElement[bool]) -> None:
     its = portal_sessions.c
     live = select(its.id, its.company_id, tables.owners.c.name).where(
-        its.created_by == opener,
+        condition,
         its.expires_at > change.now,
         its.deactivated_at.is_(None),
         tables.owners.c.id == its.owner_id,

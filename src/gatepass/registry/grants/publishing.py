@@ -5,7 +5,7 @@ revision. So decisions and pages can't disagree. ``changed_records`` keeps which
 which revision, for followers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import bindparam, text
@@ -69,6 +69,14 @@ def published_grant(reading: Reading, credential: str) -> Grant | None:
     """The published grant of a credential id."""
     record = _record(reading, "grants", credential)
     return None if record is None else grants.decode_grant(record)
+
+
+def published_grants(reading: Reading, credentials: Collection[str]) -> list[Grant]:
+    """The published grants of those credential ids that have one."""
+    if not credentials:
+        return []
+    found = reading.session.scalars(_SELECT_GRANTS, {"ids": list(credentials)})
+    return [grants.decode_grant(record) for record in found]
 
 
 def published_holder(reading: Reading, owner: str) -> Holder | None:

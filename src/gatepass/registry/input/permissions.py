@@ -1,5 +1,7 @@
 """Strict parsing of the permissions of a token or role."""
 
+from collections.abc import Collection
+
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.grants import EXTERNAL
 from gatepass.core.permissions import EVERYTHING, NOT_FOR_TOKENS, is_permission, is_wildcard
@@ -9,19 +11,31 @@ MOST_PERMISSIONS = 200
 
 
 def read_permissions(
-    value: object, catalogue: Catalogue, problems: Problems, *, of_role: bool
+    value: object,
+    catalogue: Catalogue,
+    problems: Problems,
+    *,
+    of_role: bool,
+    stored: Collection[str] = (),
 ) -> list[str]:
     """Parse 1 to 200 permissions of the catalogue; duplicates are dropped.
 
     Args:
         problems: collects the errors, at paths such as ``permissions.3``.
-        of_role: whether ``*`` is allowed: only a role may hold it, never a token.
+        of_role: whether ``*`` and ``NOT_FOR_TOKENS`` are allowed: only a role may hold them.
+        stored: those that are there already, and may stay although they are ``NOT_FOR_TOKENS``.
     """
     found: dict[str, None] = {}
     items = read_items("permissions", value, MOST_PERMISSIONS, problems)
     for number, name in enumerate(items):
         problem = _problem(name, catalogue, of_role)
-        if problem is None:
+        if problem is None and not of_role and name in NOT_FOR_TOKENS and name not in stored:
+            problems.add(
+                f"permissions.{number}",
+                "Must not be this one: no access token can do it.",
+                "not_for_tokens",
+            )
+        elif problem is None:
             found[str(name)] = None
         else:
             problems.add(f"permissions.{number}", problem)
@@ -31,13 +45,17 @@ def read_permissions(
 
 
 def read_token_permissions(
-    value: object, catalogue: Catalogue, owner_type: str, problems: Problems
+    value: object,
+    catalogue: Catalogue,
+    owner_type: str,
+    problems: Problems,
+    stored: Collection[str] = (),
 ) -> list[str]:
     """``read_permissions`` for tokens of an owner of that type.
 
     An external owner's hold permissions of the catalogue file alone.
     """
-    found = read_permissions(value, catalogue, problems, of_role=False)
+    found = read_permissions(value, catalogue, problems, of_role=False, stored=stored)
     if owner_type == EXTERNAL:
         for number, name in enumerate(found):
             if name not in catalogue.for_external:
@@ -53,6 +71,4 @@ def _problem(name: object, catalogue: Catalogue, of_role: bool) -> str | None:
         return None if of_role else "Must not be *: only a role can hold everything."
     if not isinstance(name, str) or not (is_permission(name) or is_wildcard(name)):
         return "Must be a permission such as charges:create."
-    if name in NOT_FOR_TOKENS and not of_role:
-        return "Must not be this one: no access token can do it."
     return None if catalogue.knows(name) else "Must be a permission of the catalogue."

@@ -18,15 +18,18 @@ class Problems:
 
     def __init__(self) -> None:
         self.errors: list[tuple[str, str]] = []
+        self._reasons: set[str] = set()
 
-    def add(self, field: str, message: str) -> None:
-        """Add an error of *field*."""
+    def add(self, field: str, message: str, reason: str = "invalid") -> None:
+        """Add an error of *field*. *reason* becomes that of the input if all errors share it."""
         self.errors.append((field, message))
+        self._reasons.add(reason)
 
     def settle(self) -> None:
         """Raise InvalidInput if there are errors."""
         if self.errors:
-            raise InvalidInput(self.errors)
+            (reason, *others) = self._reasons
+            raise InvalidInput(self.errors, reason="invalid" if others else reason)
 
 
 def label_problem(value: object, *, longest: int = LONGEST_LABEL) -> str | None:

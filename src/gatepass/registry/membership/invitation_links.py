@@ -151,7 +151,8 @@ def _check_fields(offer: Offer, name: str, password: str) -> None:
     try:
         passwords.check_rules(password, email=offer.email, company_name=offer.company_name)
     except InvalidInput as error:
-        problems.errors += error.errors
+        for field, message in error.errors:
+            problems.add(field, message)
     problems.settle()
 
 

@@ -37,7 +37,7 @@ from gatepass.registry.storage.engines import (
     sqlite_path,
 )
 from gatepass.registry.storage.group import Group
-from gatepass.registry.storage.silent_server import without_response_timeout
+from gatepass.registry.storage.long_statements import without_response_timeout
 from gatepass.registry.storage.turns import Turns
 
 T = TypeVar("T")

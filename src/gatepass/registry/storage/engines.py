@@ -6,13 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from sqlalchemy import Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Misconfigured
-from gatepass.registry.storage.silent_server import connect
 
 #: How long a SQLite writer waits for the write lock before it fails as unavailable.
 BUSY_TIMEOUT_MS = 5_000
@@ -103,6 +100,12 @@ def postgresql_engine(url: str) -> Engine:
     Raises:
         Misconfigured: the URL is invalid. The message doesn't repeat it: it may hold a password.
     """
+    # Imported here: commands on SQLite start faster without a driver for PostgreSQL.
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
+
+    from gatepass.registry.storage.silent_server import connect
+
     if not url.startswith(("postgresql://", "postgres://")):
         raise Misconfigured("GATEPASS_DATABASE_URL: must begin with sqlite:/// or postgresql://")
     try:

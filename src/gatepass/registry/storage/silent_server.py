@@ -3,15 +3,12 @@
 A frozen server must give callers 503, not silence, as a frozen writer does.
 """
 
-import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy.engine import Connection
 
 #: A server that sends nothing for this long during a request counts as unavailable.
 RESPONSE_TIMEOUT_S = 5.0
@@ -72,22 +69,3 @@ def _with_timeout(gen: PQGen[_Answer], timeout_s: float) -> PQGen[_Answer]:
     except StopIteration as end:
         answer: _Answer = end.value
         return answer
-
-
-@contextmanager
-def without_response_timeout(connection: Connection) -> Iterator[None]:
-    """Suspend the response timeout, for statements that run long without output.
-
-    Building an index sends nothing for minutes, and reading or writing a file in between keeps the
-    server idle in its transaction. Enter it within a transaction, once in each.
-    """
-    driver = connection.connection.dbapi_connection
-    if not isinstance(driver, ResponseTimeoutConnection):
-        yield
-        return
-    driver.response_timeout_s = math.inf
-    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-    try:
-        yield
-    finally:
-        driver.response_timeout_s = RESPONSE_TIMEOUT_S

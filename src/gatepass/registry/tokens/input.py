@@ -1,6 +1,6 @@
 """Strict parsing of access token fields into their canonical form."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from gatepass.core.catalogue import Catalogue
@@ -27,6 +27,7 @@ def read(
     kind: object,
     catalogue: Catalogue,
     owner_type: str = USER,
+    stored: Collection[str] = (),
     now: int,
 ) -> dict[str, Any]:
     """Parse the fields of *given* into their canonical form, without duplicates.
@@ -35,6 +36,7 @@ def read(
         given: some or all of ``CHANGEABLE``.
         kind: of the token.
         owner_type: of its owner.
+        stored: the permissions that it has already.
         now: Unix ms; the expiry must be later.
 
     Raises:
@@ -45,7 +47,9 @@ def read(
         problems.add("kind", 'Must be "api" or "ui".')
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
-        "permissions": lambda value: read_token_permissions(value, catalogue, owner_type, problems),
+        "permissions": lambda value: read_token_permissions(
+            value, catalogue, owner_type, problems, stored
+        ),
         "networks": lambda value: read_networks(value, problems),
         "domains": lambda value: _domains(value, kind, problems),
         "expires_at": lambda value: read_expiry(value, now, problems),

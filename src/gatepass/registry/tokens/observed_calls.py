@@ -6,7 +6,7 @@ token chooses paths, addresses and origins, so the rows of a token and day are b
 one row for all that are allowed, or one for all that are refused.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, TypedDict, Unpack
@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    null,
     select,
     update,
 )
@@ -36,8 +37,8 @@ MOST_ROWS = 200
 ADDRESSES_TOLD_APART = 20
 #: How many callers of a token are named.
 CALLERS_NAMED = 50
-#: The largest count, which the column can hold.
-MOST = 2**63 - 1
+#: The largest count of a row: all of a token's together are less than 2^63, so sums can't overflow.
+MOST = 2**48
 
 Outcome = Literal["allowed", "refused"]
 
@@ -133,6 +134,39 @@ def list_(
     return Page([_record(row) for row in found], more)
 
 
+def over_days(
+    reading: Reading, token_id: str, *, since: int, outcome: Outcome | None, most: int
+) -> list[CallRecord]:
+    """A token's observed calls since the day of a time (Unix ms), equal ones of all days together.
+
+    The last made first. Performs no permission check: the caller must have done it.
+
+    Args:
+        most: of the list.
+
+    Returns:
+        Records without ``decision``, which is of one day.
+    """
+    facts = (
+        *(_table.allowed, _table.reason, _table.permission, _table.route, _table.method),
+        *(_table.address, _table.origin),
+    )
+    last_at = func.max(_table.last_at)
+    rows = select(
+        *facts,
+        null().label("decision"),
+        func.sum(_table.uses).label("uses"),
+        func.min(_table.first_at).label("first_at"),
+        last_at.label("last_at"),
+    ).where(_table.token_id == token_id, _table.day >= since // DAY_MS)
+    if outcome is not None:
+        rows = rows.where(_table.allowed == (outcome == "allowed"))
+    # By all columns, so that those of the same time are in the same order each time.
+    order = (last_at.desc(), *facts)
+    found = reading.session.execute(rows.group_by(*facts).order_by(*order).limit(most))
+    return [_record(row) for row in found]
+
+
 def callers(reading: Reading, token_id: str, *, since: int) -> list[Caller]:
     """Where a token's allowed calls came from since a time (Unix ms), the latest first.
 
@@ -223,21 +257,21 @@ class _Day:
         self._existing.add(key)
         self._occupy(key, address)
 
-    def add(self, call: CountedCall, digest: bytes | None) -> None:
-        """Count *call*.
+    def add(self, call: CountedCall, digest: bytes) -> None:
+        """Count *call*, in a new row if there is none for it.
 
         Args:
-            digest: of its token; None if that is unknown, and then it has no rows.
+            digest: of its token.
         """
         key = _key(call)
-        if self._count(key, call) or digest is None:
+        if self.count(key, call):
             return
         observed = call.call
         if observed is not None:
             kept = self._shortened(observed)
             if kept is not observed:
                 key = _key(msgspec.structs.replace(call, call=kept))
-                if self._count(key, call):
+                if self.count(key, call):
                     return
             if self._rows < MOST_ROWS:
                 decision = None if call.allowed else decision_id(digest, observed, call.first_at)
@@ -245,11 +279,11 @@ class _Day:
                 self._occupy(key, kept.address)
                 return
             key = _key(msgspec.structs.replace(call, call=None))
-            if self._count(key, call):
+            if self.count(key, call):
                 return
         self.added[key] = _columns(call, self.day, key, None, None)
 
-    def _count(self, key: str, call: CountedCall) -> bool:
+    def count(self, key: str, call: CountedCall) -> bool:
         """Count *call* in the row with that key; False if there is none."""
         new = self.added.get(key)
         if new is not None:
@@ -307,15 +341,18 @@ def _fold(write: Write, by_token: dict[str, list[CountedCall]]) -> None:
         found = days.get((row.token_id, row.day))
         if found is not None:
             found.exists(row.call, row.address)
-    ids = access_tokens.c.id
-    found_tokens = write.session.execute(
-        select(ids, access_tokens.c.digest).where(ids.in_(by_token))
-    )
-    digests = {row.id: row.digest for row in found_tokens}
-    for token, calls in by_token.items():
-        # The first calls of a day get the rows.
-        for call in sorted(calls, key=lambda each: each.first_at):
-            days[token, call.last_at // DAY_MS].add(call, digests.get(token))
+    new = [
+        call
+        for calls in by_token.values()
+        for call in calls
+        if not days[call.token, call.last_at // DAY_MS].count(_key(call), call)
+    ]
+    digests = _digests(write, {call.token for call in new})
+    # The first calls of a day get the rows.
+    for call in sorted(new, key=lambda each: each.first_at):
+        digest = digests.get(call.token)
+        if digest is not None:
+            days[call.token, call.last_at // DAY_MS].add(call, digest)
     added = [columns for day in days.values() for columns in day.added.values()]
     if added:
         write.session.execute(insert(observed_calls), added)
@@ -333,6 +370,15 @@ def _fold(write: Write, by_token: dict[str, list[CountedCall]]) -> None:
     ]
     if counted:
         write.session.connection().execute(_COUNT, counted)
+
+
+def _digests(reading: Reading, tokens: Collection[str]) -> dict[str, bytes]:
+    """The digests of the tokens that are known."""
+    if not tokens:
+        return {}
+    ids = access_tokens.c.id
+    rows = reading.session.execute(select(ids, access_tokens.c.digest).where(ids.in_(tokens)))
+    return {row.id: row.digest for row in rows}
 
 
 _more: BindParameter[int] = bindparam("more")
@@ -397,7 +443,7 @@ def _record(row: Row[Any]) -> CallRecord:
         method=row.method,
         address=row.address,
         origin=row.origin,
-        count=row.uses,
+        count=int(row.uses),
         first_at=row.first_at,
         last_at=row.last_at,
     )

@@ -121,7 +121,12 @@ def read_changes(
     require_unchanged(token, etag(token), if_match, "this token")
     require_active(token, "changed")
     return fields.read(
-        changes, kind=row.kind, catalogue=catalogue, owner_type=row.owner_type, now=change.now
+        changes,
+        kind=row.kind,
+        catalogue=catalogue,
+        owner_type=row.owner_type,
+        stored=row.permissions,
+        now=change.now,
     )
 
 

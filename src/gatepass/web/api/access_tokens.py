@@ -1,6 +1,6 @@
 """``/v1/access-tokens``."""
 
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from fastapi import Depends, Query, Response
 from pydantic import Field
@@ -8,7 +8,7 @@ from pydantic import Field
 from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
-from gatepass.registry.tokens import access_tokens, records, rotation
+from gatepass.registry.tokens import access_tokens, rotation
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS
 from gatepass.registry.tokens.rotation import (
@@ -21,25 +21,10 @@ from gatepass.registry.tokens.rotation import (
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_reference import OwnerReference, OwnerTerm
+from gatepass.web.api.parameters import IfMatch, Paging, RecordId, Term
+from gatepass.web.api.records.access_tokens import AccessToken
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
-from gatepass.web.api.shapes import (
-    IfMatch,
-    Listed,
-    OwnerOfToken,
-    Paging,
-    Permissions,
-    Record,
-    RecordId,
-    Status,
-    TakenTime,
-    Term,
-    Time,
-    Versions,
-    current_as,
-    person_id,
-    person_name,
-    sent,
-)
+from gatepass.web.api.shapes import Listed, Permissions, Status, TakenTime, current_as, sent
 from gatepass.web.caller import AuthenticatedOrPortal, CurrentNode, SignedInOrPortal
 
 router = resource("Access tokens")
@@ -115,74 +100,6 @@ class AccessTokenRotation(Fields):
     def closing(self) -> Closing:
         """As the registry takes it."""
         return Closing(self.close, self.after, self.silent_for, self.label)
-
-
-class LastUsed(Record):
-    """A token's last use, a few seconds late."""
-
-    at: Time
-    address: str | None = Field(examples=["203.0.113.7"])
-
-
-class Caller(Record):
-    """A caller of a token."""
-
-    address: str | None = Field(examples=["203.0.113.7"])
-    permission: str | None = Field(examples=["charges:create"])
-    last_at: Time
-    count: int = Field(examples=[41])
-
-
-class Rotation(Record):
-    """What a token replaces, what replaces it, and how it closes."""
-
-    replaces: str | None = Field(examples=[None], description="Id of the token it replaces.")
-    replaced_by: str | None = Field(
-        examples=["gpat_9sR2kV7xQ1mN5bTz"], description="Id of the token that replaces it."
-    )
-    close: Literal["now", "after", "when_silent"] | None = Field(
-        description="How it closes; null unless it was replaced.", examples=["when_silent"]
-    )
-    closes_at: Time | None = Field(description="When it closes at the latest.")
-    waiting_for: tuple[str, ...] = Field(
-        examples=[["app-7f9c"]],
-        description="Servers that haven't reported its use; it isn't silent until they have, or "
-        "have lost their copy for as long.",
-    )
-    callers: tuple[Caller, ...] = Field(
-        description="Who used it in the last 24 hours, or within the silence after which it "
-        "closes, the latest first; empty once it has closed."
-    )
-
-
-class AccessToken(Record):
-    """An access token; never its text."""
-
-    etag: ClassVar[Versions] = records.etag
-
-    id: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9"])
-    label: str = Field(examples=["Nightly settlement"])
-    kind: Literal["api", "ui"]
-    status: Status
-    permissions: tuple[str, ...] = Field(
-        examples=[["charges:*"]], description="As chosen, with wildcards."
-    )
-    effective_permissions: tuple[str, ...] = Field(
-        examples=[["charges:create", "charges:get"]],
-        description="The chosen permissions that its owner's role has now.",
-    )
-    networks: tuple[str, ...] = Field(examples=[["203.0.113.0/24"]])
-    domains: tuple[str, ...]
-    expires_at: Time | None
-    created_at: Time
-    owner: OwnerOfToken
-    created_by: str | None = person_id("created_by")
-    created_by_name: str | None = person_name("created_by")
-    deactivated_at: Time | None = Field(examples=[None])
-    deactivated_by: str | None = person_id("deactivated_by")
-    deactivated_by_name: str | None = person_name("deactivated_by")
-    last_used: LastUsed | None
-    rotation: Rotation | None
 
 
 class CreatedAccessToken(AccessToken):

@@ -1,6 +1,6 @@
 """``/v1/admin-keys``: the keys with which a platform's backend manages companies."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Response
 from pydantic import Field
@@ -10,25 +10,13 @@ from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
 from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.parameters import Paging, RecordId
+from gatepass.web.api.records.admin_keys import AdminKey
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
-from gatepass.web.api.shapes import (
-    IdText,
-    Listed,
-    Paging,
-    Record,
-    RecordId,
-    Status,
-    TakenTime,
-    Time,
-    person_id,
-    person_name,
-    sent,
-)
+from gatepass.web.api.shapes import IdText, Listed, TakenTime, sent
 from gatepass.web.caller import CurrentNode, SignedIn
 
 router = resource("Admin keys")
-
-Area = Literal["companies", "owners", "tokens", "portal", "verifiers"]
 
 _LABEL: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_LABEL}
 _AREAS: dict[str, Any] = {
@@ -58,30 +46,6 @@ class NewAdminKey(Fields):
         examples=[["203.0.113.0/24"]],
     )
     expires_at: TakenTime | None = Field(default=None, description="Absent or null: never.")
-
-
-class AdminKey(Record):
-    """An admin key; never its text."""
-
-    id: str = Field(examples=["gpak_4fT0aB3cD5eF7gH9"])
-    label: str = Field(examples=["Shop backend"])
-    status: Status
-    company: str | None = Field(
-        examples=[None], description="The id of the only company that it may manage; null: all."
-    )
-    permissions: list[Area] = Field(
-        examples=[["owners", "tokens"]], description="What it may manage."
-    )
-    networks: list[str] = Field(
-        examples=[["203.0.113.0/24"]], description="Networks it can be used from; empty: any."
-    )
-    expires_at: Time | None
-    created_at: Time
-    created_by: str | None = person_id("created_by")
-    created_by_name: str | None = person_name("created_by")
-    deactivated_at: Time | None = Field(examples=[None])
-    deactivated_by: str | None = person_id("deactivated_by")
-    deactivated_by_name: str | None = person_name("deactivated_by")
 
 
 class CreatedAdminKey(AdminKey):

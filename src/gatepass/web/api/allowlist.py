@@ -1,6 +1,6 @@
 """``/v1/company/allowlist``."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from fastapi import Response
 from pydantic import Field
@@ -10,8 +10,10 @@ from gatepass.registry.network_policy import allowlist, allowlist_entries, allow
 from gatepass.registry.storage.database import Reading
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.parameters import IfMatch
+from gatepass.web.api.records.allowlist import Allowlist
 from gatepass.web.api.request_body import Fields, body, resource
-from gatepass.web.api.shapes import IfMatch, Record, Time, Versions, current_as, sent
+from gatepass.web.api.shapes import Record, Time, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = resource("Company")
@@ -45,28 +47,6 @@ class NewAllowlist(ProposedAllowlist):
         default=False,
         description="Put a list without your own address on trial, instead of 409 "
         "`would_lock_you_out`.",
-    )
-
-
-class AllowlistEntry(Record):
-    """A network, and the company's note about it."""
-
-    network: str = Field(examples=["203.0.113.0/24"])
-    note: str = Field(examples=["Office"])
-
-
-class Allowlist(Record):
-    """The networks from which the company's dashboard, API and tokens can be used."""
-
-    etag: ClassVar[Versions] = allowlist_entries.etag
-
-    entries: tuple[AllowlistEntry, ...] = Field(description="In effect now; empty: no restriction.")
-    trial_until: Time | None = Field(
-        examples=[None],
-        description="When the list is reverted by itself; null unless it is on trial.",
-    )
-    falls_back_to: tuple[AllowlistEntry, ...] | None = Field(
-        examples=[None], description="The list after the trial; null unless there is one."
     )
 
 

@@ -8,8 +8,9 @@ from pydantic import Field
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.audit import events, sentences
 from gatepass.registry.audit import search as audit_search
+from gatepass.web.api.parameters import Paging, Term
 from gatepass.web.api.request_body import resource
-from gatepass.web.api.shapes import Listed, Paging, Record, TakenTime, Term, Time
+from gatepass.web.api.shapes import Listed, Record, TakenTime, Time
 from gatepass.web.caller import Authenticated, CurrentNode
 from gatepass.web.times import format_time
 

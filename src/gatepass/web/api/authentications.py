@@ -11,14 +11,13 @@ from gatepass.registry.authentication.totp import LONGEST_TYPED
 from gatepass.registry.directory import companies
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import mark
+from gatepass.web.api.parameters import Paging, RecordId
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     EmailAddressText,
     Listed,
-    Paging,
     PasswordText,
     Record,
-    RecordId,
     Status,
     Time,
     person_id,

@@ -4,8 +4,9 @@ from pydantic import Field
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.storage.paging import Cursor, Page, read_cursor
+from gatepass.web.api.parameters import Paging
 from gatepass.web.api.request_body import resource
-from gatepass.web.api.shapes import Listed, Paging, Record
+from gatepass.web.api.shapes import Listed, Record
 from gatepass.web.caller import CurrentNode, SignedInOrPortal
 
 router = resource("Permissions")

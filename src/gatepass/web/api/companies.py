@@ -12,20 +12,9 @@ from gatepass.registry.membership import company_offboarding
 from gatepass.web.api import confirmation
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.parameters import ExternalId, IfMatch, Paging, Reference, Term
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
-from gatepass.web.api.shapes import (
-    ExternalId,
-    IfMatch,
-    Listed,
-    Paging,
-    Record,
-    Reference,
-    Term,
-    Time,
-    Versions,
-    current_as,
-    sent,
-)
+from gatepass.web.api.shapes import Listed, Record, Time, Versions, current_as, sent
 from gatepass.web.caller import CurrentNode, administering
 
 router = resource("Companies")

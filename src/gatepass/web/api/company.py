@@ -10,8 +10,9 @@ from gatepass.registry.authentication import totp_policy
 from gatepass.registry.directory import companies
 from gatepass.registry.storage.database import Change
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.parameters import IfMatch
 from gatepass.web.api.request_body import Fields, body, resource
-from gatepass.web.api.shapes import IfMatch, Record, Time, Versions, current_as, sent
+from gatepass.web.api.shapes import Record, Time, Versions, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = resource("Company")

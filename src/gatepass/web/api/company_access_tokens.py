@@ -10,7 +10,6 @@ from gatepass.registry.storage.database import Change
 from gatepass.registry.tokens import access_tokens, provisioning, rotation
 from gatepass.registry.tokens import search as token_search
 from gatepass.web.api.access_tokens import (
-    AccessToken,
     AccessTokenChanges,
     AccessTokenRotation,
     CreatedAccessToken,
@@ -20,16 +19,10 @@ from gatepass.web.api.access_tokens import (
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_reference import OwnerReference
+from gatepass.web.api.parameters import IfMatch, Paging, RecordId, Reference
+from gatepass.web.api.records.access_tokens import AccessToken
 from gatepass.web.api.request_body import NoBody, body, refusing, resource
-from gatepass.web.api.shapes import (
-    IfMatch,
-    Listed,
-    Paging,
-    RecordId,
-    Reference,
-    current_as,
-    sent,
-)
+from gatepass.web.api.shapes import Listed, current_as, sent
 from gatepass.web.caller import CurrentNode, administering
 
 router = resource("Companies' access tokens")

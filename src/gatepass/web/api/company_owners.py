@@ -10,8 +10,9 @@ from gatepass.registry.membership import owner_offboarding
 from gatepass.web.api import confirmation
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.owner_fields import Owner, OwnerName, OwnerRole
+from gatepass.web.api.parameters import ExternalId, Paging, Reference, Term
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
-from gatepass.web.api.shapes import ExternalId, Listed, Paging, Reference, Term, current_as, sent
+from gatepass.web.api.shapes import Listed, current_as, sent
 from gatepass.web.caller import CurrentNode, administering
 
 router = resource("Owners")

@@ -12,19 +12,18 @@ from gatepass.registry.membership import email_changes, pending_email_changes
 from gatepass.registry.membership.pending_email_changes import EmailChange
 from gatepass.registry.storage.database import Change, Reading, Repeated
 from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.parameters import IfMatch, RecordId
+from gatepass.web.api.records.users import User
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     EmailAddressText,
-    IfMatch,
     PasswordText,
     Record,
-    RecordId,
     Time,
     current_as,
     person_id,
     person_name,
 )
-from gatepass.web.api.users import User
 from gatepass.web.caller import CurrentNode, SignedIn
 from gatepass.web.hashing_pool import Place, hashing
 

@@ -11,14 +11,13 @@ from gatepass.registry.membership import invitations
 from gatepass.registry.storage.database import Change
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import mark
+from gatepass.web.api.parameters import Paging, RecordId
 from gatepass.web.api.request_body import Fields, NoBody, body, refusing, resource
 from gatepass.web.api.shapes import (
     EmailAddressText,
     IdText,
     Listed,
-    Paging,
     Record,
-    RecordId,
     Time,
     person_id,
     person_name,

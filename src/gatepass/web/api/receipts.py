@@ -6,8 +6,9 @@ from pydantic import Field
 
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.tokens import access_tokens
+from gatepass.web.api.parameters import RecordId
 from gatepass.web.api.request_body import resource
-from gatepass.web.api.shapes import Record, RecordId, Time
+from gatepass.web.api.shapes import Record, Time
 from gatepass.web.caller import Authenticated, CurrentNode
 
 router = resource("Access tokens")

@@ -10,18 +10,9 @@ from gatepass.registry.directory import role_records, roles
 from gatepass.registry.storage.database import Change
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.parameters import IfMatch, Paging, RecordId
 from gatepass.web.api.request_body import Fields, body, refusing, resource
-from gatepass.web.api.shapes import (
-    IfMatch,
-    Listed,
-    Paging,
-    Permissions,
-    Record,
-    RecordId,
-    Versions,
-    current_as,
-    sent,
-)
+from gatepass.web.api.shapes import Listed, Permissions, Record, Versions, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = resource("Roles")

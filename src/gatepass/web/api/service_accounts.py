@@ -12,16 +12,9 @@ from gatepass.registry.storage.database import Change
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_fields import Owner, OwnerName, OwnerRole
+from gatepass.web.api.parameters import IfMatch, Paging, Reference, Term
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
-from gatepass.web.api.shapes import (
-    IfMatch,
-    Listed,
-    Paging,
-    Reference,
-    Term,
-    current_as,
-    sent,
-)
+from gatepass.web.api.shapes import Listed, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = resource("Service accounts")

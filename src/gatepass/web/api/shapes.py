@@ -1,13 +1,10 @@
 """Types that the resources share: times, people, lists, ids, ETags, problem documents."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from fastapi import Depends, Header, Path, Query, Response
 from pydantic import (
-    AfterValidator,
     AliasPath,
     BaseModel,
     BeforeValidator,
@@ -20,13 +17,15 @@ from pydantic import (
 from gatepass.core.errors import Conflict
 from gatepass.registry.authentication.passwords import LONGEST_BYTES
 from gatepass.registry.input.emails import LONGEST_EMAIL
-from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from gatepass.registry.input.permissions import MOST_PERMISSIONS
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.etags import etag_of
-from gatepass.registry.storage.paging import LARGEST_PAGE, LONGEST_CURSOR, Page
-from gatepass.web.encoded_slashes import with_slashes
+from gatepass.registry.storage.paging import Page
 from gatepass.web.times import format_time, parse_time
+
+if TYPE_CHECKING:
+    # Commands, which send no response, start faster without FastAPI.
+    from fastapi import Response
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Record")
@@ -57,7 +56,7 @@ class OwnerOfToken(Record):
     name: str = Field(examples=["Ada Lovelace"])
 
 
-def sent(model: type[R], record: object, response: Response) -> R:
+def sent(model: type[R], record: object, response: "Response") -> R:
     """*record* as the API sends it, with its ETag in *response*."""
     answer = model.model_validate(record)
     etag = etag_of(answer.model_dump(mode="json")) if model.etag is None else model.etag(record)
@@ -166,41 +165,6 @@ def plain(value: str) -> str:
     return value
 
 
-def _whole_number(value: Any) -> Any:
-    # Pydantic would accept " 5", "5.0" and "1_0" as well.
-    if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
-        raise ValueError(f"Must be a whole number from 1 to {LARGEST_PAGE}.")
-    return value
-
-
-#: An id in a path. A malformed one is 404 like an unknown one, without a database query.
-RecordId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", description="The record's id.")]
-#: A record in a path by its id, or by its external id (``encoded_slashes``), likewise.
-Reference = Annotated[
-    str,
-    Path(
-        pattern=f"^([A-Za-z0-9_-]{{1,64}}|{BY_EXTERNAL_ID}.{{1,{LONGEST_EXTERNAL_ID}}})$",
-        description=f"The record's id; or `{BY_EXTERNAL_ID}` and its external id, `/` as `%2F`.",
-    ),
-    AfterValidator(with_slashes),
-]
-#: An external id at the end of a path. The registry says what is valid.
-ExternalId = Annotated[
-    str,
-    Path(
-        json_schema_extra={"minLength": 1, "maxLength": LONGEST_EXTERNAL_ID},
-        description="Compared exactly; `/` as `%2F`.",
-    ),
-    AfterValidator(with_slashes),
-]
-# Constraints stand before a validator: behind it, the document would lack them.
-Limit = Annotated[
-    int,
-    Query(ge=1, le=LARGEST_PAGE, description="The size of a page."),
-    BeforeValidator(_whole_number),
-]
-#: A text to search or filter by.
-Term = Annotated[str, Query(max_length=200), BeforeValidator(plain)]
 Status = Literal["active", "expired", "deactivated"]
 
 # The registry has the last word on these; the document says what can be valid at all.
@@ -223,48 +187,3 @@ Permissions = Annotated[
         examples=[["access-tokens:get"]],
     ),
 ]
-
-
-class PageRequest(TypedDict):
-    """The arguments of a list operation that select the page."""
-
-    limit: int | None
-    cursor: str | None
-
-
-async def _page_request(
-    limit: Limit | None = None,
-    cursor: Annotated[
-        str | None,
-        Query(
-            description="The `next` of the page before.",
-            json_schema_extra={"maxLength": LONGEST_CURSOR},
-        ),
-    ] = None,
-) -> PageRequest:
-    return {"limit": limit, "cursor": cursor}
-
-
-#: The query parameters ``limit`` and ``cursor`` of every list.
-Paging = Annotated[PageRequest, Depends(_page_request)]
-
-
-async def _if_match(
-    if_match: Annotated[
-        list[str] | None,
-        Header(
-            alias="If-Match",
-            description="The `ETag` of the version to change; another one is 409 "
-            "`changed_meanwhile` with the current record. Absent: any version.",
-        ),
-    ] = None,
-) -> list[str] | None:
-    if if_match is None or ", ".join(if_match).strip() == "*":
-        return None
-    found: list[tuple[str, str]] = re.findall(r'(W/)?("[^"]*")', ", ".join(if_match))
-    return [tag for weak, tag in found if not weak]
-
-
-#: The ETags of If-Match (RFC 9110, 13.1.1); None if any version will do. Weak or unreadable tags
-#: never match: an empty list is a condition that is false.
-IfMatch = Annotated[list[str] | None, Depends(_if_match)]

@@ -1,37 +1,23 @@
 """``/v1/users``: list, change a role, deactivate, turn off a second factor."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from fastapi import Response
 from pydantic import Field
 
 from gatepass.registry.authentication import totp_reset
-from gatepass.registry.directory import user_roles, user_search, users
+from gatepass.registry.directory import user_roles, user_search
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.database import Change
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
+from gatepass.web.api.parameters import IfMatch, Paging, RecordId, Term
+from gatepass.web.api.records.users import User, UserStatus
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
-from gatepass.web.api.shapes import (
-    IdText,
-    IfMatch,
-    Listed,
-    Paging,
-    Record,
-    RecordId,
-    Term,
-    Time,
-    Versions,
-    current_as,
-    person_id,
-    person_name,
-    sent,
-)
+from gatepass.web.api.shapes import IdText, Listed, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
 
 router = resource("Users")
-
-UserStatus = Literal["active", "deactivated"]
 
 
 class UserChanges(Fields):
@@ -48,24 +34,6 @@ class UserDeactivation(Fields):
         description="`deactivate` deactivates each token for good. With `keep` they stay in the "
         "list as they are, and are refused with `account_deactivated`.",
     )
-
-
-class User(Record):
-    """A user of the company."""
-
-    etag: ClassVar[Versions] = users.etag
-
-    id: str = Field(examples=["usr_4fT0aB3cD5eF7gH9"])
-    name: str = Field(examples=["Ada Lovelace"])
-    email: str = Field(examples=["ada@example.com"])
-    role: str = Field(examples=["admin"], description="A role's id.")
-    status: UserStatus
-    created_at: Time
-    last_sign_in_at: Time | None
-    second_factor: bool = Field(description="Whether signing in requires one.")
-    deactivated_at: Time | None = Field(examples=[None])
-    deactivated_by: str | None = person_id("deactivated_by")
-    deactivated_by_name: str | None = person_name("deactivated_by")
 
 
 @router.get("/users", summary="The company's users")

@@ -1,6 +1,6 @@
 """``/v1/verifier-keys``: the credentials of services that check tokens."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Depends, Response
 from pydantic import Field
@@ -10,18 +10,10 @@ from gatepass.registry.directory import verifier_keys
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
 from gatepass.web.api.changing import CurrentChange
+from gatepass.web.api.parameters import Paging, RecordId
+from gatepass.web.api.records.verifier_keys import VerifierKey
 from gatepass.web.api.request_body import Fields, NoBody, body, resource
-from gatepass.web.api.shapes import (
-    IdText,
-    Listed,
-    Paging,
-    Record,
-    RecordId,
-    Time,
-    person_id,
-    person_name,
-    sent,
-)
+from gatepass.web.api.shapes import IdText, Listed, sent
 from gatepass.web.caller import CurrentNode, SignedIn, administering
 
 router = resource("Verifier keys")
@@ -42,24 +34,6 @@ class NewVerifierKey(Fields):
         description="The ids of the companies that it decides for; absent or null: all.",
         examples=[["com_4fT0aB3cD5eF7gH9"]],
     )
-
-
-class VerifierKey(Record):
-    """A verifier key; never its text."""
-
-    id: str = Field(examples=["gpvk_4fT0aB3cD5eF7gH9"])
-    label: str = Field(examples=["Gateway"])
-    companies: list[str] | None = Field(
-        examples=[None],
-        description="The ids of the companies that it decides for; null: all.",
-    )
-    status: Literal["active", "deactivated"]
-    created_at: Time
-    created_by: str | None = person_id("created_by")
-    created_by_name: str | None = person_name("created_by")
-    deactivated_at: Time | None = Field(examples=[None])
-    deactivated_by: str | None = person_id("deactivated_by")
-    deactivated_by_name: str | None = person_name("deactivated_by")
 
 
 class CreatedVerifierKey(VerifierKey):

@@ -169,8 +169,8 @@ def _page(
         state,
         form=form,
         role=role,
-        groups=offered(catalogue, screen.actor, chosen, built_in=False),
-        own_groups=offered(catalogue, screen.actor, chosen, built_in=True),
+        groups=offered(catalogue, screen.actor, chosen, built_in=False, of_role=True),
+        own_groups=offered(catalogue, screen.actor, chosen, built_in=True, of_role=True),
         forgotten=[] if role is None else forgotten(catalogue, role.permissions),
         sentence=_sentence(screen, form, role),
     )

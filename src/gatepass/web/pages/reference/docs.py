@@ -6,7 +6,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from gatepass.core.errors import GatepassError
-from gatepass.web import api
+from gatepass.web.api import router as api
 from gatepass.web.caller import CurrentNode, NotAdmitted
 from gatepass.web.cookies import cookie_name
 from gatepass.web.openapi import openapi_document

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from gatepass.core.catalogue import Catalogue, CataloguePermission
-from gatepass.core.permissions import is_wildcard, resource_wildcard
+from gatepass.core.permissions import NOT_FOR_TOKENS, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
 
 
@@ -29,21 +29,33 @@ class PermissionGroup:
 
 @dataclass(frozen=True)
 class PermissionRow:
-    """One permission of a token. ``counts``: its creator's role includes it now."""
+    """One permission of a token. ``lost``: why it permits nothing now, in words, or ""."""
 
     name: str
     title: str
-    counts: bool
+    lost: str = ""
 
 
 def offered(
-    catalogue: Catalogue, actor: Actor, chosen: Collection[str], *, built_in: bool
+    catalogue: Catalogue,
+    actor: Actor,
+    chosen: Collection[str],
+    *,
+    built_in: bool,
+    of_role: bool = False,
 ) -> list[PermissionGroup]:
-    """The groups to choose from: Gatepass's own resources, or those of the catalogue file."""
+    """The groups to choose from: Gatepass's own resources, or those of the catalogue file.
+
+    Args:
+        of_role: whether a role is to hold them; a token can't hold all.
+    """
     held = [
         permission
         for permission in catalogue.permissions
-        if permission.built_in == built_in and actor.may(permission.name)
+        if permission.built_in == built_in
+        and actor.may(permission.name)
+        # A token of before may have one that no token can do any more.
+        and (of_role or permission.name not in NOT_FOR_TOKENS or permission.name in chosen)
     ]
     # The file may list a resource in several places; groupby needs its permissions together.
     order = {resource: at for at, resource in reversed(list(enumerate(map(_resource, held))))}
@@ -74,18 +86,21 @@ def permission_rows(
     titles = {permission.name: permission.title for permission in catalogue.permissions}
     rows = []
     for name in sorted(chosen):
+        lost = "" if name in effective else "not in the role"
+        if name in NOT_FOR_TOKENS:
+            lost = "no access token can do it"
         if is_wildcard(name):
             resource = _words(name.partition(":")[0])
-            rows.append(PermissionRow(name, f"All of {resource}, now and later", name in effective))
-            if name not in effective:
+            rows.append(PermissionRow(name, f"All of {resource}, now and later", lost))
+            if lost:
                 rows += [
-                    PermissionRow(part, titles.get(part, ""), True)
+                    PermissionRow(part, titles.get(part, ""))
                     for part in sorted(effective)
                     if resource_wildcard(part) == name
                 ]
         else:
             title = titles.get(name, "No longer in the catalogue")
-            rows.append(PermissionRow(name, title, name in effective))
+            rows.append(PermissionRow(name, title, lost))
     return rows
 
 

@@ -1,0 +1,177 @@
+"""Credentials that somebody found where they shouldn't be, and reports by their texts.
+
+The text is the proof, and the only one: those who have it could use it as well. So a report ends
+the credential at once, and nothing is written for a text that is no valid credential.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from sqlalchemy import select
+
+from gatepass.core.catalogue import ADMIN
+from gatepass.core.credentials import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    LOGIN_TOKEN,
+    PORTAL_SESSION,
+    VERIFIER_KEY,
+    matches,
+    parse,
+)
+from gatepass.core.grants import Grant
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.authentication import sessions
+from gatepass.registry.directory import admin_keys, portal_sessions
+from gatepass.registry.grants.publishing import published_grants
+from gatepass.registry.membership import outbox
+from gatepass.registry.storage.database import Change, Reading, Write
+from gatepass.registry.storage.tables import access_tokens, companies, outgoing_mail, users
+from gatepass.registry.storage.tables import admin_keys as admin_keys_table
+from gatepass.registry.storage.tables import verifier_keys as verifier_keys_table
+from gatepass.registry.tokens.store import revoke
+
+#: The kind of the mail about a reported credential.
+MAIL = "credential_reported"
+#: How many credentials one report may have.
+MOST = 1_000
+#: A verifier key goes on working, so its report can be repeated; operators are told so often.
+TOLD_AGAIN_MS = 24 * 3_600_000
+
+_REPORTED = frozenset((ACCESS_TOKEN, LOGIN_TOKEN, PORTAL_SESSION, ADMIN_KEY, VERIFIER_KEY))
+_MAIL_EXPIRES_MS = 3 * 24 * 3_600_000
+_MOST_RECIPIENTS = 50
+_TABLES = {
+    ACCESS_TOKEN: access_tokens,
+    ADMIN_KEY: admin_keys_table,
+    VERIFIER_KEY: verifier_keys_table,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The content of the mail about a reported credential.
+
+    Attributes:
+        id: of the credential.
+        label: "" for a sign-in.
+        company: the name of the reader's company.
+    """
+
+    id: str
+    label: str
+    user_name: str
+    company: str
+
+
+def recognized(reading: Reading, texts: Iterable[str]) -> dict[str, Grant]:
+    """The grants of the credentials among *texts*, by text; those whose secret is right."""
+    parsed = {
+        text: found
+        for text in texts
+        if (found := parse(text)) is not None and found.prefix in _REPORTED
+    }
+    ids = {each.id for each in parsed.values()}
+    grants = {grant.id: grant for grant in published_grants(reading, ids)}
+    return {
+        text: grant
+        for text, found in parsed.items()
+        if (grant := grants.get(found.id)) is not None and matches(found, grant.digest)
+    }
+
+
+def end(change: Change, texts: Sequence[str], *, address: str | None) -> None:
+    """End reported credentials, and enqueue mail to the people they concern.
+
+    A verifier key is only reported to operators: calls would fail everywhere without it, so they
+    replace it first.
+
+    Args:
+        address: of the reporter, for the audit log.
+    """
+    live = [each for each in recognized(change, texts).values() if not each.deactivated]
+    found = sorted(live, key=lambda grant: (grant.company, grant.id))
+    actor = replace(Actor.system(), cause="reported", address=address)
+    by_kind = {prefix: [each for each in found if each.id[:4] == prefix] for prefix in _REPORTED}
+    for _, tokens in groupby(by_kind[ACCESS_TOKEN], key=lambda grant: grant.company):
+        revoke(change, actor, [grant.id for grant in tokens])
+    sessions.end_each(change, actor, [grant.id for grant in by_kind[LOGIN_TOKEN]])
+    portal_sessions.end_each(change, actor, [grant.id for grant in by_kind[PORTAL_SESSION]])
+    for grant in by_kind[ADMIN_KEY]:
+        admin_keys.end(change, actor, grant.id)
+    for grant in by_kind[ACCESS_TOKEN] + by_kind[LOGIN_TOKEN] + by_kind[ADMIN_KEY]:
+        _enqueue(change, grant)
+    for grant in by_kind[VERIFIER_KEY]:
+        if not _told_lately(change, grant.id):
+            label = str(_label(change, grant.id))
+            subject = Subject("verifier_key", grant.id, label)
+            log.record(change, actor, "verifier_key.reported", subject, company=None)
+            _enqueue(change, grant)
+
+
+def letter(reading: Reading, subject: str) -> Letter | None:
+    """The content of a mail; None if its reader isn't an active user any more.
+
+    Args:
+        subject: the mail's: the ids of the credential and of the user.
+    """
+    credential, _, user = subject.partition(":")
+    row = reading.session.execute(
+        select(users.c.name, companies.c.name.label("company"))
+        .join(companies, companies.c.id == users.c.company_id)
+        .where(users.c.id == user, users.c.deactivated_at.is_(None))
+    ).one_or_none()
+    if row is None:
+        return None
+    return Letter(credential, _label(reading, credential) or "", row.name, row.company)
+
+
+def _label(reading: Reading, credential: str) -> str | None:
+    table = _TABLES.get(credential[:4])
+    if table is None:
+        return None
+    label: str | None = reading.session.execute(
+        select(table.c.label).where(table.c.id == credential)
+    ).scalar_one_or_none()
+    return label
+
+
+def _told_lately(reading: Reading, credential: str) -> bool:
+    told = outgoing_mail.c
+    found = select(told.id).where(
+        told.subject_id.startswith(f"{credential}:", autoescape=True),
+        told.created_at > reading.now - TOLD_AGAIN_MS,
+    )
+    return reading.session.execute(found.limit(1)).first() is not None
+
+
+def _enqueue(write: Write, grant: Grant) -> None:
+    for user, email, company in _recipients(write, grant):
+        outbox.enqueue(
+            write,
+            kind=MAIL,
+            subject=f"{grant.id}:{user}",
+            company=company,
+            recipient=email,
+            expires_at=write.now + _MAIL_EXPIRES_MS,
+        )
+
+
+def _recipients(reading: Reading, grant: Grant) -> Sequence[tuple[str, str, str]]:
+    """Ids, addresses and companies of the people that a reported credential concerns.
+
+    Its user; for a service account's or external owner's token the company's administrators; for a
+    key the operators.
+    """
+    its = users.c
+    active = select(its.id, its.email, its.company_id).where(its.deactivated_at.is_(None))
+    if grant.id[:4] in (ADMIN_KEY, VERIFIER_KEY):
+        wanted = active.where(its.operator.is_(True))
+    else:
+        wanted = active.where(its.id == grant.user)
+        if reading.session.execute(wanted).first() is None:
+            wanted = active.where(its.company_id == grant.company, its.role == ADMIN.id)
+    rows = reading.session.execute(wanted.order_by(its.created_at).limit(_MOST_RECIPIENTS)).all()
+    return [(row.id, row.email, row.company_id) for row in rows]

@@ -1,0 +1,91 @@
+"""The REST API: one module per resource."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from gatepass.web.api import (
+    access_tokens,
+    admin_keys,
+    allowlist,
+    audit_events,
+    audit_export,
+    authentications,
+    catalogue,
+    companies,
+    company,
+    company_access_tokens,
+    company_owners,
+    email_addresses,
+    invitations,
+    nodes,
+    observed_calls,
+    oidc,
+    portal_sessions,
+    receipts,
+    reported_credentials,
+    roles,
+    service_accounts,
+    users,
+    verifier_keys,
+)
+from gatepass.web.cross_origin import is_cross_origin
+
+_PREFIX = "/v1"
+
+
+def operation_id(route: APIRoute) -> str:
+    """The OpenAPI operation id, such as ``access_tokens_create``."""
+    module = route.endpoint.__module__.rpartition(".")[2]
+    return f"{module}_{route.name.strip('_')}"
+
+
+def dependencies(dependant: Dependant) -> Iterator[Any]:
+    """The functions that an endpoint depends on, the outermost first."""
+    for each in dependant.dependencies:
+        yield each.call
+        yield from dependencies(each)
+
+
+def cross_origin_endpoints() -> list[tuple[str, str]]:
+    """(method, path) of the endpoints that pages of other origins can call."""
+    return [
+        (method, f"{_PREFIX}{route.path}")
+        for module in _MODULES
+        for route in module.router.routes
+        if isinstance(route, APIRoute) and any(map(is_cross_origin, dependencies(route.dependant)))
+        for method in route.methods or ()
+    ]
+
+
+_MODULES = (
+    authentications,
+    catalogue,
+    access_tokens,
+    observed_calls,
+    receipts,
+    allowlist,
+    invitations,
+    users,
+    email_addresses,
+    service_accounts,
+    roles,
+    company,
+    audit_events,
+    audit_export,
+    reported_credentials,
+    verifier_keys,
+    admin_keys,
+    companies,
+    company_owners,
+    company_access_tokens,
+    portal_sessions,
+    nodes,
+    oidc,
+)
+router = APIRouter(prefix=_PREFIX, generate_unique_id_function=operation_id)
+for module in _MODULES:
+    router.include_router(module.router)
