@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,14 @@ from gatepass.core.observed_call import ObservedCall
 from gatepass.core.reason import STATUS
 from gatepass.verify import spools as spools_module
 from gatepass.verify import usage as usage_module
-from gatepass.verify.spools import Batch, Spool, by_kind, spools
+from gatepass.verify.spools import (
+    FLUSHED_WITHIN_MS,
+    Batch,
+    Spool,
+    by_kind,
+    spools,
+    unreported_ms,
+)
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples
@@ -561,7 +569,7 @@ def test_a_spool_that_vanishes_while_it_is_looked_for_is_passed_over(
     usage.close()
     monkeypatch.setattr(Path, "glob", lambda *_: [directory / "gone.spool"])
     assert list(spools(directory)) == []
-    Spool(directory / "gone.spool", "gone", 0, True).remove()
+    Spool(directory / "gone.spool", "gone", 0, True, 0).remove()
 
 
 # --- observed calls -------------------------------------------------------------------------------
@@ -728,3 +736,58 @@ def test_a_former_release_counts_the_use(usage: Usage, directory: Path) -> None:
         else:
             uses += batch.tokens[TOKEN][0]
     assert (uses, skipped > 0) == (200, True)
+
+
+# --- up to when all decisions are in the spools ---------------------------------------------------
+
+
+def age_ms(directory: Path, at_s: float) -> int:
+    """``unreported_ms`` by a wall clock at *at_s*, without its margin."""
+    return unreported_ms(list(spools(directory)), int(at_s * 1e9)) - FLUSHED_WITHIN_MS
+
+
+def test_a_spool_says_when_its_process_flushed_last(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.time()
+    note(usage, 1)
+    usage.flush()
+    assert age_ms(directory, began + 60) >= 59_000
+    # A flush without any counts says so, too.
+    monkeypatch.setattr(time, "time_ns", lambda: int((began + 60) * 1e9))
+    usage.flush()
+    assert age_ms(directory, began + 60) == 0
+    assert age_ms(directory, began + 62) == 2_000
+
+
+def test_counts_that_were_not_spooled_keep_it_from_saying_so(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.time()
+    note(usage, 1)
+    usage.flush()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    note(usage, 2)
+    monkeypatch.setattr(time, "time_ns", lambda: int((began + 60) * 1e9))
+    monkeypatch.setattr(os, "write", full)
+    usage.flush()
+    assert age_ms(directory, began + 60) >= 59_000
+
+
+def test_the_oldest_spool_in_use_counts_and_those_of_ended_processes_do_not(
+    usage: Usage, directory: Path
+) -> None:
+    ended, other = Usage(directory), Usage(directory)
+    for each in (ended, usage, other):
+        note(each, 1)
+        each.flush()
+    ended.close()
+    for spool in spools(directory):
+        since_s = 10 if spool.finished else 40
+        os.utime(spool.path, (1_000 - since_s, 1_000 - since_s))
+    os.utime(next(each.path for each in spools(directory) if not each.finished), (900, 900))
+    assert age_ms(directory, 1_000) == 100_000
+    assert unreported_ms([], 10**18) == FLUSHED_WITHIN_MS, "nobody has counted anything"

@@ -27,6 +27,7 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
 from gatepass.registry.tokens import usage as registry_usage
+from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
@@ -34,7 +35,7 @@ from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.maintenance import Maintenance
-from gatepass.verify.spools import Spool, by_kind, spools
+from gatepass.verify.spools import Spool, by_kind, spools, unreported_ms
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 
@@ -50,6 +51,8 @@ _QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _LAPSING_SECONDS = 60.0
+_FIRST_CLOSING_SECONDS = 60.0
+_CLOSING_SECONDS = 300.0
 _BREATHER_SECONDS = 0.05
 #: For the runs under way, all together; the supervisor kills a worker after four times as long.
 _STOP_SECONDS = 5.0
@@ -239,8 +242,8 @@ class Node:
         """Start the node's duties if this process acquires the node's lock.
 
         One process of a node has them: it folds the counts, sends mail and events, follows,
-        reports, records expired tokens and compacts. If it dies, another acquires the lock within
-        a second.
+        reports, records expired tokens, closes replaced ones and compacts. If it dies, another
+        acquires the lock within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
@@ -271,6 +274,18 @@ class Node:
             failure="recording expired tokens failed",
             interval_s=_LAPSING_SECONDS,
         )
+        self._start(
+            "closing",
+            self._close_silent,
+            failure="closing replaced tokens failed",
+            interval_s=_CLOSING_SECONDS,
+            first_s=_FIRST_CLOSING_SECONDS,
+        )
+
+    def _close_silent(self) -> None:
+        # By a wrong clock, tokens would look silent that aren't.
+        if self.verifier.not_ready() is None:
+            close_silent(self.database, self.clock.now, self._running)
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.
@@ -283,16 +298,21 @@ class Node:
 
     def fold(self) -> None:
         """Fold the node's spools into the registry, each line once."""
-        for spool in spools(self.file.use_directory):
+        now, now_ns = self.clock.now(), time.time_ns()
+        found, complete = list(spools(self.file.use_directory)), True
+        for spool in found:
             try:
                 self._fold(spool)
             except Unavailable:
                 raise
             except Exception as error:
+                complete = False
                 # A damaged spool must not block the others. It fails again every second.
                 kind = type(error).__name__
                 if self._log_limit.left_out(kind) is not None:
                     _log.warning("folding %s failed: %s", spool.name, kind)
+        if complete:
+            self.reporting.use_until = now - unreported_ms(found, now_ns)
 
     def _fold(self, spool: Spool) -> None:
         if self._folded.get(spool.name) != spool.size:

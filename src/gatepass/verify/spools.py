@@ -19,6 +19,11 @@ from gatepass.log_limit import LogLimit
 
 #: A spool of this size is closed and a new one created, so that the old one can be removed.
 ROTATE_BYTES = 1 << 20
+# A process that counts nothing marks its spool this often.
+_MARK_NS = 10_000_000_000
+#: A spool is as old as the last flush by this much at most: a flush takes time, and a process has a
+#: spool only from the flush after its first decision on.
+FLUSHED_WITHIN_MS = 10_000
 
 # The log line of a spool that can't be folded, which is read again every second.
 _damage_log_limit = LogLimit()
@@ -85,6 +90,19 @@ class SpoolWriter:
         if start + written >= ROTATE_BYTES:
             self.release()
 
+    def mark(self, now_ns: int) -> None:
+        """Set the spool's modification time, which appending does as well (``unreported_ms``).
+
+        Args:
+            now_ns: all decisions until then are in the spool; by the wall clock.
+        """
+        descriptor = self._descriptor
+        if descriptor is None or self._pid != os.getpid():
+            return
+        with suppress(OSError):
+            if now_ns - os.fstat(descriptor).st_mtime_ns >= _MARK_NS:
+                os.utime(descriptor, ns=(now_ns, now_ns))
+
     def release(self) -> None:
         """Unlock the spool, so that it gets folded and removed."""
         # First, so that it is never closed twice: the next time it may be another file's.
@@ -123,12 +141,14 @@ class Spool(msgspec.Struct, frozen=True):
         name: identifies the file; names are never reused.
         size: length of the complete lines, in bytes.
         finished: its process has ended; once folded up to ``size`` the file may be removed.
+        flushed_ns: the time of its process's last flush, by the wall clock.
     """
 
     path: Path
     name: str
     size: int
     finished: bool
+    flushed_ns: int
 
     def lines(self, start: int) -> Iterator[Line]:
         """The lines from byte *start* up to ``size``, without damaged ones."""
@@ -195,9 +215,26 @@ def spools(directory: Path) -> Iterator[Spool]:
                 finished = True
             except BlockingIOError:
                 finished = False
-            size = os.fstat(descriptor).st_size
-            content = os.pread(descriptor, size, 0)
+            state = os.fstat(descriptor)
+            content = os.pread(descriptor, state.st_size, 0)
             complete = content.rfind(b"\n") + 1
         finally:
             os.close(descriptor)
-        yield Spool(path=path, name=path.stem, size=complete, finished=finished)
+        yield Spool(
+            path=path,
+            name=path.stem,
+            size=complete,
+            finished=finished,
+            flushed_ns=state.st_mtime_ns,
+        )
+
+
+def unreported_ms(found: Iterable[Spool], now_ns: int) -> int:
+    """For how long decisions may have been made that aren't in the spools *found*.
+
+    Args:
+        found: all spools of a node or service.
+        now_ns: by the wall clock, before they were looked for.
+    """
+    flushed = [spool.flushed_ns for spool in found if not spool.finished]
+    return (now_ns - min([now_ns, *flushed])) // 1_000_000 + FLUSHED_WITHIN_MS

@@ -155,8 +155,10 @@ class Usage:
     def flush(self) -> None:
         """Append the counts since the last flush to this process's spool.
 
-        A full disk loses nothing: the counts are kept for the next flush.
+        A full disk loses nothing: the counts are kept for the next flush. The spool's modification
+        time says that all decisions until then are in it (``unreported_ms``).
         """
+        now_ns = time.time_ns()
         # Another thread may be about to count in these; a count that comes too late is lost.
         counts, self._counts = self._counts, _Counts()
         again, self._again = self._again, []
@@ -165,7 +167,7 @@ class Usage:
         portions = chain(self._portions(again, counts), ([],))
         for portion in portions:
             if not (portion or decisions):
-                return
+                break
             try:
                 self._spool.append(lines.of(portion, decisions))
             except OSError as error:
@@ -175,6 +177,7 @@ class Usage:
                 return
             decisions = {}
             time.sleep(_PAUSE_SECONDS)
+        self._spool.mark(now_ns)
 
     def close(self) -> None:
         """Flush, and unlock the spool so that it gets folded and removed."""

@@ -33,6 +33,7 @@ TOKEN = AccessToken(
     deactivated_at=None,
     deactivated_by=None,
     last_used=None,
+    rotation=None,
 )
 
 

@@ -15,7 +15,9 @@ NASTY = """<script>alert(1)</script>"' onmouseover=x {{ 7777*7 }} \u200f"""
 
 def labels(page: Page) -> list[str]:
     found = [t for t, href in page.links.items() if href.startswith("/access-tokens/gpat_")]
-    return [text for text in found if text not in ("Open", "Edit", "Deactivate Permanently…")]
+    return [
+        text for text in found if text not in ("Open", "Edit", "Rotate", "Deactivate Permanently…")
+    ]
 
 
 def test_an_empty_list_explains_itself(ada: Visit, rita: Visit) -> None:
@@ -116,6 +118,7 @@ def test_labels_are_escaped(installation: Installation, ada: Visit) -> None:
         f"/access-tokens/{token}",
         f"/access-tokens/{token}/edit",
         f"/access-tokens/{token}/deactivate",
+        f"/access-tokens/{token}/rotate",
         f"/access-tokens/new?replace={token}",
     ):
         page = ada.get(path)
@@ -137,6 +140,7 @@ def test_another_companys_tokens_are_not_listed(installation: Installation, ada:
         f"/access-tokens/{theirs}",
         f"/access-tokens/{theirs}/edit",
         f"/access-tokens/{theirs}/deactivate",
+        f"/access-tokens/{theirs}/rotate",
         f"/access-tokens/new?replace={theirs}",
     ):
         assert ada.get(path).answer.status_code == 404, path

@@ -138,8 +138,8 @@ def test_revoked_records_stay_revoked(
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
-    # The service account's token ended with it, and the portal session with its admin key.
-    ended = {**dict.fromkeys(ENDS, 1), "access_token": 2, "portal_session": 1}
+    # The service account's tokens ended with it, and the portal session with its admin key.
+    ended = {**dict.fromkeys(ENDS, 1), "access_token": 3, "portal_session": 1}
     assert result.revoked_again == {"company": 0, "identity": 0, **ended}
     # All is on record once more, for a restore that has neither this database nor that log.
     subjects = {kind: _subject(registry, kind) for kind in ENDS}

@@ -16,7 +16,9 @@ from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens import rotation
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.tokens.usage import DAY_MS
 from gatepass.registry.webhooks import deliveries, hooks
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
@@ -49,7 +51,8 @@ class FullRegistry(SmallRegistry):
         )
         self.bob = self.colleague("manager")
         self.account = self.service_account(self.signed)
-        self.token(self.signed, owner=self.account.id)
+        replaced, _ = self.token(self.signed, owner=self.account.id)
+        self.do(rotation.rotate, self.signed, replaced.id, Closing("when_silent"))
         customer = self.external_owner("k\u00fcnde/7")
         self.key, self.invitation = self._hand_out()
         self.portal = self.portal_session(customer, self._shop())
@@ -188,6 +191,7 @@ class FullRegistry(SmallRegistry):
                 "vouched_at": 1,
                 "staleness_ms": 10_000,
                 "revision": 3,
+                "use_reported_at": 2**41,
             },
             t.receipts: {
                 "revision": 300,

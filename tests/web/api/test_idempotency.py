@@ -61,11 +61,21 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
     account, ended_account = (
         ada.post("/v1/service-accounts", json=ACCOUNT).json()["id"] for _ in range(2)
     )
+    old, owned = (
+        ada.post("/v1/access-tokens", json={**TOKEN, **owner}).json()["id"]
+        for owner in ({}, {"owner": {"id": account}})
+    )
     sign_in = installation.sign_in()[:21]
     installation.sign_in()
     yield from (
         ("/v1/access-tokens", "/v1/access-tokens", TOKEN),
         ("/v1/access-tokens/{id}/deactivate", f"/v1/access-tokens/{token}/deactivate", None),
+        ("/v1/access-tokens/{id}/rotate", f"/v1/access-tokens/{old}/rotate", {"close": "now"}),
+        (
+            "/v1/companies/{id}/access-tokens/{token}/rotate",
+            f"{own}/access-tokens/{owned}/rotate",
+            {"close": "now"},
+        ),
         (
             "/v1/authentications/{id}/deactivate",
             f"/v1/authentications/{sign_in}/deactivate",

@@ -22,6 +22,7 @@ REACHED = {
     ("GET", "/v1/access-tokens/{id}/calls"),
     ("PATCH", "/v1/access-tokens/{id}"),
     ("POST", "/v1/access-tokens/{id}/deactivate"),
+    ("POST", "/v1/access-tokens/{id}/rotate"),
 }
 #: Endpoints that read no credential.
 OPEN = {
@@ -101,6 +102,7 @@ def test_nothing_of_another_owner_is_seen_or_changed(any_installation: Installat
             page.patch(path, json={"label": "taken"}),
             page.patch(path, json={"label": "taken"}, headers=tag),
             page.patch(path, json={"label": "taken"}, headers={"If-Match": '"other"'}),
+            page.post(f"{path}/rotate", json={"close": "now"}),
             page.post(f"{path}/deactivate"),
             page.post(f"{path}/deactivate", headers={"Idempotency-Key": "order-4712-attempt"}),
         ):

@@ -1,18 +1,24 @@
 """Reports of followers: acknowledgements and use."""
 
+import re
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from sqlalchemy import select
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import usage
+from gatepass.verify.replica.http_feed import ReportConnection
+from gatepass.verify.replica.reporting import Reporter
 from gatepass.web.times import parse_time
 from tests.support.apps.installation import Installation
+from tests.support.apps.problems import fields
 from tests.support.feed.asgi_feed import FOLLOWER, Loop, OpenFeed, here
 
 Post = Callable[..., httpx.Response]
@@ -58,6 +64,52 @@ def test_an_acknowledgement_is_stored_before_the_answer(
     for other in ({"tag": secrets.token_hex(8)}, {"revision": 10**9}):
         assert post("acknowledgement", json={**said, **other}).status_code == 200
     assert known(any_installation, key).revision == revision
+
+
+def test_it_says_up_to_when_use_is_reported(
+    any_installation: Installation, open_feed: OpenFeed, key: str, post: Post
+) -> None:
+    open_feed(key=key).reached()
+    revision, tag = here(any_installation.node.database)
+    said = {"node": FOLLOWER, "revision": revision, "tag": tag}
+    assert post("acknowledgement", json=said).status_code == 200
+    row = known(any_installation, key)
+    assert row.use_reported_at is None, "a follower of a former release"
+    assert post("acknowledgement?use_age_ms=60000&later=1", json=said).status_code == 200
+    row = known(any_installation, key)
+    assert 0 <= row.use_reported_at + 60_000 - row.first_seen_at < 60_000
+    assert post("acknowledgement?use_age_ms=70000", json=said).status_code == 200
+    assert known(any_installation, key).use_reported_at == row.use_reported_at
+    for wrong in ("-1", "1.5", "1" * 16, "\u0661", "1&use_age_ms=1"):
+        answer = post(f"acknowledgement?use_age_ms={wrong}", json=said)
+        assert (answer.status_code, fields(answer)) == (422, ["use_age_ms"]), wrong
+
+
+def test_a_server_of_the_former_release_reads_the_body() -> None:
+    """What was added stands in the address, which it doesn't look at."""
+
+    class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        node: str
+        revision: int
+        tag: str
+
+    sent: list[tuple[str, bytes]] = []
+
+    class Connection(ReportConnection):
+        def __init__(self) -> None:
+            pass
+
+        def post(self, name: str, body: bytes) -> bytes:
+            sent.append((name, body))
+            return b"{}"
+
+    reporter = Reporter(Connection(), Path("/nonexistent"))
+    reporter._send_use()
+    reporter.set_position(FOLLOWER, (7, "0" * 16))
+    reporter._acknowledge()
+    ((name, body),) = sent
+    assert re.fullmatch(r"acknowledgement\?use_age_ms=1000\d", name)
+    assert msgspec.json.decode(body, type=Former) == Former(FOLLOWER, 7, "0" * 16)
 
 
 def test_only_its_own_key_acknowledges_for_a_follower(

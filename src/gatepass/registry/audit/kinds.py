@@ -19,7 +19,14 @@ KINDS = {
     "access-tokens": Kind(
         "Access tokens",
         (
-            *_actions("access_token", "created", "modified", "deactivated", "refused_everywhere"),
+            *_actions(
+                "access_token",
+                "created",
+                "modified",
+                "rotated",
+                "deactivated",
+                "refused_everywhere",
+            ),
             "access_tokens.refused_everywhere",
         ),
     ),

@@ -16,7 +16,7 @@ FIELDS = {
 }
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
-_NAMES = frozenset(("name", "label", "role", "role_name", "email", "owner_name"))
+_NAMES = frozenset(("name", "label", "role", "role_name", "email", "owner_name", "successor_label"))
 _LABELLED = frozenset(("access_token", "admin_key", "verifier_key"))
 
 # What is said of a kind of event: a template with the fields of ``_say``, or a function.
@@ -171,6 +171,13 @@ def _token_created(event: AuditEvent) -> str:
     return _plainly(event) + (f" for {owner}" if owner else "")
 
 
+def _token_rotated(event: AuditEvent) -> str:
+    successor = _after(event, "successor_label")
+    return f"rotated the access token {event.subject.name}" + (
+        f"; {successor} replaces it" if successor else ""
+    )
+
+
 def _role_changed(event: AuditEvent) -> str:
     former, now = (
         (fields or {}).get("role_name") or (fields or {}).get("role")
@@ -288,7 +295,11 @@ def _provider_revocation(event: AuditEvent) -> str:
 
 
 #: Why a record ended, where that isn't simply its actor's decision (``Actor.cause``).
-_CAUSES = {"reported": ", which somebody reported as leaked"}
+_CAUSES = {
+    "reported": ", which somebody reported as leaked",
+    "rotation": ", which was replaced",
+    "reuse": ": a token that it had replaced, or that replaced it, rotated itself once more",
+}
 
 #: Shorter times would read as 0.00 s.
 _IMMEDIATELY_MS = 10
@@ -342,6 +353,7 @@ def _webhook_paused(event: AuditEvent) -> str:
 _SAID: dict[str, _Said] = {
     "access_token.created": _token_created,
     "access_token.modified": _token_modified,
+    "access_token.rotated": _token_rotated,
     "allowlist.changed": _allowlist_changed,
     "allowlist.lifted": "removed the allowlist",
     "allowlist.trial_started": _trial_started,

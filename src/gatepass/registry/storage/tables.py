@@ -168,6 +168,8 @@ nodes = _records(
     Column("staleness_ms", BigInteger, nullable=False),
     # The latest revision it has acknowledged.
     Column("revision", BigInteger, nullable=False),
+    # All of its decisions before this time are counted in the registry; None if it never said so.
+    Column("use_reported_at", BigInteger),
 )
 
 #: Deactivation receipts: the record revoked at a revision, and when each verifier that could have
@@ -486,6 +488,17 @@ access_tokens = _records(
     # The expiry, once a round of ``tokens.lapsing`` has found it past. Between two rounds, lists
     # also read the tokens that are due.
     Column("lapsed_at", BigInteger),
+    # The ids of the token that this one replaces, and of the one that replaces it.
+    Column("replaces", key_text),
+    Column("replaced_by", key_text),
+    # When it was replaced, and how it closes: now, after, when_silent; self if it rotated itself.
+    Column("rotated_at", BigInteger),
+    Column("rotation_close", Text),
+    Column("silent_for_ms", BigInteger),
+    # When a verifier may last have allowed it that was deleted before it reported its use.
+    Column("perhaps_used_at", BigInteger),
+    # The id of the first token of those that have rotated themselves since.
+    Column("family_id", key_text),
     # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
     # status. The first also cover the labels, which a search may walk.
     *(
@@ -529,6 +542,12 @@ access_tokens = _records(
         *("lapsed_at", "company_id", "kind", "created_at", "id"),
         **_where("deactivated_at IS NULL AND lapsed_at IS NOT NULL"),
     ),
+    Index(
+        "ix_access_tokens_closing",
+        "expires_at",
+        **_where("rotation_close = 'when_silent' AND deactivated_at IS NULL"),
+    ),
+    Index("ix_access_tokens_family", "family_id", **_where("family_id IS NOT NULL")),
     # The command line lists all companies' tokens.
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.

@@ -87,6 +87,7 @@ def create(
         now=change.now,
     )
     actor.require_held(found["permissions"])
+    new_owner.require_granted(found["permissions"])
     return store.add(change, actor, actor.company, new_owner, found, kind=kind, form_id=form_id)
 
 

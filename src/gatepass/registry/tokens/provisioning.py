@@ -54,6 +54,7 @@ def create(
         now=change.now,
     )
     require_open(found["permissions"])
+    new_owner.require_granted(found["permissions"])
     return store.add(change, actor, its, new_owner, found, kind=kind)
 
 

@@ -16,6 +16,7 @@ from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
 from gatepass.registry.storage.tables import access_tokens, owners, token_use, users
 from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.rotation_records import Rotation, of_new_token, rotations
 
 TokenStatus = Literal["active", "expired", "deactivated"]
 
@@ -78,6 +79,7 @@ class AccessToken:
         domains: where a ``ui`` token may be used; empty means anywhere.
         metadata: what other programs note of it; keys are sorted.
         external_id: the id that one of them knows it by.
+        rotation: None if it replaces no other token and wasn't replaced.
     """
 
     id: str
@@ -98,6 +100,7 @@ class AccessToken:
     deactivated_at: int | None
     deactivated_by: Person | None
     last_used: LastUse | None
+    rotation: Rotation | None
 
 
 def etag(token: AccessToken) -> str:
@@ -109,8 +112,15 @@ def etag(token: AccessToken) -> str:
 def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
     """The records of rows of ``STORED``, at ``reading.now`` and with the present roles."""
     rules = {company: published_rules(reading, company) for company in {r.company_id for r in rows}}
+    replaced = rotations(reading, rows)
     return [
-        _token(row, reading.now, rules[row.company_id].roles.get(_role_of(row), ())) for row in rows
+        _token(
+            row,
+            reading.now,
+            rules[row.company_id].roles.get(_role_of(row), ()),
+            replaced.get(row.id),
+        )
+        for row in rows
     ]
 
 
@@ -142,6 +152,7 @@ def new_token(
         deactivated_at=None,
         deactivated_by=None,
         last_used=None,
+        rotation=of_new_token(columns.get("replaces")),
     )
 
 
@@ -170,7 +181,7 @@ def _role_of(row: Row[Any]) -> str:
     return external_role(role) if row.owner_type == EXTERNAL else role
 
 
-def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
+def _token(row: Row[Any], now: int, role: Any, rotation: Rotation | None) -> AccessToken:
     used = row.last_at is not None
     return record_of(
         AccessToken,
@@ -185,4 +196,5 @@ def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
         created_by=Person(row.created_by, row.maker_name),
         deactivated_by=deactivated_by(row),
         last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,
+        rotation=rotation,
     )

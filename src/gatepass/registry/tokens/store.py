@@ -72,13 +72,12 @@ def add(
 
     Args:
         company: an id.
-        found: its fields, as ``input.read`` returns them.
+        found: its fields, as ``input.read`` returns them; and ``replaces``, the id of the token
+            that it replaces.
 
     Raises:
-        Forbidden: ``permission_missing``: the owner's role doesn't grant one of the permissions.
         Conflict: ``external_id_taken``.
     """
-    new_owner.require_granted(found["permissions"])
     external_ids.claim(change, company, found["external_id"])
     credential = make(ACCESS_TOKEN)
     columns = {
@@ -125,12 +124,7 @@ def read_changes(
     """
     token = token_of(change, row)
     require_unchanged(token, etag(token), if_match, "this token")
-    if token.status != "active":
-        raise Conflict(
-            f"This token is {token.status} and can't be changed.",
-            reason=f"token_{token.status}",
-            current=token,
-        )
+    require_active(token, "changed")
     return fields.read(
         changes,
         kind=row.kind,
@@ -139,6 +133,20 @@ def read_changes(
         stored=row.permissions,
         now=change.now,
     )
+
+
+def require_active(token: AccessToken, what: str) -> None:
+    """Require that *token* is active, to be *what*, such as ``changed``.
+
+    Raises:
+        Conflict: ``token_deactivated`` or ``token_expired``, with the ``current`` record.
+    """
+    if token.status != "active":
+        raise Conflict(
+            f"This token is {token.status} and can't be {what}.",
+            reason=f"token_{token.status}",
+            current=token,
+        )
 
 
 def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]) -> AccessToken:
@@ -185,6 +193,8 @@ def end(change: Change, actor: Actor, row: Row[Any]) -> AccessToken:
 
 def revoke(change: Change, actor: Actor, ids: Sequence[str], *, receipt: bool = True) -> None:
     """Deactivate active tokens of one company, each with an audit event and a receipt.
+
+    Their ``deactivated_by`` is the actor, or its cause.
 
     Args:
         receipt: False if the caller begins one for all.

@@ -18,7 +18,7 @@ from gatepass.log_limit import LogLimit
 from gatepass.verify.backoff import Backoff
 from gatepass.verify.replica.grant_copy import Position
 from gatepass.verify.replica.http_feed import FeedRefused, ReportConnection
-from gatepass.verify.spools import Batch, Line, Spool, by_kind, spools
+from gatepass.verify.spools import Batch, Line, Spool, by_kind, spools, unreported_ms
 
 #: Positions reached within this time are acknowledged as one.
 REPORT_SECONDS = 0.25
@@ -56,6 +56,10 @@ class Reporter:
         self._acknowledged: tuple[str, Position] | None = None
         self._acknowledged_at = 0.0
         self._folded: dict[str, int] = {}
+        # All calls up to then (``time.monotonic``) were reported; None before the first report.
+        self._use_until: float | None = None
+        # Whether calls will never be reported: the server refused them.
+        self._skipped = False
         self._log_limit = LogLimit()
 
     def set_position(self, node: str, position: Position) -> None:
@@ -103,19 +107,26 @@ class Reporter:
         ):
             return
         node, (revision, tag) = reached
-        self._connection.post(
-            "acknowledgement", _encode({"node": node, "revision": revision, "tag": tag})
-        )
+        name = "acknowledgement"
+        if self._use_until is not None:
+            # Not in the body, where a server of a former release refuses it.
+            name += f"?use_age_ms={round((now - self._use_until) * 1000)}"
+        self._connection.post(name, _encode({"node": node, "revision": revision, "tag": tag}))
         self._acknowledged, self._acknowledged_at = reached, now
 
     def _send_use(self) -> None:
+        now, now_ns = time.monotonic(), time.time_ns()
         found = list(spools(self._use_directory))
+        complete = True
         for spool in found:
-            self._send_spool(spool)
+            complete &= self._send_spool(spool)
+        if complete and not self._skipped:
+            self._use_until = now - unreported_ms(found, now_ns) / 1000
         names = {spool.name for spool in found}
         self._folded = {name: end for name, end in self._folded.items() if name in names}
 
-    def _send_spool(self, spool: Spool) -> None:
+    def _send_spool(self, spool: Spool) -> bool:
+        """Send what is new in a spool; returns whether that is all."""
         folded = self._folded.get(spool.name, 0)
         for _ in range(_MOST_PORTIONS):
             if folded >= spool.size:
@@ -127,6 +138,7 @@ class Reporter:
             # Remove the file first: a name that the server has forgotten must never be sent again.
             spool.remove()
             self._send(spool.name, spool.size, spool.size, finished=True)
+        return folded >= spool.size
 
     def _send_lines(self, name: str, start: int, end: int, lines: list[Line]) -> int:
         """Send some lines, or as many of them as the server takes; returns where to continue."""
@@ -141,6 +153,7 @@ class Reporter:
                 if self._log_limit.left_out(error.status) is not None:
                     _log.error("the server refused counts of %s: %s", name, error.message)
         # The server will never accept these counts. Skip them, so that later ones arrive.
+        self._skipped = True
         return self._send(name, start, end)
 
     def _send(

@@ -11,9 +11,16 @@ from gatepass.registry.input.metadata import KEY, MOST_BYTES, MOST_KEYS
 from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
-from gatepass.registry.tokens import access_tokens, bulk, selection
+from gatepass.registry.tokens import access_tokens, bulk, rotation, selection
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS
+from gatepass.registry.tokens.rotation import (
+    LONGEST_AFTER_S,
+    LONGEST_SILENCE_S,
+    SHORTEST_SILENCE_S,
+    SILENCE_S,
+    Closing,
+)
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_reference import OwnerReference, OwnerTerm
@@ -38,6 +45,10 @@ router = resource("Access tokens")
 _LABEL: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_LABEL}
 _NETWORKS: dict[str, Any] = {"maxItems": MOST_NETWORKS}
 _DOMAINS: dict[str, Any] = {"maxItems": MOST_DOMAINS}
+_AFTER: Any = Field(json_schema_extra={"minimum": 1, "maximum": LONGEST_AFTER_S})
+_SILENT_FOR: Any = Field(
+    json_schema_extra={"minimum": SHORTEST_SILENCE_S, "maximum": LONGEST_SILENCE_S}
+)
 
 Metadata = Annotated[
     dict[str, str],
@@ -174,6 +185,34 @@ class DeactivatedAccessTokens(Record):
     deactivated: int = Field(examples=[412])
     already: int = Field(description="Were deactivated before.", examples=[3])
     not_found: int = Field(description="Ids of no token of the company.", examples=[0])
+
+
+class AccessTokenRotation(Fields):
+    """How an access token is replaced."""
+
+    close: Literal["now", "after", "when_silent"] = Field(
+        description="When the old token closes: at once; after some time; or when no call with it "
+        "was seen for some time, after 90 days at the latest. Never later than it expires."
+    )
+    after: Annotated[int, _AFTER] | None = Field(
+        default=None,
+        description="Seconds, for `after`.",
+        examples=[None],
+    )
+    silent_for: Annotated[int, _SILENT_FOR] | None = Field(
+        default=None,
+        description=f"Seconds, for `when_silent`; absent or null: {SILENCE_S}.",
+        examples=[SILENCE_S],
+    )
+    label: Annotated[str, Field(json_schema_extra=_LABEL)] | None = Field(
+        default=None,
+        description="Of the new token; absent or null: the old one's.",
+        examples=[None],
+    )
+
+    def closing(self) -> Closing:
+        """As the registry takes it."""
+        return Closing(self.close, self.after, self.silent_for, self.label)
 
 
 class CreatedAccessToken(AccessToken):
@@ -386,3 +425,32 @@ def deactivate(
     return changing(
         lambda change: sent(AccessToken, access_tokens.deactivate(change, actor, id), response)
     )
+
+
+@router.post(
+    "/access-tokens/{id}/rotate",
+    status_code=201,
+    summary="Replace an access token",
+    responses=refusing(404, 409),
+)
+def rotate(
+    response: Response,
+    actor: SignedInOrPortal,
+    changing: CurrentChange,
+    id: RecordId,
+    how: Annotated[AccessTokenRotation, body(AccessTokenRotation)],
+) -> CreatedAccessToken:
+    """Needs `access-tokens:create`, and all of the token's permissions. A user's token is theirs
+    alone (403 `not_owner`); that of a service account or an external owner needs
+    `service-accounts:manage`. The new token has the old one's owner, settings and length of life.
+    A replaced token is 409 `already_rotated`, one that has ended 409 `token_deactivated` or
+    `token_expired`, each with the `current` record; a deactivated owner's 409 `owner_deactivated`.
+    The answer is the only one with the new token's text."""
+
+    def operation(change: Change) -> CreatedAccessToken:
+        token, text = rotation.rotate(change, actor, id, how.closing())
+        response.headers["Location"] = f"/v1/access-tokens/{token.id}"
+        return CreatedAccessToken.with_text(sent(AccessToken, token, response), text)
+
+    with current_as(AccessToken):
+        return changing(operation)

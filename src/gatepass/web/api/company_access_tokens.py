@@ -7,10 +7,11 @@ from pydantic import Field
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Change
-from gatepass.registry.tokens import access_tokens, provisioning
+from gatepass.registry.tokens import access_tokens, provisioning, rotation
 from gatepass.registry.tokens import search as token_search
 from gatepass.web.api.access_tokens import (
     AccessTokenChanges,
+    AccessTokenRotation,
     CreatedAccessToken,
     NewAccessToken,
     TokenFilters,
@@ -21,7 +22,7 @@ from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_reference import OwnerReference
 from gatepass.web.api.parameters import IfMatch, Paging, RecordId, Reference
 from gatepass.web.api.records.access_tokens import AccessToken
-from gatepass.web.api.request_body import NoBody, body, resource
+from gatepass.web.api.request_body import NoBody, body, refusing, resource
 from gatepass.web.api.shapes import Listed, current_as, sent
 from gatepass.web.caller import CurrentNode, administering
 
@@ -143,3 +144,32 @@ def deactivate(
             AccessToken, provisioning.deactivate(change, actor, id, token), response
         )
     )
+
+
+@router.post(
+    "/companies/{id}/access-tokens/{token}/rotate",
+    status_code=201,
+    summary="Replace an owner's access token",
+    responses=refusing(409),
+)
+def rotate(
+    response: Response,
+    actor: Administrator,
+    changing: CurrentChange,
+    id: Reference,
+    token: RecordId,
+    how: Annotated[AccessTokenRotation, body(AccessTokenRotation)],
+) -> CreatedAccessToken:
+    """For operators, and admin keys with `tokens`. A user's token is 404. The new token has the
+    old one's owner, settings and length of life. A replaced token is 409 `already_rotated`, one
+    that has ended 409 `token_deactivated` or `token_expired`, each with the `current` record; a
+    deactivated owner's 409 `owner_deactivated`, a deactivated company's 409 `company_deactivated`.
+    The answer is the only one with the new token's text."""
+
+    def operation(change: Change) -> CreatedAccessToken:
+        made, text = rotation.rotate_owned(change, actor, id, token, how.closing())
+        response.headers["Location"] = f"/v1/companies/{made.company}/access-tokens/{made.id}"
+        return CreatedAccessToken.with_text(sent(AccessToken, made, response), text)
+
+    with current_as(AccessToken):
+        return changing(operation)

@@ -84,6 +84,7 @@ def show(
                 staleness=node.settings.max_staleness,
             )
         use = _use(reading, token.id, now)
+        predecessor, successor = _rotated(reading, screen, token)
         made = _calls(reading, token.id, now, calls)
         history = None
         if screen.actor.may("audit:get"):
@@ -97,6 +98,8 @@ def show(
         ),
         reduced=set(token.permissions) != set(token.effective_permissions),
         use=use,
+        predecessor=predecessor,
+        successor=successor,
         calls=made,
         reasons=SENTENCES,
         receipt=receipt,
@@ -137,6 +140,19 @@ def _use(reading: Reading, token_id: str, now: int) -> Use:
         days=days_until(now, usage.daily(reading, [token_id], days=_DAYS)[token_id]),
         addresses=tuple(usage.addresses(reading, token_id)),
     )
+
+
+def _rotated(
+    reading: Reading, screen: Screen, token: AccessToken
+) -> tuple[AccessToken | None, AccessToken | None]:
+    """The token that *token* replaces, and the one that replaces it."""
+    if token.rotation is None:
+        return None, None
+    before, after = (
+        None if id is None else access_tokens.get(reading, screen.actor, id)
+        for id in (token.rotation.replaces, token.rotation.replaced_by)
+    )
+    return before, after
 
 
 def _calls(reading: Reading, token_id: str, now: int, outcome: str) -> Calls:

@@ -12,6 +12,7 @@ _NAMES = {
     "accepted_at": "Accepted",
     "authentications_ended": "Sign-ins ended",
     "backup_at": "Backup of",
+    "close": "Closes",
     "deactivated_at": "Deactivated",
     "confirmed": "Confirmed by",
     "delivered_at": "Mail accepted",
@@ -26,15 +27,21 @@ _NAMES = {
     "verifiers": "Servers",
     "networks": "IP addresses",
     "owner_name": "Owner",
+    "replaced_by": "Replaced by",
+    "replaces": "Replaces",
     "restored": "By restoring a backup",
     "role_name": "Role",
+    "successor_label": "New label",
     "trial_until": "On trial until",
 }
 # The sentence or another field shows these.
-_LEFT_OUT = frozenset(("role", "accepted_by", "owner"))
+_LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
 _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
     "service_account": "Service account",
     "external": "External owner",
+    "now": "At once",
+    "after": "After a while",
+    "when_silent": "When it is silent",
 }
 _ANYTHING = frozenset(("networks", "domains"))
 
