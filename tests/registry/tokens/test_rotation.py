@@ -12,6 +12,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, GatepassError, InvalidInput, NotFound
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.directory import roles
+from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.input.expiry import LATEST_EXPIRY
 from gatepass.registry.membership import owner_offboarding
 from gatepass.registry.replication import receipt_status
@@ -24,6 +25,7 @@ from gatepass.registry.tokens.rotation import (
     SHORTEST_SILENCE_S,
     Closing,
 )
+from gatepass.registry.tokens.rotation_records import Close
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 from tests.support.token_fields import FIRST
 
@@ -45,7 +47,7 @@ def test_the_new_token_has_the_owner_and_the_settings(registry: SmallRegistry, a
     assert new == registry.get(new)
     old = registry.get(token)
     for name in {*CHANGEABLE, "kind", "owner", "company"} - {"expires_at"}:
-        assert getattr(new, name) == getattr(old, name), name
+        assert getattr(new, name) == getattr(token, name), name
     assert token.expires_at is not None
     assert new.expires_at == registry.now + token.expires_at - token.created_at
     assert (new.created_at, new.created_by) == (registry.now, token.created_by)
@@ -56,6 +58,19 @@ def test_the_new_token_has_the_owner_and_the_settings(registry: SmallRegistry, a
     assert (new.rotation.close, new.rotation.closes_at) == (None, None)
     call = {"origin": "https://shop.example.com", "address": "203.0.113.9"}
     assert registry.reason(text, "charges:get", **call) is Reason.allowed
+
+
+@pytest.mark.parametrize("close", ["now", "after", "when_silent"])
+def test_the_external_id_moves(registry: SmallRegistry, ada: Actor, close: Close) -> None:
+    """In the records, and in what verifiers answer."""
+    token, _ = registry.token(ada, external_id="deploy-7")
+    new, _ = rotate(registry, ada, token, Closing(close, after=60 if close == "after" else None))
+    with registry.read() as reading:
+        granted = [published_grant(reading, each.id) for each in (token, new)]
+    assert [each.external_id for each in granted if each] == [None, "deploy-7"]
+    assert (registry.get(token).external_id, new.external_id) == (None, "deploy-7")
+    again, _ = rotate(registry, ada, new, Closing("now"))
+    assert again.external_id == "deploy-7"
 
 
 CLOSINGS = [
