@@ -25,7 +25,7 @@ from gatepass.core.decision import (
 from gatepass.core.grants import CompanyRules, Grant, Holder, Rehearsal, Trial, external_role
 from gatepass.core.networks import Networks, parse_address, parse_network
 from gatepass.core.permissions import NOT_FOR_TOKENS, resource_wildcard
-from gatepass.core.routes import Routes
+from gatepass.core.routes import CatalogueRoute, Routes
 from tests.support.vector_files import cases, load
 
 VECTORS = load("decision.yaml")
@@ -376,7 +376,9 @@ def build(world: dict[str, Any]) -> tuple[Facts, Call]:
     attempted = Call(
         credential,
         permission=world["asked"],
-        route=world["matched"],
+        route=CatalogueRoute("GET /x", "GET", "/x", matched)
+        if type(matched := world["matched"]) is str
+        else matched,
         address=parse_address(world["address"]),
         address_garbage=world["garbage"],
         origin=world["origin"],

@@ -1,5 +1,8 @@
 """A remembered decision is the one that would be made now."""
 
+import json
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -209,24 +212,44 @@ def test_a_copy_whose_lease_has_ended_remembers_nothing(samples: Samples, clocks
         verifier.check(text, permission="charges:get")
 
 
+def spooled(usage: Usage) -> Callable[[], tuple[Counter[Any], Counter[str]]]:
+    """Flushes to memory; returns the calls and the decisions that were counted since."""
+    flushed: list[bytes] = []
+    usage._spool.append = flushed.append  # type: ignore[method-assign]  # not to a file
+
+    def flush() -> tuple[Counter[Any], Counter[str]]:
+        usage.flush()
+        lines = [json.loads(line) for line in b"".join(flushed).splitlines()]
+        flushed.clear()
+        calls, decisions = Counter[Any](), Counter[str]()
+        for line in lines:
+            decisions.update(line.get("decisions", {}))
+            for token, _, call, count, _, _ in line.get("calls", ()):
+                calls[token, call[0]] += count
+            for token, (count, *_) in line.get("tokens", {}).items():
+                calls[token, "use"] += count
+        return calls, decisions
+
+    return flush
+
+
 def test_each_use_of_a_remembered_decision_counts(
     samples: Samples, clocks: Clocks, tmp_path: Any
 ) -> None:
+    """Once, whatever was decided, with the token's id."""
     usage = Usage(tmp_path / "use")
+    flush = spooled(usage)
     verifier = samples.verifier(clocks.clock(), usage=usage)
-    flushed: list[Any] = []
-    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
-    for number in range(1, 12):
-        verifier.check(samples.texts["good"], permission="charges:get", address="203.0.113.7")
-        verifier.check(samples.texts["deactivated"], permission="charges:get")
-        if number % 4 == 0:
-            usage.flush()
-    usage.flush()
-    usage.flush()
-    assert [line.count(b"[4,") + 2 * line.count(b"[3,") for line in flushed] == [1, 1, 2]
-    assert [b'"token_deactivated":4' in line for line in flushed] == [True, True, False]
-    assert b'"allowed":3' in flushed[2]
-    assert Reason.allowed == "allowed"
+    good, ended = samples.grants["good"].id, samples.grants["deactivated"].id
+    for count in (4, 1, 3, 0):
+        for _ in range(count):
+            verifier.check(samples.texts["good"], permission="charges:get", address="203.0.113.7")
+            verifier.check(samples.texts["deactivated"], permission="charges:get")
+        calls, decisions = flush()
+        assert calls == Counter(
+            {(good, "allowed"): count, (good, "use"): count, (ended, "token_deactivated"): count}
+        )
+        assert decisions == Counter(allowed=count, token_deactivated=count)
 
 
 def test_a_counter_gets_what_was_decided_since_it_counts(
@@ -235,12 +258,10 @@ def test_a_counter_gets_what_was_decided_since_it_counts(
     """A fork's counter doesn't wait for its parent to flush what was remembered before."""
     verifier = samples.verifier(clocks.clock(), usage=Usage(tmp_path / "parent"))
     usage = Usage(tmp_path / "child")
-    flushed: list[bytes] = []
-    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
+    flush = spooled(usage)
     for _ in range(3):
         verifier.check(samples.texts["good"], permission="charges:get")
     verifier.count_in(usage)
     for _ in range(2):
         verifier.check(samples.texts["good"], permission="charges:get")
-    usage.flush()
-    assert b'"allowed":2' in flushed[0]
+    assert flush()[1] == Counter(allowed=2)

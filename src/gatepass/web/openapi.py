@@ -48,6 +48,7 @@ _TAGS = {
     "Users": "The company's people, their roles and e-mail addresses.",
     "Service accounts": "Owners of access tokens that aren't people.",
     "Roles": "Named sets of permissions for users.",
+    "Webhooks": "Requests that tell other systems of the company's events.",
     "Audit": "Who did what, when, from where.",
     "Verifier keys": "Credentials of gateways and services that authorize calls.",
     "Admin keys": "Credentials with which a platform's backend manages companies.",

@@ -16,6 +16,7 @@ from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
 from gatepass.registry.storage.tables import access_tokens, owners, token_use, users
 from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.rotation_records import Rotation, of_new_token, rotations
 
 TokenStatus = Literal["active", "expired", "deactivated"]
 
@@ -76,6 +77,9 @@ class AccessToken:
         effective_permissions: those of them that its owner's role grants now.
         networks: canonical, such as ``203.0.113.0/24``; empty means any address.
         domains: where a ``ui`` token may be used; empty means anywhere.
+        metadata: what other programs note of it; keys are sorted.
+        external_id: the id that one of them knows it by.
+        rotation: None if it replaces no other token and wasn't replaced.
     """
 
     id: str
@@ -88,12 +92,15 @@ class AccessToken:
     networks: tuple[str, ...]
     domains: tuple[str, ...]
     expires_at: int | None
+    metadata: Mapping[str, str]
+    external_id: str | None
     created_at: int
     owner: TokenOwner
     created_by: Person
     deactivated_at: int | None
     deactivated_by: Person | None
     last_used: LastUse | None
+    rotation: Rotation | None
 
 
 def etag(token: AccessToken) -> str:
@@ -105,8 +112,15 @@ def etag(token: AccessToken) -> str:
 def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
     """The records of rows of ``STORED``, at ``reading.now`` and with the present roles."""
     rules = {company: published_rules(reading, company) for company in {r.company_id for r in rows}}
+    replaced = rotations(reading, rows)
     return [
-        _token(row, reading.now, rules[row.company_id].roles.get(_role_of(row), ())) for row in rows
+        _token(
+            row,
+            reading.now,
+            rules[row.company_id].roles.get(_role_of(row), ()),
+            replaced.get(row.id),
+        )
+        for row in rows
     ]
 
 
@@ -130,12 +144,15 @@ def new_token(
         networks=tuple(columns["networks"]),
         domains=tuple(columns["domains"]),
         expires_at=columns["expires_at"],
+        metadata=columns["metadata"],
+        external_id=columns["external_id"],
         created_at=columns["created_at"],
         owner=owner,
         created_by=maker,
         deactivated_at=None,
         deactivated_by=None,
         last_used=None,
+        rotation=of_new_token(columns.get("replaces")),
     )
 
 
@@ -154,6 +171,8 @@ def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
         domains=tuple(columns["domains"]),
         expires_at=columns["expires_at"],
         deactivated=columns["deactivated_at"] is not None,
+        metadata=columns["metadata"] or None,
+        external_id=columns["external_id"],
     )
 
 
@@ -162,7 +181,7 @@ def _role_of(row: Row[Any]) -> str:
     return external_role(role) if row.owner_type == EXTERNAL else role
 
 
-def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
+def _token(row: Row[Any], now: int, role: Any, rotation: Rotation | None) -> AccessToken:
     used = row.last_at is not None
     return record_of(
         AccessToken,
@@ -177,4 +196,5 @@ def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
         created_by=Person(row.created_by, row.maker_name),
         deactivated_by=deactivated_by(row),
         last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,
+        rotation=rotation,
     )

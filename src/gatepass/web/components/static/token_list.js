@@ -2,6 +2,7 @@
 import { copyButton } from "./copying.js";
 import { confirmDeactivation } from "./deactivation.js";
 import { button, h, icon, id, isolated, notice } from "./dom.js";
+import { confirmRotation } from "./rotation.js";
 import { diagram, parsed } from "./rows.js";
 import { ability, worded } from "./sentence.js";
 
@@ -298,6 +299,14 @@ export class TokenList {
           "aria-label": texts.of("editNamed", { label }),
           onclick: () => portal.edit(token),
         }),
+      edit &&
+        !token.rotation?.replaced_by &&
+        button(texts.of("replace"), {
+          look: "quiet",
+          drawn: "again",
+          "aria-label": texts.of("replaceNamed", { label }),
+          onclick: () => confirmRotation(portal, token),
+        }),
       token.status !== "deactivated" &&
         button(texts.of("deactivate"), {
           look: "quiet",
@@ -386,6 +395,9 @@ export class TokenList {
             : texts.of("never"),
         ),
         fact("created", by(token.created_at, token.created_by_name)),
+        token.rotation?.replaces && fact("replaces", h("code", {}, token.rotation.replaces)),
+        token.rotation?.replaced_by && fact("replacedBy", h("code", {}, token.rotation.replaced_by)),
+        token.rotation?.replaced_by && status === "active" && fact("closes", portal.time(token.rotation.closes_at)),
         token.deactivated_at && fact("deactivated", by(token.deactivated_at, token.deactivated_by_name)),
         fact(
           "id",
