@@ -86,7 +86,7 @@ def test_the_old_tokens_page_shows_who_still_uses_it(
 def test_now_ends_the_old_token(ada: Visit, path: str) -> None:
     rotate(ada, path, close="now").shows("stops working at once, on every server")
     page = ada.get(path)
-    page.shows("Deactivated permanently", "by rotation", "Replaced by")
+    page.shows("Deactivated permanently because it was replaced just now", "Replaced by")
     assert "Being replaced" not in page.text
 
 

@@ -336,6 +336,8 @@ export class TokenList {
       h("div", {}, h("dt", {}, texts.of(`details.${name}`)), h("dd", {}, ...children));
     const by = (text, name) =>
       name ? texts.parts("details.createdBy", { time: portal.time(text), name: isolated(name) }) : portal.time(text);
+    // It has a cause and no person: it was replaced, or reported as leaked.
+    const cause = token.deactivated_by && token.deactivated_by === token.deactivated_by_name;
     const used = token.last_used;
     const does = () => {
       if (status !== "active")
@@ -398,7 +400,7 @@ export class TokenList {
         token.rotation?.replaces && fact("replaces", h("code", {}, token.rotation.replaces)),
         token.rotation?.replaced_by && fact("replacedBy", h("code", {}, token.rotation.replaced_by)),
         token.rotation?.replaced_by && status === "active" && fact("closes", portal.time(token.rotation.closes_at)),
-        token.deactivated_at && fact("deactivated", by(token.deactivated_at, token.deactivated_by_name)),
+        token.deactivated_at && fact("deactivated", by(token.deactivated_at, cause ? "" : token.deactivated_by_name)),
         fact(
           "id",
           h("div", { class: "chips" }, number, copyButton(texts, number, texts.of("details.copyId"), "quiet compact")),
