@@ -39,6 +39,7 @@ OPERATORS = ("verifier-keys", "admin-keys", "companies")
 #: Bodies that are valid for a record of the caller's own company.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/access-tokens/{id}"): {"label": "Taken over"},
+    ("POST", "/v1/access-tokens/{id}/rehearse"): {"minutes": 5, "share": 10},
     ("POST", "/v1/access-tokens/{id}/rotate"): {"close": "after", "after": 60},
     ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
     ("POST", "/v1/users/{id}/email"): {"email": "taken.over@example.com"},

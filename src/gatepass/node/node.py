@@ -29,6 +29,7 @@ from gatepass.registry.storage.ended_log import EndedLog
 from gatepass.registry.tokens import usage as registry_usage
 from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
+from gatepass.registry.tokens.rehearsals import note_ended
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
@@ -272,6 +273,12 @@ class Node:
             "lapsing",
             partial(record_lapsed, self.database, self.clock.now, self._running),
             failure="recording expired tokens failed",
+            interval_s=_LAPSING_SECONDS,
+        )
+        self._start(
+            "rehearsals",
+            partial(note_ended, self.database, self.clock.now, self._running),
+            failure="noting ended rehearsals failed",
             interval_s=_LAPSING_SECONDS,
         )
         self._start(

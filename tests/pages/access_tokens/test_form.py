@@ -34,6 +34,7 @@ TOKEN = AccessToken(
     deactivated_by=None,
     last_used=None,
     rotation=None,
+    rehearsal=None,
 )
 
 

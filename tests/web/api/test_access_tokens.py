@@ -92,6 +92,7 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "deactivated_by_name": None,
         "last_used": None,
         "rotation": None,
+        "rehearsal": None,
     }
     path = f"/v1/access-tokens/{token['id']}"
     got = ada.get(path)

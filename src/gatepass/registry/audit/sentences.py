@@ -171,6 +171,11 @@ def _token_created(event: AuditEvent) -> str:
     return _plainly(event) + (f" for {owner}" if owner else "")
 
 
+def _rehearsal_started(event: AuditEvent) -> str:
+    share = _after(event, "share")
+    return f"began to rehearse the deactivation of {event.subject.name}: {share} % of its calls"
+
+
 def _token_rotated(event: AuditEvent) -> str:
     successor = _after(event, "successor_label")
     return f"rotated the access token {event.subject.name}" + (
@@ -354,6 +359,8 @@ _SAID: dict[str, _Said] = {
     "access_token.created": _token_created,
     "access_token.modified": _token_modified,
     "access_token.rotated": _token_rotated,
+    "access_token.rehearsal_started": _rehearsal_started,
+    "access_token.rehearsal_ended": "ended the rehearsal of {name}",
     "allowlist.changed": _allowlist_changed,
     "allowlist.lifted": "removed the allowlist",
     "allowlist.trial_started": _trial_started,

@@ -497,6 +497,12 @@ access_tokens = _records(
     Column("silent_for_ms", BigInteger),
     # When a verifier may last have allowed it that was deleted before it reported its use.
     Column("perhaps_used_at", BigInteger),
+    # The last rehearsal of its deactivation, until a round has noted its end; the calls that
+    # earlier ones refused.
+    Column("rehearsal_start", BigInteger),
+    Column("rehearsal_until", BigInteger),
+    Column("rehearsal_share", BigInteger),
+    Column("rehearsal_refused_before", BigInteger),
     # The id of the first token of those that have rotated themselves since.
     Column("family_id", key_text),
     # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
@@ -546,6 +552,11 @@ access_tokens = _records(
         "ix_access_tokens_closing",
         "expires_at",
         **_where("rotation_close = 'when_silent' AND deactivated_at IS NULL"),
+    ),
+    Index(
+        "ix_access_tokens_rehearsed",
+        "rehearsal_until",
+        **_where("rehearsal_until IS NOT NULL"),
     ),
     Index("ix_access_tokens_family", "family_id", **_where("family_id IS NOT NULL")),
     # The command line lists all companies' tokens.

@@ -193,6 +193,17 @@ def callers(reading: Reading, token_id: str, *, since: int) -> list[Caller]:
     return [Caller(row.address, row.permission, row.last_at, int(row.uses)) for row in rows]
 
 
+def total(reading: Reading, token_id: str, reason: str) -> int:
+    """How many of a token's observed calls had *reason*, as far as they are told apart.
+
+    Performs no permission check: the caller must have done it.
+    """
+    counted = select(func.sum(_table.uses)).where(
+        _table.token_id == token_id, _table.reason == reason
+    )
+    return int(reading.session.execute(counted).scalar_one() or 0)
+
+
 def last_seen(reading: Reading, token_id: str) -> int | None:
     """The last call with a token's secret, allowed or refused (Unix ms); None if there was none.
 

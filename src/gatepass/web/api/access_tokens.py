@@ -11,9 +11,10 @@ from gatepass.registry.input.metadata import KEY, MOST_BYTES, MOST_KEYS
 from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.storage.database import Change
-from gatepass.registry.tokens import access_tokens, bulk, rotation, selection
+from gatepass.registry.tokens import access_tokens, bulk, rehearsals, rotation, selection
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import MOST_DOMAINS
+from gatepass.registry.tokens.rehearsals import LARGEST_SHARE, MOST_MINUTES
 from gatepass.registry.tokens.rotation import (
     LONGEST_AFTER_S,
     LONGEST_SILENCE_S,
@@ -38,7 +39,13 @@ from gatepass.web.api.shapes import (
     plain,
     sent,
 )
-from gatepass.web.caller import Authenticated, AuthenticatedOrPortal, CurrentNode, SignedInOrPortal
+from gatepass.web.caller import (
+    Authenticated,
+    AuthenticatedOrPortal,
+    CurrentNode,
+    SignedIn,
+    SignedInOrPortal,
+)
 
 router = resource("Access tokens")
 
@@ -213,6 +220,17 @@ class AccessTokenRotation(Fields):
     def closing(self) -> Closing:
         """As the registry takes it."""
         return Closing(self.close, self.after, self.silent_for, self.label)
+
+
+class AccessTokenRehearsal(Fields):
+    """How long which share of the calls is refused."""
+
+    minutes: int = Field(json_schema_extra={"minimum": 1, "maximum": MOST_MINUTES}, examples=[5])
+    share: int = Field(
+        json_schema_extra={"minimum": 1, "maximum": LARGEST_SHARE},
+        description="In percent.",
+        examples=[10],
+    )
 
 
 class CreatedAccessToken(AccessToken):
@@ -411,6 +429,40 @@ def modify(
             if_match=if_match,
         )
     return settled(change.confirmed, sent(AccessToken, token, response))
+
+
+@router.post(
+    "/access-tokens/{id}/rehearse",
+    summary="Rehearse the deactivation of an access token",
+    responses=refusing(409),
+)
+def rehearse(
+    response: Response,
+    actor: SignedIn,
+    changing: CurrentChange,
+    id: RecordId,
+    how: Annotated[AccessTokenRehearsal, body(AccessTokenRehearsal)],
+) -> AccessToken:
+    """Needs `access-tokens:deactivate`. A share of its calls is refused (401 `token_rehearsed`)
+    until it ends, by itself. Another one is running: 409 `rehearsal_running`."""
+
+    def operation(change: Change) -> AccessToken:
+        return sent(AccessToken, rehearsals.start(change, actor, id, **how.named()), response)
+
+    with current_as(AccessToken):
+        return changing(operation)
+
+
+@router.post("/access-tokens/{id}/rehearse/end", summary="End the rehearsal of an access token")
+def end_rehearsal(
+    response: Response, actor: SignedIn, changing: CurrentChange, id: RecordId, _: NoBody
+) -> AccessToken:
+    """Needs `access-tokens:deactivate`. Repeating it changes nothing."""
+
+    def operation(change: Change) -> AccessToken:
+        return sent(AccessToken, rehearsals.end(change, actor, id), response)
+
+    return changing(operation)
 
 
 @router.post("/access-tokens/{id}/deactivate", summary="Deactivate an access token for good")

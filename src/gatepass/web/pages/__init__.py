@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from gatepass.web.pages.access_tokens import bulk, detail, edit, index, new, rotate
+from gatepass.web.pages.access_tokens import bulk, detail, edit, index, new, rehearse, rotate
 from gatepass.web.pages.account import (
     authentications,
     email,
@@ -46,7 +46,7 @@ for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new" and "deactivate" are no token ids, so their pages go before that of one token.
-    *(index, new, bulk, edit, rotate, detail),
+    *(index, new, bulk, edit, rotate, rehearse, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(company, security, second_factor, role_form, roles, nodes, verifier_keys, admin_keys),

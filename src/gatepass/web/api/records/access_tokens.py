@@ -54,6 +54,14 @@ class Rotation(Record):
     )
 
 
+class Rehearsal(Record):
+    """A rehearsal of a token's deactivation."""
+
+    until: Time
+    share: int = Field(examples=[10], description="Of the calls that are refused, in percent.")
+    refused: int = Field(examples=[12], description="How many were, a few seconds late.")
+
+
 class AccessToken(Record):
     """An access token; never its text."""
 
@@ -84,3 +92,6 @@ class AccessToken(Record):
     deactivated_by_name: str | None = person_name("deactivated_by")
     last_used: LastUsed | None
     rotation: Rotation | None
+    rehearsal: Rehearsal | None = Field(
+        description="The running rehearsal of its deactivation.", examples=[None]
+    )

@@ -125,6 +125,7 @@ def _tokens(now: int) -> list[AccessToken]:
         deactivated_by=None,
         last_used=LastUse(now - 2 * MINUTE, "203.0.113.77", "charges:search"),
         rotation=None,
+        rehearsal=None,
     )
 
     def another(**changes: Any) -> AccessToken:
