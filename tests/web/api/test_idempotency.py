@@ -73,6 +73,7 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
     yield from (
         ("/v1/access-tokens", "/v1/access-tokens", TOKEN),
         ("/v1/access-tokens/{id}/deactivate", f"/v1/access-tokens/{token}/deactivate", None),
+        ("/v1/access-tokens/deactivate", "/v1/access-tokens/deactivate", {"ids": [token]}),
         ("/v1/access-tokens/{id}/rotate", f"/v1/access-tokens/{old}/rotate", {"close": "now"}),
         (
             "/v1/companies/{id}/access-tokens/{token}/rotate",
