@@ -279,6 +279,23 @@ def test_a_token_with_more_can_only_be_deactivated(
     expect(element.get_by_text("Wider is deactivated.")).to_be_visible()
 
 
+def test_a_row_stays_open_when_the_list_loads_again(
+    page: Page, element: Locator, customer: Customer
+) -> None:
+    """Else it would close under somebody who types a search and opens what is there already."""
+    customer.create("Stays open")
+    element.get_by_label("Status").select_option("any")
+    row = element.locator("tbody").filter(has=button(page, "Stays open"))
+    button(row, "Stays open").click()
+    expect(row).to_contain_text("Copy id")
+    with page.expect_response(re.compile("q=stays")):
+        element.get_by_label("Search label or id").fill("stays")
+        button(row, "Stays open").focus()
+    expect(element.locator("tbody")).to_have_count(1)
+    expect(row).to_contain_text("Copy id")
+    expect(button(row, "Stays open")).to_be_focused()
+
+
 def test_a_token_in_use_is_deactivated_by_its_label(
     demo: Demo, element: Locator, customer: Customer
 ) -> None:

@@ -157,7 +157,7 @@ def openapi_document(api: APIRouter, cookie: str, public_url: str) -> dict[str, 
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     _name_by_title(document)
-    _add(schemas, _body_schemas(routes.values()))
+    _add(schemas, _body_schemas([one for one in routes.values() if one.include_in_schema]))
     document["components"]["responses"] = {
         _problem_name(status): _problem_response(status) for status in _PROBLEMS
     }

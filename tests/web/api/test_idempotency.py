@@ -72,13 +72,14 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
     installation.sign_in()
     yield from (
         ("/v1/access-tokens", "/v1/access-tokens", TOKEN),
-        ("/v1/access-tokens/{id}/deactivate", f"/v1/access-tokens/{token}/deactivate", None),
         (
             "/v1/access-tokens/{id}/rehearse",
             f"/v1/access-tokens/{token}/rehearse",
             {"minutes": 5, "share": 10},
         ),
         ("/v1/access-tokens/{id}/rehearse/end", f"/v1/access-tokens/{token}/rehearse/end", None),
+        ("/v1/access-tokens/{id}/deactivate", f"/v1/access-tokens/{token}/deactivate", None),
+        ("/v1/access-tokens/deactivate", "/v1/access-tokens/deactivate", {"ids": [token]}),
         ("/v1/access-tokens/{id}/rotate", f"/v1/access-tokens/{old}/rotate", {"close": "now"}),
         (
             "/v1/companies/{id}/access-tokens/{token}/rotate",

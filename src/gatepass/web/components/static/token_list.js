@@ -154,8 +154,12 @@ export class TokenList {
     if (!this.#results.firstChild) this.#results.append(h("p", { class: "blank muted" }, this.#texts.of("loading")));
     try {
       const { record } = await this.#portal.session.call("GET", `access-tokens?${terms}`, { signal });
+      // Rows that show the same stay as they are: open, and with the focus.
+      const former = new Map(cursor ? [] : this.#rows);
+      const focused = this.#results.getRootNode().activeElement;
       if (!cursor) this.#begin(record.items.length > 0);
-      for (const token of record.items) this.#append(token);
+      for (const token of record.items) this.#append(token, former.get(token.id));
+      if (this.#results.contains(focused)) focused.focus();
       this.#next = record.next;
     } catch (problem) {
       if (signal.aborted) return;
@@ -213,8 +217,10 @@ export class TokenList {
     this.#results.replaceChildren(this.#table);
   }
 
-  #append(token) {
-    const row = this.#row(token);
+  #append(token, former) {
+    const text = JSON.stringify(token);
+    const row = former?.shows === text ? former : this.#row(token);
+    row.shows = text;
     this.#rows.set(token.id, row);
     this.#table.append(row);
   }
