@@ -57,7 +57,7 @@ OTHER_FIELDS = frozenset(
         # For the OIDC provider, whose token names it.
         "sub_id",
         # Other programs' names, and ids and filters of tokens: tests/registry/tokens/test_bulk.py
-        *("expect", "external_id", "filter", "ids", "metadata"),
+        *("expect", "external_id", "filter", "ids", "metadata", "minutes", "share"),
         # For operators.
         *("companies", "company", "expires_in", "origins", "type"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),
