@@ -16,7 +16,10 @@ NASTY = """<script>alert(1)</script>"' onmouseover=x {{ 7777*7 }} \u200f"""
 def labels(page: Page) -> list[str]:
     found = [t for t, href in page.links.items() if href.startswith("/access-tokens/gpat_")]
     return [
-        text for text in found if text not in ("Open", "Edit", "Rotate", "Deactivate Permanently…")
+        text
+        for text in found
+        if text
+        not in ("Open", "Edit", "Rotate", "Rehearse Deactivating…", "Deactivate Permanently…")
     ]
 
 
