@@ -8,6 +8,8 @@ import pytest
 
 from gatepass.cli import tree
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = "import sys; from gatepass.cli import main; main(); print(*sys.modules, file=sys.stderr)"
 WEB = {"fastapi", "starlette", "jinja2", "uvloop", "httptools"}
 DATABASE = {"sqlalchemy", "psycopg", "cryptography", "argon2"}

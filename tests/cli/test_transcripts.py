@@ -21,6 +21,8 @@ import pytest
 
 from tests.cli.conftest import Gatepass
 
+pytestmark = pytest.mark.slow
+
 #: An access token that no installation has issued.
 _LEAKED = "gpat_0123456789ABCDEFabcdefghijklmnopqrstuvwxyz0123452AXRNJ"
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))

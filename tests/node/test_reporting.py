@@ -44,6 +44,7 @@ def test_a_started_node_is_registered_and_reports_its_position(node: Node) -> No
     until(lambda: rows(node.database, "nodes")[0]["revision"] >= revision)
 
 
+@pytest.mark.slow
 def test_a_node_reports_its_use_also_that_there_was_none(node: Node) -> None:
     def reported() -> int:
         (row,) = until(lambda: rows(node.database, "nodes"))

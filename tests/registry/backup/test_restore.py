@@ -44,6 +44,8 @@ from tests.support.database.exports import QUIET, export
 from tests.support.database.full_registry import FullRegistry, measured
 from tests.support.database.small_registry import ADDRESS, NOW
 
+pytestmark = pytest.mark.slow
+
 OPERATOR = Actor.command_line()
 
 

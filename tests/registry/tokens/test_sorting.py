@@ -135,6 +135,7 @@ FILTERS: dict[str, tuple[dict[str, Any], Callable[[AccessToken], bool]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("many", [0, scans.MANY])
 def test_every_order_with_every_filter(
