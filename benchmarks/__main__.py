@@ -26,6 +26,7 @@ _REGISTERED_BY = (
     "followers",
     "many",
     "creating",
+    "scanning",
 )
 _DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 

@@ -45,6 +45,9 @@ _RARE_TOKENS: tuple[Row, ...] = (
     {"permissions": ["refunds:create"]},
     {"expires_at": _NOW - 1, "lapsed_at": _NOW - 1},
     {"deactivated_at": _NOW, "deactivated_by_name": "Ada"},
+    {"networks": []},
+    {"last_at": 0},
+    {"metadata": {"team": "rare"}},
 )
 _TOKEN_FILTERS: dict[str, dict[str, Any]] = {
     "the newest": {},
@@ -69,6 +72,13 @@ _TOKEN_FILTERS: dict[str, dict[str, Any]] = {
     "a rare word, active": {"q": "payroll", "status": "active"},
     "a common word, a rare kind": {"q": "settlement", "kind": "ui"},
     "a common permission, expired": {"permission": "charges:create", "status": "expired"},
+    "by label, active": {"sort": "label", "status": "active"},
+    "by expiry, the last first": {"sort": "expires_at", "order": "desc"},
+    "by last use, active": {"sort": "last_used", "status": "active"},
+    "a rare word, by last use": {"sort": "last_used", "q": "payroll"},
+    "never used, active": {"used": "never", "status": "active"},
+    "without networks, active": {"network": "none", "status": "active"},
+    "with rare metadata": {"metadata": "team:rare"},
 }
 _USER_FILTERS: dict[str, dict[str, Any]] = {
     "the newest": {},
@@ -217,7 +227,8 @@ def _token(number: int, n: int) -> Row:
     if n == 5:
         return {"id": "gpat_Known00000000000"}
     rare = _RARE_TOKENS[group] if group < len(_RARE_TOKENS) else {}
-    return {"label": f"Settlement {n}."} | rare
+    common = {"label": f"Settlement {n}.", "networks": ["10.0.0.0/8"], "last_at": _NOW - n}
+    return common | rare
 
 
 def _user(number: int, n: int) -> Row:

@@ -26,6 +26,7 @@ REGISTERED_BY = (
     "crowds",
     "disk",
     "schedules",
+    "webhooks",
 )
 _DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 

@@ -21,7 +21,7 @@ from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
-from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import access_tokens, recency
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.grant_file import GrantFile
 from tests.support.database.small_registry import HASH
@@ -119,6 +119,8 @@ class Installation:
                     insert(tables.access_tokens),
                     [row | {"id": each.id, "digest": each.digest} for each in made],
                 )
+                for each in made:
+                    recency.add(change, row | {"id": each.id})
                 publishing.publish_grants(
                     change,
                     [replace(grant, id=each.id, digest=each.digest) for each in made],

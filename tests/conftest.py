@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.support.feed.fixtures",
     "tests.support.grants.fixtures",
     "tests.support.mail.fixtures",
+    "tests.support.webhooks.fixtures",
 ]
 #: The slowest directories. They start first, so that no worker is left with one at the end.
 _LONG = ("faults", "packaging", "e2e")

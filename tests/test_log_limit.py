@@ -12,7 +12,8 @@ from gatepass.core.decision import Call, Decision
 from gatepass.core.reason import Reason
 from gatepass.log_limit import LogLimit
 from gatepass.registry.storage.ended_log import EndedLog, Revocation
-from gatepass.verify.usage import Usage, spools
+from gatepass.verify.spools import spools
+from gatepass.verify.usage import Usage
 from gatepass.web.unhandled import log_unhandled
 
 SOURCE = Path(gatepass.__file__).parent
@@ -87,7 +88,7 @@ def test_a_damaged_spool_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptur
     (tmp_path / "1-a.spool").write_bytes(b"torn\n" * 100)
     for _ in range(5):
         for spool in spools(tmp_path):
-            assert list(spool.batches(0)) == []
+            assert list(spool.lines(0)) == []
     assert len(caplog.records) <= 1
 
 

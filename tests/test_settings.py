@@ -44,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "login_lifetime": 10_800,
     "invitation_lifetime": 259_200,
     "max_staleness": 10,
+    "webhook_networks": (),
     "oidc_issuer": None,
     "oidc_client_id": None,
     "oidc_client_secret": None,
@@ -124,6 +125,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("TRUSTED_PROXIES", "none", ()),
     ("TRUSTED_PROXIES", "unix:", ("unix:",)),
     ("TRUSTED_PROXIES", "10.0.0.0/8, unix:", (*networks("10.0.0.0/8"), "unix:")),
+    ("WEBHOOK_NETWORKS", "10.0.0.0/8, fd00::/8", networks("10.0.0.0/8", "fd00::/8")),
     ("CATALOGUE", "/etc/catalogue.yaml", Path("/etc/catalogue.yaml")),
     ("CATALOGUE", "catalogue.yaml", Path("catalogue.yaml")),
     ("SMTP_URL", "smtp://u:p@h:587", "smtp://u:p@h:587"),
@@ -225,6 +227,7 @@ BAD: dict[str, list[str]] = {
     "WORKERS": ["513", *WHOLE],
     "VERIFY_SOCKET": ["/" + "x" * 103, "$HOME/verify.sock", " /verify.sock", "/a\nb"],
     "VERIFY_WORKERS": ["513", *WHOLE],
+    "WEBHOOK_NETWORKS": [",", "10.0.0.0/33", "0.0.0.0/0", "unix:", "10.0.0.1;10.0.0.2"],
     "TRUSTED_PROXIES": [
         ",",
         "10.0.0.0/8,",

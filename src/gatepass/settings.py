@@ -72,6 +72,7 @@ class Settings:
     login_lifetime: int = 10_800
     invitation_lifetime: int = 259_200
     max_staleness: int = 10
+    webhook_networks: tuple[Network, ...] = ()
     oidc_issuer: str | None = None
     oidc_client_id: str | None = None
     oidc_client_secret: str | None = field(default=None, repr=False)
@@ -123,6 +124,7 @@ class Settings:
             login_lifetime=setting("LOGIN_LIFETIME", _seconds, "10800"),
             invitation_lifetime=setting("INVITATION_LIFETIME", _seconds, "259200"),
             max_staleness=setting("MAX_STALENESS", _seconds, "10"),
+            webhook_networks=setting("WEBHOOK_NETWORKS", _networks, None) or (),
             oidc_issuer=setting("OIDC_ISSUER", _issuer, None),
             oidc_client_id=setting("OIDC_CLIENT_ID", _printable, None),
             oidc_client_secret=setting("OIDC_CLIENT_SECRET", _secret, None),
@@ -300,16 +302,25 @@ def _seconds(text: str) -> int:
 def _proxies(text: str) -> tuple[Network | str, ...]:
     if text.strip() == "none":
         return ()
+    # "unix:" means peers on a Unix socket (verify.http.client_address).
+    return tuple(part if part == "unix:" else _network(part) for part in _networks_typed(text))
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(map(_network, _networks_typed(text)))
+
+
+def _networks_typed(text: str) -> list[str]:
     if re.search(r"[^\s,][\s;]+[^\s,]|;", text):
         raise ValueError("must be networks with commas between them")
-    proxies: list[Network | str] = []
-    for part in map(str.strip, text.split(",")):
-        try:
-            # "unix:" means peers on a Unix socket (verify.http.client_address).
-            proxies.append(part if part == "unix:" else parse_network(part))
-        except InvalidNetwork as error:
-            raise ValueError(f"{part!r}: {error}") from None
-    return tuple(proxies)
+    return [part.strip() for part in text.split(",")]
+
+
+def _network(part: str) -> Network:
+    try:
+        return parse_network(part)
+    except InvalidNetwork as error:
+        raise ValueError(f"{part!r}: {error}") from None
 
 
 def _host(text: str) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from gatepass.cli import tree
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = "import sys; from gatepass.cli import main; main(); print(*sys.modules, file=sys.stderr)"
 WEB = {"fastapi", "starlette", "jinja2", "uvloop", "httptools"}
 DATABASE = {"sqlalchemy", "psycopg", "cryptography", "argon2"}
@@ -37,11 +39,23 @@ def test_a_check_of_a_catalogue_needs_no_database(tmp_path: Path) -> None:
     assert found & (WEB | DATABASE) == set()
 
 
+def test_a_scan_for_credentials_needs_no_installation(tmp_path: Path) -> None:
+    found = imported("scan", str(tmp_path))
+    assert "gatepass.scan.matching" in found
+    assert found & (WEB | DATABASE | {"rich", "ssl"}) == set()
+
+
 @pytest.mark.usefixtures("installed")
 def test_a_command_needs_no_web_framework_and_on_sqlite_no_driver_of_another() -> None:
     found = imported("token", "list", "--json")
     assert "sqlalchemy" in found
     assert found & (WEB | {"psycopg", "smtplib"}) == set()
+
+
+def test_the_web_application_imports_the_http_client_of_oidc_only_with_a_provider() -> None:
+    found = modules("-c", "import sys, gatepass.web.app; print(*sys.modules, file=sys.stderr)")
+    assert "fastapi" in found
+    assert found & {"httpx", "joserfc"} == set()
 
 
 def test_an_application_that_embeds_needs_nothing_of_the_server() -> None:

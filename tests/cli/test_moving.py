@@ -103,10 +103,8 @@ def test_a_needed_encryption_key_is_named(installed: Gatepass, tmp_path: Path) -
             sealed = node.encryption_key.encrypt(b"x", owner="ada")
             change.session.execute(update(users).values(totp_sealed=sealed))
         key = node.encryption_key.path
-    assert (
-        f"Second factors are encrypted with a key of their own: copy {key} too"
-        in installed("export", backup).err
-    )
+    said = installed("export", backup).err
+    assert f"are encrypted with a key of their own: copy {key} too" in said
     assert "second factors" not in installed("restore", backup).err
     key.unlink()
     said = installed("restore", backup)

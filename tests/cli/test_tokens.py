@@ -107,6 +107,28 @@ def test_deactivation_is_immediate_and_idempotent(installed: Any, token: str) ->
     assert again["deactivated_at"]
 
 
+def test_a_rotation_prints_the_new_text_alone(installed: Any, token: str) -> None:
+    id = token[:21]
+    said = installed("token", "rotate", id, "--close", "after", "--after", "60")
+    text = said.out.strip()
+    assert (said.code, text[:5], len(text)) == (0, "gpat_", 59)
+    assert said.err == f"{text[:21]} ({NIGHTLY}) replaces {id}.\n"
+    assert allowed(token)
+    assert allowed(text)
+    for which, words in ((id, ("Replaced by", text[:21])), (text[:21], ("Replaces", id))):
+        shown = installed("token", "show", which).out
+        assert [word for word in words if word not in shown] == []
+    again = installed("token", "rotate", id)
+    assert (again.code, again.out) == (1, "")
+    assert again.err == f"gatepass: This token was replaced by {text[:21]} already.\n"
+    made = installed("token", "rotate", text[:21], "--close", "when-silent", "--json")
+    assert json.loads(made.out)["token"][:21] == json.loads(made.out)["id"]
+    shown = installed("token", "show", text[:21]).out
+    assert "when silent, at the latest 20" in shown
+    assert "Still used from" in shown
+    assert installed("token", "rotate", json.loads(made.out)["id"], "--after", "9").code == 1
+
+
 def test_lists_are_complete_without_a_limit(installed: Any, token: str) -> None:
     """Otherwise ``grep`` would miss tokens on later pages."""
     make(*(f"number {number}" for number in range(205)))

@@ -21,6 +21,10 @@ import pytest
 
 from tests.cli.conftest import Gatepass
 
+pytestmark = pytest.mark.slow
+
+#: An access token that no installation has issued.
+_LEAKED = "gpat_0123456789ABCDEFabcdefghijklmnopqrstuvwxyz0123452AXRNJ"
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 
 
@@ -113,6 +117,7 @@ def test_a_session_matches_its_transcript(
     (tmp_path / "bad.yaml").write_text(
         'permissions:\n  Charges: {}\n  charges:get: {routes: ["get /x"], colour: red}\n'
     )
+    (tmp_path / "deploy.env").write_text(f"REGION=eu\nexport GATEPASS_TOKEN={_LEAKED}\n")
     (tmp_path / "latin1.yaml").write_bytes(b"permissions: {} # caf\xe9\n")
     session = Session(gatepass, monkeypatch)
     for step in steps(path.read_text("utf-8")):

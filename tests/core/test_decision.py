@@ -22,10 +22,10 @@ from gatepass.core.decision import (
     decide,
     held,
 )
-from gatepass.core.grants import CompanyRules, Grant, Holder, Trial, external_role
+from gatepass.core.grants import CompanyRules, Grant, Holder, Rehearsal, Trial, external_role
 from gatepass.core.networks import Networks, parse_address, parse_network
 from gatepass.core.permissions import NOT_FOR_TOKENS, resource_wildcard
-from gatepass.core.routes import Routes
+from gatepass.core.routes import CatalogueRoute, Routes
 from tests.support.vector_files import cases, load
 
 VECTORS = load("decision.yaml")
@@ -48,6 +48,8 @@ def facts(given: dict[str, Any]) -> tuple[Facts, int]:
         grant["permissions"] = frozenset(grant["permissions"])
         grant["networks"] = networks(grant["networks"])
         grant["domains"] = tuple(grant["domains"])
+        rehearsal = grant.get("rehearsal")
+        grant["rehearsal"] = None if rehearsal is None else Rehearsal(*rehearsal)
     if company is not None:
         company["allowlist"] = networks(company["allowlist"])
         if company["trial"] is not None:
@@ -281,7 +283,11 @@ TABLE: list[tuple[str, Callable[[Callable[[Any], Any]], bool]]] = [
             and (say("prefix"), say("kind")) in [("gpat", "api"), ("gpat", "ui"), ("gplt", "login")]
         ),
     ),
-    ("token_deactivated", lambda say: not say("deactivated")),
+    ("token_deactivated", lambda say: not say("deactivated") or say("rehearsed") is not None),
+    (
+        "token_rehearsed",
+        lambda say: not say("deactivated") or say("rehearsed") is None or say("rehearsed") <= 1_000,
+    ),
     ("token_expired", lambda say: say("expires_at") is None or say("expires_at") > 1_000),
     ("account_deactivated", lambda say: say("user") == "active" and say("company") == "active"),
     ("address_not_allowed", lambda say: not say("garbage")),
@@ -300,7 +306,8 @@ worlds = st.fixed_dictionaries(
         "prefix": st.sampled_from(["gpat"] * 4 + ["gplt"] * 2 + ["gpvk"]),
         "kind": st.sampled_from(["api", "ui", "login", "verifier"]),
         "stored": st.sampled_from([True] * 8 + [False]),
-        "deactivated": st.sampled_from([False] * 8 + [True]),
+        "deactivated": st.sampled_from([False] * 8 + [True] * 3),
+        "rehearsed": st.sampled_from([None, 1_000, 1_001]),
         "expires_at": st.sampled_from([None, 999, 1_000, 1_001, 9_999]),
         "user": st.sampled_from(["active"] * 8 + ["inactive", "unknown", "another"]),
         "company": st.sampled_from(["active"] * 8 + ["inactive", "unknown", "another"]),
@@ -342,6 +349,7 @@ def build(world: dict[str, Any]) -> tuple[Facts, Call]:
         domains=tuple(world["domains"]),
         expires_at=world["expires_at"],
         deactivated=world["deactivated"],
+        rehearsal=None if world["rehearsed"] is None else Rehearsal(0, world["rehearsed"], 100),
     )
     holder = Holder(
         id="usr_2" if world["user"] == "another" else "usr_1",
@@ -368,7 +376,9 @@ def build(world: dict[str, Any]) -> tuple[Facts, Call]:
     attempted = Call(
         credential,
         permission=world["asked"],
-        route=world["matched"],
+        route=CatalogueRoute("GET /x", "GET", "/x", matched)
+        if type(matched := world["matched"]) is str
+        else matched,
         address=parse_address(world["address"]),
         address_garbage=world["garbage"],
         origin=world["origin"],

@@ -15,6 +15,7 @@ from gatepass.core.grants import (
     CompanyRules,
     Grant,
     Holder,
+    Rehearsal,
     decode_company,
     decode_grant,
     decode_holder,
@@ -42,6 +43,10 @@ grants = st.builds(
     domains=st.lists(texts, max_size=3).map(tuple),
     expires_at=st.none() | st.integers(0, 2**53),
     deactivated=st.booleans(),
+    metadata=st.none() | st.dictionaries(texts, texts, min_size=1, max_size=3),
+    external_id=st.none() | texts,
+    rehearsal=st.none()
+    | st.builds(Rehearsal, st.integers(0, 2**53), st.integers(0, 2**53), st.integers(1, 100)),
 )
 holders = st.builds(
     Holder,
@@ -209,7 +214,29 @@ def test_a_former_release_refuses_what_is_limited(kind: str) -> None:
 
 
 @given(grants)
+def test_a_former_release_reads_the_fields_it_knows(grant: Grant) -> None:
+    """What a token is noted with stands behind them, and decides nothing."""
+    former = msgspec.msgpack.Decoder(FormerGrant).decode(encode(grant))
+    assert all(
+        getattr(former, name) == getattr(grant, name) for name in FormerGrant.__struct_fields__
+    )
+    plain = replace(grant, metadata=None, external_id=None, rehearsal=None)
+    as_before = FormerGrant(*(getattr(grant, name) for name in FormerGrant.__struct_fields__))
+    assert encode(plain) == msgspec.msgpack.encode(as_before, order="deterministic")
+    assert decode_grant(encode(plain)) == plain, "a row of a former release has no such field"
+
+
+@given(grants)
 def test_digests_stay_out_of_representations(grant: Grant) -> None:
     """A log line that shows a grant shows its id and not its digest."""
     assert "digest" not in repr(grant)
     assert repr(grant.id) in repr(grant)
+
+
+def test_the_former_release_refuses_a_rehearsed_token() -> None:
+    """It doesn't know rehearsals: it refuses all calls, where this one refuses some."""
+    rehearsed = replace(EXAMPLE, deactivated=True, rehearsal=Rehearsal(1_000, 2_000, 1))
+    former = msgspec.msgpack.Decoder(FormerGrant).decode(encode(rehearsed))
+    assert former.deactivated
+    assert not rehearsed.ended
+    assert replace(rehearsed, rehearsal=None).ended

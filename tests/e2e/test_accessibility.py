@@ -40,6 +40,9 @@ class Ids:
             role = {"name": "Refund desk", "permissions": ["charges:get"]}
             client.post("/v1/roles", json=role)
             client.post("/v1/admin-keys", json={"label": "Shop backend"})
+            hook = {"url": "https://hooks.example.com/", "events": ["access_token.*"]}
+            webhook = client.post("/v1/webhooks", json=hook).json()["id"]
+            client.post(f"/v1/webhooks/{webhook}/test")
             invited = {"email": "new@acme.example", "role": "reporting"}
             client.post("/v1/invitations", json=invited)
             self.of = {
@@ -50,6 +53,7 @@ class Ids:
                 "invitations": one("/v1/invitations", lambda each: True),
                 "admin-keys": one("/v1/admin-keys", lambda each: True),
                 "verifier-keys": one("/v1/verifier-keys", lambda each: True),
+                "webhooks": webhook,
                 "service-accounts": one("/v1/service-accounts", lambda each: True),
                 "external-owners": one(
                     "/v1/access-tokens", lambda each: each["owner"]["type"] == "external", "owner"

@@ -148,22 +148,44 @@ def test_a_customer_creates_edits_and_deactivates_a_token(
     expect(button(element, "Day shift")).to_be_focused()
     assert allowed(demo, text) == "allowed"
 
-    button(element, "Deactivate Day shift").click()
-    dialog = element.get_by_role("dialog", name="Deactivate Day shift?")
+    button(element, "Replace Day shift").click()
+    asked = element.get_by_role("dialog", name="Replace Day shift?")
+    expect(asked).to_contain_text("until no call with it was seen for 24 hours")
+    asked.get_by_text("After 24 hours").click()
+    expect(asked).to_contain_text("The old token works too, for 24 hours.")
+    button(asked, "Replace").click()
+    expect(element.get_by_role("heading", name="Created: Day shift")).to_be_focused()
+    new = element.get_by_label("Access token", exact=True).inner_text()
+    assert (allowed(demo, new), allowed(demo, text)) == ("allowed", "allowed")
+    button(element, "I have stored it").click()
+    # The old one can't be replaced again.
+    expect(button(element, "Replace Day shift")).to_have_count(1)
+    text = new
+    button(element, "Edit Day shift").first.click()
+    element.get_by_label("Label", exact=True).fill("Late shift")
+    button(element, "Save").click()
+    expect(button(element, "Late shift")).to_be_focused()
+
+    button(element, "Deactivate Late shift").click()
+    dialog = element.get_by_role("dialog", name="Deactivate Late shift?")
     expect(dialog).to_contain_text("This can't be undone.")
     button(dialog, "Cancel").click()
-    expect(button(element, "Deactivate Day shift")).to_be_focused()
-    button(element, "Deactivate Day shift").click()
+    expect(button(element, "Deactivate Late shift")).to_be_focused()
+    button(element, "Deactivate Late shift").click()
     button(dialog, "Deactivate Permanently").click()
-    expect(element.get_by_text("Day shift is deactivated.")).to_be_visible()
-    expect(button(element, "Day shift")).to_be_focused()
-    expect(button(element, "Edit Day shift")).to_have_count(0)
+    expect(element.get_by_text("Late shift is deactivated.")).to_be_visible()
+    expect(button(element, "Late shift")).to_be_focused()
+    expect(button(element, "Edit Late shift")).to_have_count(0)
     assert allowed(demo, text) == "token_deactivated"
 
     # The product hears of it, never with the text.
     told = heard()
-    assert [name for name, _ in told] == ["token-created", "token-modified", "token-deactivated"]
-    assert [detail["token"]["label"] for _, detail in told] == ["Night shift", *["Day shift"] * 2]
+    assert [name for name, _ in told] == [
+        *("token-created", "token-modified", "token-created"),
+        *("token-modified", "token-deactivated"),
+    ]
+    labels = [detail["token"]["label"] for _, detail in told]
+    assert labels == ["Night shift", *["Day shift"] * 2, *["Late shift"] * 2]
     assert text not in str(told)
     assert "token" not in told[0][1]["token"]
 
@@ -255,6 +277,23 @@ def test_a_token_with_more_can_only_be_deactivated(
     button(row, "Deactivate Wider").click()
     button(element, "Deactivate Permanently").click()
     expect(element.get_by_text("Wider is deactivated.")).to_be_visible()
+
+
+def test_a_row_stays_open_when_the_list_loads_again(
+    page: Page, element: Locator, customer: Customer
+) -> None:
+    """Else it would close under somebody who types a search and opens what is there already."""
+    customer.create("Stays open")
+    element.get_by_label("Status").select_option("any")
+    row = element.locator("tbody").filter(has=button(page, "Stays open"))
+    button(row, "Stays open").click()
+    expect(row).to_contain_text("Copy id")
+    with page.expect_response(re.compile("q=stays")):
+        element.get_by_label("Search label or id").fill("stays")
+        button(row, "Stays open").focus()
+    expect(element.locator("tbody")).to_have_count(1)
+    expect(row).to_contain_text("Copy id")
+    expect(button(row, "Stays open")).to_be_focused()
 
 
 def test_a_token_in_use_is_deactivated_by_its_label(
@@ -574,6 +613,9 @@ def test_no_text_stands_outside_the_strings(
     expect(element.get_by_text("⟦After saving⟧")).to_be_visible()
     look()
     button(element, "⟦Cancel⟧").click()
+    button(element, "⟦Replace Ετικέτα⟧").click()
+    look()
+    button(element.get_by_role("dialog"), "⟦Cancel⟧").click()
     button(element, "⟦Deactivate Ετικέτα⟧").click()
     look()
     button(element.get_by_role("dialog"), "⟦Cancel⟧").click()

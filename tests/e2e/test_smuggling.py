@@ -17,7 +17,7 @@ from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.replica.database_follower import NodeLock
-from gatepass.verify.usage import spools
+from gatepass.verify.spools import by_kind, spools
 from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.nginx import Nginx
 from tests.support.processes.ports import free_port
@@ -133,7 +133,7 @@ def decided(samples: Samples) -> Counter[str]:
     names = {grant.id: name for name, grant in samples.grants.items()}
     found: Counter[str] = Counter()
     for spool in spools(GrantFile(samples.path).use_directory):
-        for batch in spool.batches(0):
+        for batch in by_kind(spool.lines(0))[0]:
             for token, counted in batch.tokens.items():
                 found[names[token]] += counted[0]
     return found

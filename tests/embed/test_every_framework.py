@@ -14,6 +14,8 @@ from tests.support.apps.framework_apps import BY_ROUTES, BY_VIEWS, GUARDED_APPS,
 from tests.support.grants.grant_file_fixture import Grants, new_grant_file
 from tests.support.vector_files import load
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., GuardedApp]
 
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from gatepass.core.grants import Holder
+from gatepass.core.networks import Networks
 from gatepass.log_limit import LogLimit
 from gatepass.mail.conversation import Limits
 from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
@@ -18,6 +19,8 @@ from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users
+from gatepass.registry.storage.tables import webhooks as webhooks_table
+from gatepass.registry.webhooks import hooks, queue
 from gatepass.settings import Settings
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
@@ -469,3 +472,32 @@ def end_user(change: Change, user: str) -> None:
 def state(registry: SmallRegistry) -> str:
     with registry.read() as reading:
         return str(reading.session.execute(select(outgoing_mail_table.c.state)).scalar_one())
+
+
+@pytest.mark.parametrize("because", ["gone", "failing", "requested"])
+def test_the_mail_about_a_paused_webhook(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox, because: str
+) -> None:
+    """It names the webhook by its host alone, and isn't sent once the webhook was resumed."""
+    webhook, _ = registry.do(
+        hooks.create,
+        ada,
+        key=registry.encryption_key,
+        networks=Networks(),
+        url="https://hooks.example.com/services/key",
+        events=["user.*"],
+    )
+    registry.auxiliary(queue._pause, webhook.id, "gone")
+    with registry.write() as change:
+        change.session.execute(update(webhooks_table).values(paused_because=because))
+    mailing(registry, mailbox.port).send_due()
+    if because == "requested":
+        assert mailbox.messages == []
+        return
+    (message,) = mailbox.messages
+    assert message["Subject"] == "The webhook hooks.example.com of Northwind is paused"
+    text = " ".join(message.as_string().split())
+    assert f"{PUBLIC_URL}/company/webhooks/{webhook.id}" in text
+    assert ("410 Gone" in text) is (because == "gone")
+    assert ("three days" in text) is (because == "failing")
+    assert "services" not in text

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import delete
 
 from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.decision import Call, Decision, Reason
 from gatepass.node.node import Node, open_node
 from gatepass.node.reporting import registration_of
 from gatepass.registry.actor import Actor
@@ -41,6 +42,34 @@ def test_a_started_node_is_registered_and_reports_its_position(node: Node) -> No
     with node.database.write(node.clock.now()) as change:
         revision = change.revision
     until(lambda: rows(node.database, "nodes")[0]["revision"] >= revision)
+
+
+@pytest.mark.slow
+def test_a_node_reports_its_use_also_that_there_was_none(node: Node) -> None:
+    def reported() -> int:
+        (row,) = until(lambda: rows(node.database, "nodes"))
+        return row["use_reported_at"] or 0
+
+    first = until(reported)
+    until(lambda: reported() > first)
+
+
+def test_a_damaged_spool_keeps_a_node_from_reporting_use(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(lambda: node.reporting.use_until)
+    node.stop()
+    reason = Reason.token_invalid
+    node.usage.note(Decision(reason, None, frozenset(), Call(reason)), 1)
+    node.usage.flush()
+    before = node.reporting.use_until
+
+    def damaged(spool: object) -> None:
+        raise ValueError("damaged")
+
+    monkeypatch.setattr(node, "_fold", damaged)
+    node.fold()
+    assert node.reporting.use_until == before
 
 
 def test_a_node_completes_receipts(node: Node) -> None:

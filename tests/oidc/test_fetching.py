@@ -51,7 +51,7 @@ def test_only_some_requests_wait_at_once() -> None:
 
     async def respond(request: httpx.Request) -> httpx.Response:
         await go_on.wait()
-        return httpx.Response(200, json={})
+        return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
 
     async def run() -> None:
         one = Fetching(httpx.MockTransport(respond))

@@ -8,6 +8,8 @@ FIRST: dict[str, object] = {
     "networks": ["203.0.113.0/24"],
     "domains": ["shop.example.com"],
     "expires_at": 4_891_363_200_000,
+    "metadata": {"cost-center": "4711", "team": "payments"},
+    "external_id": "deploy/7",
 }
 SECOND: dict[str, object] = {
     "label": "Morning settlement",
@@ -15,6 +17,8 @@ SECOND: dict[str, object] = {
     "networks": ["198.51.100.0/24"],
     "domains": ["till.example.com"],
     "expires_at": 4_922_899_200_000,
+    "metadata": {"team": "treasury"},
+    "external_id": "deploy/8",
 }
 _YEARS = {4_891_363_200_000: "2125", 4_922_899_200_000: "2126"}
 
@@ -24,5 +28,7 @@ def shown_words(fields: Mapping[str, object]) -> Iterator[str]:
     for value in fields.values():
         if isinstance(value, list):
             yield from map(str, value)
+        elif isinstance(value, dict):
+            yield from map(str, value.values())
         else:
             yield _YEARS[value] if isinstance(value, int) else str(value)

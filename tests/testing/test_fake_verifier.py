@@ -59,11 +59,17 @@ def test_its_parameters_and_results_are_those_of_every_verifier() -> None:
 
 def test_a_token_is_limited_as_its_maker_said(gatepass_verifier: FakeVerifier) -> None:
     verifier = gatepass_verifier
-    token = verifier.token("charges:*", "payouts:create", label="the till")
+    token = verifier.token(
+        *("charges:*", "payouts:create"),
+        label="the till",
+        metadata={"team": "shop"},
+        external_id="till/7",
+    )
     decision = verifier.check(token, permission="charges:get")
     assert decision.allowed
     assert decision.grant is not None
     assert (decision.grant.label, decision.grant.company) == ("the till", "com_test")
+    assert (decision.grant.metadata, decision.grant.external_id) == ({"team": "shop"}, "till/7")
     assert decision.effective == ("charges:*", "payouts:create")
     assert reason(verifier, token, permission="refunds:create") == "permission_missing"
 

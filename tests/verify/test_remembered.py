@@ -1,5 +1,8 @@
 """A remembered decision is the one that would be made now."""
 
+import json
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gatepass.core.decision import Decision, Reason
-from gatepass.core.grants import CompanyRules, Holder, Trial
+from gatepass.core.grants import CompanyRules, Holder, Rehearsal, Trial
 from gatepass.core.networks import Networks
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
@@ -28,8 +31,11 @@ calls = st.fixed_dictionaries(
     }
 )  # fmt: skip
 CHANGES: dict[str, Any] = {
-    "deactivate": lambda samples: samples.change("good", deactivated=True),
-    "reactivate": lambda samples: samples.change("good", deactivated=False),
+    "deactivate": lambda samples: samples.change("good", deactivated=True, rehearsal=None),
+    "reactivate": lambda samples: samples.change("good", deactivated=False, rehearsal=None),
+    "rehearse": lambda samples: samples.change(
+        "good", deactivated=True, rehearsal=Rehearsal(START_MS, START_MS + 40_000, 50)
+    ),
     "networks": lambda samples: samples.change("good", networks=networks("198.51.100.0/24")),
     "no networks": lambda samples: samples.change("good", networks=None),
     "demote": lambda samples: samples.put(Holder("usr_dev", "cmp_1", True, "nobody")),
@@ -178,6 +184,24 @@ def test_a_trial_ends_by_the_clock_alone(
         assert found.reason == (reason or "company_address_not_allowed")
 
 
+def test_a_rehearsal_refuses_by_the_second(
+    samples: Samples, verifier: Verifier, clocks: Clocks
+) -> None:
+    rehearsal = Rehearsal(START_MS, START_MS + 20_000, 50)
+    samples.change("good", deactivated=True, rehearsal=rehearsal)
+    reasons = []
+    for _ in range(25):
+        found = {
+            verifier.check(samples.texts["good"], permission="charges:get").reason for _ in range(3)
+        }
+        reasons.append(found)
+        clocks.advance(1)
+    assert all(len(found) == 1 for found in reasons)
+    assert {Reason.token_rehearsed} in reasons[:20]
+    assert {Reason.allowed} in reasons[:20]
+    assert reasons[20:] == [{Reason.allowed}] * 5
+
+
 def test_a_copy_whose_lease_has_ended_remembers_nothing(samples: Samples, clocks: Clocks) -> None:
     verifier = samples.verifier(clocks.clock(), copy=True)
     verifier.file.shared.renew_lease(clocks.boot_ns, clocks.wall_ms, 1_000)
@@ -188,24 +212,44 @@ def test_a_copy_whose_lease_has_ended_remembers_nothing(samples: Samples, clocks
         verifier.check(text, permission="charges:get")
 
 
+def spooled(usage: Usage) -> Callable[[], tuple[Counter[Any], Counter[str]]]:
+    """Flushes to memory; returns the calls and the decisions that were counted since."""
+    flushed: list[bytes] = []
+    usage._spool.append = flushed.append  # type: ignore[method-assign]  # not to a file
+
+    def flush() -> tuple[Counter[Any], Counter[str]]:
+        usage.flush()
+        lines = [json.loads(line) for line in b"".join(flushed).splitlines()]
+        flushed.clear()
+        calls, decisions = Counter[Any](), Counter[str]()
+        for line in lines:
+            decisions.update(line.get("decisions", {}))
+            for token, _, call, count, _, _ in line.get("calls", ()):
+                calls[token, call[0]] += count
+            for token, (count, *_) in line.get("tokens", {}).items():
+                calls[token, "use"] += count
+        return calls, decisions
+
+    return flush
+
+
 def test_each_use_of_a_remembered_decision_counts(
     samples: Samples, clocks: Clocks, tmp_path: Any
 ) -> None:
+    """Once, whatever was decided, with the token's id."""
     usage = Usage(tmp_path / "use")
+    flush = spooled(usage)
     verifier = samples.verifier(clocks.clock(), usage=usage)
-    flushed: list[Any] = []
-    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
-    for number in range(1, 12):
-        verifier.check(samples.texts["good"], permission="charges:get", address="203.0.113.7")
-        verifier.check(samples.texts["deactivated"], permission="charges:get")
-        if number % 4 == 0:
-            usage.flush()
-    usage.flush()
-    usage.flush()
-    assert [line.count(b"[4,") + 2 * line.count(b"[3,") for line in flushed] == [1, 1, 2]
-    assert [b'"token_deactivated":4' in line for line in flushed] == [True, True, False]
-    assert b'"allowed":3' in flushed[2]
-    assert Reason.allowed == "allowed"
+    good, ended = samples.grants["good"].id, samples.grants["deactivated"].id
+    for count in (4, 1, 3, 0):
+        for _ in range(count):
+            verifier.check(samples.texts["good"], permission="charges:get", address="203.0.113.7")
+            verifier.check(samples.texts["deactivated"], permission="charges:get")
+        calls, decisions = flush()
+        assert calls == Counter(
+            {(good, "allowed"): count, (good, "use"): count, (ended, "token_deactivated"): count}
+        )
+        assert decisions == Counter(allowed=count, token_deactivated=count)
 
 
 def test_a_counter_gets_what_was_decided_since_it_counts(
@@ -214,12 +258,10 @@ def test_a_counter_gets_what_was_decided_since_it_counts(
     """A fork's counter doesn't wait for its parent to flush what was remembered before."""
     verifier = samples.verifier(clocks.clock(), usage=Usage(tmp_path / "parent"))
     usage = Usage(tmp_path / "child")
-    flushed: list[bytes] = []
-    usage._append = flushed.append  # type: ignore[method-assign]  # nothing else is of interest
+    flush = spooled(usage)
     for _ in range(3):
         verifier.check(samples.texts["good"], permission="charges:get")
     verifier.count_in(usage)
     for _ in range(2):
         verifier.check(samples.texts["good"], permission="charges:get")
-    usage.flush()
-    assert b'"allowed":2' in flushed[0]
+    assert flush()[1] == Counter(allowed=2)

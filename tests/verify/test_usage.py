@@ -8,18 +8,31 @@ import os
 import signal
 import stat
 import threading
+import time
 from collections import Counter
-from copy import copy
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from msgspec import structs
 
 from gatepass.core.decision import Call, Decision, Reason
 from gatepass.core.grants import Grant
 from gatepass.core.networks import parse_address
+from gatepass.core.observed_call import ObservedCall
 from gatepass.core.reason import STATUS
+from gatepass.verify import spools as spools_module
 from gatepass.verify import usage as usage_module
-from gatepass.verify.usage import Batch, Spool, Usage, spools
+from gatepass.verify.spools import (
+    FLUSHED_WITHIN_MS,
+    Batch,
+    Spool,
+    by_kind,
+    spools,
+    unreported_ms,
+)
+from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples
 from tests.support.processes.children import finished, in_child
@@ -47,14 +60,18 @@ class Folder:
     def __init__(self) -> None:
         self.folded_to: dict[str, int] = {}
         self.tokens: Counter[str] = Counter()
+        self.calls: Counter[tuple[str, bool, ObservedCall | None]] = Counter()
         self.decisions: Counter[str] = Counter()
         self.last: dict[str, tuple[int, str | None, str]] = {}
 
     def fold(self, directory: Path) -> None:
         for spool in spools(directory):
             start = self.folded_to.get(spool.name, 0)
-            for batch in spool.batches(start):
+            batches, calls = by_kind(spool.lines(start))
+            for batch in batches:
                 self.take(batch)
+            for call in calls:
+                self.calls[call.token, call.allowed, call.call] += call.count
             self.folded_to[spool.name] = spool.size
             if spool.finished:
                 spool.remove()
@@ -73,7 +90,7 @@ def folded(directory: Path) -> Folder:
     return folder
 
 
-def lines(directory: Path) -> list[dict[str, object]]:
+def lines(directory: Path) -> list[dict[str, Any]]:
     """All spooled lines, decoded."""
     return [
         json.loads(line)
@@ -96,20 +113,43 @@ def test_a_use_is_a_line_of_a_spool(
     counting.check(samples.texts["unknown"], permission="charges:get")
     counting.check(None, permission="charges:get")
     usage.flush()
-    assert lines(directory) == [
-        {
-            "tokens": {
-                samples.grants["good"].id: [4, START_MS + 3_000, "2001:db8::1", "charges:create"],
-                samples.grants["lasting"].id: [1, START_MS + 3_000, None, "charges:get"],
-            },
-            "decisions": {
-                "allowed": 5,
-                "token_deactivated": 1,
-                "token_invalid": 1,
-                "token_missing": 1,
-            },
-        }
-    ]
+    use, calls = lines(directory)
+    assert use == {
+        "tokens": {
+            samples.grants["good"].id: [4, START_MS + 3_000, "2001:db8::1", "charges:create"],
+            samples.grants["lasting"].id: [1, START_MS + 3_000, None, "charges:get"],
+        },
+        "decisions": {
+            "allowed": 5,
+            "token_deactivated": 1,
+            "token_invalid": 1,
+            "token_missing": 1,
+        },
+    }
+    good, lasting, deactivated = (
+        samples.grants[name].id for name in ("good", "lasting", "deactivated")
+    )
+    get = ["allowed", ["charges:get"], None, None]
+    create = ["allowed", ["charges:create"], "/v1/charges", "POST", "2001:db8::1", None]
+    last = START_MS + 3_000
+    assert sorted(calls["calls"], key=str) == sorted(
+        [
+            *(
+                [good, True, [*get, f"203.0.113.{number}", None], 1, at, at]
+                for number in range(3)
+                for at in [START_MS + 1_000 * (number + 1)]
+            ),
+            [good, True, create, 1, last, last],
+            [lasting, True, [*get, None, None], 1, last, last],
+            [
+                deactivated,
+                False,
+                ["token_deactivated", ["charges:get"], None, None, None, None],
+                *(1, last, last),
+            ],
+        ],
+        key=str,
+    )
 
 
 def test_no_secret_is_spooled(
@@ -243,7 +283,7 @@ def test_a_torn_last_line_is_not_read(usage: Usage, directory: Path) -> None:
     (path,) = directory.iterdir()
     whole = path.stat().st_size
     with path.open("ab") as file:
-        file.write(path.read_bytes()[:-1])
+        file.write(path.read_bytes().splitlines()[0])
     (spool,) = spools(directory)
     assert (spool.size, spool.finished) == (whole, True)
     assert folded(directory).tokens == {TOKEN: 4}
@@ -279,7 +319,7 @@ def test_a_long_spool_is_finished_and_another_begun(
     usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that spools of processes that live for months are removed too; no name comes twice."""
-    monkeypatch.setattr(usage_module, "ROTATE_BYTES", 300)
+    monkeypatch.setattr(spools_module, "ROTATE_BYTES", 300)
     folder = Folder()
     names = set()
     for _ in range(30):
@@ -421,13 +461,13 @@ def test_a_count_that_comes_in_the_midst_of_a_flush_stops_nothing(
     """A thread that took the dictionary just before a flush may still write to it."""
     note(usage, 1)
     note(usage, 1, "gpat_another000000000")
-    parts, format_address = usage._tokens, usage_module.format_address
+    parts, format_address = usage._counts.parts, usage_module.format_address
     (known,) = (part[TOKEN] for part in parts if TOKEN in part)
-    late = [("gpat_late000000000000", copy(known)) for _ in range(2)]
+    late = [structs.replace(known, token="gpat_late000000000000") for _ in range(2)]
 
     def counting(address: bytes) -> str:
-        for part in parts:
-            part.update(late[:1])
+        for use in late[:1]:
+            parts[hash(use.token) % usage_module.PARTS][use.token] = use
         del late[:1]
         return format_address(address)
 
@@ -445,7 +485,7 @@ def test_a_flush_is_written_in_parts(usage: Usage, directory: Path) -> None:
         note(usage, 1 + number % 3, f"gpat_{number:016d}")
     usage.note(Decision(Reason.token_missing, None, frozenset(), Call(Reason.token_missing)), 1)
     usage.flush()
-    assert max(len(batch["tokens"]) for batch in lines(directory)) <= 256  # type: ignore[arg-type]
+    assert max(len(batch.get("tokens", batch.get("calls"))) for batch in lines(directory)) <= 128
     found = folded(directory)
     assert found.tokens == {f"gpat_{number:016d}": 1 + number % 3 for number in range(1_000)}
     assert found.decisions == {"allowed": 1_999, "token_missing": 1}
@@ -486,7 +526,7 @@ def test_a_count_is_not_carried_over_a_flush(
 ) -> None:
     """A flush in the midst of counting one use: what was counted before isn't written twice."""
     note(usage, 7)
-    original = usage._tokens
+    original = usage._counts.parts
 
     class Interrupting(dict[str, object]):
         def get(self, key: str, default: object = None) -> object:
@@ -494,7 +534,7 @@ def test_a_count_is_not_carried_over_a_flush(
             usage.flush()
             return found
 
-    usage._tokens = tuple(map(Interrupting, original))  # as the real ones, but slow
+    usage._counts.parts = tuple(map(Interrupting, original))  # as the real ones, but slow
     note(usage, 1)
     usage.flush()
     assert folded(directory).tokens[TOKEN] in (7, 8)
@@ -529,4 +569,225 @@ def test_a_spool_that_vanishes_while_it_is_looked_for_is_passed_over(
     usage.close()
     monkeypatch.setattr(Path, "glob", lambda *_: [directory / "gone.spool"])
     assert list(spools(directory)) == []
-    Spool(directory / "gone.spool", "gone", 0, True).remove()
+    Spool(directory / "gone.spool", "gone", 0, True, 0).remove()
+
+
+# --- observed calls -------------------------------------------------------------------------------
+
+
+def decided(
+    number: int = 0,
+    reason: Reason = Reason.allowed,
+    *,
+    token: str = TOKEN,
+    permission: str | None = "charges:get",
+) -> Decision:
+    """A decision about a call from the address with that number."""
+    grant = Grant(token, b"", "api", "cmp_1", "usr_1", "", frozenset(), None, (), None, False)
+    address = number.to_bytes(4, "big")
+    return Decision(
+        reason, grant, frozenset(), Call(Reason.token_missing, permission, None, address)
+    )
+
+
+def addresses(folder: Folder) -> set[str | None]:
+    """The addresses of the calls that are told apart."""
+    return {call.address for _, _, call in folder.calls if call is not None}
+
+
+def test_calls_of_a_token_are_bounded(usage: Usage, directory: Path) -> None:
+    """All count; what tells them apart is kept of the first hundred. The last use is the last."""
+    refused = [Reason.address_not_allowed, Reason.token_expired]
+    for number in range(300):
+        reason = Reason.allowed if number % 3 else refused[number % 2]
+        for _ in range(2):
+            usage.note(decided(number, reason), START_MS + number)
+    usage.note(decided(token="gpat_another000000000"), START_MS)
+    (kept,) = (part[TOKEN] for part in usage._counts.parts if TOKEN in part)
+    assert len(kept.others or ()) == usage_module.MOST_CALLS_OF_TOKEN - 1 + 2
+    usage.flush()
+    folder = folded(directory)
+    own = {key: count for key, count in folder.calls.items() if key[0] == TOKEN}
+    assert sum(count for (_, allowed, _), count in own.items() if allowed) == 400
+    assert sum(own.values()) == 600
+    assert len(own) == usage_module.MOST_CALLS_OF_TOKEN + 2
+    assert addresses(folder) == {f"0.0.0.{number}" for number in range(100)}
+    assert folder.tokens[TOKEN] == 400
+    assert folder.last[TOKEN] == (START_MS + 299, "0.0.1.43", "charges:get")
+    assert folder.decisions == {
+        "allowed": 401,
+        "address_not_allowed": 100,
+        "token_expired": 100,
+    }
+
+
+def test_calls_of_a_process_are_bounded(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_module, "MOST_CALLS", 20)
+    for token in range(10):
+        for number in range(5):
+            usage.note(decided(number, token=f"gpat_{token:016d}"), START_MS)
+    usage.flush()
+    folder = folded(directory)
+    assert len([call for _, _, call in folder.calls if call is not None]) == 20
+    assert folder.calls.total() == 50
+    assert folder.tokens == {f"gpat_{token:016d}": 5 for token in range(10)}
+
+
+def test_remembered_calls_are_bounded_as_well(
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path
+) -> None:
+    for _ in range(3):
+        for number in range(150):
+            text, address = samples.texts["networked"], f"192.0.2.{number}"
+            counting.check(text, permission="charges:get", address=address)
+    usage.flush()
+    folder = folded(directory)
+    assert len(addresses(folder)) == usage_module.MOST_CALLS_OF_TOKEN
+    assert folder.calls.total() == 450 == folder.decisions["address_not_allowed"]
+
+
+def test_what_a_caller_sends_is_not_kept(
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path
+) -> None:
+    """The route's text, not the path; an origin, not the page; nothing that is malformed."""
+    text = samples.texts["good"]
+    for call in (
+        {"method": "GET", "path": "/v1/charges/secret?secret"},
+        {"method": "GET", "path": "/secret"},
+        {"method": "SECRET", "path": "/v1/charges"},
+        {"method": "GET", "path": "//secret"},
+        {"permission": "secret"},
+        {"permission": "secret:get" + "x" * 200},
+    ):
+        for origin, referer in (("secret", None), (None, "https://shop.example.com/secret")):
+            for _ in range(2):
+                counting.check(text, origin=origin, referer=referer, **call)
+    usage.flush()
+    assert b"secret" not in b"".join(path.read_bytes() for path in directory.iterdir())
+    calls = {(call.route, call.origin) for _, _, call in folded(directory).calls if call}
+    assert calls == {
+        (route, origin)
+        for route in ("/v1/charges/{id}", None)
+        for origin in ("https://shop.example.com", None)
+    }
+
+
+def test_times_are_of_the_first_and_the_last_call(
+    samples: Samples, counting: Verifier, usage: Usage, directory: Path, clocks: Clocks
+) -> None:
+    """Since the last flush, whether a decision is remembered or not."""
+    start = START_MS
+    for _ in range(2):
+        times = set[tuple[int, int]]()
+        for _ in range(4):
+            counting.check(samples.texts["good"], permission="charges:get")
+            counting.judge(samples.texts["lasting"], "charges:get")
+            clocks.advance(1)
+        usage.flush()
+        for line in lines(directory):
+            times |= {(first, last) for *_, first, last in line.get("calls", ()) if last >= start}
+        assert min(first for first, _ in times) == start
+        assert max(last for _, last in times) == start + 3_000
+        start += 4_000
+
+
+def test_a_full_disk_keeps_the_calls(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their reasons, those over a bound too; none twice."""
+    monkeypatch.setattr(usage_module, "MOST_CALLS_OF_TOKEN", 3)
+    monkeypatch.setattr(os, "write", full_disk)
+    for _ in range(3):
+        for number in range(10):
+            reason = Reason.allowed if number % 2 else Reason.token_expired
+            usage.note(decided(number, reason), START_MS + number)
+            usage.note(decided(number, reason, token="gpat_another000000000"), START_MS)
+        usage.flush()
+    monkeypatch.undo()
+    usage.flush()
+    folder = folded(directory)
+    assert folder.decisions == {"allowed": 30, "token_expired": 30}
+    assert folder.tokens == {TOKEN: 15, "gpat_another000000000": 15}
+    assert folder.calls.total() == 60
+    assert folder.last[TOKEN] == (START_MS + 9, "0.0.0.9", "charges:get")
+
+
+class FormerBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """A line, as a release read it that knew no calls."""
+
+    tokens: dict[str, tuple[int, int, str | None, str]]
+    decisions: dict[str, int]
+
+
+def test_a_former_release_counts_the_use(usage: Usage, directory: Path) -> None:
+    """It skips the calls' lines as damaged; on one node both may fold, during an upgrade."""
+    for number in range(200):
+        usage.note(decided(number), START_MS)
+    usage.close()
+    (path,) = directory.iterdir()
+    uses, skipped = 0, 0
+    for line in path.read_bytes().splitlines():
+        try:
+            batch = msgspec.json.decode(line, type=FormerBatch)
+        except msgspec.DecodeError:
+            skipped += 1
+        else:
+            uses += batch.tokens[TOKEN][0]
+    assert (uses, skipped > 0) == (200, True)
+
+
+# --- up to when all decisions are in the spools ---------------------------------------------------
+
+
+def age_ms(directory: Path, at_s: float) -> int:
+    """``unreported_ms`` by a wall clock at *at_s*, without its margin."""
+    return unreported_ms(list(spools(directory)), int(at_s * 1e9)) - FLUSHED_WITHIN_MS
+
+
+def test_a_spool_says_when_its_process_flushed_last(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.time()
+    note(usage, 1)
+    usage.flush()
+    assert age_ms(directory, began + 60) >= 59_000
+    # A flush without any counts says so, too.
+    monkeypatch.setattr(time, "time_ns", lambda: int((began + 60) * 1e9))
+    usage.flush()
+    assert age_ms(directory, began + 60) == 0
+    assert age_ms(directory, began + 62) == 2_000
+
+
+def test_counts_that_were_not_spooled_keep_it_from_saying_so(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.time()
+    note(usage, 1)
+    usage.flush()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    note(usage, 2)
+    monkeypatch.setattr(time, "time_ns", lambda: int((began + 60) * 1e9))
+    monkeypatch.setattr(os, "write", full)
+    usage.flush()
+    assert age_ms(directory, began + 60) >= 59_000
+
+
+def test_the_oldest_spool_in_use_counts_and_those_of_ended_processes_do_not(
+    usage: Usage, directory: Path
+) -> None:
+    ended, other = Usage(directory), Usage(directory)
+    for each in (ended, usage, other):
+        note(each, 1)
+        each.flush()
+    ended.close()
+    for spool in spools(directory):
+        since_s = 10 if spool.finished else 40
+        os.utime(spool.path, (1_000 - since_s, 1_000 - since_s))
+    os.utime(next(each.path for each in spools(directory) if not each.finished), (900, 900))
+    assert age_ms(directory, 1_000) == 100_000
+    assert unreported_ms([], 10**18) == FLUSHED_WITHIN_MS, "nobody has counted anything"

@@ -5,6 +5,8 @@ import pytest
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from gatepass.registry.webhooks import queue
+from gatepass.registry.webhooks.queue import Outcome
 from gatepass.web.openapi import VERSION
 from tests.support.apps.installation import Installation
 from tests.support.apps.problems import reasons
@@ -20,6 +22,9 @@ FAMILIES = {
     "gatepass_node_vouched_seconds": ("gauge", {"id", "kind", "name"}),
     "gatepass_receipts_open": ("gauge", set()),
     "gatepass_history_shortened": ("counter", set()),
+    "gatepass_webhook_deliveries_waiting": ("gauge", set()),
+    "gatepass_webhook_deliveries_failing": ("gauge", set()),
+    "gatepass_webhooks_paused": ("gauge", set()),
     "gatepass_ready": ("gauge", set()),
     "gatepass_build_info": ("gauge", {"version"}),
     "process_cpu_seconds": ("counter", set()),
@@ -171,3 +176,21 @@ def test_open_receipts_are_counted(installation: Installation) -> None:
     acknowledge(node.database, node.clock.now(), "node_a")
     complete(node.database, node.clock.now())
     assert value(installation, "gatepass_receipts_open") == 0
+
+
+def test_events_that_wait_for_webhooks_are_counted(installation: Installation) -> None:
+    ada = installation.signed_in()
+    hook = {"url": "https://hooks.example.com/", "events": ["access_token.*"]}
+    webhook = ada.post("/v1/webhooks", json=hook).json()["id"]
+    ada.post(f"/v1/webhooks/{webhook}/test")
+    installation.access_token("charges:get")
+    assert value(installation, "gatepass_webhook_deliveries_waiting") == 2
+    assert value(installation, "gatepass_webhook_deliveries_failing") == 0
+    assert value(installation, "gatepass_webhooks_paused") == 0
+    with installation.write() as change:
+        (delivery, _) = queue.claim(change, queue.due(change, webhook, 2))
+        queue.settle(change, delivery, Outcome(410, None, 1))
+    assert value(installation, "gatepass_webhook_deliveries_failing") == 1
+    assert value(installation, "gatepass_webhooks_paused") == 1
+    ada.delete(f"/v1/webhooks/{webhook}")
+    assert value(installation, "gatepass_webhook_deliveries_waiting") == 0

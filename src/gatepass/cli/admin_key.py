@@ -11,10 +11,10 @@ from gatepass.cli.output import (
     print_json,
     print_list,
     print_result,
-    printable,
     when,
 )
 from gatepass.cli.tree import app
+from gatepass.core.display_text import printable
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import admin_keys, companies
 from gatepass.web.api.records.admin_keys import AdminKey

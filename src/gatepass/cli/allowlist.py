@@ -12,10 +12,10 @@ from gatepass.cli.output import (
     print_json,
     print_result,
     print_table,
-    printable,
     when,
 )
 from gatepass.cli.tree import app
+from gatepass.core.display_text import printable
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.network_policy import allowlist

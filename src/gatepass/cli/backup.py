@@ -16,7 +16,7 @@ from gatepass.cli.output import AsJson, print_json, when
 from gatepass.cli.tree import app
 from gatepass.core.errors import Unavailable
 from gatepass.node.node import Node
-from gatepass.registry.authentication import totp
+from gatepass.registry.authentication.encrypted_secrets import any_encrypted
 from gatepass.registry.backup import export_file, export_import
 from gatepass.registry.backup.contents import Content, Progress
 from gatepass.registry.storage.schema import require_utf8
@@ -147,15 +147,15 @@ def counted(found: Mapping[str, Content]) -> str:
 
 
 def key_is_needed(node: Node) -> bool:
-    """Whether there are second factors, encrypted with a key that no export contains."""
+    """Whether there are secrets encrypted with a key that no export contains."""
     with node.database.read(node.clock.now()) as reading:
-        return totp.any_encrypted(reading) is not None
+        return any_encrypted(reading) is not None
 
 
 def key_fits(node: Node) -> bool:
-    """Whether this machine's key can decrypt the second factors."""
+    """Whether this machine's key can decrypt the installation's secrets."""
     with node.database.read(node.clock.now()) as reading:
-        encrypted = totp.any_encrypted(reading)
+        encrypted = any_encrypted(reading)
     try:
         if encrypted is not None:
             node.encryption_key.require_encrypted_with(encrypted)
@@ -165,5 +165,9 @@ def key_fits(node: Node) -> bool:
 
 
 def remind_of_key(what_to_do: str) -> None:
-    """Say that the key of second factors must be copied separately."""
-    typer.echo(f"Second factors are encrypted with a key of their own: {what_to_do}.", err=True)
+    """Say that the encryption key must be copied separately."""
+    typer.echo(
+        "Second factors and secrets of webhooks are encrypted with a key of their own: "
+        f"{what_to_do}.",
+        err=True,
+    )

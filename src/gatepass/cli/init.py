@@ -8,8 +8,9 @@ from typing import Annotated, TextIO
 import typer
 
 from gatepass.cli.installation import opened
-from gatepass.cli.output import AsJson, print_json, printable, warn_unconfirmed
+from gatepass.cli.output import AsJson, print_json, warn_unconfirmed
 from gatepass.cli.tree import app
+from gatepass.core.display_text import printable
 from gatepass.core.errors import InvalidInput, Misconfigured
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gatepass.core.display_text import printable
 from gatepass.web.times import format_time
 
 if TYPE_CHECKING:
@@ -105,8 +106,3 @@ def _console() -> Console:
     # In a file or pipe each row stays one line. No text has Rich's markup.
     width = None if sys.stdout.isatty() else _WIDEST
     return Console(width=width, markup=False, emoji=False)
-
-
-def printable(text: str) -> str:
-    """*text* with U+FFFD for characters that could control a terminal or reorder its text."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -121,6 +121,11 @@ def _sentences(file: Path, backup: ExportFile, restored: Restored) -> Iterator[s
     yield _sentence("Created after the backup, and lost", restored.gone)
     pending = {**restored.revoked, "mail": restored.mail_dropped}
     yield _sentence("Revoked now, because it is unknown who holds them", pending)
+    if restored.webhooks_paused:
+        yield (
+            "Webhooks paused, because they may have been deleted since: "
+            f"{restored.webhooks_paused:,}. Administrators resume them under My Company > Webhooks."
+        )
     if restored.torn_lines:
         yield f"Lines of ended.log that can't be read: {restored.torn_lines:,}."
     if restored.without_administrator:
@@ -152,6 +157,8 @@ def _print_json(file: Path, backup: ExportFile, restored: Restored) -> None:
             "gone": restored.gone,
             "ended": restored.revoked,
             "mail_dropped": restored.mail_dropped,
+            "webhooks_paused": restored.webhooks_paused,
+            "deliveries_dropped": restored.deliveries_dropped,
             "torn_lines": restored.torn_lines,
             "without_administrator": restored.without_administrator,
             "without_operator": restored.without_operator,

@@ -1,6 +1,7 @@
-"""``gatepass token``: list, show and deactivate access tokens of all companies."""
+"""``gatepass token``: list, show, rotate and deactivate access tokens of all companies."""
 
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
@@ -14,15 +15,19 @@ from gatepass.cli.output import (
     print_json,
     print_list,
     print_result,
-    printable,
     when,
 )
 from gatepass.cli.tree import app
+from gatepass.core.display_text import printable
 from gatepass.core.grants import USER
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
-from gatepass.registry.tokens import access_tokens
+from gatepass.registry.input.metadata import entries as metadata_entries
+from gatepass.registry.tokens import access_tokens, rotation
+from gatepass.registry.tokens.records import AccessToken as Token
 from gatepass.registry.tokens.records import TokenOwner
+from gatepass.registry.tokens.rotation import SILENCE_S, Closing
+from gatepass.registry.tokens.rotation_records import Close
 from gatepass.registry.tokens.search import list_ as search
 from gatepass.web.api.records.access_tokens import AccessToken
 
@@ -33,6 +38,24 @@ class Status(StrEnum):
     active = "active"
     expired = "expired"
     deactivated = "deactivated"
+
+
+class HowItCloses(StrEnum):
+    """The values of ``--close``."""
+
+    now = "now"
+    after = "after"
+    when_silent = "when-silent"
+
+    @property
+    def close(self) -> Close:
+        """As the registry takes it."""
+        closes: dict[HowItCloses, Close] = {
+            HowItCloses.now: "now",
+            HowItCloses.after: "after",
+            HowItCloses.when_silent: "when_silent",
+        }
+        return closes[self]
 
 
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
@@ -103,6 +126,8 @@ def show(id: Id, json: AsJson = False) -> None:
             ("Effective permissions", " ".join(token.effective_permissions) or "nothing"),
             ("Networks", " ".join(token.networks) or "any"),
             ("Domains", " ".join(token.domains) or ("any" if token.kind == "ui" else "-")),
+            ("External id", token.external_id or "-"),
+            ("Metadata", " ".join(metadata_entries(token.metadata)) or "-"),
             ("Created", f"{when(token.created_at)} by {token.created_by.name}"),
             ("Expires", when(token.expires_at)),
             (
@@ -110,8 +135,26 @@ def show(id: Id, json: AsJson = False) -> None:
                 "never" if used is None else f"{when(used.at)} from {used.address or 'unknown'}",
             ),
             ("Deactivated", when(token.deactivated_at, "no")),
+            *_rotation(token),
         )
     )
+
+
+def _rotation(token: Token) -> Iterator[tuple[str, str]]:
+    """What it replaces and what replaces it; nothing of a token that wasn't rotated."""
+    rotation = token.rotation
+    if rotation is None:
+        return
+    if rotation.replaces is not None:
+        yield "Replaces", rotation.replaces
+    if rotation.replaced_by is not None:
+        yield "Replaced by", rotation.replaced_by
+        how = "when silent, at the latest " if rotation.silence else ""
+        yield "Closes", f"{how}{when(rotation.closes_at)}"
+    if rotation.silence is not None:
+        addresses = " ".join(caller.address or "unknown" for caller in rotation.callers)
+        yield "Still used from", addresses or "nowhere"
+        yield "Waiting for", " ".join(rotation.waiting_for) or "nothing"
 
 
 def _owner(owner: TokenOwner) -> str:
@@ -129,3 +172,40 @@ def deactivate(id: Id, json: AsJson = False) -> None:
         token = access_tokens.deactivate(change, Actor.command_line(), id)
     sentence = f"{token.id} ({printable(token.label)}) is deactivated."
     print_result(json, AccessToken, token, sentence)
+
+
+@group.command()
+def rotate(
+    id: Id,
+    close: Annotated[
+        HowItCloses, typer.Option(help="When the old token closes.", show_default=True)
+    ] = HowItCloses.when_silent,
+    after: Annotated[
+        int | None,
+        typer.Option(help="Seconds, for --close after.", metavar="SECONDS", show_default=False),
+    ] = None,
+    silent_for: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Seconds, for --close when-silent; by default {SILENCE_S}.",
+            metavar="SECONDS",
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the new token; by default the old one's.", metavar="L", show_default=False
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Replace an access token and print the new one's text, which can't be shown again."""
+    closing = Closing(close.close, after, silent_for, label)
+    with changing() as change:
+        token, text = rotation.rotate(change, Actor.command_line(), id, closing)
+    if json:
+        print_json({**as_sent(AccessToken, token), "token": text})
+        return
+    typer.echo(text)
+    typer.echo(f"{token.id} ({printable(token.label)}) replaces {id}.", err=True)

@@ -46,6 +46,7 @@ COMMANDS = {
     "allowlist": _Command("allowlist", "A company's allowlist."),
     "catalogue": _Command("catalogue", "The catalogue of permissions and routes."),
     "node": _Command("node", "Nodes and embedded verifiers."),
+    "scan": _Command("scan", "Find leaked credentials in files and Git repositories."),
 }
 
 

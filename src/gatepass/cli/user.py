@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.installation import changing, opened
-from gatepass.cli.output import AsJson, print_json, print_result, printable, warn_unconfirmed
+from gatepass.cli.output import AsJson, print_json, print_result, warn_unconfirmed
 from gatepass.cli.tree import app
+from gatepass.core.display_text import printable
 from gatepass.core.errors import Conflict, InvalidInput, Misconfigured, NotFound
 from gatepass.oidc.claims import read_id
 from gatepass.oidc.errors import TokenRefused

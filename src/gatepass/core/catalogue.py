@@ -39,6 +39,7 @@ CONTROL_PLANE = tuple(
         ("access-tokens:deactivate", "Deactivate access tokens"),
         ("company:get", "View the company's settings and allowlist"),
         ("company:modify", "Change the company's settings and allowlist"),
+        ("company:webhooks", "Manage the company's webhooks"),
         ("users:get", "View users"),
         ("users:manage", "Invite, change and deactivate users"),
         ("roles:get", "View roles"),
@@ -153,7 +154,7 @@ def built_in_permissions(role_id: str, catalogue: Catalogue) -> tuple[str, ...]:
     if role_id == ADMIN.id:
         return (EVERYTHING,)
     if role_id == MANAGER.id:
-        withheld = ("roles:manage", "company:modify")
+        withheld = ("roles:manage", "company:modify", "company:webhooks")
         return tuple(name for name in catalogue.names if name not in withheld)
     if role_id == CUSTOMER_SERVICE.id:
         return ("access-tokens:search", "access-tokens:get", *catalogue.from_file)

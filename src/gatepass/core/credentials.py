@@ -23,15 +23,14 @@ ADMIN_KEY = "gpak"
 PORTAL_SESSION = "gpps"
 PORTAL_CODE = "gppc"
 
-_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_PREFIXES = frozenset(
-    prefix + "_"
-    for prefix in (
-        *(ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY, ADMIN_KEY),
-        *(PORTAL_SESSION, PORTAL_CODE),
-        *(INVITATION, PASSWORD_RESET, EMAIL_CHANGE),
-    )
+#: Of every kind of credential.
+PREFIXES = (
+    *(ACCESS_TOKEN, LOGIN_TOKEN, VERIFIER_KEY, ADMIN_KEY),
+    *(PORTAL_SESSION, PORTAL_CODE),
+    *(INVITATION, PASSWORD_RESET, EMAIL_CHANGE),
 )
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_STARTS = frozenset(prefix + "_" for prefix in PREFIXES)
 ID_LENGTH = 5 + 16
 _SECRET_END = ID_LENGTH + 32
 LENGTH = _SECRET_END + 6
@@ -79,7 +78,7 @@ def make(prefix: str, number: str | None = None) -> NewCredential:
     Raises:
         ValueError: *prefix* isn't one of this module's prefixes.
     """
-    if prefix + "_" not in _PREFIXES:
+    if prefix not in PREFIXES:
         raise ValueError(f"unknown credential prefix {prefix!r}")
     identifier = f"{prefix}_{number or _random(16)}"
     secret = _random(32)
@@ -92,7 +91,7 @@ def parse(text: object) -> Credential | None:
 
     Nothing is trimmed or case-folded, so every credential has exactly one spelling.
     """
-    if not isinstance(text, str) or len(text) != LENGTH or text[:5] not in _PREFIXES:
+    if not isinstance(text, str) or len(text) != LENGTH or text[:5] not in _STARTS:
         return None
     # isalnum alone accepts letters and digits of other scripts.
     if not text.isascii() or not text[5:].isalnum():
@@ -106,6 +105,19 @@ def parse(text: object) -> Credential | None:
 def matches(credential: Credential, digest: bytes) -> bool:
     """Whether *digest* is of the credential's secret, compared in constant time."""
     return hmac.compare_digest(credential.digest, digest)
+
+
+def base62(number: int, length: int) -> str:
+    """*number* in *length* base62 digits, the most significant first.
+
+    Args:
+        number: from 0 up to 62 to the power of *length*, exclusive.
+    """
+    digits = ""
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits = _ALPHABET[digit] + digits
+    return digits
 
 
 def new_id(prefix: str) -> str:

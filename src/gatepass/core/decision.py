@@ -24,6 +24,8 @@ from gatepass.core.permissions import (
     is_wildcard,
 )
 from gatepass.core.reason import STATUS, Reason
+from gatepass.core.rehearsal import refuses
+from gatepass.core.routes import CatalogueRoute
 
 __all__ = [
     "STATUS",
@@ -70,7 +72,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
     credential: Credential | Reason
     permission: str | None = None
-    route: str | Reason | None = None
+    route: CatalogueRoute | Reason | None = None
     address: bytes | None = None
     address_garbage: bool = False
     origin: str | None = None
@@ -113,9 +115,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         """The permissions this call needed, the one asked for first."""
         permission, route = self.call.permission, self.call.route
         named = () if permission is None else (permission,)
-        if route is None or route == permission or isinstance(route, Reason):
+        if type(route) is not CatalogueRoute or route.permission == permission:
             return named
-        return (*named, route)
+        return (*named, route.permission)
 
 
 def decide(
@@ -145,14 +147,14 @@ def decide(
     route = call.route
 
     # 9. The path is unambiguous and a catalogue route matches.
-    if type(route) is Reason:
+    if route is not None and type(route) is not CatalogueRoute:
         unmatched = _PATH_AMBIGUOUS if route is _PATH_AMBIGUOUS else Reason.route_unknown
         return Decision(unmatched, grant, role, call, holder)
 
     # 10. What is asked for and what the route needs are held.
     if (
         (route is None and permission is None)
-        or (route is not None and not _may(grant, role, route))
+        or (route is not None and not _may(grant, role, route.permission))
         or (permission is not None and not _may(grant, role, permission))
     ):
         return Decision(Reason.permission_missing, grant, role, call, holder)
@@ -304,9 +306,19 @@ def _admitted_role(
     ):
         return _TOKEN_INVALID
 
-    # 3., 4. It is neither deactivated nor expired.
+    # 3., 4. It is neither deactivated, nor rehearsed for this call, nor expired.
     if grant.deactivated:
-        return Reason.token_deactivated
+        if grant.rehearsal is None:
+            return Reason.token_deactivated
+        if refuses(
+            grant.rehearsal,
+            grant.id,
+            now,
+            address=call.address,
+            permission=call.permission,
+            route=call.route.permission if type(call.route) is CatalogueRoute else None,
+        ):
+            return Reason.token_rehearsed
     if grant.expires_at is not None and not now < grant.expires_at:
         return Reason.token_expired
 

@@ -52,6 +52,11 @@ def readable(text: str, otherwise: str = "(no name)") -> str:
     return without_bidi_controls(text if has_visible(text) else otherwise)
 
 
+def printable(text: str) -> str:
+    """*text* with U+FFFD for characters that could control a terminal or reorder its text."""
+    return "".join(one if one.isprintable() else _REPLACEMENT for one in text)
+
+
 def marked(text: str, otherwise: str = "(no name)") -> str:
     """``readable`` between U+2068 and U+2069, for a sentence to pass to ``relaxed``."""
     return f"{ISOLATE}{readable(text, otherwise)}{END_ISOLATE}"

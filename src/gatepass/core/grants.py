@@ -11,7 +11,7 @@ from sys import intern
 from typing import Final
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import astuple, force_setattr
 
 from gatepass.core.networks import Networks
 
@@ -25,6 +25,21 @@ USER: Final = "user"
 SERVICE_ACCOUNT: Final = "service_account"
 EXTERNAL: Final = "external"
 _EXTERNAL_ROLE = "external/"
+
+
+class Rehearsal(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A deactivation on trial: for a while, part of a token's calls is refused.
+
+    It ends by the clock alone, even if no process runs.
+
+    Attributes:
+        start, until: Unix ms.
+        share: of the calls that are refused, in percent.
+    """
+
+    start: int
+    until: int
+    share: int
 
 
 class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -47,7 +62,11 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
         domains: canonical entries; empty is any origin. Only for kind ``ui``. For ``portal`` the
             origins it may be used from, and empty is none.
         expires_at: Unix time in milliseconds from which it is refused; None is never.
-        deactivated: permanently.
+        deactivated: permanently; with a *rehearsal* not at all. A reader that doesn't know
+            rehearsals refuses the token.
+        metadata: what other programs note of it; None if there is nothing. No decision reads it.
+        external_id: the id that one of them knows it by, likewise.
+        rehearsal: None if there is none.
     """
 
     id: str
@@ -61,6 +80,14 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     domains: tuple[str, ...]
     expires_at: int | None
     deactivated: bool
+    metadata: dict[str, str] | None = None
+    external_id: str | None = None
+    rehearsal: Rehearsal | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is deactivated, and not just in rehearsal."""
+        return self.deactivated and self.rehearsal is None
 
     def __repr__(self) -> str:
         return f"Grant(id={self.id!r}, kind={self.kind!r}, deactivated={self.deactivated})"
@@ -126,6 +153,13 @@ _company = msgspec.msgpack.Decoder(CompanyRules)
 
 def encode(record: Grant | Holder | CompanyRules) -> bytes:
     """Encode a record, for the database and other nodes."""
+    if type(record) is Grant:
+        # Most have none of the fields that were appended, and stay as short as without them.
+        values = list(astuple(record))
+        optional = len(values) - len(Grant.__struct_defaults__)
+        while len(values) > optional and values[-1] is None:
+            values.pop()
+        return _encoder.encode(values)
     return _encoder.encode(record)
 
 

@@ -14,6 +14,7 @@ NOT_FOR_TOKENS = frozenset(
         "access-tokens:create",
         "access-tokens:modify",
         "company:modify",
+        "company:webhooks",
         "roles:manage",
         "service-accounts:manage",
         "users:manage",

@@ -1,4 +1,4 @@
-"""Maps a method and a path to the permission that they need.
+"""Maps a method and a path to the catalogue's route, and so to the permission that they need.
 
 A route is ``METHOD /path/{param}``; ``{param}`` matches one non-empty segment. A literal beats a
 parameter, left to right, and a literal without a match further on falls back to the parameter. A
@@ -89,15 +89,30 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         return cls(method, tuple(map(partial(_shape, text), raw, split.segments)))
 
 
+class CatalogueRoute(msgspec.Struct, frozen=True, gc=False):
+    """A route with its permission, as a catalogue names it.
+
+    Attributes:
+        text: ``GET /v1/charges/{id}``.
+        method, path: its two parts. Unlike a call's they are no caller's text.
+        permission: what a call on it needs.
+    """
+
+    text: str
+    method: str
+    path: str
+    permission: str
+
+
 class _Node:
     """A node in the tree of one method's routes."""
 
-    __slots__ = ("encoded_slash", "literals", "parameter", "permission")
+    __slots__ = ("encoded_slash", "literals", "parameter", "route")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.parameter: _Node | None = None
-        self.permission: str | None = None
+        self.route: CatalogueRoute | None = None
         self.encoded_slash = False
 
 
@@ -130,20 +145,20 @@ class Routes:
             RouteError: one isn't a route, or two have the same method and shape.
         """
         self._methods: dict[str, _Node] = {}
-        self._memos: dict[str, Callable[[str], str | Reason]] = {}
+        self._memos: dict[str, Callable[[str], CatalogueRoute | Reason]] = {}
         slashed = frozenset(map(Route.parse, encoded_slash))
         for text, permission in pairs:
             self._add(text, permission, slashed)
 
-    def match(self, method: str, path: str) -> str | Reason:
-        """The permission that a call needs.
+    def match(self, method: str, path: str) -> CatalogueRoute | Reason:
+        """The route of a call.
 
         Args:
             method: compared exactly, in upper case; HEAD counts as GET.
             path: as received, still percent-encoded; ignored from the first ``?``.
 
         Returns:
-            The permission, or ``Reason.path_ambiguous``, or ``Reason.route_unknown``.
+            The route, or ``Reason.path_ambiguous``, or ``Reason.route_unknown``.
         """
         if "?" in path:
             path = path[: path.index("?")]
@@ -151,38 +166,39 @@ class Routes:
         # Bounded in number and in size, so that a stranger's paths can't fill the memory.
         if memo is not None and len(path) <= _MEMO_LONGEST:
             return memo(path)
-        return _needed(self._methods.get("GET" if method == "HEAD" else method), path)
+        return _matched(self._methods.get("GET" if method == "HEAD" else method), path)
 
     def _add(self, text: str, permission: str, slashed: Collection[Route]) -> None:
         route = Route.parse(text)
         node = self._methods.setdefault(route.method, _Node())
         # Only for the catalogue's methods, so that strangers can't add caches.
         if route.method not in self._memos:
-            self._memos[route.method] = lru_cache(_MEMO_ENTRIES)(partial(_needed, node))
+            self._memos[route.method] = lru_cache(_MEMO_ENTRIES)(partial(_matched, node))
         for literal in route.shape:
             if literal is None:
                 node.parameter = node.parameter or _Node()
                 node = node.parameter
             else:
                 node = node.literals.setdefault(literal, _Node())
-        if node.permission is not None:
+        if node.route is not None:
             raise RouteError(f"{text!r} must not have the same shape as another route.")
-        node.permission = permission
+        method, _, path = text.partition(" ")
+        node.route = CatalogueRoute(text, method, path, permission)
         node.encoded_slash = route in slashed
 
 
-def _needed(root: _Node | None, path: str) -> str | Reason:
+def _matched(root: _Node | None, path: str) -> CatalogueRoute | Reason:
     split = _split(path)
     if split is None:
         return Reason.path_ambiguous
     found = None if root is None else _find(root, split.segments)
-    if found is None or found.permission is None:
+    if found is None or found.route is None:
         return Reason.path_ambiguous if split.unusual else Reason.route_unknown
     # The service selects the first route that matches, whatever its parameters hold. So that route
     # must allow the slash; no other may replace it.
     if split.encoded_slash and not found.encoded_slash:
         return Reason.path_ambiguous
-    return found.permission
+    return found.route
 
 
 def _find(root: _Node, segments: list[str]) -> _Node | None:
@@ -192,7 +208,7 @@ def _find(root: _Node, segments: list[str]) -> _Node | None:
     while untried:
         node, at = untried.pop()
         if at == len(segments):
-            if node.permission is not None:
+            if node.route is not None:
                 return node
             continue
         # The segment after a trailing slash is empty, and matches no parameter.

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from gatepass.core.catalogue import ADMIN, CUSTOMER_SERVICE
+from gatepass.core.observed_call import CountedCall, ObservedCall
+from gatepass.core.reason import Reason
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
@@ -21,7 +23,7 @@ from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.verify.usage import Batch
+from gatepass.verify.spools import Batch
 
 COMPANY = "Acme Payments"
 OWNER_EMAIL = "ada@acme.example"
@@ -97,6 +99,7 @@ class _History:
         self._random = random.Random(4417)  # noqa: S311
         self._company = ""
         self._uses: list[Batch] = []
+        self._calls: list[CountedCall] = []
 
     def create(self, password: str) -> Credentials:
         ada = self._create_company(password)
@@ -110,6 +113,8 @@ class _History:
             expires_at=self._now - 3 * DAY,
         )
         self._record_uses(warehouse, "192.0.2.7", "charges:search", a_day=40, until=3 * DAY + HOUR)
+        expired, searched = Reason.token_expired, "charges:search"
+        self._record_calls(warehouse, expired, "192.0.2.7", searched, 64, self._now - 2 * DAY)
         grace = self._add_user("Grace Hopper", "grace@acme.example", "manager", days_ago=80)
         self._add_user("Tomás Silva", "tomas@acme.example", "customer-service", days_ago=61)
         shop = self._create_token(
@@ -150,6 +155,12 @@ class _History:
             expires_at=self._now + 5 * DAY + 2 * HOUR,
         )
         self._record_uses(settlement, "203.0.113.77", "payouts:search", a_day=24, until=3 * HOUR)
+        for reason, address, permission, count, ago in (
+            (Reason.address_not_allowed, "192.0.2.9", "payouts:search", 12, 2 * DAY),
+            (Reason.permission_missing, "203.0.113.77", "charges:refund", 3, 5 * HOUR),
+        ):
+            at = self._now - ago
+            self._record_calls(settlement, reason, address, permission, count, at)
         bookkeeping = self._create_role(
             ada,
             days_ago=33,
@@ -329,9 +340,28 @@ class _History:
                 self._uses.append(
                     Batch({token.id: (count, at, address, permission)}, {"allowed": count})
                 )
+                self._record_calls(token, Reason.allowed, address, permission, count, at)
+
+    def _record_calls(
+        self,
+        token: AccessToken,
+        reason: Reason,
+        address: str,
+        permission: str,
+        count: int,
+        at: int,
+    ) -> None:
+        """Record equal calls of a day, the last at *at*."""
+        (found,) = (each for each in self._node.catalogue.permissions if each.name == permission)
+        method, _, route = found.routes[0].partition(" ")
+        origin = f"https://{token.domains[0]}" if token.domains else None
+        call = ObservedCall(reason.value, (permission,), route, method, address, origin)
+        first = max(at - 4 * HOUR, at - at % DAY)
+        allowed = reason is Reason.allowed
+        self._calls.append(CountedCall(token.id, allowed, call, count, first, at))
 
     def _fold_uses(self) -> None:
         refused = {"permission_missing": 31, "address_not_allowed": 12, "token_expired": 64}
         with self._node.database.auxiliary_write(self._now) as write:
-            usage.fold(write, "demo", 0, 1, [*self._uses, Batch({}, refused)])
+            usage.fold(write, "demo", 0, 1, [*self._uses, Batch({}, refused)], self._calls)
             usage.forget(write, "demo")

@@ -14,7 +14,7 @@ from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.core.networks import Network, parse_address
 from gatepass.core.permissions import is_permission
-from gatepass.core.routes import Routes
+from gatepass.core.routes import CatalogueRoute, Routes
 from gatepass.embed.refusal import Refusal
 from gatepass.verify.catalogue import read_catalogue
 from gatepass.verify.first_copy import wait_for_copy, wait_for_copy_async
@@ -84,7 +84,7 @@ class Gate:
         peer: str | None,
         *,
         permission: str | None = None,
-        route: str | Reason | None = None,
+        route: CatalogueRoute | Reason | None = None,
         handshake: bool = False,
     ) -> Decision | Refusal:
         """Decide one call.
@@ -188,7 +188,7 @@ class RouteGate(Gate):
             As ``Gate.judge``; None for an exempt route.
         """
         route = Reason.path_ambiguous if path is None else self._routes.match(method, path)
-        if route == _EXEMPT:
+        if type(route) is CatalogueRoute and route.permission == _EXEMPT:
             return None
         return self.judge(lines, peer, route=route, handshake=handshake)
 

@@ -292,6 +292,36 @@ def credential_reported(
     )
 
 
+def webhook_paused(
+    envelope: Envelope, *, company: str, name: str, host: str, gone: bool, url: str
+) -> EmailMessage:
+    """The mail to an administrator about a webhook that Gatepass paused.
+
+    Args:
+        host: of the webhook.
+        gone: whether its receiver answered 410.
+        url: the webhook's page.
+    """
+    company, name, host = _person(company), _person(name), _one_line(host)
+    why = (
+        f"{host} answered 410 Gone to an event of {company}, which asks for no more of them."
+        if gone
+        else f"For three days, {host} hasn't accepted an event of {company}."
+    )
+    return _message(
+        envelope,
+        subject=f"The webhook {host} of {company} is paused",
+        before=[
+            f"Hello {name},",
+            f"{why} So its webhook is paused, and gets nothing more.",
+            "Events wait for up to 30 days. When you resume the webhook, they are sent in order.",
+        ],
+        call="Look at the webhook",
+        url=url,
+        after=["If the receiver isn't needed any more, delete the webhook there."],
+    )
+
+
 def exactly(at: int) -> str:
     """A time (Unix ms) in UTC, to the second."""
     instant = datetime.fromtimestamp(at // 1000, UTC)

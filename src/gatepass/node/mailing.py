@@ -27,6 +27,8 @@ from gatepass.registry.membership import (
 )
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Write
+from gatepass.registry.webhooks import notices
+from gatepass.registry.webhooks.queue import PAUSED_MAIL
 from gatepass.settings import Settings
 from gatepass.verify.periodic_task import PeriodicTask
 
@@ -214,6 +216,18 @@ _REPORTED = {
     VERIFIER_KEY: ("verifier key", "/company/verifier-keys"),
 }
 
+
+def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> EmailMessage:
+    return messages.webhook_paused(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        host=letter.host,
+        gone=letter.gone,
+        url=f"{site}/company/webhooks/{letter.webhook}",
+    )
+
+
 # For each kind of mail: what finds its content, None if there is no reason to send it any more, and
 # what composes the message.
 _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessage]]] = {
@@ -223,4 +237,5 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     email_changes.REQUESTED_MAIL: (email_change_links.notice, _email_change_requested),
     email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
     reported_credentials.MAIL: (reported_credentials.letter, _credential_reported),
+    PAUSED_MAIL: (notices.letter, _webhook_paused),
 }

@@ -27,19 +27,23 @@ from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
 from gatepass.registry.tokens import usage as registry_usage
+from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
+from gatepass.registry.tokens.rehearsals import note_ended
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.maintenance import Maintenance
-from gatepass.verify.usage import Spool, Usage, spools
+from gatepass.verify.spools import Spool, by_kind, spools, unreported_ms
+from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 
 if TYPE_CHECKING:
     from gatepass.node.mailing import Mailing
     from gatepass.node.reset_requests import ResetRequests
+    from gatepass.node.webhooks import Webhooks
     from gatepass.oidc.provider import Provider
     from gatepass.registry.authentication.reauthentication import Reauthentication
 
@@ -48,6 +52,8 @@ _QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _LAPSING_SECONDS = 60.0
+_FIRST_CLOSING_SECONDS = 60.0
+_CLOSING_SECONDS = 300.0
 _BREATHER_SECONDS = 0.05
 #: For the runs under way, all together; the supervisor kills a worker after four times as long.
 _STOP_SECONDS = 5.0
@@ -67,14 +73,15 @@ class Sender(TypedDict, total=False):
 class Node:
     """The parts of a node in one process. Use :func:`open_node` to create one.
 
-    One process of the node also has its duties: it sends mail, follows, reports and compacts.
+    One process of the node also has its duties: it sends mail and events, follows, reports and
+    compacts.
 
     Attributes:
         settings, catalogue, clock: as given.
         file: the local grant file.
         ended_log: the revocation log, a second record of every revocation.
         database: the registry.
-        encryption_key: encrypts second-factor secrets.
+        encryption_key: encrypts stored secrets.
         usage: this process's use counts.
         reporting: reports this node's position, in the process with the node's duties.
         verifier: makes decisions.
@@ -113,7 +120,7 @@ class Node:
         self._folded: dict[str, int] = {}
         self._log_limit = LogLimit()
 
-    # The command line opens a node, too. It starts faster without the modules of these four.
+    # The command line opens a node, too. It starts faster without the modules of these five.
 
     @cached_property
     def reauthentication(self) -> "Reauthentication":
@@ -128,6 +135,13 @@ class Node:
         from gatepass.node.mailing import Mailing
 
         return Mailing(self.settings, self.database, self.clock.now)
+
+    @cached_property
+    def webhooks(self) -> "Webhooks":
+        """Sends events to webhooks, in the process with the node's duties."""
+        from gatepass.node.webhooks import Webhooks
+
+        return Webhooks(self.settings, self.database, self.encryption_key, self.clock.now)
 
     @cached_property
     def reset_requests(self) -> "ResetRequests":
@@ -166,6 +180,8 @@ class Node:
 
     def start(self) -> None:
         """Start the background tasks, and the node's duties once this process has the lock."""
+        # Imported now, if there is one: a request would wait for it.
+        _ = self.provider
         self._copying.serving = True
         self._maintenance.start()
         self._start(
@@ -197,6 +213,7 @@ class Node:
         while self._tasks:
             self._tasks.pop(0).stop(wait_s=max(0.0, deadline - time.monotonic()))
         if self._lock is not None:
+            self.webhooks.close()
             self._lock.close()
         self.reset_requests.handle()
         self._maintenance.close()
@@ -225,14 +242,16 @@ class Node:
     def _take_duties(self) -> None:
         """Start the node's duties if this process acquires the node's lock.
 
-        One process of a node has them: it folds the counts, sends mail, follows, reports, records
-        expired tokens and compacts. If it dies, another acquires the lock within a second.
+        One process of a node has them: it folds the counts, sends mail and events, follows,
+        reports, records expired tokens, closes replaced ones and compacts. If it dies, another
+        acquires the lock within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
         if self._lock.held or not self._lock.acquire():
             return
         self._start_task(self.mailing.task)
+        self._start_task(self.webhooks.task)
         if self.verifier.copy:
             follow = partial(self._copying.follow, self.database, self._running)
             self._start(
@@ -256,6 +275,24 @@ class Node:
             failure="recording expired tokens failed",
             interval_s=_LAPSING_SECONDS,
         )
+        self._start(
+            "rehearsals",
+            partial(note_ended, self.database, self.clock.now, self._running),
+            failure="noting ended rehearsals failed",
+            interval_s=_LAPSING_SECONDS,
+        )
+        self._start(
+            "closing",
+            self._close_silent,
+            failure="closing replaced tokens failed",
+            interval_s=_CLOSING_SECONDS,
+            first_s=_FIRST_CLOSING_SECONDS,
+        )
+
+    def _close_silent(self) -> None:
+        # By a wrong clock, tokens would look silent that aren't.
+        if self.verifier.not_ready() is None:
+            close_silent(self.database, self.clock.now, self._running)
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.
@@ -268,24 +305,29 @@ class Node:
 
     def fold(self) -> None:
         """Fold the node's spools into the registry, each line once."""
-        for spool in spools(self.file.use_directory):
+        now, now_ns = self.clock.now(), time.time_ns()
+        found, complete = list(spools(self.file.use_directory)), True
+        for spool in found:
             try:
                 self._fold(spool)
             except Unavailable:
                 raise
             except Exception as error:
+                complete = False
                 # A damaged spool must not block the others. It fails again every second.
                 kind = type(error).__name__
                 if self._log_limit.left_out(kind) is not None:
                     _log.warning("folding %s failed: %s", spool.name, kind)
+        if complete:
+            self.reporting.use_until = now - unreported_ms(found, now_ns)
 
     def _fold(self, spool: Spool) -> None:
         if self._folded.get(spool.name) != spool.size:
             with self.database.auxiliary_write(self.clock.now()) as write:
                 start = registry_usage.folded_to(write, spool.name)
                 if start < spool.size:
-                    batches = list(spool.batches(start))
-                    registry_usage.fold(write, spool.name, start, spool.size, batches)
+                    batches, calls = by_kind(spool.lines(start))
+                    registry_usage.fold(write, spool.name, start, spool.size, batches, calls)
             self._folded[spool.name] = spool.size
         if spool.finished:
             # Remove the file first: a spool whose offset is deleted would be folded again.

@@ -64,6 +64,8 @@ class Reporting:
 
     Attributes:
         task: reports in the background, in the process that has the node's duties.
+        use_until: all calls that this node allowed up to then (Unix ms) are counted in the
+            registry; None before the first counting.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Reporting:
         self._database = database
         self._file = file
         self._clock = clock
+        self.use_until: int | None = None
         self._met = False
         self._began_at = -inf
         self._reported: object = None
@@ -123,7 +126,9 @@ class Reporting:
         with self._database.auxiliary_write(self._clock.now()) as write:
             if self._settings.is_sqlite:
                 position, fresh_at = revisions.latest(write), write.now
-            known = liveness.report(write, identity(self._file.path), position, fresh_at)
+            known = liveness.report(
+                write, identity(self._file.path), position, fresh_at, self.use_until
+            )
         return known
 
     def _place(self) -> object:

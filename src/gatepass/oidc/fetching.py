@@ -1,12 +1,12 @@
 """HTTP requests to the provider: bounded in time, size and number, without redirects."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
+from gatepass.bounded_http import AnswerTooLarge, BoundedClient
 from gatepass.oidc.errors import ProviderUnavailable
 
 #: For one request, from the first byte sent to the last one received.
@@ -62,38 +62,30 @@ class Fetching:
             raise ProviderUnavailable("too many requests wait for it")
         self._under_way += 1
         try:
-            async with asyncio.timeout(LONGEST_S):
-                return await self._exchange(method, url, fields, basic)
+            answer = await self._client().exchange(
+                method,
+                url,
+                data=fields,
+                auth=None if basic is None else httpx.BasicAuth(*basic),
+                headers={"Accept": "application/json"},
+            )
+        except AnswerTooLarge:
+            raise ProviderUnavailable("an answer is too large") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             # Only the kind: the message may quote what the server sent.
             raise ProviderUnavailable(type(error).__name__) from None
         finally:
             self._under_way -= 1
+        if answer.status >= 500 or 300 <= answer.status < 400:
+            return answer.status, {}
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise ProviderUnavailable("an answer is compressed")
+        return answer.status, json_object(answer.body)
 
-    async def _exchange(
-        self, method: str, url: str, fields: Mapping[str, str] | None, basic: tuple[str, str] | None
-    ) -> tuple[int, dict[str, Any]]:
-        # A client for each request: they are rare, and a kept connection belongs to one event loop.
-        client = httpx.AsyncClient(
-            verify=self._verify,
-            transport=self._transport,
-            timeout=LONGEST_S,
-            follow_redirects=False,
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+    def _client(self) -> BoundedClient:
+        return BoundedClient(
+            self._verify, LONGEST_S, MOST_BYTES, proxies=True, transport=self._transport
         )
-        auth = None if basic is None else httpx.BasicAuth(*basic)
-        async with client, client.stream(method, url, data=fields, auth=auth) as answer:
-            if answer.status_code >= 500 or 300 <= answer.status_code < 400:
-                return answer.status_code, {}
-            if answer.headers.get("content-encoding", "identity") != "identity":
-                # One small piece could expand to a thousand times its size.
-                raise ProviderUnavailable("an answer is compressed")
-            body = bytearray()
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > MOST_BYTES:
-                    raise ProviderUnavailable("an answer is too large")
-        return answer.status_code, json_object(bytes(body))
 
 
 def json_object(text: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 from gatepass.log_limit import LogLimit
 from gatepass.oidc import tokens
+from gatepass.oidc.callback import CALLBACK
 from gatepass.oidc.claims import Claims
 from gatepass.oidc.errors import ProviderUnavailable, TokenRefused
 from gatepass.oidc.fetching import Fetching
@@ -26,7 +27,6 @@ CACHED_S = 3600.0
 #: After a failure, or for a token with an unknown key, the provider is asked again no sooner.
 AGAIN_AFTER_S = 30.0
 FAILED_FOR_S = 5.0
-CALLBACK = "/sign-in/oidc/callback"
 REVOCATION = "/v1/oidc/global-token-revocation"
 _METADATA = "/.well-known/openid-configuration"
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")

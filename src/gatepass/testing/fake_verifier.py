@@ -96,6 +96,8 @@ class FakeVerifier(Verifier):
         networks: Iterable[str] = (),
         domains: Iterable[str] = (),
         expires_in: float | timedelta | None = None,
+        metadata: Mapping[str, str] | None = None,
+        external_id: str | None = None,
         owner: str = OWNER,
         company: str = COMPANY,
     ) -> str:
@@ -109,6 +111,7 @@ class FakeVerifier(Verifier):
                 restriction.
             domains: of a ``ui`` token, the only ones it may be used on; none is no restriction.
             expires_in: seconds, or a timedelta; never by default.
+            metadata, external_id: ``decision.grant.metadata`` and ``decision.grant.external_id``.
             owner, company: ids, ``decision.grant.user`` and ``decision.grant.company``. A new owner
                 is created, a user, whose role permits everything; ``owner`` creates others.
 
@@ -136,6 +139,8 @@ class FakeVerifier(Verifier):
                 domains=domains,
                 expires_at=None if expires_in is None else self.clock.now() + _ms(expires_in),
                 deactivated=False,
+                metadata=dict(metadata) if metadata else None,
+                external_id=external_id,
             )
         )
         return new.text
@@ -146,7 +151,7 @@ class FakeVerifier(Verifier):
         Raises:
             ValueError: this verifier has made no such token.
         """
-        self._grants.put(replace(self._grant(token), deactivated=True))
+        self._grants.put(replace(self._grant(token), deactivated=True, rehearsal=None))
 
     def expire(self, token: str) -> None:
         """Let a token's time be over: ``token_expired`` from now on.

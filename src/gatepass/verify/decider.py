@@ -18,7 +18,7 @@ from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Grant, Holder
 from gatepass.core.networks import parse_address
-from gatepass.core.routes import Routes
+from gatepass.core.routes import CatalogueRoute, Routes
 from gatepass.verify.cached_rows import CachedRows, CachedToken
 from gatepass.verify.clock import Clock
 from gatepass.verify.first_copy import wait_for_copy
@@ -110,7 +110,7 @@ class Decider:
             Unavailable: no decision is possible now (``stale``, or the file can't be read).
             ValueError: only one of *method* and *path* was given.
         """
-        route: str | Reason | None = None
+        route: CatalogueRoute | Reason | None = None
         if method is not None or path is not None:
             if method is None or path is None:
                 raise ValueError("method and path go together")
@@ -127,12 +127,13 @@ class Decider:
         self,
         token: str | None,
         permission: str | None,
-        route: str | Reason | None,
+        route: CatalogueRoute | Reason | None,
         address: str | None,
         origin: str | None,
         referer: str | None,
     ) -> Decision:
-        key = call_key((token, permission, route, address, origin, referer))
+        named = route.text if isinstance(route, CatalogueRoute) else route
+        key = call_key((token, permission, named, address, origin, referer))
         decision: Decision | None = self.remembered.recall(key)
         if decision is None:
             asked_ms = self.clock.now()
@@ -147,7 +148,7 @@ class Decider:
         self,
         credential: str | Reason,
         permission: str | None = None,
-        route: str | Reason | None = None,
+        route: CatalogueRoute | Reason | None = None,
         address: bytes | None = None,
         origin: str | None = None,
         referer: str | None = None,

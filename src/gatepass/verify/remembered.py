@@ -6,11 +6,13 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from gatepass.core.decision import Decision
+from gatepass.core.observed_call import observed_origin
+from gatepass.core.routes import CatalogueRoute
 from gatepass.verify.cached_rows import CachedRows, CachedToken, Span
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.recent import RecentCache
-from gatepass.verify.usage import Use
+from gatepass.verify.usage import RepeatedUse
 
 #: Decisions that are remembered at least, if they are used.
 MEMORY_SIZE = 16_384
@@ -19,7 +21,7 @@ _NEVER_MS: Final = 1 << 62
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Remembered(Use, gc=False, kw_only=True):
+class Remembered(RepeatedUse, gc=False, kw_only=True):
     """A decision about one call, valid for the span its rows were read in; counts its uses.
 
     Attributes:
@@ -37,7 +39,7 @@ class UsageCounter(Protocol):
 
     def note(self, decision: Decision, now: int) -> None: ...
 
-    def note_again(self, use: Use, now: int) -> None: ...
+    def note_again(self, use: RepeatedUse, now: int) -> None: ...
 
 
 class RememberedDecisions:
@@ -118,9 +120,11 @@ class RememberedDecisions:
             call = decision.call
             remembered = Remembered(
                 decision.grant.id,
-                call.address,
-                call.permission or (call.route if type(call.route) is str else None),
                 decision.reason,
+                call.permission,
+                call.route if type(call.route) is CatalogueRoute else None,
+                call.address,
+                observed_origin(call.origin, call.referer),
                 span=known.span,
                 until_ms=_next_moment(known, asked_ms),
                 answer=answer,
@@ -143,7 +147,10 @@ def call_key(parts: tuple[str | None, ...]) -> bytes:
 
 def _next_moment(known: CachedToken, after_ms: int) -> int:
     """The next moment at which time alone could change a decision, in Unix ms."""
-    company = known.company
+    company, rehearsal = known.company, known.grant.rehearsal
+    if rehearsal is not None and after_ms < rehearsal.until:
+        # Other calls are refused in each second.
+        return min(rehearsal.until, (after_ms // 1000 + 1) * 1000)
     moments = (
         known.grant.expires_at,
         None if company is None or company.trial is None else company.trial.until,

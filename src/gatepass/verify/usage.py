@@ -1,114 +1,86 @@
 """Use counts: counted in memory, spooled to a file per process every two seconds.
 
-The hot path only updates a dictionary. A thread appends the counts as JSON lines. The process that
-holds the node's lock adds each line to the registry once (``registry.tokens.usage``). A killed
-process loses the counts that it had not spooled: those of two seconds at most, never a token.
+The hot path only updates a dictionary. A thread appends the counts as JSON lines (``spools``). The
+process that holds the node's lock adds each line to the registry once (``registry.tokens.usage``).
+A killed process loses the counts that it had not spooled: those of two seconds at most, never a
+token.
 
-A process locks its spool file for as long as it lives. So a file that can be locked belongs to a
-dead process, and is removed once its lines are folded.
+Where the secret matched, equal calls are counted together, whatever was decided. They are bounded
+in number: a caller with a token chooses paths, addresses and origins. Calls over a bound are
+counted without what tells them apart. An unknown token leaves nothing but the reason's count.
 """
 
-import fcntl
-import logging
-import os
-import secrets
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
-from gatepass.core.credentials import ADMIN_KEY, LOGIN_TOKEN, PORTAL_SESSION
+from gatepass.core.credentials import ACCESS_TOKEN
 from gatepass.core.decision import Decision
 from gatepass.core.networks import format_address
+from gatepass.core.observed_call import CountedCall, needed, observe, observed_origin
 from gatepass.core.reason import Reason
+from gatepass.core.routes import CatalogueRoute
 from gatepass.log_limit import LogLimit
+from gatepass.verify.spools import Batch, CallBatch, SpoolWriter, log
 
 #: Tokens are counted in so many dictionaries. One for all would take milliseconds to grow, and a
 #: decision waits for that.
 PARTS = 64
 #: Tokens counted in each between two flushes; the uses of any further ones count only as decisions.
 MOST_IN_PART = 3_000
-#: Remembered decisions with uses that weren't flushed; those of any more count likewise.
+#: Calls of a token, and of all tokens, that are told apart between two flushes.
+MOST_CALLS_OF_TOKEN = 100
+MOST_CALLS = 20_000
+#: Remembered decisions with uses that weren't flushed; those of any more count as decisions only.
 _MOST_AGAIN = 200_000
-#: Tokens in one line. Formatting a line takes about as long as a few decisions; they wait for it.
-LINE_TOKENS = 256
-#: A spool of this size is closed and a new one created, so that the old one can be removed.
-ROTATE_BYTES = 1 << 20
+#: Calls in one line. Formatting a line takes about as long as some decisions; they wait for it.
+LINE_CALLS = 128
 # Releases the interpreter's lock, which requests wait for.
 _PAUSE_SECONDS = 0.000_05
-# The use of these is counted with the decisions alone.
-_NO_TOKENS = (LOGIN_TOKEN, PORTAL_SESSION, ADMIN_KEY)
 
 # Bound once: an enumeration looks up its members at each use.
 _ALLOWED = Reason.allowed
-
-_log = logging.getLogger("gatepass.usage")
-# A spool that can't be folded is read again every second.
-_damage_log_limit = LogLimit()
-
-
-class Batch(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of a spool.
-
-    Attributes:
-        tokens: by token id: number of uses, time of the last use (Unix ms), its address (text or
-            None), its permission ("" where none was asked for).
-        decisions: number of decisions by reason.
-    """
-
-    tokens: dict[str, tuple[int, int, str | None, str]]
-    decisions: dict[str, int]
 
 
 class Use(msgspec.Struct, gc=False):
     """Equal decisions about equal calls.
 
+    Not a tuple: thousands of those would be garbage-collected, for milliseconds at a time.
+
     Attributes:
-        token: the token's id, of an allowed call.
-        address, permission: of the call.
+        token: the token's id.
         reason: of the decision.
+        permission: the one asked for by name.
+        route: the catalogue's that matched.
+        address: packed.
+        origin: as ``observed_origin`` returned it.
         count: how often it was decided. Only grows, so that a race between threads can lose a
             count and never invents one.
-        flushed: how many of them were flushed.
-        at: when last, in Unix ms.
+        first, at: when first since the last flush, and when last, in Unix ms.
     """
 
     token: str
-    address: bytes | None
-    permission: str | None
     reason: Reason
+    permission: str | None
+    route: CatalogueRoute | None
+    address: bytes | None
+    origin: str | None
     count: int = 0
-    flushed: int = 0
+    first: int = 0
     at: int = 0
 
 
-class _Counted(msgspec.Struct, gc=False):
-    """The uses of a token: how many, when last (Unix ms), its address (packed), its permission.
+class RepeatedUse(Use, gc=False):
+    """A use that is counted through several flushes.
 
-    Not a tuple: thousands of those would be garbage-collected, for milliseconds at a time.
+    Attributes:
+        flushed: how many of ``count`` were flushed.
     """
 
-    count: int
-    at: int
-    address: bytes | None
-    permission: str | None
-
-    def as_text(self) -> tuple[int, int, str | None, str]:
-        """As in a ``Batch``."""
-        address = self.address
-        return (
-            self.count,
-            self.at,
-            None if address is None else format_address(address),
-            self.permission or "",
-        )
-
-
-#: Counts by token id.
-_Part = dict[str, _Counted]
-_Parts = tuple[_Part, ...]
+    flushed: int = 0
 
 
 class Usage:
@@ -119,250 +91,268 @@ class Usage:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._tokens = _parts()
-        self._decisions: dict[str, int] = {}
+        self._counts = _Counts()
         # Those with counts that weren't flushed.
-        self._again: list[Use] = []
-        self._descriptor: int | None = None
-        self._pid = 0
+        self._again: list[RepeatedUse] = []
+        self._spool = SpoolWriter(directory)
         self._log_limit = LogLimit()
 
     def note(self, decision: Decision, now: int) -> None:
         """Count one decision made at *now* (Unix ms). Concurrent threads may lose a count, never
         invent one."""
-        grant = decision.grant
-        if decision.reason is _ALLOWED and grant is not None:
-            # Only the reported facts of the last use: a decision would keep its grant in memory.
-            tokens, call = _part_of(self._tokens, grant.id), decision.call
-            seen = tokens.get(grant.id)
-            if seen is not None:
+        grant, counts = decision.grant, self._counts
+        if grant is not None:
+            # Only some facts of the call: a decision would keep its grant in memory.
+            call, reason, token = decision.call, decision.reason, grant.id
+            permission, address, route = call.permission, call.address, call.route
+            if type(route) is not CatalogueRoute:
+                route = None
+            origin = None
+            if call.origin is not None or call.referer is not None:
+                origin = observed_origin(call.origin, call.referer)
+            part = counts.parts[hash(token) % PARTS]
+            seen = part.get(token)
+            if seen is None:
+                if len(part) < MOST_IN_PART:
+                    part[token] = _Token(
+                        token, reason, permission, route, address, origin, 1, now, now
+                    )
+                    return
+            elif (
+                seen.address == address
+                and seen.route is route
+                and seen.reason is reason
+                and seen.permission == permission
+                and seen.origin == origin
+            ):
                 seen.count += 1
                 seen.at = now
-                seen.address = call.address
-                seen.permission = call.permission or call.route
                 return
-            if len(tokens) < MOST_IN_PART:
-                tokens[grant.id] = _Counted(1, now, call.address, call.permission or call.route)
+            else:
+                key = (reason._value_, permission, route, address, origin)
+                use = None if seen.others is None else seen.others.get(key)
+                if use is None:
+                    use = Use(token, reason, permission, route, address, origin, 1, now, now)
+                    counts.add(seen, use)
+                else:
+                    use.count += 1
+                    use.at = now
                 return
-        decisions = self._decisions
-        reason = decision.reason.value
-        decisions[reason] = decisions.get(reason, 0) + 1
+        counts.add_decisions(decision.reason._value_, 1)
 
-    def note_again(self, use: Use, now: int) -> None:
+    def note_again(self, use: RepeatedUse, now: int) -> None:
         """Count one more decision like those of *use*. It costs less than ``note``."""
         use.at = now
         count = use.count = use.count + 1
         if count == use.flushed + 1:
             if len(self._again) < _MOST_AGAIN:
+                use.first = now
                 self._again.append(use)
             else:
                 use.flushed = count
-                self._count(use.reason.value, 1)
+                self._counts.add_decisions(use.reason._value_, 1)
 
     def flush(self) -> None:
         """Append the counts since the last flush to this process's spool.
 
-        A full disk loses nothing: the counts are kept for the next flush.
+        A full disk loses nothing: the counts are kept for the next flush. The spool's modification
+        time says that all decisions until then are in it (``unreported_ms``).
         """
+        now_ns = time.time_ns()
         # Another thread may be about to count in these; a count that comes too late is lost.
-        tokens, self._tokens = self._tokens, _parts()
-        decisions, self._decisions = self._decisions, {}
+        counts, self._counts = self._counts, _Counts()
         again, self._again = self._again, []
-        self._add(again, tokens, decisions)
-        decisions = decisions.copy()
-        while (part := _take(tokens)) or decisions:
-            if uses := sum(counted.count for counted in part.values()):
-                decisions["allowed"] = decisions.get("allowed", 0) + uses
-            by_id = {
-                token: counted.as_text()
-                for token, counted in part.items()
-                if not token.startswith(_NO_TOKENS)
-            }
+        decisions, lines = counts.decisions.copy(), _Lines()
+        # The last one is for decisions alone.
+        portions = chain(self._portions(again, counts), ([],))
+        for portion in portions:
+            if not (portion or decisions):
+                break
             try:
-                self._append(msgspec.json.encode(Batch(by_id, decisions)) + b"\n")
+                self._spool.append(lines.of(portion, decisions))
             except OSError as error:
                 if self._log_limit.left_out(error.errno) is not None:
-                    _log.warning("use counts can't be spooled now: %s", error.strerror)
-                for reason, count in decisions.items():
-                    self._count(reason, count - (uses if reason == "allowed" else 0))
-                self._keep(part, tokens)
+                    log.warning("use counts can't be spooled now: %s", error.strerror)
+                self._keep(decisions, portion, portions)
                 return
             decisions = {}
             time.sleep(_PAUSE_SECONDS)
-
-    def _keep(self, part: _Part, rest: _Parts) -> None:
-        """Count for the next flush what couldn't be spooled."""
-        while part:
-            for token, counted in part.items():
-                later = _part_of(self._tokens, token).setdefault(token, counted)
-                if later is not counted:
-                    later.count += counted.count
-            time.sleep(_PAUSE_SECONDS)
-            part = _take(rest)
-
-    def _add(self, again: list[Use], tokens: _Parts, decisions: dict[str, int]) -> None:
-        """Add what *again* counted since the last flush to the counts by token and by reason."""
-        for number, use in enumerate(again):
-            if number % LINE_TOKENS == 0:
-                time.sleep(_PAUSE_SECONDS)
-            count = use.count
-            more, use.flushed = count - use.flushed, count
-            if use.count != count:
-                # Counted meanwhile, by a thread that took it for one of the list.
-                self._again.append(use)
-            if use.reason is not _ALLOWED:
-                decisions[use.reason.value] = decisions.get(use.reason.value, 0) + more
-            elif more:
-                part = _part_of(tokens, use.token)
-                counted = part.get(use.token)
-                if counted is None:
-                    part[use.token] = _Counted(more, use.at, use.address, use.permission)
-                    continue
-                counted.count += more
-                if use.at >= counted.at:
-                    counted.at = use.at
-                    counted.address, counted.permission = use.address, use.permission
-
-    def _count(self, reason: str, more: int) -> None:
-        if more:
-            self._decisions[reason] = self._decisions.get(reason, 0) + more
+        self._spool.mark(now_ns)
 
     def close(self) -> None:
         """Flush, and unlock the spool so that it gets folded and removed."""
         self.flush()
-        self._release()
+        self._spool.release()
 
-    def _append(self, lines: bytes) -> None:
-        descriptor = self._spool()
-        start = os.lseek(descriptor, 0, os.SEEK_END)
-        try:
-            written = os.write(descriptor, lines)
-            if written != len(lines):
-                raise OSError(28, "no space left for whole lines")
-        except OSError:
-            # A partial line would merge with the next one.
-            with suppress(OSError):
-                os.ftruncate(descriptor, start)
-            raise
-        if start + written >= ROTATE_BYTES:
-            self._release()
+    def _portions(self, again: list[RepeatedUse], counts: "_Counts") -> Iterator[list["_Counted"]]:
+        """What was counted since the last flush, as much at a time as two lines should hold."""
+        for start in range(0, len(again), LINE_CALLS):
+            portion: list[_Counted] = []
+            for use in again[start : start + LINE_CALLS]:
+                count = use.count
+                more, use.flushed = count - use.flushed, count
+                if use.count != count:
+                    # Counted meanwhile, by a thread that took it for one of the list.
+                    self._again.append(use)
+                if more:
+                    portion.append((use, more, False))
+            if portion:
+                yield portion
+        while portion := counts.take():
+            yield portion
 
-    def _spool(self) -> int:
-        if self._descriptor is not None and self._pid == os.getpid():
-            if os.fstat(self._descriptor).st_nlink:
-                return self._descriptor
-            # The file was removed, so nothing written to it would ever be read.
-            self._release()
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-        path = self.directory / f"{os.getpid()}-{secrets.token_hex(8)}.spool"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        # Renamed only once it is locked: an unlocked spool counts as a dead process's, and would be
-        # removed.
-        unnamed = path.with_suffix(".new")
-        descriptor = os.open(unnamed, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            unnamed.rename(path)
-        except OSError:
-            os.close(descriptor)
-            unnamed.unlink(missing_ok=True)
-            raise
-        self._descriptor, self._pid = descriptor, os.getpid()
-        return descriptor
-
-    def _release(self) -> None:
-        # First, so that it is never closed twice: the next time it may be another file's.
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None and self._pid == os.getpid():
-            os.close(descriptor)
+    def _keep(
+        self,
+        decisions: dict[str, int],
+        portion: list["_Counted"],
+        portions: Iterator[list["_Counted"]],
+    ) -> None:
+        """Count for the next flush what couldn't be spooled."""
+        for reason, count in decisions.items():
+            self._counts.add_decisions(reason, count)
+        for some in chain((portion,), portions):
+            for counted in some:
+                self._counts.enter(*counted)
+            time.sleep(_PAUSE_SECONDS)
 
 
-def _parts() -> _Parts:
-    return tuple({} for _ in range(PARTS))
+#: A use, how many of it are counted, and whether its calls are over a bound: then those that were
+#: refused are counted with the decisions.
+_Counted = tuple[Use, int, bool]
 
 
-def _part_of(parts: _Parts, token: str) -> _Part:
-    return parts[hash(token) % PARTS]
+class _Token(Use, gc=False):
+    """The first use of a token between two flushes, and its other ones by what tells them apart.
 
-
-def _take(parts: _Parts) -> _Part:
-    """Some tokens, for a line; removed from *parts*, so that they are freed a few at a time."""
-    taken: _Part = {}
-    for part in parts:
-        while part and len(taken) < LINE_TOKENS:
-            token, counted = part.popitem()
-            taken[token] = counted
-    return taken
-
-
-class Spool(msgspec.Struct, frozen=True):
-    """One spool file, to be folded.
-
-    Attributes:
-        name: identifies the file; names are never reused.
-        size: length of the complete lines, in bytes.
-        finished: its process has ended; once folded up to ``size`` the file may be removed.
+    Those over a bound have the keys True (allowed) and False (refused).
     """
 
-    path: Path
-    name: str
-    size: int
-    finished: bool
-
-    def batches(self, start: int) -> Iterator[Batch]:
-        """The batches from byte *start* up to ``size``, without damaged lines."""
-        return self._batches(self._lines(start))
-
-    def portion(self, start: int, most_bytes: int) -> tuple[int, list[Batch]]:
-        """The end offset and the batches of some lines from byte *start*: at least one line, and
-        about *most_bytes* at most."""
-        taken: list[bytes] = []
-        end = start
-        for line in self._lines(start):
-            if taken and end + len(line) - start > most_bytes:
-                break
-            taken.append(line)
-            end += len(line)
-        return end, list(self._batches(taken))
-
-    def _lines(self, start: int) -> list[bytes]:
-        with self.path.open("rb") as file:
-            file.seek(start)
-            return file.read(self.size - start).splitlines(keepends=True)
-
-    def _batches(self, lines: Iterable[bytes]) -> Iterator[Batch]:
-        for line in lines:
-            try:
-                yield msgspec.json.decode(line, type=Batch)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                if _damage_log_limit.left_out("line") is not None:
-                    _log.warning("skipping a damaged line of %s", self.name)
-
-    def remove(self) -> None:
-        """Delete the file. Call it only once the spool is finished and folded."""
-        self.path.unlink(missing_ok=True)
+    others: dict[object, Use] | None = None
 
 
-def spools(directory: Path) -> Iterator[Spool]:
-    """The node's spool files, of running and ended processes."""
-    if not directory.is_dir():
-        return
-    for path in sorted(directory.glob("*.spool")):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            # The lock is tried before the length is read: a process that has ended can't append.
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                finished = True
-            except BlockingIOError:
-                finished = False
-            size = os.fstat(descriptor).st_size
-            content = os.pread(descriptor, size, 0)
-            complete = content.rfind(b"\n") + 1
-        finally:
-            os.close(descriptor)
-        yield Spool(path=path, name=path.stem, size=complete, finished=finished)
+class _Counts:
+    """What was counted between two flushes.
+
+    Attributes:
+        parts: the uses, by token. A token is in the part of its id's hash.
+        decisions: number by reason of the others.
+    """
+
+    def __init__(self) -> None:
+        self.parts: tuple[dict[str, _Token], ...] = tuple({} for _ in range(PARTS))
+        self.decisions: dict[str, int] = {}
+        self._others = 0
+
+    def add_decisions(self, reason: str, count: int) -> None:
+        """Count decisions whose calls aren't counted."""
+        self.decisions[reason] = self.decisions.get(reason, 0) + count
+
+    def enter(self, use: Use, count: int, over: bool) -> None:
+        """Count *count* of those that *use* counted.
+
+        Args:
+            over: as in ``_Counted``.
+        """
+        facts = (use.token, use.reason, use.permission, use.route, use.address, use.origin)
+        part = self.parts[hash(use.token) % PARTS]
+        token = part.get(use.token)
+        if token is None:
+            token = part[use.token] = _Token(*facts, 0, use.first, use.at)
+        self.add(token, Use(*facts, count, use.first, use.at), over)
+
+    def add(self, token: _Token, more: Use, over: bool = False) -> None:
+        """Add *more*, another use of *token*.
+
+        Args:
+            over: as in ``_Counted``.
+        """
+        others, allowed = token.others, more.reason is _ALLOWED
+        if others is None:
+            others = token.others = {}
+        use: Use | None = None
+        if not over:
+            key = _key(more)
+            use = token if key == _key(token) else others.get(key)
+            if use is None:
+                if len(others) < MOST_CALLS_OF_TOKEN - 1 and self._others < MOST_CALLS:
+                    self._others += 1
+                    others[key] = more
+                    return
+                if not allowed:
+                    self.add_decisions(more.reason._value_, more.count)
+        if use is None:
+            use = others.setdefault(allowed, more)
+            if use is more:
+                return
+            if more.at >= use.at:
+                # It may show as the token's last use.
+                use.address, use.permission, use.route = more.address, more.permission, more.route
+        use.count += more.count
+        use.first = min(use.first, more.first)
+        use.at = max(use.at, more.at)
+
+    def take(self) -> list[_Counted]:
+        """Some uses; removed here, so that they are freed a few at a time."""
+        taken: list[_Counted] = []
+        for part in self.parts:
+            while part and len(taken) < LINE_CALLS:
+                _, token = part.popitem()
+                taken.append((token, token.count, False))
+                if token.others is not None:
+                    # Copied at once: other threads go on.
+                    for key, use in list(token.others.items()):
+                        taken.append((use, use.count, type(key) is bool))
+        return taken
+
+
+class _Lines:
+    """Formats uses as lines of a spool, and bounds the calls that these tell apart."""
+
+    def __init__(self) -> None:
+        self._told_apart: dict[str, int] = {}
+        self._room = MOST_CALLS
+        self._tokens: dict[str, tuple[int, int, str | None, str]] = {}
+        self._calls: list[CountedCall] = []
+
+    def of(self, portion: list[_Counted], decisions: dict[str, int]) -> bytes:
+        """Two lines, a ``Batch`` and a ``CallBatch``.
+
+        Args:
+            decisions: number by reason, besides those of *portion*.
+        """
+        self._tokens, self._calls, decisions = {}, [], dict(decisions)
+        for use, count, over in portion:
+            if count and (use.reason is _ALLOWED or not over):
+                reason = use.reason._value_
+                decisions[reason] = decisions.get(reason, 0) + count
+            # Of sign-ins and portal sessions only the decisions are counted.
+            if count and use.token.startswith(ACCESS_TOKEN):
+                self._add(use, count, over)
+        lines = msgspec.json.encode(Batch(self._tokens, decisions)) + b"\n"
+        if self._calls:
+            lines += msgspec.json.encode(CallBatch(self._calls)) + b"\n"
+        return lines
+
+    def _add(self, use: Use, count: int, over: bool) -> None:
+        token, reason, route, last = use.token, use.reason, use.route, use.at
+        address = None if use.address is None else format_address(use.address)
+        names = needed(use.permission, None if route is None else route.permission)
+        allowed, call = reason is _ALLOWED, None
+        if not over and self._room and self._told_apart.get(token, 0) < MOST_CALLS_OF_TOKEN:
+            self._told_apart[token] = self._told_apart.get(token, 0) + 1
+            self._room -= 1
+            call = observe(reason, names, route, address, use.origin)
+        self._calls.append(CountedCall(token, allowed, call, count, use.first, last))
+        if allowed:
+            name = names[0] if names else ""
+            former = self._tokens.get(token)
+            if former is not None:
+                count += former[0]
+                if last < former[1]:
+                    _, last, address, name = former
+            self._tokens[token] = (count, last, address, name)
+
+
+def _key(use: Use) -> tuple[object, ...]:
+    # The reason's text: a member of an enumeration computes its hash each time.
+    return use.reason._value_, use.permission, use.route, use.address, use.origin

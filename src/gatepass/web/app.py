@@ -86,7 +86,11 @@ def create_app(
         app.include_router(router)
     endpoints = Endpoints(node.verifier, trusted, node.verifier.not_ready, misconfigurations)
     bodies = Bodies()
-    framework = CrossOrigin(EncodedSlashes(app), api.cross_origin_endpoints())
+    framework = CrossOrigin(
+        EncodedSlashes(app),
+        api.endpoints(cross_origin=True),
+        others=api.endpoints(cross_origin=False),
+    )
     boundary = HttpBoundary(framework, bodies, trusted=trusted)
     application = GatewayPaths(FeedPaths(boundary, node, bodies), endpoints, bodies)
     https = promises_https(node.settings.public_url)

@@ -61,9 +61,16 @@ class CrossOrigin:
 
     Args:
         endpoints: the method and the path of each, such as ``/v1/access-tokens/{id}``.
+        others: those of the other endpoints, such as ``/v1/access-tokens/deactivate``.
     """
 
-    def __init__(self, app: ASGIApp, endpoints: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        endpoints: Sequence[tuple[str, str]],
+        *,
+        others: Sequence[tuple[str, str]],
+    ) -> None:
         self._app = app
         methods: dict[str, list[str]] = {}
         for method, path in sorted(endpoints):
@@ -72,6 +79,8 @@ class CrossOrigin:
             (compile_path(path)[0], ", ".join(allowed).encode())
             for path, allowed in methods.items()
         ]
+        # Their last part isn't an id.
+        self._others = {path for _, path in others if path not in methods}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a preflight, or pass the request on."""
@@ -95,6 +104,8 @@ class CrossOrigin:
         await self._app({**scope, _KEY: answer}, receive, answer.send)
 
     def _allowed(self, path: str) -> bytes | None:
+        if path in self._others:
+            return None
         return next((allowed for known, allowed in self._paths if known.match(path)), None)
 
 

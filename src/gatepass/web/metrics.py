@@ -24,6 +24,7 @@ from gatepass.registry.replication import node_status, receipts
 from gatepass.registry.replication.node_status import STATES, KnownNode
 from gatepass.registry.storage import revisions
 from gatepass.registry.tokens import usage
+from gatepass.registry.webhooks import queue
 from gatepass.web.caller import CurrentNode
 from gatepass.web.openapi import VERSION
 
@@ -71,6 +72,7 @@ class _NodeMetrics:
             known = node_status.latest_seen(reading)
             receipts_open = receipts.open_count(reading)
             shortened = history.divergence_count(reading)
+            webhooks = queue.figures(reading)
         by_reason = CounterMetricFamily(
             "gatepass_decisions_total",
             "Decisions of this installation, by reason.",
@@ -92,6 +94,17 @@ class _NodeMetrics:
             "How often a node found that the database had lost changes.",
             shortened,
         )
+        yield GaugeMetricFamily(
+            "gatepass_webhook_deliveries_waiting",
+            "Events that wait to be delivered to webhooks.",
+            webhooks.waiting,
+        )
+        yield GaugeMetricFamily(
+            "gatepass_webhook_deliveries_failing",
+            "Events that wait because their last attempts failed.",
+            webhooks.failing,
+        )
+        yield GaugeMetricFamily("gatepass_webhooks_paused", "Paused webhooks.", webhooks.paused)
         ready = self.node.verifier.not_ready() is None
         yield GaugeMetricFamily("gatepass_ready", "1 if this node can decide now, else 0.", ready)
         build = GaugeMetricFamily("gatepass_build_info", "The running version.", None, ["version"])

@@ -48,6 +48,7 @@ _TAGS = {
     "Users": "The company's people, their roles and e-mail addresses.",
     "Service accounts": "Owners of access tokens that aren't people.",
     "Roles": "Named sets of permissions for users.",
+    "Webhooks": "Requests that tell other systems of the company's events.",
     "Audit": "Who did what, when, from where.",
     "Verifier keys": "Credentials of gateways and services that authorize calls.",
     "Admin keys": "Credentials with which a platform's backend manages companies.",
@@ -156,7 +157,7 @@ def openapi_document(api: APIRouter, cookie: str, public_url: str) -> dict[str, 
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     _name_by_title(document)
-    _add(schemas, _body_schemas(routes.values()))
+    _add(schemas, _body_schemas([one for one in routes.values() if one.include_in_schema]))
     document["components"]["responses"] = {
         _problem_name(status): _problem_response(status) for status in _PROBLEMS
     }

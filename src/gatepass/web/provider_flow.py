@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +22,6 @@ from gatepass.core.errors import SignInFailed
 from gatepass.node.node import Node
 from gatepass.oidc.claims import read_id
 from gatepass.oidc.errors import TokenRefused
-from gatepass.oidc.provider import Provider
 from gatepass.registry.authentication import provider_sign_in, used_once
 from gatepass.registry.authentication.provider_sign_in import Identified, ProviderSignInFailed
 from gatepass.registry.authentication.sign_in import SignedIn
@@ -30,6 +29,10 @@ from gatepass.settings import Settings
 from gatepass.web.caller import node_of
 from gatepass.web.cookies import clear_provider_cookie, provider_cookie, set_provider_cookie
 from gatepass.web.credentials import address_text_of
+
+if TYPE_CHECKING:
+    # Most installations have no provider, and start faster without the HTTP client.
+    from gatepass.oidc.provider import Provider
 
 LIFETIME_S = 600
 #: The cookie lives longer than the flow, so that a late visitor still gets where they wanted to go.
@@ -75,7 +78,7 @@ class FlowRefused(SignInFailed):
         self.message = message
 
 
-async def begin(node: Node, provider: Provider, path: str, authentication: str = "") -> "Begun":
+async def begin(node: Node, provider: "Provider", path: str, authentication: str = "") -> "Begun":
     """Begin a flow.
 
     Raises:
@@ -112,7 +115,7 @@ class Begun:
         set_provider_cookie(response, settings, self.cookie, _REMEMBERED_S)
 
 
-async def answered(request: Request, provider: Provider) -> Answered:
+async def answered(request: Request, provider: "Provider") -> Answered:
     """The provider's answer in the query of *request*, if it belongs to this browser's flow.
 
     Raises:
@@ -146,7 +149,7 @@ async def answered(request: Request, provider: Provider) -> Answered:
     return Answered(flow, claims)
 
 
-async def sign_in(request: Request, provider: Provider, answer: Answered) -> SignedIn:
+async def sign_in(request: Request, provider: "Provider", answer: Answered) -> SignedIn:
     """Sign in the user of the provider's answer.
 
     Raises:
@@ -206,7 +209,7 @@ def identified(settings: Settings, issuer: str, answer: Answered) -> Identified:
     )
 
 
-def flow_of(request: Request, provider: Provider) -> Flow | None:
+def flow_of(request: Request, provider: "Provider") -> Flow | None:
     """The flow in the request's cookie, however old, if this installation began it."""
     plain = provider.flows.decrypt(provider_cookie(request))
     if plain is None:
@@ -239,14 +242,14 @@ def _use_up(node: Node, flow: Flow) -> bool:
         return used_once.use(write, "state", flow.state, kept_ms=2 * LIFETIME_S * 1000)
 
 
-def _refuse(provider: Provider, why: str) -> FlowRefused:
+def _refuse(provider: "Provider", why: str) -> FlowRefused:
     _log_refusal(provider, why)
     if why == "provider_refused":
         return FlowRefused(f"{provider.name} didn't sign you in.")
     return FlowRefused(f"Signing in with {provider.name} didn't work. Try again.")
 
 
-def _log_refusal(provider: Provider, why: str, subject: str | None = None) -> None:
+def _log_refusal(provider: "Provider", why: str, subject: str | None = None) -> None:
     # A stranger can repeat a line without a subject.
     if provider.log_limit.left_out(("sign-in", why, subject)) is not None:
         whose = "" if subject is None else f" (subject {subject!a})"

@@ -25,12 +25,16 @@ TOKEN = AccessToken(
     networks=("203.0.113.0/24", "2001:db8::1/128"),
     domains=("shop.example.com",),
     expires_at=NOW + 30 * DAY + 12_345,
+    metadata={},
+    external_id=None,
     created_at=NOW,
     owner=TokenOwner("user", "usr_1", None, "Ada"),
     created_by=Person("usr_1", "Ada"),
     deactivated_at=None,
     deactivated_by=None,
     last_used=None,
+    rotation=None,
+    rehearsal=None,
 )
 
 
@@ -135,6 +139,29 @@ def test_every_error_is_reported_at_once() -> None:
     with pytest.raises(InvalidInput):
         wrong.chosen(NOW)
     assert set(wrong.errors) == {"label", "permissions", "domains.0", "expires_at"}
+
+
+def test_metadata_rows_are_read_and_each_error_is_shown_at_its_row() -> None:
+    def rows(*pairs: tuple[str, str]) -> TokenForm:
+        return form(
+            *(
+                each
+                for key, value in pairs
+                for each in (("metadata_key", key), ("metadata_value", value))
+            ),
+            external_id=" deploy/7 ",
+        )
+
+    chosen = rows(("", ""), (" team ", " pay ments"), ("env", "")).chosen(NOW)
+    assert chosen.metadata == {"team": " pay ments", "env": ""}
+    assert chosen.external_id == "deploy/7"
+    wrong = rows(("team", "a"), ("Team", "b"), ("", "c"), ("team", "d"), ("e", "\u202e"))
+    with pytest.raises(InvalidInput):
+        wrong.chosen(NOW)
+    assert list(wrong.errors) == [f"metadata.{row}" for row in (1, 2, 3, 4)]
+    wrong.press("remove_metadata_1", None)
+    wrong.press("add_metadata", None)
+    assert [key for key, _ in wrong.metadata] == ["team", "", "team", "e", ""]
 
 
 def test_a_wildcard_replaces_the_permissions_it_covers() -> None:

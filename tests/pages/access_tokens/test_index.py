@@ -4,7 +4,9 @@ import pytest
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.tokens import access_tokens
+from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
+from tests.support.apps.used_tokens import use
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.database.many_records import fill_tokens
 
@@ -13,7 +15,12 @@ NASTY = """<script>alert(1)</script>"' onmouseover=x {{ 7777*7 }} \u200f"""
 
 def labels(page: Page) -> list[str]:
     found = [t for t, href in page.links.items() if href.startswith("/access-tokens/gpat_")]
-    return [text for text in found if text not in ("Open", "Edit", "Deactivate Permanently…")]
+    return [
+        text
+        for text in found
+        if text
+        not in ("Open", "Edit", "Rotate", "Rehearse Deactivating…", "Deactivate Permanently…")
+    ]
 
 
 def test_an_empty_list_explains_itself(ada: Visit, rita: Visit) -> None:
@@ -114,6 +121,7 @@ def test_labels_are_escaped(installation: Installation, ada: Visit) -> None:
         f"/access-tokens/{token}",
         f"/access-tokens/{token}/edit",
         f"/access-tokens/{token}/deactivate",
+        f"/access-tokens/{token}/rotate",
         f"/access-tokens/new?replace={token}",
     ):
         page = ada.get(path)
@@ -135,6 +143,7 @@ def test_another_companys_tokens_are_not_listed(installation: Installation, ada:
         f"/access-tokens/{theirs}",
         f"/access-tokens/{theirs}/edit",
         f"/access-tokens/{theirs}/deactivate",
+        f"/access-tokens/{theirs}/rotate",
         f"/access-tokens/new?replace={theirs}",
     ):
         assert ada.get(path).answer.status_code == 404, path
@@ -163,3 +172,78 @@ def test_counts_end_at_a_thousand(installation: Installation, ada: Visit) -> Non
     assert "1,000+" in above.text
     assert "more than 1,000 tokens" in " ".join(above.text.split()).replace("1,000+", "")
     assert "1,000+" in ada.get("/company").text
+
+
+def test_tokens_to_look_at_are_counted_and_lead_to_their_list(
+    installation: Installation, ada: Visit
+) -> None:
+    maker = installation.signed_in()
+    now = installation.node.clock.now()
+    soon = {"expires_at": format_time(now + 3 * 86_400_000)}
+    for label, fields in {
+        "soon": soon,
+        "limited": {"networks": ["10.0.0.0/8"]},
+        "ended": soon,
+    }.items():
+        new = {"label": label, "kind": "api", "permissions": ["charges:get"], **fields}
+        id = maker.post("/v1/access-tokens", json=new).json()["id"]
+    maker.post(f"/v1/access-tokens/{id}/deactivate")
+    used = installation.access_token("charges:get", label="used")
+    use(installation.node, used, 61 * 86_400_000)
+    page = ada.get("/access-tokens")
+    expected = {
+        "Expiring in 7 days 1": ["soon"],
+        "Never used 2": ["limited", "soon"],
+        "Unused 60 days 1": ["used"],
+        "No limits 2": ["used", "soon"],
+    }
+    for title, found in expected.items():
+        listed = ada.get(page.links[title])
+        assert labels(listed) == found, title
+        assert f"{len(found)} token" in listed.text
+        assert sorted(labels(ada.get(listed.links[title]))) == ["limited", "soon", "used"]
+
+
+def test_headings_sort_the_list(installation: Installation, ada: Visit) -> None:
+    for label in ("b", "C", "a"):
+        installation.access_token("charges:get", label=label)
+    page = ada.get("/access-tokens")
+    assert labels(page) == ["a", "C", "b"]
+    page = ada.get(page.links["Token"])
+    assert labels(page) == ["a", "b", "C"]
+    assert 'aria-sort="ascending"' in page.html
+    page = ada.get(page.links["Token↑"])
+    assert labels(page) == ["C", "b", "a"]
+    assert 'aria-sort="descending"' in page.html
+    assert labels(ada.get(page.links["Created"])) == ["a", "C", "b"]
+    assert labels(ada.get("/access-tokens?sort=oldest")) == ["b", "C", "a"]
+    assert labels(ada.get("/access-tokens?sort=nonsense")) == ["a", "C", "b"]
+
+
+def test_filters_by_people_and_permission(installation: Installation, ada: Visit) -> None:
+    installation.access_token("charges:get", label="hers")
+    installation.new_user("max@example.com", "Max", role="manager")
+    theirs = installation.signed_in("max@example.com")
+    new = {"label": "his", "kind": "api", "permissions": ["refunds:get"]}
+    theirs.post("/v1/access-tokens", json=new)
+    form = ada.get("/access-tokens").form("/access-tokens")
+    max_id = theirs.get("/v1/me").json()["user"]["id"]
+    assert max_id in form.offered["owner"]
+    assert max_id in form.offered["made_by"]
+    assert "refunds:get" in form.offered["permission"]
+    for query in (f"owner={max_id}", f"made_by={max_id}", "permission=refunds:get"):
+        assert labels(ada.get(f"/access-tokens?{query}")) == ["his"], query
+    assert labels(ada.get("/access-tokens?made_by=usr_unknown")) == []
+    assert labels(ada.get("/access-tokens?permission=nonsense")) == ["his", "hers"]
+
+
+def test_the_list_is_exported_as_it_is_filtered(installation: Installation, ada: Visit) -> None:
+    for label in ("b", "a", "other"):
+        installation.access_token("charges:get", label=label)
+    page = ada.get("/access-tokens?sort=label&status=active")
+    answer = ada.client.get(page.links["Export as CSV"])
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert "attachment" in answer.headers["content-disposition"]
+    assert [line.split(",")[1] for line in answer.text.splitlines()[1:]] == ["a", "b", "other"]
+    lines = ada.client.get(ada.get("/access-tokens?q=oth").links["Export as JSON Lines"])
+    assert len(lines.text.splitlines()) == 1

@@ -183,6 +183,16 @@ def test_rows_are_added_and_removed_without_scripts(ada: Visit) -> None:
     assert "0 tokens" in ada.get("/access-tokens").text
 
 
+def test_an_external_id_that_is_taken_is_shown_at_its_field(ada: Visit) -> None:
+    more = {"metadata_key": ["team"], "metadata_value": ["payments"], "external_id": "deploy/7"}
+    create(ada, **more).shows("Created: Settlement")
+    page = create(ada, **more)
+    assert page.answer.status_code == 409
+    page.shows("has the external id", "1 field needs your attention")
+    kept = page.form(PATH).filled(external_id="deploy/8", do="create")
+    ada.send(PATH, kept).shows("Created: Settlement")
+
+
 def test_scripts_can_fetch_the_summary_alone(ada: Visit) -> None:
     form = ada.get(PATH).form(PATH)
     part = ada.send(PATH, form.filled(do="sentence", permissions=["charges:create"], expire="1h"))

@@ -6,10 +6,13 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.core.grants import Holder
+from gatepass.core.observed_call import CountedCall, ObservedCall
 from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
+from gatepass.registry.tokens import observed_calls
 from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.web.pages.text.times import DAY
 from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
 from tests.support.apps.used_tokens import use
@@ -65,7 +68,8 @@ def test_every_field_is_shown_edited_and_copied_to_a_replacement(
     page = ada.send("/access-tokens/new", new.filled(do="create"))
     replacement = stored(page.links["Create a replacement"].rpartition("=")[2])
     assert replacement["expires_at"] is not None, "the lifetime is copied, counted from now"
-    assert replacement == sent(FIRST) | {"expires_at": replacement["expires_at"]}
+    its_own = {"expires_at": replacement["expires_at"], "external_id": None}
+    assert replacement == sent(FIRST) | its_own
 
     form = ada.get(f"{path}/edit").form(f"{path}/edit")
     installation.signed_in().patch(f"/v1{path}", json=sent(SECOND))
@@ -294,3 +298,45 @@ def test_an_unknown_token_gets_a_page(ada: Visit, token: str) -> None:
     page: Page = ada.get(f"/access-tokens/{token}", headers={"Accept": "text/html"})
     assert page.answer.status_code == 404
     assert "Page not found" in page.text
+
+
+def test_the_calls_of_30_days_are_shown(
+    installation: Installation, ada: Visit, text: str, path: str
+) -> None:
+    """Allowed and refused, with the reason in words; equal ones of several days together."""
+    ada.get(path).shows("No calls in the last 30 days.")
+    now = installation.node.clock.now()
+
+    def call(reason: str, *facts: str | None, needed: str = "charges:get") -> ObservedCall:
+        return ObservedCall(reason, (needed,) if needed else (), *facts)
+
+    get = call("allowed", "/v1/charges/{id}", "GET", "203.0.113.9", None)
+    unknown = call("route_unknown", None, None, "203.0.113.9", "https://shop.example", needed="")
+    missing = call("permission_missing", None, None, None, None, needed="refunds:create")
+    calls = [
+        *((True, get, 700, 0), (True, get, 800, 2), (True, get, 9_000, 31)),
+        *((False, unknown, 2, 1), (False, missing, 1, 1), (False, None, 5, 1)),
+    ]
+    with installation.node.database.auxiliary_write(now) as write:
+        observed_calls.fold(
+            write,
+            [
+                CountedCall(text[:21], allowed, made, count, now - ago * DAY, now - ago * DAY)
+                for allowed, made, count, ago in calls
+            ],
+        )
+    page = ada.get(path)
+    page.shows(
+        *("GET /v1/charges/{id}", "1,500", "203.0.113.9", "just now", "First 2 days ago"),
+        *("A path that isn't in the catalogue", "https://shop.example"),
+        "No route of the catalogue matches this method and path.",
+        *("refunds:create", "The credential doesn't hold the permission this needs."),
+        "Other calls, too many to tell apart",
+    )
+    assert "9,000" not in page.answer.text
+    refused = ada.get(f"{path}?calls=refused")
+    refused.shows("refunds:create")
+    assert "GET /v1/charges/{id}" not in refused.answer.text
+    ada.get(f"{path}?calls=nonsense").shows("1,500", "refunds:create")
+    ended = installation.access_token("charges:get")[:21]
+    ada.get(f"/access-tokens/{ended}?calls=allowed").shows("No allowed calls in the last 30 days.")

@@ -51,7 +51,7 @@ def test_a_built_in_role_has_a_fixed_sentence() -> None:
     roles = {role.id: role_can(role) for role in built_in(parse_catalogue(None))}
     assert roles == {
         "admin": "do everything in this company",
-        "manager": "do everything except change roles and company settings",
+        "manager": "do everything except change roles, webhooks and company settings",
         "customer-service": "do everything in your product; read access tokens",
         "reporting": "read everything",
     }

@@ -23,7 +23,7 @@ def test_the_export_is_one_complete_private_file(on_sqlite: FullRegistry, tmp_pa
     assert names == {"exported"}
     # It is a registry of its own, and opens where nothing can be written.
     with sqlite3.connect(f"{exported.as_uri()}?mode=ro&immutable=1", uri=True) as connection:
-        assert connection.execute("SELECT count(*) FROM access_tokens").fetchone() == (2,)
+        assert connection.execute("SELECT count(*) FROM access_tokens").fetchone() == (3,)
 
 
 def test_the_export_contains_no_credential_text(on_sqlite: FullRegistry, exported: Path) -> None:

@@ -36,12 +36,15 @@ from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Change, Database
 from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.webhooks import deliveries, hooks, queue
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica.database_follower import Follower, open_copy
 from tests.support.database.exports import QUIET, export
 from tests.support.database.full_registry import FullRegistry, measured
 from tests.support.database.small_registry import ADDRESS, NOW
+
+pytestmark = pytest.mark.slow
 
 OPERATOR = Actor.command_line()
 
@@ -137,8 +140,8 @@ def test_revoked_records_stay_revoked(
     target = lost if known_from == "the log" else registry.database
     logs = [] if known_from == "the database" else [log.read()]
     result = restored(target, backup, *logs, now=registry.now + 1)
-    # The service account's token ended with it, and the portal session with its admin key.
-    ended = {**dict.fromkeys(ENDS, 1), "access_token": 2, "portal_session": 1}
+    # The service account's tokens ended with it, and the portal session with its admin key.
+    ended = {**dict.fromkeys(ENDS, 1), "access_token": 3, "portal_session": 1}
     assert result.revoked_again == {"company": 0, "identity": 0, **ended}
     # All is on record once more, for a restore that has neither this database nor that log.
     subjects = {kind: _subject(registry, kind) for kind in ENDS}
@@ -249,6 +252,24 @@ def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backu
     assert registry.ask(published_grant, active.id) is None
 
 
+def test_webhooks_are_paused_and_what_waited_is_dropped(
+    registry: FullRegistry, backup: Path
+) -> None:
+    """A webhook may have been deleted after the backup, and what waited for it sent."""
+    registry.do(access_tokens.deactivate, registry.signed, registry.made.id)
+    registry.do(hooks.delete, registry.signed, registry.webhook.id)
+    result = restored(registry.database, backup)
+    assert (result.webhooks_paused, result.deliveries_dropped) == (1, 1)
+    ada = Actor.command_line()
+    webhook = registry.ask(hooks.get, ada, registry.webhook.id)
+    assert webhook.paused_because == "restored"
+    with registry.read() as reading:
+        assert queue.receivers(reading) == []
+    # What the restore itself did is told once the webhook is resumed.
+    told = {one.event for one in registry.ask(deliveries.list_, ada, webhook.id).items}
+    assert told == {"access_token.deactivated", "invitation.deactivated"}
+
+
 def test_pending_links_and_sign_ins_are_revoked(registry: FullRegistry, tmp_path: Path) -> None:
     """Links may have been followed, and sign-ins ended, after the backup."""
     with registry.database.auxiliary_write(NOW) as write:
@@ -355,7 +376,7 @@ def test_all_other_rows_are_those_of_the_backup(registry: FullRegistry, backup: 
         *("revision", "revisions", "changed_records", "nodes", "receipts"),
         *("receipt_confirmations", "grants", "authentications", "portal_sessions"),
         *("invitations", "password_resets", "email_changes", "outgoing_mail", "audit_events"),
-        "identities",
+        *("identities", "webhooks", "webhook_deliveries"),
     }
 
 

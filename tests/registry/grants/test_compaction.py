@@ -8,10 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
+from gatepass.core.networks import Networks
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import sessions, used_once
 from gatepass.registry.grants import compaction
 from gatepass.registry.grants.compaction import (
+    DELIVERIES_KEPT_MS,
     GRANTS_KEPT_MS,
     HISTORY_KEPT_MS,
     MAIL_KEPT_MS,
@@ -28,6 +30,8 @@ from gatepass.registry.storage.tables import (
     password_resets,
 )
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.webhooks import hooks, queue
+from gatepass.registry.webhooks.queue import Outcome
 from tests.support.database.small_registry import HOUR, MINUTE, SmallRegistry
 from tests.support.feed.followed_copy import published
 
@@ -315,3 +319,26 @@ def test_portal_sessions_are_deleted_a_day_after_they_ended(
     assert not any(has_grant(registry, token) for token in tokens)
     copy.follow()
     copy.check()
+
+
+def test_deliveries_to_webhooks_are_deleted_after_a_month(registry: SmallRegistry) -> None:
+    """Delivered or not: a paused webhook's, too."""
+    ada = registry.signed_in(registry.ada)
+    webhook, _ = registry.do(
+        hooks.create,
+        ada,
+        key=registry.encryption_key,
+        networks=Networks(),
+        url="https://hooks.example.com/",
+        events=["access_token.*"],
+    )
+    registry.token(ada)
+    registry.token(ada)
+    (first, _) = registry.ask(queue.due, webhook.id, 2)
+    (claimed,) = registry.auxiliary(queue.claim, [first])
+    registry.auxiliary(queue.settle, claimed, Outcome(200, None, 1))
+    registry.now += DELIVERIES_KEPT_MS - 1
+    assert run(registry).webhook_deliveries == 0
+    registry.now += 1
+    assert run(registry).webhook_deliveries == 2
+    assert run(registry).webhook_deliveries == 0

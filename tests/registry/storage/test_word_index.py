@@ -14,6 +14,7 @@ from gatepass.registry.input.text import folded, label_problem, search_text, sto
 from gatepass.registry.input.words import parts_of, runs, words_of
 from gatepass.registry.storage import scans, word_index
 from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens import selection
 from gatepass.registry.tokens.records import AccessToken
 from tests.support.database.small_registry import SmallRegistry
 
@@ -61,7 +62,7 @@ def test_each_part_of_a_text_begins_in_one_of_its_words(text: str, data: st.Data
 def model(tokens: Sequence[AccessToken], **filters: Any) -> list[str]:
     """The ids that match, newest first, by a look at each token."""
     q, permission = search_text(filters.get("q")), filters.get("permission")
-    start = token_search.id_start(q) if q else None
+    start = selection.id_start(q) if q else None
     found = [
         token
         for token in tokens

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.paging import COUNT_LIMIT
 from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.sorting import ORDERS, SORTS
 from tests.support.database.many_records import Row, fill_tokens
 from tests.support.database.small_registry import NOW, SmallRegistry
 from tests.support.database.work import Work, measured
@@ -20,6 +21,8 @@ TABLES = (
     "access_token_words",
     "access_token_word_parts",
     "access_token_permissions",
+    "access_token_metadata",
+    "access_token_recency",
 )
 
 #: What is rare is the oldest there is: a walk from the newest would pass all the rest.
@@ -32,11 +35,18 @@ RARELY: dict[str, Row] = {
     "due": {"expires_at": NOW - 10},
     "deactivated": {"deactivated_at": NOW - 5, "deactivated_by_name": "Ada"},
     "owned": {"owner_id": "svc_rare"},
+    "noted": {"metadata": {"env": "prod", "team": "rare"}},
+    "made": {"created_by": None, "created_by_name": "the till"},
+    "open": {"networks": []},
+    "expiring": {"expires_at": NOW + 50},
+    "unused": {"last_at": 0},
+    "unused lately": {"last_at": 7},
+    "known": {"external_id": "rare", "expires_at": NOW - 10, "lapsed_at": NOW - 10},
 }
 FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
     "nothing": (COUNT_LIMIT + 1, {}),
     "active": (COUNT_LIMIT + 1, {"status": "active"}),
-    "expired": (2 * RARE, {"status": "expired"}),
+    "expired": (3 * RARE, {"status": "expired"}),
     "deactivated": (RARE, {"status": "deactivated"}),
     "api": (COUNT_LIMIT + 1, {"kind": "api"}),
     "ui": (RARE, {"kind": "ui"}),
@@ -60,7 +70,7 @@ FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
     "a word of most, ui": (RARE, {"q": "settlement", "kind": "ui"}),
     "a word of most, a permission of few": (RARE, {"q": "settle", "permission": "refunds:*"}),
     "a permission of most, expired": (
-        2 * RARE,
+        3 * RARE,
         {"permission": "charges:create", "status": "expired"},
     ),
     "an owner of few": (RARE, {"owner": "svc_rare"}),
@@ -73,6 +83,24 @@ FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
         RARE,
         {"owner": "svc_rare", "permission": "charges:create"},
     ),
+    "metadata of most": (COUNT_LIMIT + 1, {"metadata": "env:prod"}),
+    "metadata of few": (RARE, {"metadata": "team:rare"}),
+    "metadata of few, expired": (0, {"metadata": "team:rare", "status": "expired"}),
+    "metadata of none": (0, {"metadata": "team:none"}),
+    "an external id": (RARE, {"external_id": "rare"}),
+    "an external id of none": (0, {"external_id": "none"}),
+    "a creator of none": (0, {"created_by": "usr_none"}),
+    "networks": (COUNT_LIMIT + 1, {"network": "any"}),
+    "no networks": (RARE, {"network": "none"}),
+    "no networks, active": (RARE, {"network": "none", "status": "active"}),
+    "no networks, expired": (0, {"network": "none", "status": "expired"}),
+    "expiring soon": (RARE, {"expires_before": NOW + 100, "status": "active"}),
+    "expiring some time": (COUNT_LIMIT + 1, {"expires_before": NOW + 10**9}),
+    "never used": (RARE, {"used": "never"}),
+    "never used, active": (RARE, {"used": "never", "status": "active"}),
+    "used": (COUNT_LIMIT + 1, {"used": "ever"}),
+    "unused lately": (RARE, {"unused_since": 100, "used": "ever"}),
+    "unused lately, active": (2 * RARE, {"unused_since": 100, "status": "active"}),
     "everything": (
         COUNT_LIMIT + 1,
         {"q": "t", "status": "active", "kind": "api", "permission": "charges:create"},
@@ -80,14 +108,28 @@ FILTERS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
+#: Filters that are tried in each order.
+SORTED = (
+    *("nothing", "active", "expired", "deactivated", "api", "ui", "a word of few"),
+    *("a permission of few", "an owner of few", "metadata of few", "no networks, active"),
+    *("never used, active", "unused lately, active", "expiring soon", "used"),
+)
+
+
 def token(n: int, number: int) -> Row:
     """The token with number *n* of *number*."""
     group = (number - 1 - n) // RARE
     rare = list(RARELY.values())
-    if n == 5:
-        return {"id": f"gpat_Known{number:011}"}
     # Most will expire some time.
-    common = {"label": f"Settlement {n}.", "expires_at": NOW + n if n % 4 else None}
+    common = {
+        "label": f"Settlement {n}.",
+        "expires_at": NOW + 1_000 + n if n % 4 else None,
+        "metadata": {"env": "prod"},
+        "networks": ["10.0.0.0/8"],
+        "last_at": NOW - n,
+    }
+    if n == 5:
+        return common | {"id": f"gpat_Known{number:011}"}
     return common | (rare[group] if group < len(rare) else {})
 
 
@@ -137,15 +179,39 @@ def test_the_tokens_of_an_owner_of_most(
     registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
     """Its few deactivated ones, the oldest, are found by an index as well."""
-    for status, count in (("active", COUNT_LIMIT + 1), ("deactivated", RARE), (None, None)):
-        filters = {"status": status}
-        (little, of_few), (much, of_many) = (
-            page(registry, actor, owner=actor.user, **filters) for actor in actors
-        )
-        assert len(of_few.items) == len(of_many.items) == RARE - 10
-        assert count is None or of_few.count == of_many.count == count
-        assert much.amount <= little.amount * 1.5 + 200, (status, little.amount, much.amount)
-        assert much.scanned(*TABLES) == [], (status, much.plans)
+    for person in ("owner", "created_by"):
+        for status, count in (("active", COUNT_LIMIT + 1), ("deactivated", RARE), (None, None)):
+            (little, of_few), (much, of_many) = (
+                page(registry, actor, status=status, **{person: actor.user}) for actor in actors
+            )
+            assert len(of_few.items) == len(of_many.items) == RARE - 10
+            assert count is None or of_few.count == of_many.count == count
+            assert much.amount <= little.amount * 1.5 + 200, (status, little.amount, much.amount)
+            assert much.scanned(*TABLES) == [], (status, much.plans)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_page_in_any_order_takes_the_same_work_among_many(
+    registry: SmallRegistry, actors: tuple[Actor, Actor], sort: str, order: str
+) -> None:
+    """The first page, and one far in."""
+    for name in SORTED:
+        how = {**FILTERS[name][1], "sort": sort, "order": order, "counted": False}
+        (little, of_few), (much, of_many) = (page(registry, actor, **how) for actor in actors)
+        assert len(of_many.items) == len(of_few.items), name
+        assert much.amount <= little.amount * 1.5 + 200, (name, little.amount, much.amount)
+        assert much.scanned(*TABLES) == [], (name, much.plans)
+        assert much.sorted <= 2_200, (name, much.plans)
+        if of_many.next is None or name != "active":
+            continue
+        found = of_many
+        with registry.read() as reading:
+            for _ in range(10):
+                found = token_search.list_(reading, actors[1], limit=200, cursor=found.next, **how)
+        far, _ = page(registry, actors[1], cursor=found.next, **how)
+        assert far.amount <= much.amount * 2 + 200, (name, much.amount, far.amount)
+        assert far.scanned(*TABLES) == [], (name, far.plans)
 
 
 def test_a_page_far_in_takes_the_work_of_the_first(
@@ -183,5 +249,5 @@ def test_counts_by_status(registry: SmallRegistry, actors: tuple[Actor, Actor]) 
     assert company is not None
     with registry.read() as reading, measured(reading) as work:
         counts = token_search.by_status(reading, company)
-    assert counts == {"active": COUNT_LIMIT + 1, "expired": 2 * RARE, "deactivated": RARE}
+    assert counts == {"active": COUNT_LIMIT + 1, "expired": 3 * RARE, "deactivated": RARE}
     assert work.scanned(*TABLES) == []

@@ -56,6 +56,34 @@ def test_filters(registry: SmallRegistry, ada: Actor) -> None:
     assert found(status="deactivated") == {"Ended"}
 
 
+def test_what_other_programs_note_of_tokens(registry: SmallRegistry, ada: Actor) -> None:
+    """Entries and external ids are compared exactly; what is changed is found as it is now."""
+    registry.token(ada, label="A", metadata={"team": "pay:ments", "env": ""}, external_id="x:1")
+    changed, _ = registry.token(ada, label="B", metadata={"team": "pay:ments", "env": "prod"})
+    registry.token(registry.signed_in(registry.carl), metadata={"team": "pay:ments"})
+
+    def found(**filters: Any) -> list[str]:
+        page = find(registry, ada, **filters)
+        assert page.count == len(page.items)
+        return sorted(labels(page))
+
+    assert found(metadata="team:pay:ments") == ["A", "B"]
+    assert found(metadata="env:") == ["A"]
+    assert found(metadata="team:pay") == found(metadata="team:Pay:ments") == []
+    assert found(metadata="team:\0") == []
+    assert found(metadata="team:pay:ments", q="b", kind="api", status="active") == ["B"]
+    assert found(external_id="x:1") == ["A"]
+    assert found(external_id="x:1", metadata="env:prod") == found(external_id="X:1") == []
+    registry.modify(ada, changed, metadata={"team": "treasury"}, external_id="x:2")
+    assert found(metadata="team:pay:ments") == ["A"]
+    assert found(metadata="team:treasury") == found(external_id="x:2") == ["B"]
+    registry.do(access_tokens.deactivate, ada, changed.id)
+    assert found(external_id="x:2") == ["B"], "ended ones are found as well"
+    for wrong in ("team", "Team:x", ":x", "", "te am:x"):
+        with pytest.raises(InvalidInput, match="key:value"):
+            find(registry, ada, metadata=wrong)
+
+
 def test_ids_match_whole_in_part_and_by_the_pasted_text(registry: SmallRegistry) -> None:
     ada = registry.signed_in(registry.ada)
     token, whole_text = registry.token(ada, label="This one")

@@ -48,6 +48,10 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         },
     )
     admin_key = ada.post("/v1/admin-keys", json={"label": "Shop"}).json()["id"]
+    webhook = ada.post(
+        "/v1/webhooks", json={"url": "https://hooks.example.com/", "events": ["access_token.*"]}
+    ).json()["id"]
+    ada.post(f"/v1/webhooks/{webhook}/test")
     installation.allow_only(Entry("127.0.0.0/8", "Office"))
     with installation.write() as change:
         for table, column in (
@@ -78,6 +82,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "verifier-keys": verifier_key,
         "service-accounts": account,
         "external-owners": external,
+        "webhooks": webhook,
         "ended": ended,
     }
 

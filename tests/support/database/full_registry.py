@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from gatepass.core.credentials import new_id
+from gatepass.core.networks import Networks
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import contents
 from gatepass.registry.backup.contents import Contents
@@ -15,8 +16,11 @@ from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
+from gatepass.registry.tokens import rotation
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.tokens.usage import DAY_MS
+from gatepass.registry.webhooks import deliveries, hooks
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 
@@ -29,6 +33,7 @@ class FullRegistry(SmallRegistry):
         key: a verifier key's id.
         invitation: a pending one of hers.
         bob: a colleague, signed in.
+        webhook: a webhook of Northwind, with an event that waits.
         account: a service account, which owns a token.
         portal: the token of a portal session that an admin key opened.
     """
@@ -38,11 +43,16 @@ class FullRegistry(SmallRegistry):
         self.signed: Actor = self.signed_in(self.ada)
         self.made: AccessToken
         self.made, self.text = self.token(
-            self.signed, label="Naïve — 日本\n"[:-1], networks=["198.51.100.0/24"]
+            self.signed,
+            label="Naïve — 日本\n"[:-1],
+            networks=["198.51.100.0/24"],
+            metadata={"team": "é"},
+            external_id="Naïve/7",
         )
         self.bob = self.colleague("manager")
         self.account = self.service_account(self.signed)
-        self.token(self.signed, owner=self.account.id)
+        replaced, _ = self.token(self.signed, owner=self.account.id)
+        self.do(rotation.rotate, self.signed, replaced.id, Closing("when_silent"))
         customer = self.external_owner("k\u00fcnde/7")
         self.key, self.invitation = self._hand_out()
         self.portal = self.portal_session(customer, self._shop())
@@ -88,6 +98,15 @@ class FullRegistry(SmallRegistry):
                 self.contoso.id,
                 [Entry("203.0.113.0/24", "office")],
             )
+        self.webhook, _ = self.do(
+            hooks.create,
+            self.signed,
+            key=self.encryption_key,
+            networks=Networks(),
+            url="https://hooks.example.com/",
+            events=["access_token.*", "invitation.*"],
+        )
+        self.do(deliveries.test, self.signed, self.webhook.id)
         with self.database.auxiliary_write(self.now) as write:
             assert password_resets.request(write, "ada@northwind.example", None)
         self.do(
@@ -135,6 +154,23 @@ class FullRegistry(SmallRegistry):
                 "last_at": NOW,
                 "uses": 3,
             },
+            t.observed_calls: {
+                "token_id": self.made.id,
+                "day": NOW // DAY_MS,
+                "call": "0123456789abcdef01234567",
+                "allowed": False,
+                "reason": "permission_missing",
+                "permission": "charges:create",
+                "second_permission": "charges:get",
+                "route": "/v1/charges/{id}",
+                "method": "GET",
+                "address": "2001:db8::/64",
+                "origin": "https://shop.example.com",
+                "decision": "dec_0123456789abcdefghijkl",
+                "uses": 2**40,
+                "first_at": NOW - 1,
+                "last_at": NOW,
+            },
             t.usage_spools: {"name": "1-2-3", "folded_to": 99},
             t.idempotent_answers: {
                 "credential": "gpak_0000000000000000",
@@ -155,6 +191,7 @@ class FullRegistry(SmallRegistry):
                 "vouched_at": 1,
                 "staleness_ms": 10_000,
                 "revision": 3,
+                "use_reported_at": 2**41,
             },
             t.receipts: {
                 "revision": 300,

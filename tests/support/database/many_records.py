@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from gatepass.registry.input.emails import fold_email
+from gatepass.registry.input.metadata import entries
 from gatepass.registry.input.text import folded
 from gatepass.registry.input.words import parts_of, words_of
 from gatepass.registry.storage import tables
@@ -48,12 +49,16 @@ def fill_tokens(
         "permissions": ["charges:create"],
         "networks": [],
         "domains": [],
+        "metadata": {},
+        "external_id": None,
         "expires_at": None,
         "created_by": user,
         "owner_id": user,
         "deactivated_at": None,
         "deactivated_by_name": None,
         "lapsed_at": None,
+        # Of its last use.
+        "last_at": 0,
     }
     known: set[str] = set()
 
@@ -69,7 +74,7 @@ def fill_tokens(
 
     for some in _batches(rows()):
         with database.auxiliary_write(newest) as write:
-            write.session.execute(insert(tables.access_tokens), some)
+            write.session.execute(insert(tables.access_tokens), list(map(_columns, some)))
             _index(write, LABELS, [(row, (row["label_folded"],)) for row in some], known)
             insert_missing(
                 write,
@@ -80,6 +85,29 @@ def fill_tokens(
                     for permission in row["permissions"]
                 ],
             )
+            write.session.execute(
+                insert(tables.access_token_recency),
+                [_key(row) | {"life": _life(row), "last_at": row["last_at"]} for row in some],
+            )
+            insert_missing(
+                write,
+                tables.access_token_metadata,
+                [
+                    _key(row) | {"entry": entry}
+                    for row in some
+                    for entry in entries(row["metadata"])
+                ],
+            )
+
+
+def _columns(token: Row) -> Row:
+    return {name: value for name, value in token.items() if name != "last_at"}
+
+
+def _life(token: Row) -> str:
+    if token["deactivated_at"] is not None:
+        return "deactivated"
+    return "active" if token["lapsed_at"] is None else "expired"
 
 
 def fill_users(

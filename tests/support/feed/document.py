@@ -70,6 +70,14 @@ def _paths() -> dict[str, Any]:
                 "summary": "Acknowledge the position of the follower's copy",
                 "description": "Stored when this answers; deactivation receipts include it.",
                 "security": _KEY,
+                "parameters": [
+                    {
+                        "name": "use_age_ms",
+                        "in": "query",
+                        "description": "All calls allowed until so many ms ago are reported.",
+                        "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+                    }
+                ],
                 "requestBody": _body(Acknowledgement),
                 "responses": {"200": _json_answer("Stored.", {"type": "object"}), **refused},
             }

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from sqlalchemy import text
 
-from gatepass.registry.replication import liveness, receipts
+from gatepass.registry.replication import liveness, receipts, use_reports
 from gatepass.registry.replication.liveness import Registration
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Database
@@ -43,6 +43,12 @@ def acknowledge(database: Database, now: int, id: str) -> None:
         assert liveness.report(write, id, revisions.latest(write), now)
 
 
+def report_use(database: Database, now: int, id: str, until: int) -> None:
+    """Say that all calls up to *until* are counted, with a heartbeat."""
+    with database.auxiliary_write(now) as write:
+        assert liveness.report(write, id, None, now, until)
+
+
 def complete(database: Database, now: int) -> int:
     """Complete the receipts that are ready, as a node does."""
     with database.auxiliary_write(now) as write:
@@ -59,5 +65,5 @@ def rows(database: Database, table: str) -> list[dict[str, Any]]:
 
 def by_the_sessions_time(patch: pytest.MonkeyPatch) -> None:
     """Use the session's time in place of PostgreSQL's clock."""
-    for module in (liveness, receipts):
+    for module in (liveness, receipts, use_reports):
         patch.setattr(module, "shared_now", lambda reading: reading.now)

@@ -9,7 +9,7 @@ import msgspec
 
 from gatepass.core import credentials
 from gatepass.core.errors import Unavailable
-from gatepass.core.grants import CompanyRules, Grant, Holder, encode
+from gatepass.core.grants import CompanyRules, Grant, Holder, Rehearsal, encode
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.routes import Routes
 from gatepass.verify.clock import Clock
@@ -160,6 +160,11 @@ class Samples:
             Holder("usr_closed", "cmp_closed", True, "developer"),
             self.token("good"),
             self.token("deactivated", deactivated=True),
+            self.token(
+                "rehearsed",
+                deactivated=True,
+                rehearsal=Rehearsal(START_MS, START_MS + 3_600_000, 100),
+            ),
             self.token("expired", expires_at=1),
             self.token("lasting", expires_at=START_MS + 60_000),
             self.token("gone", user="usr_gone"),

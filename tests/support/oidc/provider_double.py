@@ -127,7 +127,7 @@ class ProviderDouble:
         """Answer all requests of *provider*."""
         assert provider is not None
         self._served = provider
-        provider._fetching = Fetching(httpx.MockTransport(self._handle))
+        provider._fetching = Fetching(httpx.MockTransport(self._sent))
 
     def log_again(self) -> None:
         """Let the provider log what it has logged within this minute."""
@@ -183,6 +183,14 @@ class ProviderDouble:
         claims = {name: value for name, value in claims.items() if value is not None}
         more = {"typ": "global-token-revocation+jwt"} | (header or {})
         return signed(claims, key or rsa_key("one"), **more)
+
+    def _sent(self, request: httpx.Request) -> httpx.Response:
+        """The answer as it comes from a network: not read yet."""
+        made = self._handle(request)
+        if not made.is_stream_consumed:
+            return made
+        body = httpx.ByteStream(made.content)
+        return httpx.Response(made.status_code, headers=made.headers, stream=body)
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path

@@ -77,6 +77,8 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "networks": ["203.0.113.0/24", "2001:db8::1/128"],
         "domains": ["shop.example.com"],
         "expires_at": "2126-12-24T00:00:00.001Z",
+        "metadata": {},
+        "external_id": None,
         "owner": {
             "type": "user",
             "id": any_installation.ada.id,
@@ -89,6 +91,8 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "deactivated_by": None,
         "deactivated_by_name": None,
         "last_used": None,
+        "rotation": None,
+        "rehearsal": None,
     }
     path = f"/v1/access-tokens/{token['id']}"
     got = ada.get(path)
@@ -173,6 +177,12 @@ def test_the_token_text_is_shown_once(ada: httpx.Client) -> None:
         ({"kind": "ui", "domains": ["127.0.0.1"]}, ["domains.0"]),
         ({"kind": "ui", "domains": ["*.com"]}, ["domains.0"]),
         ({"kind": "ui", "domains": [f"a{n}.example.com" for n in range(101)]}, ["domains"]),
+        ({"metadata": None}, ["metadata"]),
+        ({"metadata": {"team": 7}}, ["metadata.team"]),
+        ({"metadata": {"Team": "payments"}}, ["metadata"]),
+        ({"metadata": {"team": "x" * 1_021}}, ["metadata"]),
+        ({"external_id": ""}, ["external_id"]),
+        ({"external_id": "x" * 201}, ["external_id"]),
         ({"status": "active"}, ["status"]),
         ({"token": "gpat_x"}, ["token"]),
     ],
@@ -401,6 +411,58 @@ def test_patch_changes_only_the_fields_it_names(ada: httpx.Client) -> None:
     ):
         assert fields(ada.patch(path, json=change)) == [wrong]
     assert ada.get(path).json() == {**made, "networks": []}
+
+
+def test_many_are_deactivated_at_once(any_installation: Installation) -> None:
+    ada = any_installation.signed_in()
+    path = "/v1/access-tokens/deactivate"
+    texts = [create(ada, label=f"Job {n}", metadata={"n": str(n % 2)})["token"] for n in range(5)]
+    ids = [text[:21] for text in texts]
+    key = {"Idempotency-Key": "deactivate-these-two"}
+    for _ in range(2):
+        answer = ada.post(path, json={"ids": [*ids[:2], "gpat_nowhere"]}, headers=key)
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == {"deactivated": 2, "already": 0, "not_found": 1}
+    assert any_installation.verify(texts[1], permission="charges:get")["reason"] == (
+        "token_deactivated"
+    )
+    even = {"filter": {"metadata": "n:0", "status": None}, "expect": 3}
+    refused = ada.post(path, json={**even, "expect": 2})
+    assert reasons(refused) == (409, "count_changed")
+    assert ada.post(path, json=even).json() == {"deactivated": 2, "already": 1, "not_found": 0}
+    assert [each["id"] for each in ada.get("/v1/access-tokens?status=active").json()["items"]] == [
+        ids[3]
+    ]
+    receipt = ada.get(f"/v1/access-tokens/{ids[0]}/receipt").json()
+    assert receipt == ada.get(f"/v1/access-tokens/{ids[1]}/receipt").json()
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ({}, "ids"),
+        ({"ids": ["gpat_x"], "filter": {"q": "x"}, "expect": 1}, "ids"),
+        ({"ids": ["gpat_x"], "expect": 1}, "ids"),
+        ({"filter": {"q": "x"}}, "ids"),
+        ({"ids": []}, "ids"),
+        ({"ids": ["gpat_x"] * 1_001}, "ids"),
+        ({"ids": "gpat_x"}, "ids"),
+        ({"ids": [7]}, "ids.0"),
+        ({"filter": {}, "expect": 0}, "filter"),
+        ({"filter": {"q": " "}, "expect": 0}, "filter"),
+        ({"filter": {"status": "any"}, "expect": 0}, "filter.status"),
+        ({"filter": {"permission": "*"}, "expect": 0}, "filter.permission"),
+        ({"filter": {"metadata": "x"}, "expect": 0}, "filter.metadata"),
+        ({"filter": {"colour": "red"}, "expect": 0}, "filter.colour"),
+        ({"filter": {"q": "x"}, "expect": "1"}, "expect"),
+    ],
+)
+def test_an_unclear_selection_is_refused(
+    ada: httpx.Client, body: dict[str, Any], wrong: str
+) -> None:
+    create(ada)
+    assert fields(ada.post("/v1/access-tokens/deactivate", json=body)) == [wrong]
+    assert ada.get("/v1/access-tokens").json()["items"][0]["status"] == "active"
 
 
 def test_an_expired_token_cannot_be_changed(installation: Installation, ada: httpx.Client) -> None:

@@ -34,6 +34,7 @@ AREAS = {
     ("GET", "/v1/companies/{id}/access-tokens/{token}"): "tokens",
     ("PATCH", "/v1/companies/{id}/access-tokens/{token}"): "tokens",
     ("POST", "/v1/companies/{id}/access-tokens/{token}/deactivate"): "tokens",
+    ("POST", "/v1/companies/{id}/access-tokens/{token}/rotate"): "tokens",
     ("POST", "/v1/portal-sessions"): "portal",
     ("POST", "/v1/verifier-keys"): "verifiers",
 }
@@ -56,6 +57,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/v1/companies/{id}/owners/by-external-id/{external_id}"): OWNER,
     ("POST", "/v1/companies/{id}/access-tokens"): {**TOKEN, "owner": {"external_id": "theirs"}},
     ("PATCH", "/v1/companies/{id}/access-tokens/{token}"): {"label": "Taken over"},
+    ("POST", "/v1/companies/{id}/access-tokens/{token}/rotate"): {"close": "now"},
     ("POST", "/v1/portal-sessions"): {
         "company": "com_0000000000000000",
         "owner": {"external_id": "x"},

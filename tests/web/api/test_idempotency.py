@@ -18,6 +18,7 @@ from tests.support.apps.problems import reasons
 
 KEY = "order-4711-attempt"
 TOKEN = {"label": "Till", "kind": "api", "permissions": ["charges:get"]}
+WEBHOOK = {"url": "https://hooks.example.com/", "events": ["access_token.*"]}
 ACCOUNT = {"name": "Deploys", "role": "customer-service"}
 #: POSTs that end the credential in use, or read none.
 WITHOUT = {
@@ -61,11 +62,30 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
     account, ended_account = (
         ada.post("/v1/service-accounts", json=ACCOUNT).json()["id"] for _ in range(2)
     )
+    old, owned = (
+        ada.post("/v1/access-tokens", json={**TOKEN, **owner}).json()["id"]
+        for owner in ({}, {"owner": {"id": account}})
+    )
+    webhook = f"/v1/webhooks/{ada.post('/v1/webhooks', json=WEBHOOK).json()['id']}"
+    delivery = ada.post(f"{webhook}/test").json()["id"]
     sign_in = installation.sign_in()[:21]
     installation.sign_in()
     yield from (
         ("/v1/access-tokens", "/v1/access-tokens", TOKEN),
+        (
+            "/v1/access-tokens/{id}/rehearse",
+            f"/v1/access-tokens/{token}/rehearse",
+            {"minutes": 5, "share": 10},
+        ),
+        ("/v1/access-tokens/{id}/rehearse/end", f"/v1/access-tokens/{token}/rehearse/end", None),
         ("/v1/access-tokens/{id}/deactivate", f"/v1/access-tokens/{token}/deactivate", None),
+        ("/v1/access-tokens/deactivate", "/v1/access-tokens/deactivate", {"ids": [token]}),
+        ("/v1/access-tokens/{id}/rotate", f"/v1/access-tokens/{old}/rotate", {"close": "now"}),
+        (
+            "/v1/companies/{id}/access-tokens/{token}/rotate",
+            f"{own}/access-tokens/{owned}/rotate",
+            {"close": "now"},
+        ),
         (
             "/v1/authentications/{id}/deactivate",
             f"/v1/authentications/{sign_in}/deactivate",
@@ -140,6 +160,14 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
         ),
         ("/v1/me/email/cancel", "/v1/me/email/cancel", None),
         ("/v1/company/allowlist/preview", "/v1/company/allowlist/preview", {"entries": []}),
+        ("/v1/webhooks", "/v1/webhooks", WEBHOOK),
+        ("/v1/webhooks/{id}/rotate-secret", f"{webhook}/rotate-secret", None),
+        ("/v1/webhooks/{id}/test", f"{webhook}/test", None),
+        (
+            "/v1/webhooks/{id}/deliveries/{delivery}/resend",
+            f"{webhook}/deliveries/{delivery}/resend",
+            None,
+        ),
     )
 
 

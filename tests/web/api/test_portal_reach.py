@@ -19,8 +19,10 @@ REACHED = {
     ("GET", "/v1/access-tokens"),
     ("POST", "/v1/access-tokens"),
     ("GET", "/v1/access-tokens/{id}"),
+    ("GET", "/v1/access-tokens/{id}/calls"),
     ("PATCH", "/v1/access-tokens/{id}"),
     ("POST", "/v1/access-tokens/{id}/deactivate"),
+    ("POST", "/v1/access-tokens/{id}/rotate"),
 }
 #: Endpoints that read no credential.
 OPEN = {
@@ -96,9 +98,11 @@ def test_nothing_of_another_owner_is_seen_or_changed(any_installation: Installat
         for answer in (
             page.get(path),
             page.get(path, headers={"If-None-Match": record.headers["etag"]}),
+            page.get(f"{path}/calls"),
             page.patch(path, json={"label": "taken"}),
             page.patch(path, json={"label": "taken"}, headers=tag),
             page.patch(path, json={"label": "taken"}, headers={"If-Match": '"other"'}),
+            page.post(f"{path}/rotate", json={"close": "now"}),
             page.post(f"{path}/deactivate"),
             page.post(f"{path}/deactivate", headers={"Idempotency-Key": "order-4712-attempt"}),
         ):

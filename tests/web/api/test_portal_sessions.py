@@ -37,6 +37,23 @@ def later(installation: Installation, monkeypatch: pytest.MonkeyPatch, ms: int) 
     monkeypatch.setattr(clock, "offset_ns", clock.offset_ns + ms * 1_000_000)
 
 
+def test_a_page_sets_metadata_but_no_external_id(installation: Installation) -> None:
+    """It would find out which external ids the tokens of other owners have."""
+    portal = Portal(installation)
+    page = portal.page()
+    where = f"/v1/companies/{installation.company.id}/access-tokens"
+    theirs = {**TOKEN, "owner": {"id": portal.owner.id}, "external_id": "deploy/7"}
+    path = f"/v1/access-tokens/{portal.backend.post(where, json=theirs).json()['id']}"
+    for external_id in ("deploy/7", "deploy/8"):
+        changed = {"external_id": external_id}
+        made = page.post("/v1/access-tokens", json={**TOKEN, **changed})
+        assert reasons(made) == (403, "portal_session")
+    assert reasons(page.patch(path, json={"external_id": "deploy/8"})) == (403, "portal_session")
+    kept = page.patch(path, json={"external_id": "deploy/7", "metadata": {"team": "theirs"}})
+    assert (kept.status_code, kept.json()["metadata"]) == (200, {"team": "theirs"}), kept.text
+    assert page.patch(path, json={"external_id": None}).json()["external_id"] is None
+
+
 def test_a_page_manages_the_tokens_of_its_owner(any_installation: Installation) -> None:
     portal = Portal(any_installation)
     opened = portal.opened(owner={"external_id": "customer-7"})

@@ -1,17 +1,24 @@
 """Reports of followers: acknowledgements and use."""
 
+import re
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from sqlalchemy import select
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import usage
+from gatepass.verify.replica.http_feed import ReportConnection
+from gatepass.verify.replica.reporting import Reporter
+from gatepass.web.times import parse_time
 from tests.support.apps.installation import Installation
+from tests.support.apps.problems import fields
 from tests.support.feed.asgi_feed import FOLLOWER, Loop, OpenFeed, here
 
 Post = Callable[..., httpx.Response]
@@ -57,6 +64,52 @@ def test_an_acknowledgement_is_stored_before_the_answer(
     for other in ({"tag": secrets.token_hex(8)}, {"revision": 10**9}):
         assert post("acknowledgement", json={**said, **other}).status_code == 200
     assert known(any_installation, key).revision == revision
+
+
+def test_it_says_up_to_when_use_is_reported(
+    any_installation: Installation, open_feed: OpenFeed, key: str, post: Post
+) -> None:
+    open_feed(key=key).reached()
+    revision, tag = here(any_installation.node.database)
+    said = {"node": FOLLOWER, "revision": revision, "tag": tag}
+    assert post("acknowledgement", json=said).status_code == 200
+    row = known(any_installation, key)
+    assert row.use_reported_at is None, "a follower of a former release"
+    assert post("acknowledgement?use_age_ms=60000&later=1", json=said).status_code == 200
+    row = known(any_installation, key)
+    assert 0 <= row.use_reported_at + 60_000 - row.first_seen_at < 60_000
+    assert post("acknowledgement?use_age_ms=70000", json=said).status_code == 200
+    assert known(any_installation, key).use_reported_at == row.use_reported_at
+    for wrong in ("-1", "1.5", "1" * 16, "\u0661", "1&use_age_ms=1"):
+        answer = post(f"acknowledgement?use_age_ms={wrong}", json=said)
+        assert (answer.status_code, fields(answer)) == (422, ["use_age_ms"]), wrong
+
+
+def test_a_server_of_the_former_release_reads_the_body() -> None:
+    """What was added stands in the address, which it doesn't look at."""
+
+    class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        node: str
+        revision: int
+        tag: str
+
+    sent: list[tuple[str, bytes]] = []
+
+    class Connection(ReportConnection):
+        def __init__(self) -> None:
+            pass
+
+        def post(self, name: str, body: bytes) -> bytes:
+            sent.append((name, body))
+            return b"{}"
+
+    reporter = Reporter(Connection(), Path("/nonexistent"))
+    reporter._send_use()
+    reporter.set_position(FOLLOWER, (7, "0" * 16))
+    reporter._acknowledge()
+    ((name, body),) = sent
+    assert re.fullmatch(r"acknowledgement\?use_age_ms=1000\d", name)
+    assert msgspec.json.decode(body, type=Former) == Former(FOLLOWER, 7, "0" * 16)
 
 
 def test_only_its_own_key_acknowledges_for_a_follower(
@@ -238,6 +291,87 @@ def test_invalid_use_is_refused(post: Post) -> None:
         sent([1, 1_000, None]),
         sent(finished="yes"),
         sent(unknown=1),
+    ):
+        answer = post("use", json=wrong)
+        assert answer.status_code == 422, (wrong, answer.text)
+        assert answer.json()["errors"], answer.text
+
+
+# --- observed calls -------------------------------------------------------------------------------
+
+FACTS = [
+    *("permission_missing", ["charges:get"], "/v1/charges/{id}", "GET", "203.0.113.7"),
+    "https://shop.example.com",
+]
+
+
+def test_calls_that_are_sent_twice_count_once(any_installation: Installation, post: Post) -> None:
+    token = any_installation.access_token("charges:get")[:21]
+    now = any_installation.node.clock.now()
+    far = now + 86_400_000 * 365
+    calls = [
+        # Newer followers may add to both lists.
+        [token, False, [*FACTS, "more"], 3, now - 9, now - 5, "more"],
+        [token, False, None, 2, now - 9, now - 6],
+        [token, False, ["a_reason_of_tomorrow", *FACTS[1:]], 4, now, now],
+        ["gpat_0000000000000000", False, FACTS, 4, now, now],
+        # A clock that is a year ahead.
+        [token, True, ["allowed", [], None, None, "2001:DB8::1", None], 1, far, far],
+    ]
+    sent = {"spool": SPOOL, "start": 0, "end": 100, "batches": [], "calls": calls}
+    for _ in range(2):
+        answer = post("use", json=sent)
+        assert (answer.status_code, answer.json()) == (200, {"folded_to": 100})
+    listed = any_installation.signed_in().get(f"/v1/access-tokens/{token}/calls").json()["items"]
+    ahead, refused, rest = listed
+    assert (ahead["address"], ahead["outcome"], ahead["count"]) == ("2001:db8::1", "allowed", 1)
+    assert parse_time(ahead["last_at"]) <= any_installation.node.clock.now()
+    names = ("outcome", "reason", "permission", "route", "method", "address", "origin", "count")
+    assert [refused[name] for name in names] == ["refused", FACTS[0], "charges:get", *FACTS[2:], 3]
+    assert refused["decision"].startswith("dec_")
+    assert [rest[name] for name in names] == ["refused", None, None, *[None] * 4, 2]
+
+
+def test_invalid_calls_are_refused(post: Post) -> None:
+    token = "gpat_0123456789abcdef"
+
+    def sent(*call: object) -> dict[str, object]:
+        return {"spool": SPOOL, "start": 0, "end": 10, "batches": [], "calls": [call]}
+
+    def facts(**changed: object) -> dict[str, object]:
+        names = ("reason", "needed", "route", "method", "address", "origin")
+        given = dict(zip(names, FACTS, strict=True)) | changed
+        return sent(token, False, list(given.values()), 1, 1_000, 1_000)
+
+    assert post("use", json=facts()).status_code == 200
+    for wrong in (
+        sent(),
+        sent(token, False, None, 1, 1_000),
+        sent("gplt_0123456789abcdef", False, None, 1, 1_000, 1_000),
+        sent(token, 0, None, 1, 1_000, 1_000),
+        sent(token, False, None, 0, 1_000, 1_000),
+        sent(token, False, None, 1, 1_001, 1_000),
+        sent(token, False, None, 1, -1, 1_000),
+        sent(token, False, None, 1, 1_000, 2**53 + 1),
+        sent(token, False, FACTS[:-1], 1, 1_000, 1_000),
+        sent(token, False, {}, 1, 1_000, 1_000),
+        facts(reason="Allowed"),
+        facts(needed=["charges"]),
+        facts(needed=["a:b", "a:c", "a:d"]),
+        facts(needed=["x:" + "y" * 300]),
+        facts(route=None),
+        facts(route="/v1/charges/../x"),
+        facts(route="/" + "x" * 500),
+        facts(route="/v1/\u202e"),
+        facts(method=None),
+        facts(method="get"),
+        facts(address="localhost"),
+        facts(origin="https://shop.example.com/"),
+        facts(origin="https://Shop.example.com"),
+        facts(origin="null"),
+        facts(origin="s" * 250 + "://example.com"),
+        {**sent(token, False, None, 1, 1_000, 1_000), "end": 0},
+        {**facts(), "calls": [[token, False, None, 1, 1, 1]] * 10_001},
     ):
         answer = post("use", json=wrong)
         assert answer.status_code == 422, (wrong, answer.text)

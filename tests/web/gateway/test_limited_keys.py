@@ -106,7 +106,14 @@ def test_it_reports_for_its_companies_alone(
     now = any_installation.node.clock.now()
     counts = {token[:ID_LENGTH]: [3, now, None, "charges:get"] for token in tokens}
     batch = {"tokens": counts, "decisions": {"allowed": 6}}
-    sent = {"spool": "17-0123456789abcdef", "start": 0, "end": 9, "batches": [batch]}
+    calls = [[token, False, None, 3, now, now] for token in counts]
+    sent = {
+        "spool": "17-0123456789abcdef",
+        "start": 0,
+        "end": 9,
+        "batches": [batch],
+        "calls": calls,
+    }
     answer = loop.post(
         any_installation.app, limited_key(any_installation), "/v1/feed/use", json=sent
     )
@@ -115,6 +122,7 @@ def test_it_reports_for_its_companies_alone(
     assert any_installation.signed_in().get(f"/v1/access-tokens/{own}").json()["last_used"]
     carl = any_installation.signed_in("carl@example.com")
     assert carl.get(f"/v1/access-tokens/{theirs}").json()["last_used"] is None
+    assert carl.get(f"/v1/access-tokens/{theirs}/calls").json()["items"] == []
 
 
 def test_the_endpoint_creates_them(any_installation: Installation) -> None:

@@ -52,6 +52,8 @@ def test_an_allowed_call(shared_samples: Samples, asked: Ask) -> None:
             "owner": {"type": "user", "id": "usr_dev", "external_id": None, "name": "Dev"},
             "permissions": ["charges:create", "charges:get"],
             "expires_at": None,
+            "metadata": {},
+            "external_id": None,
         },
     }
 

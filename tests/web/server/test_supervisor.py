@@ -18,7 +18,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
-from gatepass.verify.usage import spools
+from gatepass.verify.spools import by_kind, spools
 from gatepass.web.gateway.endpoints import GATEWAY
 from gatepass.web.gateway.verification import VERIFY
 from gatepass.web.server import supervisor as serve_module
@@ -251,8 +251,10 @@ def counted(samples: Samples) -> int:
     found = 0
     for spool in spools(samples.file.use_directory):
         assert spool.finished
-        for batch in spool.batches(0):
-            found += batch.tokens[samples.grants["good"].id][0]
+        batches, calls = by_kind(spool.lines(0))
+        uses = sum(batch.tokens[samples.grants["good"].id][0] for batch in batches)
+        assert sum(call.count for call in calls) == uses
+        found += uses
     return found
 
 

@@ -1,10 +1,12 @@
 """What a worker sets up before it serves."""
 
+import gc
 import resource
 
 import pytest
 
 from gatepass.web.http.server import MOST_CONNECTIONS
+from gatepass.web.server import worker
 from gatepass.web.server.worker import most_connections
 
 
@@ -33,3 +35,18 @@ def test_connections_leave_files_for_others(
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
     monkeypatch.setattr(resource, "setrlimit", change)
     assert most_connections() == expected
+
+
+def test_garbage_is_collected_once_it_serves() -> None:
+    seen = []
+
+    async def serving() -> None:
+        seen.append((gc.isenabled(), gc.get_freeze_count() > 0))
+
+    gc.disable()
+    try:
+        worker._run(serving())
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert seen == [(True, True)]

@@ -18,7 +18,18 @@ def _actions(noun: str, *verbs: str) -> tuple[str, ...]:
 KINDS = {
     "access-tokens": Kind(
         "Access tokens",
-        _actions("access_token", "created", "modified", "deactivated", "refused_everywhere"),
+        (
+            *_actions(
+                "access_token",
+                "created",
+                "modified",
+                "rotated",
+                "deactivated",
+                "refused_everywhere",
+            ),
+            *_actions("access_token", "rehearsal_started", "rehearsal_ended"),
+            "access_tokens.refused_everywhere",
+        ),
     ),
     "authentications": Kind(
         "Sign-ins",
@@ -64,6 +75,10 @@ KINDS = {
         "Roles", (*_actions("role", "created", "modified", "deleted"), "catalogue.changed")
     ),
     "allowlist": Kind("Allowlist", _actions("allowlist", "changed", "lifted", "trial_started")),
+    "webhooks": Kind(
+        "Webhooks",
+        _actions("webhook", "created", "modified", "secret_rotated", "paused", "deleted"),
+    ),
     "company": Kind(
         "Company",
         _actions("company", "created", "modified", "deactivated", "restored", "refused_everywhere"),

@@ -9,6 +9,7 @@ from gatepass.core.catalogue import BUILT_IN_ROLES
 from gatepass.core.credentials import new_id
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit.events import STORED, AuditEvent, event_of
+from gatepass.registry.audit.webhook_events import write_events
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.ended_log import REVOCATION_ACTIONS
@@ -48,7 +49,8 @@ def record_each(
 ) -> None:
     """Write an audit event for each of *subjects*, with the same action and fields.
 
-    Revocations are recorded for ``ended.log`` here, so that the two logs can't differ.
+    Revocations are recorded for ``ended.log`` here, so that the two logs can't differ; so are
+    the events for webhooks.
     """
     if action in REVOCATION_ACTIONS:
         # ``ended.log`` holds the revision, which only a Change has.
@@ -57,28 +59,27 @@ def record_each(
     before, after = _with_role_name(write, before), _with_role_name(write, after)
     if actor.cause:
         after = {**(after or {}), "cause": actor.cause}
-    write.session.execute(
-        insert(audit_events),
-        [
-            {
-                "id": new_id("evt"),
-                "company_id": company,
-                "at": write.now,
-                "actor_kind": actor.kind,
-                "actor_id": actor.user,
-                "actor_name": actor.audited_name,
-                "actor_credential": actor.credential,
-                "address": actor.address,
-                "action": action,
-                "subject_kind": subject.kind,
-                "subject_id": subject.id,
-                "subject_name": subject.name,
-                "before": before,
-                "after": after,
-            }
-            for subject in subjects
-        ],
-    )
+    events = [
+        {
+            "id": new_id("evt"),
+            "company_id": company,
+            "at": write.now,
+            "actor_kind": actor.kind,
+            "actor_id": actor.user,
+            "actor_name": actor.audited_name,
+            "actor_credential": actor.credential,
+            "address": actor.address,
+            "action": action,
+            "subject_kind": subject.kind,
+            "subject_id": subject.id,
+            "subject_name": subject.name,
+            "before": before,
+            "after": after,
+        }
+        for subject in subjects
+    ]
+    write.session.execute(insert(audit_events), events)
+    write_events(write, events)
 
 
 def last_change(

@@ -16,7 +16,7 @@ FIELDS = {
 }
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
-_NAMES = frozenset(("name", "label", "role", "role_name", "email", "owner_name"))
+_NAMES = frozenset(("name", "label", "role", "role_name", "email", "owner_name", "successor_label"))
 _LABELLED = frozenset(("access_token", "admin_key", "verifier_key"))
 
 # What is said of a kind of event: a template with the fields of ``_say``, or a function.
@@ -171,6 +171,18 @@ def _token_created(event: AuditEvent) -> str:
     return _plainly(event) + (f" for {owner}" if owner else "")
 
 
+def _rehearsal_started(event: AuditEvent) -> str:
+    share = _after(event, "share")
+    return f"began to rehearse the deactivation of {event.subject.name}: {share} % of its calls"
+
+
+def _token_rotated(event: AuditEvent) -> str:
+    successor = _after(event, "successor_label")
+    return f"rotated the access token {event.subject.name}" + (
+        f"; {successor} replaces it" if successor else ""
+    )
+
+
 def _role_changed(event: AuditEvent) -> str:
     former, now = (
         (fields or {}).get("role_name") or (fields or {}).get("role")
@@ -288,7 +300,11 @@ def _provider_revocation(event: AuditEvent) -> str:
 
 
 #: Why a record ended, where that isn't simply its actor's decision (``Actor.cause``).
-_CAUSES = {"reported": ", which somebody reported as leaked"}
+_CAUSES = {
+    "reported": ", which somebody reported as leaked",
+    "rotation": ", which was replaced",
+    "reuse": ": a token that it had replaced, or that replaced it, rotated itself once more",
+}
 
 #: Shorter times would read as 0.00 s.
 _IMMEDIATELY_MS = 10
@@ -324,9 +340,27 @@ def elapsed(ms: int) -> str:
     return f"{minutes} min {seconds} s"
 
 
+def _webhook_modified(event: AuditEvent) -> str:
+    paused = _after(event, "paused")
+    if list(event.after or ()) == ["paused"]:
+        return f"{'paused' if paused else 'resumed'} the webhook {event.subject.name}"
+    what = {"host": "address", "paused": "state"}
+    changed = _listed([what.get(name, _words(name)) for name in event.after or ()])
+    return f"changed the {changed or 'settings'} of the webhook {event.subject.name}"
+
+
+def _webhook_paused(event: AuditEvent) -> str:
+    gone = _after(event, "because") == "gone"
+    why = "its receiver is gone" if gone else "an event failed for three days"
+    return f"The webhook {event.subject.name} was paused: {why}"
+
+
 _SAID: dict[str, _Said] = {
     "access_token.created": _token_created,
     "access_token.modified": _token_modified,
+    "access_token.rotated": _token_rotated,
+    "access_token.rehearsal_started": _rehearsal_started,
+    "access_token.rehearsal_ended": "ended the rehearsal of {name}",
     "allowlist.changed": _allowlist_changed,
     "allowlist.lifted": "removed the allowlist",
     "allowlist.trial_started": _trial_started,
@@ -363,11 +397,14 @@ _SAID: dict[str, _Said] = {
     "user.recovery_code_used": "used one of {whose} recovery codes",
     "user.recovery_codes_replaced": "replaced {whose} recovery codes; the old ones no longer work",
     "user.identity_unlinked": _identity_unlinked,
+    "webhook.modified": _webhook_modified,
+    "webhook.secret_rotated": "rotated the secret of the webhook {name}",
     "user.unlocked": "cleared {whose} failed sign-ins",
 }
 # Events without a known actor.
 _WITHOUT_ACTOR: dict[str, _Said] = {
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
+    "access_tokens.refused_everywhere": _refused_everywhere("{}"),
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
     "owner.refused_everywhere": _refused_everywhere("{owner}"),
     "user.refused_everywhere": _refused_everywhere("the user {}"),
@@ -379,6 +416,7 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "history.shortened": _history_shortened,
     "invitation.delivered": _invitation_delivered,
     "portal_session.redeemed": "The portal session for {name} was redeemed by its page",
+    "webhook.paused": _webhook_paused,
     "user.email_changed": _email_changed,
     "user.identity_linked": _identity_linked,
     "verifier_key.reported": "Somebody reported the verifier key {name} as leaked",

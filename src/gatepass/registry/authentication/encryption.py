@@ -1,9 +1,10 @@
-"""Encryption of second-factor secrets under the installation's key (AES-256-GCM).
+"""Encryption of stored secrets under the installation's key (AES-256-GCM).
 
-A TOTP secret can't be stored as a digest, because codes are computed from it. It is encrypted under
-a key that is not in the database, so that a copy of the database doesn't disclose it. The key is a
-file in the data directory, created once, the same on every node. Each ciphertext names its key. So
-a wrong key is an outage that names its cause, and never reads as "no second factor".
+A second factor's secret can't be stored as a digest, because codes are computed from it; nor a
+webhook's, which signs. They are encrypted under a key that is not in the database, so that a copy
+of the database doesn't disclose them. The key is a file in the data directory, created once, the
+same on every node. Each ciphertext names its key. So a wrong key is an outage that names its cause,
+and never reads as "no second factor".
 """
 
 import hashlib
@@ -131,9 +132,9 @@ class EncryptionKey:
     def _unavailable(self, why: str) -> Unavailable:
         # The user gets a plain sentence; the log has the file's name for the operator.
         if self._log_limit.left_out(why) is not None:
-            _log.error("second factors can't be used: %s", why)
+            _log.error("encrypted secrets can't be used: %s", why)
         return Unavailable(
-            "Second factors can't be checked right now. Ask the people who run this Gatepass to "
+            "Encrypted secrets can't be used right now. Ask the people who run this Gatepass to "
             "check its log, which says what is wrong with the encryption key."
         )
 

@@ -113,30 +113,6 @@ def use(write: Write, actor: Actor, user: Row[Any], proof: Proof) -> None:
         record(write, actor, "recovery_code_used", user_of(user), after=after)
 
 
-def ensure_key(reading: Reading, key: EncryptionKey) -> None:
-    """Create the encryption key if nothing is encrypted yet; else require the key in use.
-
-    A node that lacks the others' key file must not create a key of its own.
-
-    Raises:
-        Unavailable: this machine has another key, or none.
-        Misconfigured: the key can't be created.
-    """
-    encrypted = any_encrypted(reading)
-    if encrypted is None:
-        key.create()
-    else:
-        key.require_encrypted_with(encrypted)
-
-
-def any_encrypted(reading: Reading) -> bytes | None:
-    """Any one secret encrypted with the installation's key; None if there is none."""
-    found: bytes | None = reading.session.execute(
-        select(users.c.totp_sealed).where(users.c.totp_sealed.is_not(None)).limit(1)
-    ).scalar_one_or_none()
-    return found
-
-
 def enable(write: Write, user: str, secret: str, step: int, key: EncryptionKey) -> list[str]:
     """Store *secret*, of which the code of *step* was just used; returns the recovery codes."""
     update_row(

@@ -7,6 +7,7 @@ from sqlalchemy import Row
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords, totp, totp_policy
+from gatepass.registry.authentication.encrypted_secrets import ensure_key
 from gatepass.registry.authentication.reauthentication import Reauthentication, WrongCode
 from gatepass.registry.directory.users import record, user_of
 from gatepass.registry.storage.database import Committed, Write
@@ -28,7 +29,7 @@ def begin(reauthentication: Reauthentication, actor: Actor) -> tuple[str, bytes]
     """
     row = reauthentication.own_row(actor)
     with reauthentication.database.read(reauthentication.now()) as reading:
-        totp.ensure_key(reading, reauthentication.encryption_key)
+        ensure_key(reading, reauthentication.encryption_key)
     secret = totp.new_secret()
     key = reauthentication.encryption_key
     return secret, key.encrypt(secret.encode(), owner=_OWNER + row.id)
@@ -72,7 +73,7 @@ def enable(
         if row.totp_sealed is not None:
             raise Conflict("A second factor is set up already.", reason="second_factor_present")
         # Again under the lock: another node may have created another key meanwhile.
-        totp.ensure_key(write, reauthentication.encryption_key)
+        ensure_key(write, reauthentication.encryption_key)
         # Disabling and enabling again must not make a used code valid once more.
         after = row.totp_last_step
         step = totp.step_of(secret, code, now=write.now, after=after)

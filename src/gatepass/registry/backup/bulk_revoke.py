@@ -24,6 +24,7 @@ from gatepass.registry.storage.tables import (
     users,
     verifier_keys,
 )
+from gatepass.registry.tokens import recency
 
 _BATCH = 500
 
@@ -106,4 +107,7 @@ def _publish(change: Change, kind: str, ids: Sequence[str]) -> None:
                 publishing.publish(change, msgspec.structs.replace(holder, active=False))
     elif kind != "invitation":
         for start in range(0, len(ids), _BATCH):
-            publishing.deactivate_grants(change, ids[start : start + _BATCH])
+            batch = ids[start : start + _BATCH]
+            publishing.deactivate_grants(change, batch)
+            if kind == "access_token":
+                recency.set_life(change, batch, "deactivated")

@@ -47,7 +47,7 @@ _BOOLEANS = {
     if isinstance(column.type, Boolean)
 }
 #: Tables whose rows PostgreSQL numbers from a sequence.
-_NUMBERED = ("audit_events", "sign_in_failures")
+_NUMBERED = ("audit_events", "sign_in_failures", "webhook_deliveries")
 _AT_ONCE = 5_000
 _SQLITE_CACHE_KIB = 262_144
 

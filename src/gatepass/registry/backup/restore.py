@@ -2,8 +2,9 @@
 
 A backup is older than the database it replaces. Records revoked since, according to the replaced
 database and ``ended.log``, are revoked again. Pending links in mail, sign-ins and portal sessions
-are revoked, too: after the backup they may have been used or revoked. A new history begins, so that
-all copies of the grants are rebuilt.
+are revoked, too: after the backup they may have been used or revoked. Webhooks are paused, and what
+waited for them is dropped: after the backup they may have been deleted, and it sent. A new history
+begins, so that all copies of the grants are rebuilt.
 """
 
 import secrets
@@ -42,6 +43,7 @@ from gatepass.registry.storage.tables import (
     revision,
     revisions,
 )
+from gatepass.registry.webhooks import queue
 
 #: A node with a heartbeat within this time, or within its own staleness, may still decide.
 SILENCE_MS = 10_000
@@ -62,6 +64,8 @@ class Restored:
         revoked: pending links, sign-ins and portal sessions that were revoked now; also
             ``password_reset`` and ``email_change``.
         mail_dropped: number of queued mails that aren't sent any more.
+        webhooks_paused: number of webhooks that were active in the backup.
+        deliveries_dropped: number of events that waited for webhooks.
         torn_lines: number of unreadable lines in the logs.
         without_administrator: names of active companies without an active administrator.
         without_operator: whether no operator is left.
@@ -74,6 +78,8 @@ class Restored:
     gone: dict[str, int]
     revoked: dict[str, int]
     mail_dropped: int
+    webhooks_paused: int
+    deliveries_dropped: int
     torn_lines: int
     without_administrator: list[str]
     without_operator: bool
@@ -117,6 +123,8 @@ def restore(
         latest = max(before, backup, past_revision, *(log.latest_revision for log in logs))
         change = Change(session, now, latest + 1)
         actor = Actor.command_line()
+        # Before the revocations below, which are events that are still to be told.
+        webhooks_paused, deliveries_dropped = queue.after_restore(change)
         revoked_again = {kind: _revoke_again(change, actor, kind) for kind in KINDS}
         mail_dropped = outbox.drop_all(change)
         revoked = _revoke_pending(change, actor)
@@ -130,6 +138,8 @@ def restore(
             gone=revocation_state.count_missing(connection),
             revoked=revoked,
             mail_dropped=mail_dropped,
+            webhooks_paused=webhooks_paused,
+            deliveries_dropped=deliveries_dropped,
             torn_lines=sum(log.torn for log in logs),
             without_administrator=[one.name for one in companies.without_administrator(change)],
             without_operator=not user_privileges.active_operators(change),

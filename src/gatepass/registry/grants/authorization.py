@@ -106,7 +106,7 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     )
     if grant is None or grant.user != actor.user or grant.company != actor.company:
         raise Forbidden("This credential isn't valid for this user.", reason="token_invalid")
-    if grant.deactivated:
+    if grant.ended:
         raise _forbidden(Reason.token_deactivated)
     if grant.expires_at is not None and reading.now >= grant.expires_at:
         raise _forbidden(Reason.token_expired)

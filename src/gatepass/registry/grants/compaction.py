@@ -8,6 +8,8 @@
 * Mail, and links for passwords and e-mail addresses, 30 days after they expired.
 * Answers to requests with an idempotency key, after a day.
 * Identifiers that may be used once, when they expire.
+* Deliveries to webhooks, 30 days after their events.
+* Observed calls, 90 days after the day on which they were made.
 
 Each batch is a short transaction of its own, so that other writes don't wait for it.
 """
@@ -35,17 +37,21 @@ from gatepass.registry.storage.tables import (
     changed_records,
     email_changes,
     idempotent_answers,
+    observed_calls,
     outgoing_mail,
     password_resets,
     portal_sessions,
     revisions,
     used_once,
+    webhook_deliveries,
 )
 
 _DAY_MS = 86_400_000
 GRANTS_KEPT_MS = _DAY_MS
 HISTORY_KEPT_MS = 7 * _DAY_MS
 MAIL_KEPT_MS = 30 * _DAY_MS
+DELIVERIES_KEPT_MS = 30 * _DAY_MS
+CALLS_KEPT_DAYS = 90
 
 _grant_id: ColumnClause[str] = column("id")
 _grants = table("grants", _grant_id)
@@ -69,6 +75,8 @@ class Compacted:
     email_changes: int
     idempotent_answers: int
     used_once: int
+    webhook_deliveries: int
+    observed_calls: int
 
 
 def compact(
@@ -95,6 +103,8 @@ def compact(
         email_changes=_repeat(partial(_delete_expired, email_changes), database, now, pause),
         idempotent_answers=_repeat(_delete_answers, database, now, pause),
         used_once=_repeat(_delete_used, database, now, pause),
+        webhook_deliveries=_repeat(_delete_deliveries, database, now, pause),
+        observed_calls=_repeat(_delete_calls, database, now, pause),
     )
 
 
@@ -209,6 +219,30 @@ def _delete_used(write: Write) -> int:
     table = used_once.c
     some = select(table.digest).where(table.expires_at <= write.now).limit(_AT_ONCE)
     result = write.session.execute(delete(used_once).where(table.digest.in_(some)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _delete_deliveries(write: Write) -> int:
+    # The oldest first: what is left of a subject's is still in order.
+    table = webhook_deliveries.c
+    some = (
+        select(table.number)
+        .where(table.created_at <= write.now - DELIVERIES_KEPT_MS)
+        .order_by(table.created_at)
+        .limit(_AT_ONCE)
+    )
+    result = write.session.execute(delete(webhook_deliveries).where(table.number.in_(some)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _delete_calls(write: Write) -> int:
+    table = observed_calls.c
+    key = (table.token_id, table.day, table.call)
+    before = write.now // _DAY_MS - CALLS_KEPT_DAYS
+    some = select(*key).where(table.day < before).limit(_AT_ONCE)
+    result = write.session.execute(delete(observed_calls).where(tuple_(*key).in_(some)))
     assert isinstance(result, CursorResult)
     return result.rowcount
 

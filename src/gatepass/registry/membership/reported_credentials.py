@@ -91,7 +91,7 @@ def end(change: Change, texts: Sequence[str], *, address: str | None) -> None:
     Args:
         address: of the reporter, for the audit log.
     """
-    live = [each for each in recognized(change, texts).values() if not each.deactivated]
+    live = [each for each in recognized(change, texts).values() if not each.ended]
     found = sorted(live, key=lambda grant: (grant.company, grant.id))
     actor = replace(Actor.system(), cause="reported", address=address)
     by_kind = {prefix: [each for each in found if each.id[:4] == prefix] for prefix in _REPORTED}

@@ -20,11 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import case, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, text, update
 from sqlalchemy.engine import CursorResult
 
 from gatepass.core.errors import Conflict
-from gatepass.registry.replication import receipts
+from gatepass.registry.replication import receipts, use_reports
 from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.database_time import POSTGRESQL_NOW, shared_now
@@ -105,10 +105,16 @@ def _make_room(write: Write, registration: Registration, now: int) -> None:
             "this one another key.",
             reason="too_many_followers",
         )
-    write.session.execute(delete(nodes).where(table.id.in_(dead)))
+    _delete(write, table.id.in_(dead))
 
 
-def report(write: Write, node_id: str, position: Position | None, fresh_at: int) -> bool:
+def report(
+    write: Write,
+    node_id: str,
+    position: Position | None,
+    fresh_at: int,
+    use_until: int | None = None,
+) -> bool:
     """Record a follower's heartbeat and position, and confirm its receipts up to there.
 
     Args:
@@ -116,6 +122,8 @@ def report(write: Write, node_id: str, position: Position | None, fresh_at: int)
             this history doesn't know confirms nothing.
         fresh_at: the latest time its lease may have been renewed, Unix ms by the reporter's clock,
             like ``write.now``.
+        use_until: all calls that it allowed up to then are counted, likewise; None if it doesn't
+            say so.
 
     Returns:
         Whether it is registered. If not, it must register.
@@ -136,6 +144,8 @@ def report(write: Write, node_id: str, position: Position | None, fresh_at: int)
         _wait_for_writes(write)
         if not _updated(write, seen):
             return False
+    if use_until is not None:
+        use_reports.record(write, node_id, use_until)
     if position is None or not revisions.is_known(write, position):
         return True
     latest = select(revision.c.number).scalar_subquery()
@@ -151,7 +161,12 @@ def report(write: Write, node_id: str, position: Position | None, fresh_at: int)
 
 def forget(write: Write, unseen_ms: int = 86_400_000) -> None:
     """Delete followers without a heartbeat for *unseen_ms*. Receipts keep their names."""
-    write.session.execute(delete(nodes).where(nodes.c.seen_at < shared_now(write) - unseen_ms))
+    _delete(write, nodes.c.seen_at < shared_now(write) - unseen_ms)
+
+
+def _delete(write: Write, which: ColumnElement[bool]) -> None:
+    use_reports.before_deleting(write, which)
+    write.session.execute(delete(nodes).where(which))
 
 
 def _wait_for_writes(write: Write) -> None:

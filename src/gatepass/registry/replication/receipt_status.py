@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, text
 
-from gatepass.registry.replication.receipts import on_one_machine, silent_since
+from gatepass.registry.replication.receipts import (
+    ACCESS_TOKENS,
+    on_one_machine,
+    silent_since,
+)
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.database_time import shared_now
 from gatepass.registry.storage.tables import receipt_confirmations, receipts
 
 ConfirmationState = Literal["refusing", "waiting", "silent"]
+
+_REVISION = text("SELECT revision FROM grants WHERE id = :id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,17 @@ class Receipt:
 
 
 def find(reading: Reading, subject_id: str) -> Receipt | None:
-    """The receipt of the revoked record with that id; None if there is none."""
-    row = reading.session.execute(
-        select(receipts)
-        .where(receipts.c.subject_id == subject_id)
-        .order_by(receipts.c.revision.desc())
-        .limit(1)
-    ).one_or_none()
+    """The receipt of the revoked record with that id; None if there is none.
+
+    Access tokens that were deactivated together share one.
+    """
+    of_it = select(receipts).order_by(receipts.c.revision.desc()).limit(1)
+    row = reading.session.execute(of_it.where(receipts.c.subject_id == subject_id)).one_or_none()
+    if row is None:
+        # A grant that was deactivated keeps the revision of that.
+        revision = reading.session.execute(_REVISION, {"id": subject_id}).scalar()
+        together = (receipts.c.revision == revision, receipts.c.subject_kind == ACCESS_TOKENS)
+        row = reading.session.execute(of_it.where(*together)).one_or_none()
     if row is None:
         return None
     rows = reading.session.execute(

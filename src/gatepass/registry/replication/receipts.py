@@ -40,6 +40,9 @@ KEPT_MS = 7 * 86_400_000
 #: The number of verifiers that an audit event names, the slowest first.
 NAMED = 50
 
+#: The kind of the subject of a receipt for access tokens that were deactivated together.
+ACCESS_TOKENS = "access_tokens"
+
 _AT_ONCE = 200
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    CompoundSelect,
     Select,
     Table,
     and_,
@@ -72,16 +73,19 @@ class Scan:
     shared: bool = False
     counted: "Scan | None" = None
 
-    def newest(self, after: Cursor | None, limit: int) -> Select[tuple[int, str]]:
-        """The newest records after *after*; all of them, in no order, if they are few."""
+    def first(self, after: Cursor | None, limit: int, *, oldest: bool) -> Select[tuple[int, str]]:
+        """The first records after *after*; all of them, in no order, if they are few."""
         at, key = self.table.c.created_at, self.table.c.id
         rows = self._rows(at, key).where(*self.which)
         if after is not None:
-            rows = rows.where(tuple_(at, key) < tuple_(after.number, after.id))
+            place, last = tuple_(at, key), tuple_(after.number, after.id)
+            rows = rows.where(place > last if oldest else place < last)
         if self.few:
             return rows
-        # A record may have a word more than once.
-        return self._in_order(rows.distinct() if self.shared else rows).limit(limit)
+        if self.shared:
+            # A record may have a word more than once.
+            rows = rows.distinct()
+        return (rows.order_by(at, key) if oldest else self._in_order(rows)).limit(limit)
 
     def some(self, limit: int | None) -> Select[tuple[str]]:
         """Ids of any of the records, to count them; all of them if *limit* is None."""
@@ -162,6 +166,27 @@ def fastest(
     return min(costs, key=lambda each: each[0])[1]
 
 
+def few(
+    reading: Reading,
+    ways: Sequence[Way | None],
+    walk: Sequence[Scan],
+    which: Sequence[ColumnElement[bool]],
+    *,
+    narrow: bool,
+) -> list[Scan] | None:
+    """Scans of at most ``MANY`` rows that find the records of a list; None if there are none.
+
+    Args:
+        ways, walk, which, narrow: as ``fastest`` takes them.
+    """
+    shortest = min((way for way in ways if way is not None), key=lambda way: way.rows, default=None)
+    if shortest is not None and shortest.rows <= MANY:
+        return shortest.scans
+    if narrow and size(reading, walk) <= MANY:
+        return [replace(scan, which=which) for scan in walk]
+    return None
+
+
 @contextmanager
 def by_index(reading: Reading) -> Iterator[None]:
     """Within the block, PostgreSQL follows the index of each scan.
@@ -180,23 +205,26 @@ def by_index(reading: Reading) -> Iterator[None]:
 
 
 def page(
-    reading: Reading, scans: Sequence[Scan], after: Cursor | None, limit: int
+    reading: Reading,
+    scans: Sequence[Scan],
+    after: Cursor | None,
+    limit: int,
+    *,
+    oldest: bool = False,
 ) -> tuple[list[str], str | None]:
     """The ids of the page after *after*, newest first, and the cursor of the next; None at the end.
 
     Args:
         limit: the most ids of the page.
+        oldest: the oldest first instead.
     """
     if not scans:
         return [], None
-    heads = [_apart(scan.newest(after, limit + 1)) for scan in scans]
+    heads = [apart(scan.first(after, limit + 1, oldest=oldest)) for scan in scans]
     merged = heads[0] if len(heads) == 1 else union(*map(select, heads)).subquery()
-    rows = (
-        select(merged)
-        .distinct()
-        .order_by(merged.c.created_at.desc(), merged.c.id.desc())
-        .limit(limit + 1)
-    )
+    key = [merged.c.created_at, merged.c.id]
+    in_order = key if oldest else [column.desc() for column in key]
+    rows = select(merged).distinct().order_by(*in_order).limit(limit + 1)
     found = reading.session.execute(rows).all()
     shown = found[:limit]
     more = str(Cursor(shown[-1].created_at, shown[-1].id)) if len(found) > limit else None
@@ -258,6 +286,6 @@ def _cost(reading: Reading, scans: Sequence[Scan]) -> float:
     return detour * float(read) / max(float(matched), 0.5)
 
 
-def _apart(rows: Select[Any]) -> CTE:
+def apart(rows: Select[Any] | CompoundSelect[Any]) -> CTE:
     """*rows* as they are: sorting them later can't make the engine read them by another index."""
     return rows.cte().prefix_with("MATERIALIZED")

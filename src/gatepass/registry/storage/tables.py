@@ -168,6 +168,8 @@ nodes = _records(
     Column("staleness_ms", BigInteger, nullable=False),
     # The latest revision it has acknowledged.
     Column("revision", BigInteger, nullable=False),
+    # All of its decisions before this time are counted in the registry; None if it never said so.
+    Column("use_reported_at", BigInteger),
 )
 
 #: Deactivation receipts: the record revoked at a revision, and when each verifier that could have
@@ -476,14 +478,35 @@ access_tokens = _records(
     Column("created_by", key_text, ForeignKey("users.id")),
     Column("created_by_name", Text),
     *_deactivation(),
+    # What other programs note of the token, keys sorted; and the id that one of them knows it by,
+    # compared exactly.
+    Column("metadata", JSONText, nullable=False, server_default="{}"),
+    Column("external_id", key_text),
     # The form that created the token: submitting it again doesn't create a second one.
     Column("form_id", key_text),
     UniqueConstraint("created_by", "form_id"),
     # The expiry, once a round of ``tokens.lapsing`` has found it past. Between two rounds, lists
     # also read the tokens that are due.
     Column("lapsed_at", BigInteger),
-    # Lists of all tokens, and of an owner's, one index for each status. The first also cover the
-    # labels, which a search may walk.
+    # The ids of the token that this one replaces, and of the one that replaces it.
+    Column("replaces", key_text),
+    Column("replaced_by", key_text),
+    # When it was replaced, and how it closes: now, after, when_silent; self if it rotated itself.
+    Column("rotated_at", BigInteger),
+    Column("rotation_close", Text),
+    Column("silent_for_ms", BigInteger),
+    # When a verifier may last have allowed it that was deleted before it reported its use.
+    Column("perhaps_used_at", BigInteger),
+    # The last rehearsal of its deactivation, until a round has noted its end; the calls that
+    # earlier ones refused.
+    Column("rehearsal_start", BigInteger),
+    Column("rehearsal_until", BigInteger),
+    Column("rehearsal_share", BigInteger),
+    Column("rehearsal_refused_before", BigInteger),
+    # The id of the first token of those that have rotated themselves since.
+    Column("family_id", key_text),
+    # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
+    # status. The first also cover the labels, which a search may walk.
     *(
         Index(f"ix_access_tokens_{of}{status}", *columns, **_where(condition))
         for status, condition in (
@@ -494,6 +517,23 @@ access_tokens = _records(
         for of, columns in (
             ("", ("company_id", "kind", "created_at", "id", "expires_at", "label_folded")),
             ("owner_", ("owner_id", "created_at", "id", "kind", "expires_at")),
+            ("maker_", ("created_by", "created_at", "id", "kind", "expires_at")),
+            ("label_", ("company_id", "label_folded", "created_at", "id", "kind", "expires_at")),
+            ("expiry_", ("company_id", "expires_at", "created_at", "id", "kind")),
+        )
+    ),
+    # Lists of the tokens without networks, and of those with some. A token is in one of these.
+    *(
+        Index(
+            f"ix_access_tokens_{networks}_{status}",
+            *("company_id", "created_at", "id", "kind", "expires_at"),
+            **_where(f"networks {operator} '[]' AND {condition}"),
+        )
+        for networks, operator in (("open", "="), ("limited", "!="))
+        for status, condition in (
+            ("active", "deactivated_at IS NULL AND lapsed_at IS NULL"),
+            ("expired", "deactivated_at IS NULL AND lapsed_at IS NOT NULL"),
+            ("deactivated", "deactivated_at IS NOT NULL"),
         )
     ),
     Index(
@@ -508,15 +548,54 @@ access_tokens = _records(
         *("lapsed_at", "company_id", "kind", "created_at", "id"),
         **_where("deactivated_at IS NULL AND lapsed_at IS NOT NULL"),
     ),
+    Index(
+        "ix_access_tokens_closing",
+        "expires_at",
+        **_where("rotation_close = 'when_silent' AND deactivated_at IS NULL"),
+    ),
+    Index(
+        "ix_access_tokens_rehearsed",
+        "rehearsal_until",
+        **_where("rehearsal_until IS NOT NULL"),
+    ),
+    Index("ix_access_tokens_family", "family_id", **_where("family_id IS NOT NULL")),
     # The command line lists all companies' tokens.
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.
     Index(None, "company_id", "id"),
+    # An external id belongs to one active token; others keep theirs, too.
+    Index(
+        "ix_access_tokens_external_id",
+        *("company_id", "external_id", "created_at", "id"),
+        **_where("external_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_access_tokens_active_external_id",
+        *("company_id", "external_id"),
+        unique=True,
+        **_where("external_id IS NOT NULL AND deactivated_at IS NULL AND lapsed_at IS NULL"),
+    ),
+)
+
+#: When each token was last used, in the order of lists. Derived from ``token_use`` and the token.
+access_token_recency = _records(
+    "access_token_recency",
+    Column("company_id", key_text, nullable=False),
+    # active, expired (once it is recorded in ``lapsed_at``), deactivated
+    Column("life", key_text, nullable=False),
+    # 0 is never.
+    Column("last_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "company_id", "life", "last_at", "created_at", "id"),
 )
 
 access_token_words, access_token_word_parts = _word_index("access_token")
 access_token_permissions = _postings(
     "access_token_permissions", Column("permission", key_text, primary_key=True)
+)
+# A key and its value, as ``key:value``.
+access_token_metadata = _postings(
+    "access_token_metadata", Column("entry", key_text, primary_key=True)
 )
 
 verifier_keys = _records(
@@ -587,6 +666,72 @@ idempotent_answers = _table(
     Index(None, "at"),
 )
 
+# --- webhooks -----------------------------------------------------------------------------------
+
+webhooks = _records(
+    "webhooks",
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    # Whether an operator chose the URL, which may then be in GATEPASS_WEBHOOK_NETWORKS.
+    Column("by_operator", Boolean, nullable=False),
+    # Names of events, and wildcards such as user.*
+    Column("events", JSONText, nullable=False),
+    # Encrypted with the installation's key. The former secret signs, too, until former_until.
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("former_sealed", LargeBinary),
+    Column("former_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", key_text),
+    Column("created_by_name", Text, nullable=False),
+    Column("paused_at", BigInteger),
+    # requested, failing, gone, restored
+    Column("paused_because", Text),
+    # Whether it was resumed, and what failed before isn't due again yet.
+    Column("resuming", Boolean, nullable=False),
+    Index(None, "company_id", "created_at", "id"),
+)
+
+#: Events on their way to a webhook. No foreign key: an event that is written while its webhook is
+#: deleted must not fail the change that it tells of; it is deleted with its time.
+webhook_deliveries = _table(
+    "webhook_deliveries",
+    # In the order in which a webhook is told of a subject's events.
+    Column("number", row_number, primary_key=True),
+    Column("id", key_text, nullable=False, unique=True),
+    Column("webhook_id", key_text, nullable=False),
+    # The same for each webhook and each attempt.
+    Column("event_id", key_text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("subject_id", key_text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # The next attempt; during an attempt, the end of the claim's lease.
+    Column("due_at", BigInteger, nullable=False),
+    # Of all time: the number identifies the claim.
+    Column("attempts", Integer, nullable=False),
+    # Since its last resumption: how many failed, and since when.
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", BigInteger),
+    # Of the last attempt: its end, its duration, the status of the answer or why there is none.
+    Column("last_at", BigInteger),
+    Column("took_ms", Integer),
+    Column("status", Integer),
+    Column("trouble", Text),
+    Column("delivered_at", BigInteger),
+    Index(None, "webhook_id", "number"),
+    Index(None, "created_at"),
+    Index(
+        "ix_webhook_deliveries_due",
+        *("webhook_id", "due_at", "number"),
+        **_where("delivered_at IS NULL"),
+    ),
+    Index(
+        "ix_webhook_deliveries_waiting",
+        *("webhook_id", "subject_id", "number"),
+        **_where("delivered_at IS NULL"),
+    ),
+)
+
 # --- audit log, failed sign-ins ----------------------------------------------------------------
 
 audit_events = _table(
@@ -647,6 +792,35 @@ token_use_addresses = _table(
     Column("address", key_text, primary_key=True),
     Column("last_at", BigInteger, nullable=False),
     Column("uses", BigInteger, nullable=False),
+)
+
+#: Equal calls of an access token on one day.
+observed_calls = _table(
+    "observed_calls",
+    Column("token_id", key_text, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    # What tells it from the token's others: a digest of them; or allowed, refused: all those over a
+    # bound, which have none of the next columns.
+    Column("call", key_text, primary_key=True),
+    Column("allowed", Boolean, nullable=False),
+    Column("reason", key_text),
+    # The one asked for by name, else the route's.
+    Column("permission", key_text),
+    # The route's, if another one was asked for by name.
+    Column("second_permission", key_text),
+    Column("route", key_text),
+    Column("method", key_text),
+    Column("address", key_text),
+    Column("origin", key_text),
+    # The id of the refusal.
+    Column("decision", key_text),
+    Column("uses", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    # Not indexed: each fold changes it. A token has few rows.
+    Column("last_at", BigInteger, nullable=False),
+    Index(None, "day"),
+    Index("ix_observed_calls_decision", "decision", **_where("decision IS NOT NULL")),
+    sqlite_with_rowid=False,
 )
 
 #: How many bytes of each spool file have been counted; updated in the transaction that counts.

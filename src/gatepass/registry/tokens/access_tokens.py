@@ -1,6 +1,7 @@
 """Access tokens, for a company's own users: create, read, modify, deactivate."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Unpack
 
 from sqlalchemy import select
 
@@ -13,9 +14,11 @@ from gatepass.registry.input.text import storable
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.replication.receipt_status import Receipt
 from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.storage.paging import Page
 from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens import external_ids, observed_calls, store, token_owners
 from gatepass.registry.tokens import input as fields
-from gatepass.registry.tokens import store, token_owners
+from gatepass.registry.tokens.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
 
 _LONGEST_FORM_ID = 100
@@ -32,6 +35,8 @@ def create(
     expires_at: int | None = None,
     networks: Sequence[str] = (),
     domains: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+    external_id: str | None = None,
     owner: str | None = None,
     form_id: str | None = None,
 ) -> tuple[AccessToken, str]:
@@ -41,6 +46,8 @@ def create(
 
     Args:
         expires_at: Unix ms, in the future; None is never.
+        metadata: texts by key; None is none.
+        external_id: unique among the company's active tokens.
         owner: the id of the actor, or of a service account or external owner of its company; or
             ``ext:`` and an external id. None is the actor; in a portal session its owner.
         form_id: id of the form that requests it; a form creates one token at most.
@@ -48,11 +55,12 @@ def create(
     Raises:
         Forbidden: ``signed_in_user_required``; without ``access-tokens:create``, or without one of
             the *permissions*; for another owner also without ``service-accounts:manage``, or if its
-            role doesn't grant one of the *permissions*; ``not_owner``: the owner is another user.
+            role doesn't grant one of the *permissions*; ``not_owner``: the owner is another user;
+            ``portal_session``: it sets an external id.
         NotFound: there is no such owner, or it is another company's.
         InvalidInput: with all errors of the fields.
         Conflict: ``form_already_used``; ``current`` is the id of the token that it created;
-            ``owner_deactivated``.
+            ``owner_deactivated``, ``external_id_taken``.
     """
     actor = acting(change, actor, "access-tokens:create", person=True, portal=True)
     if actor.user is None or actor.company is None:
@@ -61,6 +69,7 @@ def create(
         )
     if form_id is not None:
         _require_unused_form(change, actor.user, form_id)
+    external_ids.require_allowed(actor, external_id)
     new_owner = token_owners.of_new_token(change, actor, owner)
     found = fields.read(
         {
@@ -69,6 +78,8 @@ def create(
             "networks": networks,
             "domains": domains,
             "expires_at": expires_at,
+            "metadata": metadata or {},
+            "external_id": external_id,
         },
         kind=kind,
         catalogue=catalogue,
@@ -76,6 +87,7 @@ def create(
         now=change.now,
     )
     actor.require_held(found["permissions"])
+    new_owner.require_granted(found["permissions"])
     return store.add(change, actor, actor.company, new_owner, found, kind=kind, form_id=form_id)
 
 
@@ -105,7 +117,7 @@ def modify(
     changes: Mapping[str, object],
     if_match: Collection[str] | None = None,
 ) -> AccessToken:
-    """Change the fields in *changes*: label, permissions, networks, domains, expires_at.
+    """Change the fields in *changes*, which are of ``input.CHANGEABLE``; each is replaced whole.
 
     If all values stay the same, no audit event is written. A portal session needs no permission
     but those of the token, which must be its owner's.
@@ -116,15 +128,17 @@ def modify(
     Raises:
         Forbidden: ``signed_in_user_required``; without ``access-tokens:modify``, or without a
             permission that the token has or gets; the token is a service account's or an external
-            owner's, whose role doesn't grant a permission that it gets.
+            owner's, whose role doesn't grant a permission that it gets; ``portal_session``: it sets
+            an external id.
         NotFound: there is none, or it is another company's.
         Conflict: ``changed_meanwhile``, with the ``current`` record; ``token_deactivated`` or
-            ``token_expired``: such a token can't be changed.
+            ``token_expired``: such a token can't be changed; ``external_id_taken``.
         InvalidInput: with all errors of the fields.
     """
     actor = acting(change, actor, "access-tokens:modify", person=True, portal=True)
     row = store.find(change, actor.company, token_id, owner=actor.only_owner)
     found = store.read_changes(change, row, changes, catalogue=catalogue, if_match=if_match)
+    external_ids.require_allowed(actor, found.get("external_id"), row.external_id)
     actor.require_held([*row.permissions, *found.get("permissions", ())])
     return store.update(change, actor, row, found)
 
@@ -144,6 +158,26 @@ def deactivate(change: Change, actor: Actor, token_id: str) -> AccessToken:
     if actor.kind == "token" or row.owner_id != actor.user:
         actor.require("access-tokens:deactivate")
     return store.end(change, actor, row)
+
+
+def calls(
+    reading: Reading,
+    actor: Actor,
+    token_id: str,
+    *,
+    limit: int | None = None,
+    cursor: str | None = None,
+    **filters: Unpack[observed_calls.Filters],
+) -> Page[CallRecord]:
+    """A page of the calls that a token made, the last first; in a portal session, of its owner's.
+
+    Raises:
+        Forbidden: without ``access-tokens:get``.
+        NotFound: there is no such token that the actor sees.
+        InvalidInput: for ``cursor`` or ``limit``.
+    """
+    token = get(reading, actor, token_id)
+    return observed_calls.list_(reading, token.id, limit=limit, cursor=cursor, **filters)
 
 
 def receipt(reading: Reading, actor: Actor, token_id: str) -> Receipt:

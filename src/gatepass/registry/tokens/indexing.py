@@ -1,14 +1,18 @@
-"""The indexes that searches of access tokens read: words of labels, and permissions."""
+"""The indexes that searches of access tokens read: words of labels, permissions, metadata."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, delete
+from sqlalchemy import Column, RowMapping, delete
 
+from gatepass.registry.input.metadata import entries
 from gatepass.registry.storage.database import Write
 from gatepass.registry.storage.rows import insert_missing
-from gatepass.registry.storage.tables import access_token_permissions
+from gatepass.registry.storage.tables import access_token_metadata, access_token_permissions
 from gatepass.registry.storage.word_index import LABELS
+
+_PERMISSION = access_token_permissions.c.permission
+_ENTRY = access_token_metadata.c.entry
 
 #: A token's columns by name.
 Columns = Mapping[str, Any] | RowMapping
@@ -19,7 +23,8 @@ def add(write: Write, token: Columns) -> None:
     LABELS.add(
         write, token["company_id"], token["id"], token["created_at"], [token["label_folded"]]
     )
-    _add_permissions(write, token, token["permissions"])
+    _post(write, _PERMISSION, token, before=(), after=token["permissions"])
+    _post(write, _ENTRY, token, before=(), after=entries(token["metadata"]))
 
 
 def replace(write: Write, before: Columns, after: Columns) -> None:
@@ -33,28 +38,37 @@ def replace(write: Write, before: Columns, after: Columns) -> None:
             before=[before["label_folded"]],
             after=[after["label_folded"]],
         )
-    former, new = set(before["permissions"]), set(after["permissions"])
-    table = access_token_permissions.c
+    _post(
+        write,
+        _PERMISSION,
+        after,
+        before=before["permissions"],
+        after=after["permissions"],
+    )
+    _post(
+        write, _ENTRY, after, before=entries(before["metadata"]), after=entries(after["metadata"])
+    )
+
+
+def _post(
+    write: Write,
+    value: Column[Any],
+    token: Columns,
+    *,
+    before: Collection[str],
+    after: Collection[str],
+) -> None:
+    """Replace a token's rows with the values *before*, in the table of *value*, by *after*'s."""
+    table = value.table
+    own = {name: token[name] for name in ("company_id", "created_at", "id")}
+    former, new = set(before), set(after)
     if former - new:
         write.session.execute(
-            delete(access_token_permissions).where(
-                table.company_id == after["company_id"],
-                table.permission.in_(former - new),
-                table.created_at == after["created_at"],
-                table.id == after["id"],
+            delete(table).where(
+                table.c.company_id == own["company_id"],
+                value.in_(former - new),
+                table.c.created_at == own["created_at"],
+                table.c.id == own["id"],
             )
         )
-    _add_permissions(write, after, new - former)
-
-
-def _add_permissions(write: Write, token: Columns, permissions: Collection[str]) -> None:
-    rows = [
-        {
-            "company_id": token["company_id"],
-            "permission": permission,
-            "created_at": token["created_at"],
-            "id": token["id"],
-        }
-        for permission in permissions
-    ]
-    insert_missing(write, access_token_permissions, rows)
+    insert_missing(write, table, [{**own, value.name: each} for each in new - former])

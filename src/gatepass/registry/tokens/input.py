@@ -7,16 +7,32 @@ from gatepass.core.catalogue import Catalogue
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.grants import USER
 from gatepass.registry.input.expiry import read_expiry
+from gatepass.registry.input.external_ids import external_id_problem
+from gatepass.registry.input.metadata import read_metadata
 from gatepass.registry.input.networks import read_networks
 from gatepass.registry.input.permissions import read_token_permissions
 from gatepass.registry.input.text import Problems, label_problem, read_items
 
 KINDS = ("api", "ui")
 #: The fields that can be changed later; a token's kind can't.
-CHANGEABLE = ("label", "permissions", "networks", "domains", "expires_at")
+CHANGEABLE = (
+    "label",
+    "permissions",
+    "networks",
+    "domains",
+    "expires_at",
+    "metadata",
+    "external_id",
+)
 
 #: Those that a new token may lack.
-DEFAULTS: Mapping[str, object] = {"networks": (), "domains": (), "expires_at": None}
+DEFAULTS: Mapping[str, object] = {
+    "networks": (),
+    "domains": (),
+    "expires_at": None,
+    "metadata": {},
+    "external_id": None,
+}
 
 MOST_DOMAINS = 100
 
@@ -53,6 +69,8 @@ def read(
         "networks": lambda value: read_networks(value, problems),
         "domains": lambda value: _domains(value, kind, problems),
         "expires_at": lambda value: read_expiry(value, now, problems),
+        "metadata": lambda value: read_metadata(value, problems),
+        "external_id": lambda value: _external_id(value, problems),
     }
     found: dict[str, Any] = {}
     for field, value in given.items():
@@ -69,6 +87,13 @@ def _label(value: object, problems: Problems) -> object:
     problem = label_problem(value)
     if problem is not None:
         problems.add("label", problem)
+    return value
+
+
+def _external_id(value: object, problems: Problems) -> object:
+    problem = None if value is None else external_id_problem(value)
+    if problem is not None:
+        problems.add("external_id", problem)
     return value
 
 

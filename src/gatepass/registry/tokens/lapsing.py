@@ -4,12 +4,13 @@ Decisions and records go by ``expires_at`` alone; nothing depends on when this r
 the tokens that have expired since, which are few if it runs often.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import select, update
 
-from gatepass.registry.storage.database import Database
+from gatepass.registry.storage.database import Database, Write
 from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens import recency
 
 _AT_ONCE = 1_000
 _token = access_tokens.c
@@ -48,9 +49,16 @@ def record_lapsed(
             ids = write.session.scalars(
                 due.where(_token.expires_at <= write.now).with_for_update(skip_locked=True)
             ).all()
-            write.session.execute(
-                update(access_tokens).where(_token.id.in_(ids)).values(lapsed_at=_token.expires_at)
-            )
+            record(write, ids)
         recorded += len(ids)
         if not ids or not pause():
             return recorded
+
+
+def record(write: Write, ids: Collection[str]) -> None:
+    """Record that the tokens with *ids* have expired."""
+    if ids:
+        write.session.execute(
+            update(access_tokens).where(_token.id.in_(ids)).values(lapsed_at=_token.expires_at)
+        )
+        recency.set_life(write, ids, "expired")

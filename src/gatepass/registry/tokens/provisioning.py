@@ -41,7 +41,7 @@ def create(
         NotFound: there is no such company or owner, the owner is a user, or the admin key is
             limited to another company.
         InvalidInput: with all errors of the fields.
-        Conflict: ``company_deactivated``, ``owner_deactivated``.
+        Conflict: ``company_deactivated``, ``owner_deactivated``, ``external_id_taken``.
     """
     actor = acting(change, actor, area="tokens")
     its = companies.find_active(change, actor, company).id
@@ -54,6 +54,7 @@ def create(
         now=change.now,
     )
     require_open(found["permissions"])
+    new_owner.require_granted(found["permissions"])
     return store.add(change, actor, its, new_owner, found, kind=kind)
 
 

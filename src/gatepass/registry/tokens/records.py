@@ -6,16 +6,19 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, RowMapping, func, select
 
-from gatepass.core.grants import EXTERNAL, USER, Grant, external_role
+from gatepass.core.grants import EXTERNAL, USER, Grant, Rehearsal, external_role
 from gatepass.core.networks import Networks, parse_network
 from gatepass.core.permissions import effective
+from gatepass.core.reason import Reason
 from gatepass.registry.actor import Person
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
 from gatepass.registry.storage.tables import access_tokens, owners, token_use, users
+from gatepass.registry.tokens import observed_calls
 from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.rotation_records import Rotation, of_new_token, rotations
 
 TokenStatus = Literal["active", "expired", "deactivated"]
 
@@ -66,6 +69,21 @@ class TokenOwner:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningRehearsal:
+    """A rehearsal of a token's deactivation.
+
+    Attributes:
+        until: Unix ms.
+        share: of the calls that are refused, in percent.
+        refused: how many were, a few seconds late.
+    """
+
+    until: int
+    share: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccessToken:
     """An access token, without its text and digest. Times are Unix ms.
 
@@ -76,6 +94,10 @@ class AccessToken:
         effective_permissions: those of them that its owner's role grants now.
         networks: canonical, such as ``203.0.113.0/24``; empty means any address.
         domains: where a ``ui`` token may be used; empty means anywhere.
+        metadata: what other programs note of it; keys are sorted.
+        external_id: the id that one of them knows it by.
+        rotation: None if it replaces no other token and wasn't replaced.
+        rehearsal: the one that is running, if any.
     """
 
     id: str
@@ -88,12 +110,16 @@ class AccessToken:
     networks: tuple[str, ...]
     domains: tuple[str, ...]
     expires_at: int | None
+    metadata: Mapping[str, str]
+    external_id: str | None
     created_at: int
     owner: TokenOwner
     created_by: Person
     deactivated_at: int | None
     deactivated_by: Person | None
     last_used: LastUse | None
+    rotation: Rotation | None
+    rehearsal: RunningRehearsal | None
 
 
 def etag(token: AccessToken) -> str:
@@ -105,8 +131,16 @@ def etag(token: AccessToken) -> str:
 def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
     """The records of rows of ``STORED``, at ``reading.now`` and with the present roles."""
     rules = {company: published_rules(reading, company) for company in {r.company_id for r in rows}}
+    replaced = rotations(reading, rows)
     return [
-        _token(row, reading.now, rules[row.company_id].roles.get(_role_of(row), ())) for row in rows
+        _token(
+            row,
+            reading.now,
+            rules[row.company_id].roles.get(_role_of(row), ()),
+            replaced.get(row.id),
+            _rehearsal(reading, row),
+        )
+        for row in rows
     ]
 
 
@@ -130,18 +164,26 @@ def new_token(
         networks=tuple(columns["networks"]),
         domains=tuple(columns["domains"]),
         expires_at=columns["expires_at"],
+        metadata=columns["metadata"],
+        external_id=columns["external_id"],
         created_at=columns["created_at"],
         owner=owner,
         created_by=maker,
         deactivated_at=None,
         deactivated_by=None,
         last_used=None,
+        rotation=of_new_token(columns.get("replaces")),
+        rehearsal=None,
     )
 
 
 def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
     """The grant that derives from a token's columns."""
-    networks = columns["networks"]
+    networks, ended = columns["networks"], columns["deactivated_at"] is not None
+    until = None if ended else columns.get("rehearsal_until")
+    rehearsal = None
+    if until is not None:
+        rehearsal = Rehearsal(columns["rehearsal_start"], until, columns["rehearsal_share"])
     return Grant(
         id=columns["id"],
         digest=columns["digest"],
@@ -153,8 +195,19 @@ def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
         networks=Networks.of(map(parse_network, networks)) if networks else None,
         domains=tuple(columns["domains"]),
         expires_at=columns["expires_at"],
-        deactivated=columns["deactivated_at"] is not None,
+        deactivated=ended or rehearsal is not None,
+        metadata=columns["metadata"] or None,
+        external_id=columns["external_id"],
+        rehearsal=rehearsal,
     )
+
+
+def _rehearsal(reading: Reading, row: Row[Any]) -> RunningRehearsal | None:
+    until = row.rehearsal_until
+    if until is None or not reading.now < until or status_of(row, reading.now) != "active":
+        return None
+    refused = observed_calls.total(reading, row.id, Reason.token_rehearsed.value)
+    return RunningRehearsal(until, row.rehearsal_share, refused - row.rehearsal_refused_before)
 
 
 def _role_of(row: Row[Any]) -> str:
@@ -162,7 +215,13 @@ def _role_of(row: Row[Any]) -> str:
     return external_role(role) if row.owner_type == EXTERNAL else role
 
 
-def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
+def _token(
+    row: Row[Any],
+    now: int,
+    role: Any,
+    rotation: Rotation | None,
+    rehearsal: RunningRehearsal | None,
+) -> AccessToken:
     used = row.last_at is not None
     return record_of(
         AccessToken,
@@ -177,4 +236,6 @@ def _token(row: Row[Any], now: int, role: Any) -> AccessToken:
         created_by=Person(row.created_by, row.maker_name),
         deactivated_by=deactivated_by(row),
         last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,
+        rotation=rotation,
+        rehearsal=rehearsal,
     )

@@ -20,7 +20,7 @@ from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import mark_deactivated, require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import indexing, token_owners
+from gatepass.registry.tokens import external_ids, indexing, recency, token_owners
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
     STORED,
@@ -72,12 +72,13 @@ def add(
 
     Args:
         company: an id.
-        found: its fields, as ``input.read`` returns them.
+        found: its fields, as ``input.read`` returns them; and ``replaces``, the id of the token
+            that it replaces.
 
     Raises:
-        Forbidden: ``permission_missing``: the owner's role doesn't grant one of the permissions.
+        Conflict: ``external_id_taken``.
     """
-    new_owner.require_granted(found["permissions"])
+    external_ids.claim(change, company, found["external_id"])
     credential = make(ACCESS_TOKEN)
     columns = {
         "id": credential.id,
@@ -96,6 +97,7 @@ def add(
     }
     change.session.execute(insert(access_tokens), columns)
     indexing.add(change, columns)
+    recency.add(change, columns)
     publish(change, grant_of(columns))
     token = new_token(columns, new_owner.owner, actor.person, new_owner.permits)
     after = {**found, "kind": kind}
@@ -122,12 +124,7 @@ def read_changes(
     """
     token = token_of(change, row)
     require_unchanged(token, etag(token), if_match, "this token")
-    if token.status != "active":
-        raise Conflict(
-            f"This token is {token.status} and can't be changed.",
-            reason=f"token_{token.status}",
-            current=token,
-        )
+    require_active(token, "changed")
     return fields.read(
         changes,
         kind=row.kind,
@@ -138,12 +135,27 @@ def read_changes(
     )
 
 
+def require_active(token: AccessToken, what: str) -> None:
+    """Require that *token* is active, to be *what*, such as ``changed``.
+
+    Raises:
+        Conflict: ``token_deactivated`` or ``token_expired``, with the ``current`` record.
+    """
+    if token.status != "active":
+        raise Conflict(
+            f"This token is {token.status} and can't be {what}.",
+            reason=f"token_{token.status}",
+            current=token,
+        )
+
+
 def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]) -> AccessToken:
     """Change the fields *found* of a token. If all values stay the same, nothing is written.
 
     Raises:
         Forbidden: ``permission_missing``: its owner isn't a user, and their role doesn't grant a
             permission that it gets.
+        Conflict: ``external_id_taken``.
     """
     added = set(found.get("permissions", ())) - set(row.permissions)
     token_owners.require_granted(change, row, added)
@@ -151,11 +163,16 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     after = {name: value for name, value in found.items() if value != before[name]}
     if not after:
         return token_of(change, row)
+    if "external_id" in after or "expires_at" in after:
+        # By the clock of another node it may have expired, and its external id be another's.
+        external_id = after.get("external_id", row.external_id)
+        external_ids.claim(change, row.company_id, external_id, but=row.id)
     values = dict(after)
     if "label" in after:
         values["label_folded"] = folded(after["label"])
     if "expires_at" in after:
         values["lapsed_at"] = None
+        recency.set_life(change, [row.id], "active")
     update_row(change, access_tokens, row.id, **values)
     former_row, row = row, find(change, row.company_id, row.id)
     indexing.replace(change, former_row._mapping, row._mapping)
@@ -174,16 +191,24 @@ def end(change: Change, actor: Actor, row: Row[Any]) -> AccessToken:
     return token_of(change, row)
 
 
-def revoke(change: Change, actor: Actor, ids: Sequence[str]) -> None:
-    """Deactivate active tokens of one company, each with a receipt and an audit event."""
+def revoke(change: Change, actor: Actor, ids: Sequence[str], *, receipt: bool = True) -> None:
+    """Deactivate active tokens of one company, each with an audit event and a receipt.
+
+    Their ``deactivated_by`` is the actor, or its cause.
+
+    Args:
+        receipt: False if the caller begins one for all.
+    """
     these = access_tokens.c.id.in_(ids)
     mark_deactivated(change, actor, access_tokens, these)
+    recency.set_life(change, ids, "deactivated")
     ended = change.session.execute(
         STORED.where(these).order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()
     publish_grants(change, [grant_of(row._mapping) for row in ended])
     subjects, company = [_subject(row) for row in ended], ended[0].company_id
-    receipts.begin(change, subjects, company=company)
+    if receipt:
+        receipts.begin(change, subjects, company=company)
     log.record_each(
         change,
         actor,

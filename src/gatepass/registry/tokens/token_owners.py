@@ -7,12 +7,16 @@ from typing import Any
 from sqlalchemy import Row
 
 from gatepass.core.display_text import isolated
-from gatepass.core.errors import Forbidden, NotFound
+from gatepass.core.errors import Conflict, Forbidden, NotFound
 from gatepass.core.grants import EXTERNAL, USER, external_role
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owner_records, user_search, users
-from gatepass.registry.grants.publishing import published_roles, published_rules
+from gatepass.registry.grants.publishing import (
+    published_holder,
+    published_roles,
+    published_rules,
+)
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens.records import TokenOwner
 
@@ -98,6 +102,24 @@ def of_company(reading: Reading, company: str, reference: str) -> NewOwner:
     role = roles.get(owner.role, _NOTHING)
     permits = roles.get(external_role(owner.role), _NOTHING) if owner.type == EXTERNAL else role
     return NewOwner(TokenOwner(owner.type, owner.id, owner.external_id, owner.name), role, permits)
+
+
+def of_token(reading: Reading, token: Row[Any]) -> NewOwner:
+    """The owner of a token, for one that replaces it. Performs no permission check.
+
+    Args:
+        token: a row of ``records.STORED``.
+
+    Raises:
+        Conflict: ``owner_deactivated``.
+    """
+    if token.owner_type != USER:
+        return of_company(reading, token.company_id, token.owner_id)
+    holder = published_holder(reading, token.owner_id)
+    if holder is None or not holder.active:
+        raise Conflict(f"{isolated(token.owner_name)} is deactivated.", reason="owner_deactivated")
+    role = published_rules(reading, token.company_id).roles.get(holder.role, _NOTHING)
+    return NewOwner(TokenOwner(USER, token.owner_id, None, token.owner_name), role, role)
 
 
 def name_of(reading: Reading, actor: Actor, owner_id: str) -> str | None:

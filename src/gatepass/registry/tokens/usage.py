@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import Table, case, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gatepass.core.observed_call import CountedCall
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import AdvisoryLock, Reading, Write, take_advisory_lock
 from gatepass.registry.storage.tables import (
@@ -20,6 +21,7 @@ from gatepass.registry.storage.tables import (
     token_use_days,
     usage_spools,
 )
+from gatepass.registry.tokens import observed_calls, recency
 
 DAY_MS = 86_400_000
 #: How many days of daily counts are kept.
@@ -62,8 +64,15 @@ def folded_to(reading: Reading, name: str) -> int:
     return found or 0
 
 
-def fold(write: Write, name: str, start: int, end: int, batches: Iterable[Batch]) -> bool:
-    """Count the batches of a spool from byte *start* to *end*.
+def fold(
+    write: Write,
+    name: str,
+    start: int,
+    end: int,
+    batches: Iterable[Batch],
+    calls: Iterable[CountedCall] = (),
+) -> bool:
+    """Count the batches and the observed calls of a spool from byte *start* to *end*.
 
     Returns:
         Whether they were counted. False, and nothing changed, if the spool's offset isn't *start*:
@@ -85,8 +94,10 @@ def fold(write: Write, name: str, start: int, end: int, batches: Iterable[Batch]
         tables.decision_counts,
         [{"reason": reason, "total": min(total, MOST)} for reason, total in decisions.items()],
     )
+    observed_calls.fold(write, calls)
     today = write.now // DAY_MS
     write.session.execute(delete(token_use_days).where(token_use_days.c.day < today - DAYS_KEPT))
+    recency.used(write, {token: use.last[0] for token, use in uses.items()})
     return True
 
 

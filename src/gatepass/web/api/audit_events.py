@@ -23,6 +23,7 @@ Kind = Literal[
     "users",
     "owners",
     "portal-sessions",
+    "webhooks",
     "invitations",
     "passwords",
     "roles",

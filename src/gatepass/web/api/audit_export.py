@@ -1,15 +1,11 @@
 """The audit log as a file, for ``/v1/audit-events/export`` and the dashboard.
 
-Streamed page by page, each read in a transaction of its own: memory use doesn't depend on the
-length of the log, and a slow client keeps no transaction open. A client that disconnects ends it.
+Each page is read in a transaction of its own, so a slow client keeps none open.
 """
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
 
 from fastapi import Query
 from starlette.responses import Response, StreamingResponse
@@ -21,18 +17,13 @@ from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.grants.authorization import reauthorize
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.web.api.audit_events import Wanted, sent, with_times
-from gatepass.web.api.csv_cells import csv_cell
+from gatepass.web.api.list_files import CONTENT, FileFormat, ListFile
 from gatepass.web.api.request_body import resource
 from gatepass.web.caller import Authenticated, CurrentNode
 from gatepass.web.times import format_time
 
 router = resource("Audit")
 
-FileFormat = Literal["csv", "jsonl"]
-_MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
-_FILES = ("text/csv", "application/x-ndjson")
-# JSON allows these unescaped, but many parsers of JSON Lines take each for the end of a line.
-_LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
 _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     "at": lambda event: format_time(event.at),
     "sentence": sentences.sentence,
@@ -59,7 +50,7 @@ _COLUMNS: dict[str, Callable[[AuditEvent], str | None]] = {
     response_class=StreamingResponse,
     responses={
         200: {
-            "content": {kind: {"schema": {"type": "string"}} for kind in _FILES},
+            "content": CONTENT,
             "headers": {
                 "X-Total-Count": {
                     "description": "The number of events.",
@@ -93,15 +84,8 @@ def exported(node: Node, actor: Actor, format: FileFormat, filters: search.Filte
     with node.database.read(now) as reading:
         filters = {**filters, "newest": search.newest_number(reading)}
         total = search.count(reading, actor, **filters)
-    day = datetime.fromtimestamp(now / 1000, UTC).date()
-    return StreamingResponse(
-        _FORMATS[format](_pages(node, actor, filters)),
-        media_type=_MEDIA_TYPES[format],
-        headers={
-            "Content-Disposition": f'attachment; filename="audit-log-{day}.{format}"',
-            "Cache-Control": "no-store",
-            "X-Total-Count": str(total),
-        },
+    return _FILE.response(
+        _pages(node, actor, filters), format, now, **{"X-Total-Count": str(total)}
     )
 
 
@@ -118,27 +102,8 @@ def _pages(node: Node, actor: Actor, filters: search.Filters) -> Iterator[list[A
             return
 
 
-def _as_csv(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
-    """RFC 4180, with a byte order mark, by which spreadsheets recognize UTF-8."""
-    yield "\ufeff" + _lines([list(_COLUMNS)])
-    for page in pages:
-        yield _lines([csv_cell(read(event) or "") for read in _COLUMNS.values()] for event in page)
-
-
-def _as_json_lines(pages: Iterable[list[AuditEvent]]) -> Iterator[str]:
-    for page in pages:
-        lines = (sent(event).model_dump_json().translate(_LINE_ENDS) for event in page)
-        yield "".join(f"{line}\n" for line in lines)
-
-
-_FORMATS = {"csv": _as_csv, "jsonl": _as_json_lines}
-
-
-def _lines(rows: Iterable[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue()
-
-
 def _json(fields: dict[str, Any] | None) -> str | None:
     return None if fields is None else json.dumps(with_times(fields), ensure_ascii=False)
+
+
+_FILE = ListFile("audit-log", _COLUMNS, sent)

@@ -7,20 +7,22 @@ from pydantic import Field
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Change
-from gatepass.registry.tokens import access_tokens, provisioning
+from gatepass.registry.tokens import access_tokens, provisioning, rotation
 from gatepass.registry.tokens import search as token_search
 from gatepass.web.api.access_tokens import (
     AccessTokenChanges,
+    AccessTokenRotation,
     CreatedAccessToken,
     NewAccessToken,
     TokenFilters,
+    TokenOrder,
 )
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.owner_reference import OwnerReference
 from gatepass.web.api.parameters import IfMatch, Paging, RecordId, Reference
 from gatepass.web.api.records.access_tokens import AccessToken
-from gatepass.web.api.request_body import NoBody, body, resource
+from gatepass.web.api.request_body import NoBody, body, refusing, resource
 from gatepass.web.api.shapes import Listed, current_as, sent
 from gatepass.web.caller import CurrentNode, administering
 
@@ -53,8 +55,8 @@ def create(
     """For operators, and admin keys with `tokens`. The owner's role must grant all of the token's
     permissions (403 `permission_missing`); an external owner's tokens hold permissions of the
     catalogue file alone. A user as the owner is 404, a deactivated one 409 `owner_deactivated`, a
-    deactivated company 409 `company_deactivated`. The answer is the only one with the token's
-    text."""
+    deactivated company 409 `company_deactivated`, an external id that an active token of the
+    company has 409 `external_id_taken`. The answer is the only one with the token's text."""
     values = new.named()
     owner, kind = values.pop("owner").reference(), values.pop("kind")
 
@@ -70,11 +72,18 @@ def create(
 
 @router.get("/companies/{id}/access-tokens", summary="A company's access tokens, users' included")
 def search(
-    node: CurrentNode, actor: Administrator, id: Reference, paging: Paging, filters: TokenFilters
+    node: CurrentNode,
+    actor: Administrator,
+    id: Reference,
+    paging: Paging,
+    order: TokenOrder,
+    filters: TokenFilters,
 ) -> Listed[AccessToken]:
     """For operators, and admin keys with `tokens`."""
     with node.database.read(node.clock.now()) as reading:
-        page = token_search.list_(reading, actor, company=id, counted=False, **filters, **paging)
+        page = token_search.list_(
+            reading, actor, company=id, counted=False, **filters, **order, **paging
+        )
     return Listed[AccessToken].of(page)
 
 
@@ -100,8 +109,9 @@ def modify(
 ) -> AccessToken:
     """For operators, and admin keys with `tokens`. The owner's role must grant all permissions that
     the token gets (403 `permission_missing`). A user's token is 404. Expired and deactivated ones
-    can't be changed (409), nor those of a deactivated company (409 `company_deactivated`). With
-    `If-Match`, only that version is changed (else 409)."""
+    can't be changed (409), nor those of a deactivated company (409 `company_deactivated`). An
+    external id that another active token has is 409 `external_id_taken`. With `If-Match`, only that
+    version is changed (else 409)."""
     with current_as(AccessToken), node.database.write(node.clock.now()) as change:
         changed = provisioning.modify(
             change,
@@ -134,3 +144,32 @@ def deactivate(
             AccessToken, provisioning.deactivate(change, actor, id, token), response
         )
     )
+
+
+@router.post(
+    "/companies/{id}/access-tokens/{token}/rotate",
+    status_code=201,
+    summary="Replace an owner's access token",
+    responses=refusing(409),
+)
+def rotate(
+    response: Response,
+    actor: Administrator,
+    changing: CurrentChange,
+    id: Reference,
+    token: RecordId,
+    how: Annotated[AccessTokenRotation, body(AccessTokenRotation)],
+) -> CreatedAccessToken:
+    """For operators, and admin keys with `tokens`. A user's token is 404. The new token has the
+    old one's owner, settings and length of life. A replaced token is 409 `already_rotated`, one
+    that has ended 409 `token_deactivated` or `token_expired`, each with the `current` record; a
+    deactivated owner's 409 `owner_deactivated`, a deactivated company's 409 `company_deactivated`.
+    The answer is the only one with the new token's text."""
+
+    def operation(change: Change) -> CreatedAccessToken:
+        made, text = rotation.rotate_owned(change, actor, id, token, how.closing())
+        response.headers["Location"] = f"/v1/companies/{made.company}/access-tokens/{made.id}"
+        return CreatedAccessToken.with_text(sent(AccessToken, made, response), text)
+
+    with current_as(AccessToken):
+        return changing(operation)

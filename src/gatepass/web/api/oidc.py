@@ -5,7 +5,7 @@ token is the only credential: no cookie, no CORS.
 """
 
 import logging
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
@@ -16,8 +16,6 @@ from gatepass.core.decision import Call, Decision, Reason
 from gatepass.core.errors import InvalidInput
 from gatepass.node.node import Node
 from gatepass.oidc.errors import TokenRefused
-from gatepass.oidc.provider import Provider
-from gatepass.oidc.tokens import Logout
 from gatepass.registry.authentication import provider_sign_in
 from gatepass.registry.input.emails import LONGEST_EMAIL
 from gatepass.web.api.confirmation import mark
@@ -26,6 +24,11 @@ from gatepass.web.api.request_body import Fields, body
 from gatepass.web.caller import CurrentNode, NotAdmitted
 from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import Problem
+
+if TYPE_CHECKING:
+    # Most installations have no provider, and start faster without the HTTP client.
+    from gatepass.oidc.provider import Provider
+    from gatepass.oidc.tokens import Logout
 
 _log = logging.getLogger("gatepass.oidc")
 
@@ -64,7 +67,7 @@ async def back_channel_logout(request: Request, node: CurrentNode) -> Response:
     return response
 
 
-def _carry_out(node: Node, issuer: str, logout: Logout) -> Response:
+def _carry_out(node: Node, issuer: str, logout: "Logout") -> Response:
     response = Response(status_code=200)
     with node.database.write(node.clock.now()) as change:
         first = provider_sign_in.log_out(
@@ -137,7 +140,7 @@ def _revoke(node: Node, issuer: str, who: SubjectIdentifier, token_id: str) -> t
     return found, change.confirmed
 
 
-def _not_admitted(provider: Provider, why: str) -> NotAdmitted:
+def _not_admitted(provider: "Provider", why: str) -> NotAdmitted:
     if provider.log_limit.left_out(("revocation", why)) is not None:
         _log.warning("a revocation token of %s was refused: %s", provider.name, why)
     refusal = Reason.token_invalid

@@ -119,7 +119,7 @@ def _end(node: Node, response: Response, texts: list[str], address: str | None) 
     with node.database.read(node.clock.now()) as reading:
         known = reported_credentials.recognized(reading, texts)
     # Nothing is written for texts that are no valid credentials.
-    if not all(grant.deactivated for grant in known.values()):
+    if not all(grant.ended for grant in known.values()):
         with node.database.write(node.clock.now()) as change:
             reported_credentials.end(change, texts, address=address)
         node.mailing.wake()

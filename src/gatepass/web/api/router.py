@@ -8,6 +8,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from gatepass.web.api import (
+    access_token_export,
     access_tokens,
     admin_keys,
     allowlist,
@@ -22,6 +23,7 @@ from gatepass.web.api import (
     email_addresses,
     invitations,
     nodes,
+    observed_calls,
     oidc,
     portal_sessions,
     receipts,
@@ -30,6 +32,7 @@ from gatepass.web.api import (
     service_accounts,
     users,
     verifier_keys,
+    webhooks,
 )
 from gatepass.web.cross_origin import is_cross_origin
 
@@ -49,13 +52,14 @@ def dependencies(dependant: Dependant) -> Iterator[Any]:
         yield from dependencies(each)
 
 
-def cross_origin_endpoints() -> list[tuple[str, str]]:
-    """(method, path) of the endpoints that pages of other origins can call."""
+def endpoints(*, cross_origin: bool) -> list[tuple[str, str]]:
+    """(method, path) of the endpoints that pages of other origins can call, or of all others."""
     return [
         (method, f"{_PREFIX}{route.path}")
         for module in _MODULES
         for route in module.router.routes
-        if isinstance(route, APIRoute) and any(map(is_cross_origin, dependencies(route.dependant)))
+        if isinstance(route, APIRoute)
+        and any(map(is_cross_origin, dependencies(route.dependant))) is cross_origin
         for method in route.methods or ()
     ]
 
@@ -63,7 +67,10 @@ def cross_origin_endpoints() -> list[tuple[str, str]]:
 _MODULES = (
     authentications,
     catalogue,
+    # "export" is not a token id, so its path goes before that of one token.
+    access_token_export,
     access_tokens,
+    observed_calls,
     receipts,
     allowlist,
     invitations,
@@ -72,6 +79,7 @@ _MODULES = (
     service_accounts,
     roles,
     company,
+    webhooks,
     audit_events,
     audit_export,
     reported_credentials,

@@ -67,6 +67,10 @@ class VerifiedGrant(Record):
         description="The effective permissions.", examples=[["charges:create"]]
     )
     expires_at: Time | None
+    metadata: dict[str, str] = Field(examples=[{"team": "payments"}])
+    external_id: str | None = Field(
+        description="The id by which another program knows it.", examples=["deploy-7"]
+    )
 
 
 class Decision(Record):

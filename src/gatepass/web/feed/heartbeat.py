@@ -64,6 +64,7 @@ class Follower:
 class _Acknowledgement:
     position: Position
     written: _Written
+    use_until: int | None = None
 
 
 @dataclass(eq=False)
@@ -145,8 +146,14 @@ class Heartbeats:
         # The recorded time is later than this one.
         follower.recorded_ms = asked_ms
 
-    async def acknowledge(self, follower_id: str, position: Position) -> None:
+    async def acknowledge(
+        self, follower_id: str, position: Position, use_age_ms: int | None = None
+    ) -> None:
         """Record the position that a follower acknowledges; returns when it is written.
+
+        Args:
+            use_age_ms: it has reported all calls that it allowed until so long ago; None if it
+                doesn't say so.
 
         Raises:
             NotFound: no follower of that id is registered.
@@ -158,6 +165,8 @@ class Heartbeats:
             waiting = _Acknowledgement(position, written)
             self._next.acknowledged[follower_id] = waiting
         waiting.position = position
+        if use_age_ms is not None:
+            waiting.use_until = self._node.clock.now() - use_age_ms
         await self._wait_for(waiting.written)
 
     def _start_writing(self) -> None:
@@ -217,7 +226,15 @@ class Heartbeats:
                 except Conflict as error:
                     refusals[written] = error
             for node_id in sorted(positions):
-                if not liveness.report(write, node_id, positions[node_id], leases.get(node_id, 0)):
+                sent = batch.acknowledged.get(node_id)
+                known = liveness.report(
+                    write,
+                    node_id,
+                    positions[node_id],
+                    leases.get(node_id, 0),
+                    None if sent is None else sent.use_until,
+                )
+                if not known:
                     batch.unknown.add(node_id)
         unknown = NotFound("No follower of that id has opened a feed with this key.")
         for node_id in batch.unknown & batch.acknowledged.keys():

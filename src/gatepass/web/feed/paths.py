@@ -123,8 +123,9 @@ class FeedPaths:
             if scope["path"] == USE:
                 folded_to = await self._source.run(fold_report, self._node, content, companies)
                 return _json({"folded_to": folded_to})
-        node_id, position = read_acknowledgement(content)
-        await self._heartbeats.acknowledge(follower_id(node_id, key[:ID_LENGTH]), position)
+        sent = read_acknowledgement(content, scope["query_string"])
+        id = follower_id(sent.node, key[:ID_LENGTH])
+        await self._heartbeats.acknowledge(id, sent.position, sent.use_age_ms)
         return _json({})
 
     async def _stream(

@@ -11,14 +11,23 @@ import msgspec
 from msgspec import Meta, structs
 from sqlalchemy import select
 
+from gatepass.core.domains import parse_origin
 from gatepass.core.errors import InvalidInput
-from gatepass.core.networks import parse_address
+from gatepass.core.networks import format_address, parse_address
+from gatepass.core.observed_call import (
+    LONGEST_ORIGIN,
+    LONGEST_ROUTE,
+    CountedCall,
+    ObservedCall,
+)
 from gatepass.core.permissions import is_permission
 from gatepass.core.reason import Reason
+from gatepass.core.routes import Route, RouteError
 from gatepass.node.node import Node
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import usage
+from gatepass.verify.clock import TOLERANCE_MS
 from gatepass.web.feed import request_body
 
 #: Upper limit of times and offsets.
@@ -51,8 +60,36 @@ class UsageBatch(msgspec.Struct, forbid_unknown_fields=True):
     decisions: Annotated[dict[_Reason, _Count], Meta(max_length=100)]
 
 
+class CallFacts(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of a call, as a list: the decision's reason, the permissions that it needed,
+    path and method of the catalogue's route, address, origin.
+
+    Newer followers may add to the list.
+    """
+
+    reason: _Reason
+    needed: Annotated[tuple[_Name, ...], Meta(max_length=2)]
+    route: Annotated[str, Meta(max_length=LONGEST_ROUTE)] | None
+    method: Annotated[str, Meta(max_length=LONGEST_ROUTE)] | None
+    address: _Address | None
+    origin: Annotated[str, Meta(max_length=LONGEST_ORIGIN)] | None
+
+
+class ReportedCalls(msgspec.Struct, frozen=True, array_like=True):
+    """Equal calls of a token, as a list: the token, whether they were allowed, the call (null for
+    those over a bound), their number, the times of the first and the last (Unix ms).
+    """
+
+    token: _TokenId
+    allowed: bool
+    call: CallFacts | None
+    count: _Count
+    first_at: _Moment
+    last_at: _Moment
+
+
 class UsageReport(msgspec.Struct, forbid_unknown_fields=True):
-    """The batches of a spool from byte `start` to `end`.
+    """The batches and the observed calls of a spool from byte `start` to `end`.
 
     `finished`: the follower has removed the spool, so its offset may be deleted.
     """
@@ -61,6 +98,7 @@ class UsageReport(msgspec.Struct, forbid_unknown_fields=True):
     start: _Offset
     end: _Offset
     batches: Annotated[list[UsageBatch], Meta(max_length=10_000)]
+    calls: Annotated[list[ReportedCalls], Meta(max_length=10_000)] = []
     finished: bool = False
 
 
@@ -85,10 +123,12 @@ def fold_report(node: Node, content: bytes, companies: frozenset[str] | None) ->
     name, now = _PREFIX + sent.spool, node.clock.now()
     with node.database.auxiliary_write(now) as write:
         tokens = {token for batch in sent.batches for token in batch.tokens}
+        tokens.update(calls.token for calls in sent.calls)
         known = _known(write, tokens, companies)
         if sent.start < sent.end:
             counted = [_counted(batch, known, now) for batch in sent.batches]
-            usage.fold(write, name, sent.start, sent.end, counted)
+            observed = [_observed(calls, now) for calls in sent.calls if _is_known(calls, known)]
+            usage.fold(write, name, sent.start, sent.end, counted, observed)
         folded_to = usage.folded_to(write, name)
         if sent.finished and folded_to == sent.end:
             usage.forget(write, name)
@@ -96,8 +136,8 @@ def fold_report(node: Node, content: bytes, companies: frozenset[str] | None) ->
 
 
 def _problem(sent: UsageReport) -> tuple[str, str] | None:
-    if sent.end < sent.start or (sent.batches and sent.end == sent.start):
-        return "end", "Must be after start, and equal to it without batches."
+    if sent.end < sent.start or ((sent.batches or sent.calls) and sent.end == sent.start):
+        return "end", "Must be after start, and equal to it without batches and calls."
     for number, batch in enumerate(sent.batches):
         for token, (_, _, address, permission) in batch.tokens.items():
             field = f"batches.{number}.tokens.{token}"
@@ -105,6 +145,27 @@ def _problem(sent: UsageReport) -> tuple[str, str] | None:
                 return field, "Must have an IP address."
             if permission and not is_permission(permission):
                 return field, "Must have a permission."
+    for number, calls in enumerate(sent.calls):
+        if calls.first_at > calls.last_at:
+            return f"calls.{number}", "Must begin before it ends."
+        wrong = None if calls.call is None else _wrong(calls.call)
+        if wrong is not None:
+            return f"calls.{number}", wrong
+    return None
+
+
+def _wrong(call: CallFacts) -> str | None:
+    if call.address is not None and parse_address(call.address) is None:
+        return "Must have an IP address."
+    if not all(map(is_permission, call.needed)):
+        return "Must have permissions."
+    if call.origin is not None and str(parse_origin(call.origin)) != call.origin:
+        return "Must have an origin."
+    try:
+        if call.route is not None or call.method is not None:
+            Route.parse(f"{call.method} {call.route}")
+    except RouteError:
+        return "Must have a route."
     return None
 
 
@@ -120,6 +181,23 @@ def _counted(batch: UsageBatch, known: set[str], now: int) -> UsageBatch:
             reason: count for reason, count in batch.decisions.items() if reason in _REASONS
         },
     )
+
+
+def _is_known(calls: ReportedCalls, known: set[str]) -> bool:
+    return calls.token in known and (calls.call is None or calls.call.reason in _REASONS)
+
+
+def _observed(calls: ReportedCalls, now: int) -> CountedCall:
+    first, last = calls.first_at, calls.last_at
+    # Within the tolerance times are kept: the day is part of a refusal's id.
+    if last > now + TOLERANCE_MS:
+        first, last = min(first, now), now
+    call, allowed = None, calls.allowed
+    if calls.call is not None:
+        call = ObservedCall(*structs.astuple(calls.call))
+        packed, allowed = parse_address(call.address), call.reason == Reason.allowed.value
+        call = structs.replace(call, address=None if packed is None else format_address(packed))
+    return CountedCall(calls.token, allowed, call, calls.count, first, last)
 
 
 def _known(reading: Reading, tokens: set[str], companies: frozenset[str] | None) -> set[str]:

@@ -76,8 +76,8 @@ class Port:
         self._kept_route = lru_cache(_ROUTES_KEPT)(partial(_route, routes))
 
     def route(self, method: bytes, uri: bytes) -> bytes | None:
-        """The permission that a call needs, or the reason why its route is refused, as bytes; None
-        if the headers must be read one by one."""
+        """A call's route, or the reason why it is refused, as bytes; None if the headers must be
+        read one by one."""
         if len(uri) + len(method) <= _LONGEST_ROUTE_KEPT:
             return self._kept_route(method, uri)
         return _route(self._routes, method, uri)
@@ -277,4 +277,4 @@ def _route(routes: Routes, method: bytes, uri: bytes) -> bytes | None:
     if not uri or not method or not uri.isascii() or not method.isascii():
         return None
     route = routes.match(method.decode("ascii").strip(" \t"), uri.decode("ascii").strip(" \t"))
-    return b"!" + route.value.encode() if isinstance(route, Reason) else route.encode()
+    return b"!" + route.value.encode() if isinstance(route, Reason) else route.text.encode()

@@ -17,6 +17,7 @@ from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import Grant, Holder
 from gatepass.core.networks import parse_address
+from gatepass.core.routes import CatalogueRoute
 from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import Lines
@@ -183,7 +184,9 @@ class Endpoints:
         if len(uri) != 1 or len(method) != 1 or not uri[0] or not method[0]:
             # Bytes outside ASCII make the path ambiguous; an absent or repeated header is no route.
             garbled = len(uri) == 1 and uri[0] is None and len(method) == 1 and method[0]
-            route: str | Reason = Reason.path_ambiguous if garbled else Reason.route_unknown
+            route: CatalogueRoute | Reason = (
+                Reason.path_ambiguous if garbled else Reason.route_unknown
+            )
             unsent = _unsent(uri, method)
             if unsent:
                 self._misconfigurations.note(Fault.source_missing, peer, unsent)

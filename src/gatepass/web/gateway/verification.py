@@ -12,6 +12,7 @@ from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.core.grants import Holder
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
+from gatepass.core.routes import CatalogueRoute
 from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.remembered import call_key
 from gatepass.verify.verifier import Verifier
@@ -105,11 +106,12 @@ class Verification:
         """
         token, permission, method, path, address, origin, referer = question
         verifier, remembered = self._verifier, self._verifier.remembered
-        route: str | Reason | None = None
+        route: CatalogueRoute | Reason | None = None
         if method is not None:
             route = verifier.routes.match(method, path or "")
         asked_by = "verify" if companies is None else f"verify {_salt(companies).hex()}"
-        key = call_key((asked_by, token, permission, route, address, origin, referer))
+        named = route.text if isinstance(route, CatalogueRoute) else route
+        key = call_key((asked_by, token, permission, named, address, origin, referer))
         answer: bytes | None = remembered.recall(key)
         if answer is None:
             asked_ms = verifier.clock.now()
@@ -165,6 +167,8 @@ def _members(decision: Decision, known: CachedToken | None) -> dict[str, Any]:
             "owner": _owner(decision.owner),
             "permissions": list(decision.effective),
             "expires_at": None if grant.expires_at is None else format_time(grant.expires_at),
+            "metadata": grant.metadata or {},
+            "external_id": grant.external_id,
         }
     return members
 

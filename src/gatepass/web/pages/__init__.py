@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from gatepass.web.pages.access_tokens import detail, edit, index, new
+from gatepass.web.pages.access_tokens import bulk, detail, edit, index, new, rehearse, rotate
 from gatepass.web.pages.account import (
     authentications,
     email,
@@ -23,6 +23,8 @@ from gatepass.web.pages.company import (
     second_factor,
     security,
     verifier_keys,
+    webhook_form,
+    webhooks,
 )
 from gatepass.web.pages.company import profile as company
 from gatepass.web.pages.layout import static_files
@@ -43,12 +45,14 @@ router = APIRouter(include_in_schema=False)
 for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
-    # "new" is not a token id, so its page goes before that of one token.
-    *(index, new, edit, detail),
+    # "new" and "deactivate" are no token ids, so their pages go before that of one token.
+    *(index, new, bulk, edit, rotate, rehearse, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(company, security, second_factor, role_form, roles, nodes, verifier_keys, admin_keys),
     *(owners, owner_form, owner_deactivate),
+    # Nor a webhook's.
+    *(webhook_form, webhooks),
     *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
     log,
     portal,

@@ -83,6 +83,8 @@ def main() -> int:
     )
     # Ctrl-C reaches the whole process group; the supervisor alone acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Until it serves, a worker makes no garbage worth a look at all that it has loaded.
+    gc.disable()
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=StartOrder)
     try:
         run = _main_worker if order.role == "main" else _verify_worker
@@ -132,6 +134,7 @@ def _run(serving: Coroutine[Any, Any, None]) -> None:
     # Everything loaded so far lives as long as the process: exempt it from garbage collection.
     gc.collect()
     gc.freeze()
+    gc.enable()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serving)
 

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 SPOOL = "1-00000000000000ff"
 LINE = b'{"tokens":{},"decisions":{"allowed":1}}\n'
+CALLS = b'{"calls":[["gpat_0123456789ABCDEF",false,null,2,1,1]]}\n'
 
 
 @pytest.fixture
@@ -35,13 +36,13 @@ def test_use_is_counted_once_and_its_spool_removed(
     later = follow()
     token = samples.grants["good"].id
     until(lambda: [said for what, said in feed.told if what == "use" and said["finished"]])
-    counted = [
-        batch["tokens"][token][::2]
-        for what, said in feed.told
-        if what == "use"
-        for batch in said["batches"]
-    ]
-    assert counted == [[5, "203.0.113.9"]]
+    told = [said for what, said in feed.told if what == "use"]
+    uses = [batch["tokens"][token] for said in told for batch in said["batches"]]
+    assert {address for _, _, address, _ in uses} == {"203.0.113.9"}
+    call = ["allowed", ["charges:get"], None, None, "203.0.113.9", None]
+    calls = [each for said in told for each in said.get("calls", ())]
+    assert {(each[0], each[1], str(each[2])) for each in calls} == {(token, True, str(call))}
+    assert sum(use[0] for use in uses) == sum(each[3] for each in calls) == 5
     assert list(use.glob("*.spool")) == []
     later.close()
 
@@ -73,3 +74,25 @@ def test_counts_that_the_server_refuses_dont_block_later_ones(
     feed.post = picky
     follow()
     until(lambda: not list(use.glob("*.spool")))
+
+
+@pytest.mark.parametrize("status", ["422 Unprocessable Content", "413 Content Too Large"])
+def test_a_former_server_counts_the_use_without_the_calls(
+    feed: ScriptedFeed, follow: Follow, use: Path, status: str
+) -> None:
+    """It refuses reports with fields that it doesn't know."""
+    (use / f"{SPOOL}.spool").write_bytes(CALLS + LINE + CALLS + LINE)
+    take = feed.post
+
+    def former(connection: Connection, what: str, body: bytes) -> None:
+        if b'"calls"' in body:
+            connection.answer(status, b'{"reason": "invalid"}')
+        else:
+            take(connection, what, body)
+
+    feed.post = former
+    follow()
+    until(lambda: not list(use.glob("*.spool")))
+    told = [said for what, said in feed.told if what == "use"]
+    assert [len(said["batches"]) for said in told if said["batches"]] == [2]
+    assert told[-1]["finished"]

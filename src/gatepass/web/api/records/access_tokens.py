@@ -23,6 +23,45 @@ class LastUsed(Record):
     address: str | None = Field(examples=["203.0.113.7"])
 
 
+class Caller(Record):
+    """A caller of a token."""
+
+    address: str | None = Field(examples=["203.0.113.7"])
+    permission: str | None = Field(examples=["charges:create"])
+    last_at: Time
+    count: int = Field(examples=[41])
+
+
+class Rotation(Record):
+    """What a token replaces, what replaces it, and how it closes."""
+
+    replaces: str | None = Field(examples=[None], description="Id of the token it replaces.")
+    replaced_by: str | None = Field(
+        examples=["gpat_9sR2kV7xQ1mN5bTz"], description="Id of the token that replaces it."
+    )
+    close: Literal["now", "after", "when_silent"] | None = Field(
+        description="How it closes; null unless it was replaced.", examples=["when_silent"]
+    )
+    closes_at: Time | None = Field(description="When it closes at the latest.")
+    waiting_for: tuple[str, ...] = Field(
+        examples=[["app-7f9c"]],
+        description="Servers that haven't reported its use; it isn't silent until they have, or "
+        "have lost their copy for as long.",
+    )
+    callers: tuple[Caller, ...] = Field(
+        description="Who used it in the last 24 hours, or within the silence after which it "
+        "closes, the latest first; empty once it has closed."
+    )
+
+
+class Rehearsal(Record):
+    """A rehearsal of a token's deactivation."""
+
+    until: Time
+    share: int = Field(examples=[10], description="Of the calls that are refused, in percent.")
+    refused: int = Field(examples=[12], description="How many were, a few seconds late.")
+
+
 class AccessToken(Record):
     """An access token; never its text."""
 
@@ -42,6 +81,8 @@ class AccessToken(Record):
     networks: tuple[str, ...] = Field(examples=[["203.0.113.0/24"]])
     domains: tuple[str, ...]
     expires_at: Time | None
+    metadata: dict[str, str] = Field(examples=[{"team": "payments"}])
+    external_id: str | None = Field(examples=["deploy-7"])
     created_at: Time
     owner: OwnerOfToken
     created_by: str | None = person_id("created_by")
@@ -50,3 +91,7 @@ class AccessToken(Record):
     deactivated_by: str | None = person_id("deactivated_by")
     deactivated_by_name: str | None = person_name("deactivated_by")
     last_used: LastUsed | None
+    rotation: Rotation | None
+    rehearsal: Rehearsal | None = Field(
+        description="The running rehearsal of its deactivation.", examples=[None]
+    )

@@ -10,6 +10,10 @@ export class Problem extends Error {
   }
 }
 
+// An Idempotency-Key.
+export const randomKey = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 export class Session {
   #token = null;
   #owner = null;

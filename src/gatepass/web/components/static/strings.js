@@ -42,6 +42,8 @@ export const ENGLISH = {
   editNamed: "Edit {label}",
   deactivate: "Deactivate",
   deactivateNamed: "Deactivate {label}",
+  replace: "Replace",
+  replaceNamed: "Replace {label}",
 
   details: {
     id: "Id",
@@ -59,6 +61,9 @@ export const ENGLISH = {
     lastUsed: "Last used",
     lastUsedFrom: "{time} from {address}",
     deactivated: "Deactivated",
+    closes: "Being replaced, closes at the latest",
+    replaces: "Replaces",
+    replacedBy: "Replaced by",
     ended: {
       expired: "Every call with this token is refused, because it expired.",
       deactivated: "Every call with this token is refused, because it was deactivated.",
@@ -172,6 +177,19 @@ export const ENGLISH = {
     gone: "The token was shown once. If you didn't store it, create another and deactivate this one.",
   },
 
+  rotation: {
+    title: "Replace {label}?",
+    text: "The new token has the same settings, and works at once.",
+    closes: "The old token closes",
+    choices: { when_silent: "When it is silent", after: "After 24 hours", now: "Now" },
+    sentences: {
+      when_silent: "The old token works too, until no call with it was seen for 24 hours; for 90 days at most.",
+      after: "The old token works too, for 24 hours.",
+      now: "The old token stops working at once, on every server.",
+    },
+    confirm: "Replace",
+  },
+
   deactivation: {
     title: "Deactivate {label}?",
     text: "Every call with this token will be refused, on every server.",
@@ -212,6 +230,7 @@ export const ENGLISH = {
     permission_missing: "You can't give one of these permissions.",
     company_address_not_allowed: "Access tokens can't be managed from your network.",
     not_found: "This token isn't there any more.",
+    already_rotated: "This token was replaced already.",
     token_expired: "This token has expired and can't be changed.",
     token_deactivated: "This token was deactivated and can't be changed.",
     too_many_attempts: "Too many attempts. Try again in a few minutes.",

@@ -5,7 +5,7 @@ import { Expiry, sameMinute } from "./expiry.js";
 import { PermissionPicker } from "./permissions.js";
 import { complain, DomainRows, NetworkRows, ownNetwork, problem } from "./rows.js";
 import { ability } from "./sentence.js";
-import { Problem } from "./session.js";
+import { Problem, randomKey } from "./session.js";
 
 // Screen readers hear the summary once the form rests.
 const PAUSE_MS = 200;
@@ -27,9 +27,6 @@ const valuesOf = (token) => ({
   networks: token.networks.map((network) => network.split("/")),
   domains: token.domains,
 });
-
-const randomKey = () =>
-  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 export class TokenForm {
   #portal;

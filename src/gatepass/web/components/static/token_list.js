@@ -2,6 +2,7 @@
 import { copyButton } from "./copying.js";
 import { confirmDeactivation } from "./deactivation.js";
 import { button, h, icon, id, isolated, notice } from "./dom.js";
+import { confirmRotation } from "./rotation.js";
 import { diagram, parsed } from "./rows.js";
 import { ability, worded } from "./sentence.js";
 
@@ -153,8 +154,12 @@ export class TokenList {
     if (!this.#results.firstChild) this.#results.append(h("p", { class: "blank muted" }, this.#texts.of("loading")));
     try {
       const { record } = await this.#portal.session.call("GET", `access-tokens?${terms}`, { signal });
+      // Rows that show the same stay as they are: open, and with the focus.
+      const former = new Map(cursor ? [] : this.#rows);
+      const focused = this.#results.getRootNode().activeElement;
       if (!cursor) this.#begin(record.items.length > 0);
-      for (const token of record.items) this.#append(token);
+      for (const token of record.items) this.#append(token, former.get(token.id));
+      if (this.#results.contains(focused)) focused.focus();
       this.#next = record.next;
     } catch (problem) {
       if (signal.aborted) return;
@@ -212,8 +217,10 @@ export class TokenList {
     this.#results.replaceChildren(this.#table);
   }
 
-  #append(token) {
-    const row = this.#row(token);
+  #append(token, former) {
+    const text = JSON.stringify(token);
+    const row = former?.shows === text ? former : this.#row(token);
+    row.shows = text;
     this.#rows.set(token.id, row);
     this.#table.append(row);
   }
@@ -298,6 +305,14 @@ export class TokenList {
           "aria-label": texts.of("editNamed", { label }),
           onclick: () => portal.edit(token),
         }),
+      edit &&
+        !token.rotation?.replaced_by &&
+        button(texts.of("replace"), {
+          look: "quiet",
+          drawn: "again",
+          "aria-label": texts.of("replaceNamed", { label }),
+          onclick: () => confirmRotation(portal, token),
+        }),
       token.status !== "deactivated" &&
         button(texts.of("deactivate"), {
           look: "quiet",
@@ -327,6 +342,8 @@ export class TokenList {
       h("div", {}, h("dt", {}, texts.of(`details.${name}`)), h("dd", {}, ...children));
     const by = (text, name) =>
       name ? texts.parts("details.createdBy", { time: portal.time(text), name: isolated(name) }) : portal.time(text);
+    // It has a cause and no person: it was replaced, or reported as leaked.
+    const cause = token.deactivated_by && token.deactivated_by === token.deactivated_by_name;
     const used = token.last_used;
     const does = () => {
       if (status !== "active")
@@ -386,7 +403,10 @@ export class TokenList {
             : texts.of("never"),
         ),
         fact("created", by(token.created_at, token.created_by_name)),
-        token.deactivated_at && fact("deactivated", by(token.deactivated_at, token.deactivated_by_name)),
+        token.rotation?.replaces && fact("replaces", h("code", {}, token.rotation.replaces)),
+        token.rotation?.replaced_by && fact("replacedBy", h("code", {}, token.rotation.replaced_by)),
+        token.rotation?.replaced_by && status === "active" && fact("closes", portal.time(token.rotation.closes_at)),
+        token.deactivated_at && fact("deactivated", by(token.deactivated_at, cause ? "" : token.deactivated_by_name)),
         fact(
           "id",
           h("div", { class: "chips" }, number, copyButton(texts, number, texts.of("details.copyId"), "quiet compact")),

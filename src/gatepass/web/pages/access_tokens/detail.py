@@ -8,25 +8,44 @@ from starlette.responses import Response
 from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import access_tokens, usage
+from gatepass.registry.tokens import access_tokens, observed_calls, usage
+from gatepass.registry.tokens.observed_calls import CallRecord, Outcome
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.verify.http.refusals import SENTENCES
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.confirmation import confirmation_problem
 from gatepass.web.pages.text.forms import Form
-from gatepass.web.pages.text.times import HOUR
+from gatepass.web.pages.text.times import DAY, HOUR
 from gatepass.web.pages.widgets.permission_groups import permission_rows
 from gatepass.web.pages.widgets.snippets import serves, snippets
 from gatepass.web.pages.widgets.sparkline import DayOfUse, days_until
 
 _HISTORY = 50
 _DAYS = 30
+_CALLS = 50
+_OUTCOMES: dict[str, Outcome] = {"allowed": "allowed", "refused": "refused"}
 _DONE = {
     "saved": "Saved. The changes are in effect.",
     "created": "Token created. Its text was shown once and can't be shown again.",
 }
 
 router = page_router()
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The distinct calls of a token in the last ``_DAYS`` days, the last made first.
+
+    Attributes:
+        outcome: which ones: ``allowed``, ``refused``, or "" for all.
+        records: ``_CALLS`` of them at most.
+        more: whether there are more.
+    """
+
+    outcome: str
+    records: list[CallRecord]
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -40,9 +59,18 @@ class Use:
 
 @router.get("/access-tokens/{id}")
 def show(
-    request: Request, screen: CurrentScreen, id: str, done: str = "", part: str = ""
+    request: Request,
+    screen: CurrentScreen,
+    id: str,
+    done: str = "",
+    part: str = "",
+    calls: str = "",
 ) -> Response:
-    """One token; with ``part=receipt`` only the receipt of its deactivation."""
+    """One token; with ``part=receipt`` only the receipt of its deactivation.
+
+    Args:
+        calls: those that are shown: allowed, refused; anything else is both.
+    """
     node, now = screen.node, screen.now()
     with screen.read() as reading:
         token = access_tokens.get(reading, screen.actor, id)
@@ -56,6 +84,8 @@ def show(
                 staleness=node.settings.max_staleness,
             )
         use = _use(reading, token.id, now)
+        predecessor, successor = _rotated(reading, screen, token)
+        made = _calls(reading, token.id, now, calls)
         history = None
         if screen.actor.may("audit:get"):
             history = search.list_(reading, screen.actor, subject=token.id, limit=_HISTORY).items
@@ -68,6 +98,10 @@ def show(
         ),
         reduced=set(token.permissions) != set(token.effective_permissions),
         use=use,
+        predecessor=predecessor,
+        successor=successor,
+        calls=made,
+        reasons=SENTENCES,
         receipt=receipt,
         staleness=node.settings.max_staleness,
         history=history,
@@ -106,6 +140,27 @@ def _use(reading: Reading, token_id: str, now: int) -> Use:
         days=days_until(now, usage.daily(reading, [token_id], days=_DAYS)[token_id]),
         addresses=tuple(usage.addresses(reading, token_id)),
     )
+
+
+def _rotated(
+    reading: Reading, screen: Screen, token: AccessToken
+) -> tuple[AccessToken | None, AccessToken | None]:
+    """The token that *token* replaces, and the one that replaces it."""
+    if token.rotation is None:
+        return None, None
+    before, after = (
+        None if id is None else access_tokens.get(reading, screen.actor, id)
+        for id in (token.rotation.replaces, token.rotation.replaced_by)
+    )
+    return before, after
+
+
+def _calls(reading: Reading, token_id: str, now: int, outcome: str) -> Calls:
+    wanted = _OUTCOMES.get(outcome)
+    found = observed_calls.over_days(
+        reading, token_id, since=now - _DAYS * DAY, outcome=wanted, most=_CALLS + 1
+    )
+    return Calls(wanted or "", found[:_CALLS], len(found) > _CALLS)
 
 
 def in_use(token: AccessToken, now: int) -> bool:

@@ -1,11 +1,12 @@
 """/access-tokens/{id}/edit: change a token; concurrent edits are detected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
+from gatepass.registry.input.metadata import entries as metadata_entries
 from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
@@ -59,11 +60,9 @@ def _save(screen: Screen, token: AccessToken, form: TokenForm) -> Response:
                 changes=changed,
                 if_match=[form.etag],
             )
-    except Conflict as error:
-        if error.reason != "changed_meanwhile":
-            raise
-        return _changed_meanwhile(screen, token.id, form)
-    except (InvalidInput, Forbidden, Unavailable) as error:
+    except (Conflict, InvalidInput, Forbidden, Unavailable) as error:
+        if isinstance(error, Conflict) and error.reason == "changed_meanwhile":
+            return _changed_meanwhile(screen, token.id, form)
         shown = _shown(screen, token)
         return refused_page(screen, _TEMPLATE, form, error, button="Save", **shown)
     return see_other(f"/access-tokens/{token.id}?done=saved", confirmed=change.confirmed)
@@ -84,12 +83,14 @@ def _differences(token: AccessToken, form: TokenForm, now: int) -> list[Differen
     typed = form.chosen(now)
     changed = changes(token, typed)
     found = [
-        Difference(name, _words(getattr(token, field)), _words(getattr(typed, field)))
+        Difference(name, _words(field, getattr(token, field)), _words(field, getattr(typed, field)))
         for field, name in (
             ("label", "Label"),
             ("permissions", "Permissions"),
             ("domains", "Domains"),
             ("networks", "IP addresses"),
+            ("metadata", "Metadata"),
+            ("external_id", "External id"),
         )
         if field in changed
     ]
@@ -98,8 +99,11 @@ def _differences(token: AccessToken, form: TokenForm, now: int) -> list[Differen
     return found
 
 
-def _words(value: str | Sequence[str]) -> str:
-    return value if isinstance(value, str) else ", ".join(value) or "Any"
+def _words(field: str, value: str | Sequence[str] | Mapping[str, str] | None) -> str:
+    if isinstance(value, str):
+        return value
+    entries = ", ".join(metadata_entries(value) if isinstance(value, Mapping) else value or ())
+    return entries or ("Any" if field in ("networks", "domains") else "None")
 
 
 def _editable(screen: Screen, token_id: str) -> AccessToken:

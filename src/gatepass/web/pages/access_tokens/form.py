@@ -7,6 +7,7 @@ registry checks permissions and all other rules.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Self
 
 from gatepass.core.domains import InvalidDomain, parse_domain
@@ -14,6 +15,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.core.grants import USER
 from gatepass.core.networks import InvalidNetwork
 from gatepass.registry.input.expiry import LATEST_EXPIRY
+from gatepass.registry.input.metadata import is_key, value_problem
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.text.forms import Fields
@@ -38,6 +40,8 @@ class Chosen:
     networks: tuple[str, ...]
     domains: tuple[str, ...]
     expires_at: int | None
+    metadata: Mapping[str, str]
+    external_id: str | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class TokenForm:
     Attributes:
         networks: address and number of bits of each row, blank rows included.
         expire, expires_on, offset: see ``expiry.read_expiry``.
+        metadata: key and value of each row, blank rows included.
+        external_id: "" is none.
         owner: the id of a service account or external owner; "" is the visitor.
         form_id: one-time; a form submitted twice creates one token.
         etag: the version of the token that is being edited.
@@ -74,6 +80,8 @@ class TokenForm:
     offset: str = ""
     networks: list[tuple[str, str]] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
+    metadata: list[tuple[str, str]] = field(default_factory=list)
+    external_id: str = ""
     owner: str = ""
     form_id: str = ""
     etag: str = ""
@@ -95,6 +103,14 @@ class TokenForm:
             networks=[(row.address, row.bits) for row in sent.rows],
             sent=sent,
             domains=[domain.strip() for domain in fields.all("domain")],
+            metadata=list(
+                zip_longest(
+                    [key.strip() for key in fields.all("metadata_key")],
+                    fields.all("metadata_value"),
+                    fillvalue="",
+                )
+            ),
+            external_id=fields.one("external_id").strip(),
             owner=fields.one("owner"),
             form_id=fields.one("form_id"),
             etag=fields.one("etag"),
@@ -112,6 +128,8 @@ class TokenForm:
             expires_on="" if at is None else written(at),
             networks=[row_of(network) for network in token.networks],
             domains=list(token.domains),
+            metadata=list(token.metadata.items()),
+            external_id=token.external_id or "",
         )
 
     @classmethod
@@ -120,6 +138,9 @@ class TokenForm:
         form = cls.of(token)
         form.replaces = token
         form.owner = "" if token.owner.type == USER else token.owner.id
+        if token.status == "active":
+            # It belongs to one active token.
+            form.external_id = ""
         if token.expires_at is not None:
             length = token.expires_at - token.created_at
             form.expire = preset_of(length) or AT
@@ -140,13 +161,18 @@ class TokenForm:
             self.networks.append(row_of(own))
         elif button == "add_domain":
             self.domains.append("")
+        elif button == "add_metadata":
+            self.metadata.append(("", ""))
         elif action == "remove_network" and self.sent is not None and self.sent.regrouped:
             # The rows have moved, so the button's number may mean another row.
             return
-        elif action in ("remove_network", "remove_domain") and _index(index):
-            rows: list[tuple[str, str]] | list[str]
-            rows = self.networks if action == "remove_network" else self.domains
-            del rows[int(index) : int(index) + 1]
+        elif _index(index):
+            rows: dict[str, list[tuple[str, str]] | list[str]] = {
+                "remove_network": self.networks,
+                "remove_domain": self.domains,
+                "remove_metadata": self.metadata,
+            }
+            del rows.get(action, [])[int(index) : int(index) + 1]
 
     def chosen(self, now: int) -> Chosen:
         """The settings that the form denotes.
@@ -202,7 +228,16 @@ class TokenForm:
             self.errors["label"] = "Must have a label."
         if not self.permissions:
             self.errors["permissions"] = "Must have at least one permission."
-        return Chosen(self.label, self.kind, tuple(self.permissions), networks, domains, expires_at)
+        return Chosen(
+            self.label,
+            self.kind,
+            tuple(self.permissions),
+            networks,
+            domains,
+            expires_at,
+            self._metadata(),
+            self.external_id or None,
+        )
 
     def _networks(self) -> tuple[str, ...]:
         networks = []
@@ -226,12 +261,28 @@ class TokenForm:
                 self.errors[f"domains.{at}"] = str(error)
         return tuple(dict.fromkeys(domains))
 
+    def _metadata(self) -> dict[str, str]:
+        metadata: dict[str, str] = {}
+        for at, (key, value) in enumerate(self.metadata):
+            if not key and not value:
+                continue
+            if not is_key(key):
+                problem: str | None = "Must have a key of 1 to 40 of a-z, 0-9, _, . and -."
+            elif key in metadata:
+                problem = "Must have another key than the rows above."
+            else:
+                problem = value_problem(value)
+            if problem is not None:
+                self.errors[f"metadata.{at}"] = problem
+            metadata[key] = value
+        return metadata
+
 
 def changes(token: AccessToken, chosen: Chosen) -> dict[str, object]:
     """The fields of *token* that *chosen* changes.
 
-    The page shows an expiry to the minute and trims the label, so unchanged input keeps the stored
-    milliseconds and spaces. The order of lists has no meaning.
+    The page shows an expiry to the minute and trims the label and the external id, so unchanged
+    input keeps the stored milliseconds and spaces. The order of lists has no meaning.
     """
     changed: dict[str, object] = {}
     if chosen.label != token.label.strip():
@@ -242,6 +293,10 @@ def changes(token: AccessToken, chosen: Chosen) -> dict[str, object]:
             changed[name] = list(entries)
     if _minute(chosen.expires_at) != _minute(token.expires_at):
         changed["expires_at"] = chosen.expires_at
+    if chosen.metadata != token.metadata:
+        changed["metadata"] = chosen.metadata
+    if (chosen.external_id or "") != (token.external_id or "").strip():
+        changed["external_id"] = chosen.external_id
     return changed
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import HTMLResponse
 
-from gatepass.core.errors import Forbidden, InvalidInput, Unavailable
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.form_state import not_saved
 from gatepass.web.pages.layout.screen import Screen
@@ -33,7 +33,7 @@ def refused_page(
     screen: Screen,
     template: str,
     form: TokenForm,
-    error: InvalidInput | Forbidden | Unavailable,
+    error: Conflict | InvalidInput | Forbidden | Unavailable,
     *,
     button: str,
     **context: Any,
@@ -46,6 +46,11 @@ def refused_page(
     if isinstance(error, InvalidInput):
         status = 422
         form.accept_errors([pair for pair in error.errors if pair[0] not in form.errors])
+    elif isinstance(error, Conflict):
+        if error.reason != "external_id_taken":
+            raise error
+        status = 409
+        form.errors["external_id"] = error.message
     elif isinstance(error, Forbidden):
         if error.permission is None:
             raise error

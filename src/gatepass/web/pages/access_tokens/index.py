@@ -2,81 +2,49 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
 
-from fastapi import Query
+from fastapi import Request
 from starlette.responses import Response
 
-from gatepass.core.display_text import marked
-from gatepass.registry.input.text import search_text
+from gatepass.core.display_text import isolated
+from gatepass.core.grants import SERVICE_ACCOUNT
+from gatepass.registry.actor import Actor
+from gatepass.registry.directory import owner_search, user_search
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Page
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens import token_owners, usage
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.web.pages.layout.lists import address_of_page, list_page
+from gatepass.web.api.access_token_export import exported
+from gatepass.web.api.list_files import FileFormat
+from gatepass.web.pages.access_tokens.bulk import deactivated_sentence
+from gatepass.web.pages.access_tokens.filters import PATH, SHOWN, SORTS, Filters
+from gatepass.web.pages.layout.headers import security_headers
+from gatepass.web.pages.layout.lists import list_page
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.widgets.sparkline import days_until
 
-PATH = "/access-tokens"
-_STATUSES = ("active", "expired", "deactivated", "any")
-_KINDS = ("api", "ui")
 #: With more tokens than these, a hint recommends the search.
 _MANY = 500
 _DAYS = 7
+#: The most users, and service accounts, that are offered to filter by.
+_PEOPLE = 100
 
 router = page_router()
 
 
-@dataclass(frozen=True)
-class Filters:
-    """The list's filters. An unknown value means the default."""
-
-    q: str
-    status: str
-    kind: str
-    owner: str = ""
-
-    @property
-    def narrowed(self) -> bool:
-        """Whether any filter differs from its default."""
-        return bool(self.q or self.owner) or self.status != "active" or self.kind != "any"
-
-    def address(self, cursor: str = "") -> str:
-        """The address of the page at *cursor*, or of the first page."""
-        return address_of_page(PATH, self._query | {"cursor": cursor})
-
-    @property
-    def of_all_owners(self) -> str:
-        """The address of the first page without the filter by owner."""
-        return address_of_page(PATH, self._query | {"owner": ""})
-
-    @property
-    def _query(self) -> dict[str, str]:
-        return {"q": self.q, "status": self.status, "kind": self.kind, "owner": self.owner}
-
-
 @router.get(PATH)
-def show_list(
-    screen: CurrentScreen,
-    q: Annotated[str, Query()] = "",
-    status: Annotated[str, Query()] = "active",
-    kind: Annotated[str, Query()] = "any",
-    owner: Annotated[str, Query()] = "",
-    cursor: Annotated[str, Query()] = "",
-) -> Response:
+def show_list(request: Request, screen: CurrentScreen, cursor: str = "") -> Response:
     """The company's tokens, newest first."""
-    filters = Filters(
-        search_text(q),
-        status if status in _STATUSES else "active",
-        kind if kind in _KINDS else "any",
-        owner,
-    )
+    filters = Filters.read(request.query_params)
     with screen.read() as reading:
         fetch = partial(_tokens, reading, screen, filters, cursor)
         page = list_page(fetch, filters.address, cursor)
+        people = _people(reading, screen, filters)
+        owner = filters.owner
         owner_name = token_owners.name_of(reading, screen.actor, owner) if owner else None
         empty = not (filters.narrowed or page.items or page.problem or _exist(reading, screen))
+        shown = {} if empty else _shown(reading, screen)
         used = [token.id for token in page.items if token.last_used]
         use = usage.daily(reading, used, days=_DAYS) if used else {}
     now = screen.now()
@@ -87,35 +55,100 @@ def show_list(
         page=page,
         use={id: days_until(now, counts) for id, counts in use.items() if any(counts)},
         filtered=not empty,
-        no_match=_no_match(filters),
+        no_match=filters.no_match,
+        people=people,
         owner_name=owner_name,
+        permission_choices=[(name, name) for name in _permissions(screen, filters)],
+        shown=shown,
+        shown_titles=SHOWN,
+        sort_choices=[(sort, title) for sort, (_, _, title) in SORTS.items()],
         too_many=(page.count or 0) > _MANY,
+        flash=deactivated_sentence(request.query_params.get("deactivated", "")),
+    )
+
+
+@router.get(f"{PATH}/export")
+def export(request: Request, screen: CurrentScreen, format: FileFormat) -> Response:
+    """The same tokens as a file."""
+    filters = Filters.read(request.query_params)
+    sort, order, _ = SORTS[filters.sort]
+    found = filters.search(screen.now())
+    return security_headers(
+        exported(screen.node, screen.actor, format, found, {"sort": sort, "order": order})
     )
 
 
 def _tokens(
     reading: Reading, screen: Screen, filters: Filters, cursor: str = "", limit: int | None = None
 ) -> Page[AccessToken]:
+    sort, order, _ = SORTS[filters.sort]
     return token_search.list_(
         reading,
         screen.actor,
-        q=filters.q or None,
-        status=None if filters.status == "any" else filters.status,
-        kind=None if filters.kind == "any" else filters.kind,
-        owner=filters.owner or None,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor or None,
+        **filters.search(screen.now()),
     )
 
 
 def _exist(reading: Reading, screen: Screen) -> bool:
     """Whether the company has any token at all."""
-    return bool(_tokens(reading, screen, Filters("", "any", "any"), limit=1).items)
+    return bool(_tokens(reading, screen, Filters(status="any"), limit=1).items)
 
 
-def _no_match(filters: Filters) -> str:
-    kind = {"api": "API ", "ui": "UI "}.get(filters.kind, "")
-    status = "" if filters.status == "any" else f"{filters.status} "
-    if filters.q:
-        return f"No {status}{kind}token has “{marked(filters.q, filters.q)}” in its label or id."
-    return f"There are no {status}{kind}tokens."
+def _permissions(screen: Screen, filters: Filters) -> list[str]:
+    """The permissions to filter by: those of the catalogue, and the chosen one."""
+    known = sorted(screen.node.catalogue.names)
+    chosen = filters.permission
+    return known if not chosen or chosen in known else [*known, chosen]
+
+
+def _shown(reading: Reading, screen: Screen) -> dict[str, int]:
+    """How many tokens there are to look at, by the value of ``show``."""
+    now = screen.now()
+    return {
+        show: token_search.count(reading, screen.actor, Filters(show=show).search(now))
+        for show in SHOWN
+    }
+
+
+@dataclass(frozen=True)
+class People:
+    """Owners and makers to filter by: names by id."""
+
+    owners: dict[str, str]
+    makers: dict[str, str]
+
+
+def _people(reading: Reading, screen: Screen, filters: Filters) -> People:
+    """The visitor, those that they may list (the newest of many), and the chosen ones."""
+    actor = screen.actor
+    users, accounts = {actor.user or "": f"You, {isolated(screen.visitor.name)}"}, {}
+    if actor.may("users:get"):
+        listed = user_search.list_(reading, actor, status="active", limit=_PEOPLE, counted=False)
+        users |= {user.id: isolated(user.name) for user in listed.items if user.id not in users}
+    if actor.may("service-accounts:manage"):
+        found = owner_search.list_(
+            reading,
+            actor,
+            type=SERVICE_ACCOUNT,
+            status="active",
+            limit=_PEOPLE,
+            counted=False,
+        )
+        accounts = {account.id: isolated(account.name) for account in found.items}
+    return People(
+        _with_chosen(reading, actor, users | accounts, filters.owner),
+        _with_chosen(reading, actor, users, filters.made_by),
+    )
+
+
+def _with_chosen(
+    reading: Reading, actor: Actor, people: dict[str, str], chosen: str
+) -> dict[str, str]:
+    if not chosen or chosen in people:
+        return people
+    name = token_owners.name_of(reading, actor, chosen)
+    return people | {chosen: "Unknown" if name is None else isolated(name)}

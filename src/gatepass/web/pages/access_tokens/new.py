@@ -90,14 +90,14 @@ def _create(request: Request, screen: Screen, form: TokenForm) -> Response:
                 expires_at=chosen.expires_at,
                 networks=chosen.networks,
                 domains=chosen.domains,
+                metadata=chosen.metadata,
+                external_id=chosen.external_id,
                 owner=form.owner or None,
                 form_id=form.form_id,
             )
-    except Conflict as error:
-        if error.reason != "form_already_used":
-            raise
-        return _already_created(screen, error.current)
-    except (InvalidInput, Forbidden, Unavailable) as error:
+    except (Conflict, InvalidInput, Forbidden, Unavailable) as error:
+        if isinstance(error, Conflict) and error.reason == "form_already_used":
+            return _already_created(screen, error.current)
         return refused_page(
             screen, _TEMPLATE, form, error, button="Create", owners=_owners(screen, form)
         )

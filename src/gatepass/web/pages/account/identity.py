@@ -1,13 +1,13 @@
 """/account/sign-in-provider: link one's account to the OIDC provider, or unlink it."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, TooManyAttempts, Unavailable
-from gatepass.oidc.provider import Provider
 from gatepass.registry.authentication import identities
 from gatepass.registry.membership import account
 from gatepass.web import provider_flow
@@ -17,6 +17,10 @@ from gatepass.web.pages.layout.form_state import FormState, refused
 from gatepass.web.pages.layout.navigation import IDENTITY
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Fields, Form
+
+if TYPE_CHECKING:
+    # Most installations have no provider, and start faster without the HTTP client.
+    from gatepass.oidc.provider import Provider
 
 _DONE = {
     "linked": "Linked. You can sign in with {} from now on.",
@@ -103,7 +107,7 @@ def _page(screen: Screen, state: FormState) -> HTMLResponse:
     )
 
 
-def _provider(screen: Screen) -> Provider:
+def _provider(screen: Screen) -> "Provider":
     if screen.node.provider is None:
         raise HTTPException(404)
     return screen.node.provider

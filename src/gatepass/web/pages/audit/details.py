@@ -12,6 +12,7 @@ _NAMES = {
     "accepted_at": "Accepted",
     "authentications_ended": "Sign-ins ended",
     "backup_at": "Backup of",
+    "close": "Closes",
     "deactivated_at": "Deactivated",
     "confirmed": "Confirmed by",
     "delivered_at": "Mail accepted",
@@ -26,15 +27,21 @@ _NAMES = {
     "verifiers": "Servers",
     "networks": "IP addresses",
     "owner_name": "Owner",
+    "replaced_by": "Replaced by",
+    "replaces": "Replaces",
     "restored": "By restoring a backup",
     "role_name": "Role",
+    "successor_label": "New label",
     "trial_until": "On trial until",
 }
 # The sentence or another field shows these.
-_LEFT_OUT = frozenset(("role", "accepted_by", "owner"))
+_LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
 _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
     "service_account": "Service account",
     "external": "External owner",
+    "now": "At once",
+    "after": "After a while",
+    "when_silent": "When it is silent",
 }
 _ANYTHING = frozenset(("networks", "domains"))
 
@@ -123,7 +130,11 @@ def _list(field: str, entries: list[str], *, empty: bool, kept: int = 0) -> Show
 def _flat(value: Any) -> Any:
     """*value*, or a list of texts if it is nested: networks with notes, permissions by role."""
     if isinstance(value, dict):
-        return [f"{key}: {entry}" for key, entries in value.items() for entry in entries]
+        return [
+            f"{key}: {entry}"
+            for key, entries in value.items()
+            for entry in ([entries] if isinstance(entries, str) else entries)
+        ]
     if isinstance(value, list):
         return [_entry(entry) for entry in value]
     return value

@@ -10,7 +10,8 @@ from gatepass.registry.audit import search
 from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.storage.paging import Page
-from gatepass.web.api.audit_export import FileFormat, exported
+from gatepass.web.api.audit_export import exported
+from gatepass.web.api.list_files import FileFormat
 from gatepass.web.pages.audit.details import rows
 from gatepass.web.pages.audit.filters import PATH, Asked, asked, narrow
 from gatepass.web.pages.layout.after_change import see_other

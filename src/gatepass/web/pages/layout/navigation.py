@@ -23,6 +23,7 @@ SECURITY = Tab("Security", "/company/security")
 USERS = Tab("Users", "/company/users")
 SERVICE_ACCOUNTS = Tab("Service accounts", "/company/service-accounts")
 ROLES = Tab("Roles", "/company/roles")
+WEBHOOKS = Tab("Webhooks", "/company/webhooks")
 NODES = Tab("Nodes", "/company/nodes")
 VERIFIER_KEYS = Tab("Verifier keys", "/company/verifier-keys")
 ADMIN_KEYS = Tab("Admin keys", "/company/admin-keys")
@@ -39,6 +40,7 @@ _COMPANY = (
     (USERS, "users:get"),
     (SERVICE_ACCOUNTS, "service-accounts:manage"),
     (ROLES, "roles:get"),
+    (WEBHOOKS, "company:webhooks"),
 )
 
 

@@ -6,6 +6,7 @@ from fastapi import Request
 
 from gatepass.core.decision import Reason
 from gatepass.core.display_text import has_visible
+from gatepass.core.grants import USER
 from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, role_records
@@ -80,6 +81,13 @@ class Visitor:
     def may_change(self, permission: str) -> bool:
         """Whether to offer a change that requires *permission*: never with an access token."""
         return self.actor.kind != "token" and self.actor.may(permission)
+
+    def may_rotate(self, token: AccessToken) -> bool:
+        """Whether to offer rotating *token*, while it is active: one's own, or one of a service
+        account or an external owner."""
+        if token.owner.type == USER:
+            return self.may_create and token.owner.id == self.actor.user
+        return self.may_create and self.may_change("service-accounts:manage")
 
     def may_deactivate(self, token: AccessToken) -> bool:
         """Whether to offer deactivating *token*: with the permission, or to its owner."""

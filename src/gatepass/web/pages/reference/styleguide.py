@@ -116,12 +116,16 @@ def _tokens(now: int) -> list[AccessToken]:
         networks=("203.0.113.0/24",),
         domains=(),
         expires_at=now + 12 * DAY + HOUR,
+        metadata={"team": "payments"},
+        external_id=None,
         created_at=now - 9 * DAY,
         owner=TokenOwner("user", "usr_ada", None, _ADA.name),
         created_by=_ADA,
         deactivated_at=None,
         deactivated_by=None,
         last_used=LastUse(now - 2 * MINUTE, "203.0.113.77", "charges:search"),
+        rotation=None,
+        rehearsal=None,
     )
 
     def another(**changes: Any) -> AccessToken:

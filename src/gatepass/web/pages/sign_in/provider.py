@@ -1,6 +1,6 @@
 """/sign-in/oidc: sign in with the OIDC provider; its callback, also for linking an account."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, Unavailable
 from gatepass.node.node import Node
-from gatepass.oidc.provider import CALLBACK, Provider
+from gatepass.oidc.callback import CALLBACK
 from gatepass.registry.authentication import identities
 from gatepass.web import provider_flow
 from gatepass.web.caller import CurrentNode, NotAdmitted
@@ -23,6 +23,10 @@ from gatepass.web.pages.layout.sign_in_form import sign_in_form
 from gatepass.web.pages.layout.visitor import visiting
 from gatepass.web.pages.sign_in.sign_in import own_path
 from gatepass.web.provider_flow import Answered, FlowRefused
+
+if TYPE_CHECKING:
+    # Most installations have no provider, and start faster without the HTTP client.
+    from gatepass.oidc.provider import Provider
 
 router = page_router()
 
@@ -59,7 +63,7 @@ async def come_back(request: Request, node: CurrentNode) -> Response:
 
 
 def _failed(
-    request: Request, node: Node, provider: Provider, status: int, problem: str
+    request: Request, node: Node, provider: "Provider", status: int, problem: str
 ) -> Response:
     """The page from which the visitor tries again, and gets where they wanted to go."""
     flow = provider_flow.flow_of(request, provider)
@@ -71,14 +75,16 @@ def _failed(
     return sign_in_form(node, path, status, problem=problem, retry_after=retry_after)
 
 
-async def _sign_in(request: Request, node: Node, provider: Provider, answer: Answered) -> Response:
+async def _sign_in(
+    request: Request, node: Node, provider: "Provider", answer: Answered
+) -> Response:
     made = await provider_flow.sign_in(request, provider, answer)
     response = see_other(own_path(answer.flow.path), confirmed=made.confirmed)
     set_login_cookie(response, node.settings, made.text, made.authentication.expires_at)
     return response
 
 
-def _link(request: Request, node: Node, provider: Provider, answer: Answered) -> Response:
+def _link(request: Request, node: Node, provider: "Provider", answer: Answered) -> Response:
     """Link the account of the user who re-authenticated, if they are still signed in here."""
     try:
         visitor = visiting(request)
@@ -95,7 +101,7 @@ def _link(request: Request, node: Node, provider: Provider, answer: Answered) ->
     return see_other(f"{IDENTITY.path}?done=linked", confirmed=change.confirmed)
 
 
-def _provider(node: Node) -> Provider:
+def _provider(node: Node) -> "Provider":
     if node.provider is None:
         raise HTTPException(404)
     return node.provider

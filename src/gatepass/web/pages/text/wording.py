@@ -17,12 +17,16 @@ _ORDER = ("read", "search", "create", "edit", None, "deactivate", "delete", "man
 #: form leaves its summary unchanged.
 _MANAGED = (("get",), ("search",), ("create",), ("modify", "update"), ("deactivate", "delete"))
 _RESOURCES = {"audit": "the audit log", "company": "company settings"}
-_OWN_RESOURCES = frozenset(each.name.partition(":")[0] for each in CONTROL_PLANE)
+#: Permissions whose action is a noun.
+_READ_AS = {"company:webhooks": "webhooks:manage"}
+_OWN_RESOURCES = frozenset(
+    _READ_AS.get(each.name, each.name).partition(":")[0] for each in CONTROL_PLANE
+)
 _MOST_CLAUSES = 4
 #: Built-in roles are computed from the catalogue: a list would be long and say less.
 _BUILT_IN_ROLES = {
     ADMIN.id: "do everything in this company",
-    MANAGER.id: "do everything except change roles and company settings",
+    MANAGER.id: "do everything except change roles, webhooks and company settings",
     CUSTOMER_SERVICE.id: "do everything in your product; read access tokens",
     REPORTING.id: "read everything",
 }
@@ -38,7 +42,8 @@ def can(permissions: Iterable[str]) -> str:
 
     Resources with the same verbs share a clause, your product's before Gatepass's own.
     """
-    names = sorted(set(permissions), key=lambda name: (_resource(name) in _OWN_RESOURCES, name))
+    read = {_READ_AS.get(name, name) for name in permissions}
+    names = sorted(read, key=lambda name: (_resource(name) in _OWN_RESOURCES, name))
     if EVERYTHING in names:
         return "do everything"
     clauses: dict[str, list[str]] = {}

@@ -1,0 +1,213 @@
+"""Rotation: a new token replaces an old one, which closes now, after a while, or when it is silent.
+
+The new token has the old one's owner and settings, and as long a life. Whatever happens, the old
+one closes by its expiry: that is set here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Row
+
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.grants import USER
+from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.audit import log
+from gatepass.registry.directory import companies
+from gatepass.registry.directory.owner_roles import fits_owners
+from gatepass.registry.grants.authorization import acting
+from gatepass.registry.grants.publishing import publish
+from gatepass.registry.input.expiry import LATEST_EXPIRY
+from gatepass.registry.input.text import label_problem
+from gatepass.registry.storage.database import Change
+from gatepass.registry.storage.rows import update_row
+from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.tokens import store, token_owners
+from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.records import AccessToken, grant_of
+from gatepass.registry.tokens.rotation_records import Close
+
+#: The longest time, in seconds, after which the old token closes by the clock.
+LONGEST_AFTER_S = 90 * 86_400
+#: The bounds and the default of the silence, in seconds, after which the old token closes.
+SHORTEST_SILENCE_S, LONGEST_SILENCE_S, SILENCE_S = 3_600, 30 * 86_400, 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How the old token closes, and the new one's label.
+
+    Attributes:
+        after: in seconds, for ``after``.
+        silent_for: in seconds, for ``when_silent``; None is ``SILENCE_S``.
+        label: None is the old one's.
+    """
+
+    close: Close
+    after: int | None = None
+    silent_for: int | None = None
+    label: str | None = None
+
+    def require_valid(self) -> None:
+        """Raise InvalidInput with all errors of the fields."""
+        errors = [
+            *self._of_seconds("after", self.after, "after", 1, LONGEST_AFTER_S),
+            *self._of_seconds(
+                "silent_for", self.silent_for, "when_silent", SHORTEST_SILENCE_S, LONGEST_SILENCE_S
+            ),
+        ]
+        if self.close == "after" and self.after is None:
+            errors.append(("after", "Must be given."))
+        problem = None if self.label is None else label_problem(self.label)
+        if problem is not None:
+            errors.append(("label", problem))
+        if errors:
+            raise InvalidInput(errors)
+
+    def _of_seconds(
+        self, field: str, value: int | None, close: Close, least: int, most: int
+    ) -> list[tuple[str, str]]:
+        if value is None:
+            return []
+        if self.close != close:
+            return [(field, f"Must be left out, unless close is {close}.")]
+        if not least <= value <= most:
+            return [(field, f"Must be {least} to {most} seconds.")]
+        return []
+
+    def closes_at(self, expires_at: int | None, now: int) -> int:
+        """When the old token, which expires at *expires_at*, closes at the latest (Unix ms), if
+        not now."""
+        seconds = LONGEST_AFTER_S if self.after is None else self.after
+        latest = now + 1_000 * seconds
+        return latest if expires_at is None else min(latest, expires_at)
+
+
+def rotate(
+    change: Change, actor: Actor, token_id: str, closing: Closing
+) -> tuple[AccessToken, str]:
+    """Replace a token; return the new one with its text, which can't be read again.
+
+    A portal session needs no permission but those of the token, which must be its owner's. The
+    command line replaces any token.
+
+    Raises:
+        Forbidden: ``signed_in_user_required``; without ``access-tokens:create`` or a permission of
+            the token; ``not_owner``: it is another user's; without ``service-accounts:manage`` if
+            it is a service account's or an external owner's.
+        NotFound: there is none, or it is another company's.
+        InvalidInput: with all errors of the fields.
+        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``, each with the
+            ``current`` record; ``owner_deactivated``.
+    """
+    actor = acting(change, actor, "access-tokens:create", person=True, portal=True)
+    row = store.find(change, actor.company, token_id, owner=actor.only_owner)
+    if actor.kind == "user" and row.owner_id != actor.user:
+        if row.owner_type == USER:
+            raise Forbidden(
+                "Only its owner can rotate an access token of a user.", reason="not_owner"
+            )
+        actor.require("service-accounts:manage")
+    _require_replaceable(change, row)
+    closing.require_valid()
+    actor.require_held(row.permissions)
+    return _replace(change, actor, row, closing)
+
+
+def rotate_owned(
+    change: Change, actor: Actor, company: str, token_id: str, closing: Closing
+) -> tuple[AccessToken, str]:
+    """Replace a token of a service account or an external owner, for its platform.
+
+    Args:
+        company: its id, or ``ext:`` and its external id.
+
+    Raises:
+        Forbidden: as ``acting`` says for the area ``tokens``; people of the company gave it a
+            permission that is closed to owners.
+        NotFound: there is no such company, it has no such token, it is a user's, or the admin key
+            is limited to another company.
+        InvalidInput: with all errors of the fields.
+        Conflict: ``company_deactivated``; as ``rotate`` says.
+    """
+    actor = acting(change, actor, area="tokens")
+    row = store.find(change, companies.find_active(change, actor, company).id, token_id)
+    if row.owner_type == USER:
+        raise NotFound("Only the users of the company can rotate a user's access token.")
+    _require_replaceable(change, row)
+    closing.require_valid()
+    if not fits_owners(row.permissions):
+        raise Forbidden("This token has permissions of Gatepass; here it can only be deactivated.")
+    return _replace(change, actor, row, closing)
+
+
+def _require_replaceable(change: Change, row: Row[Any]) -> None:
+    token = store.token_of(change, row)
+    if row.replaced_by is not None:
+        raise Conflict(
+            f"This token was replaced by {row.replaced_by} already.",
+            reason="already_rotated",
+            current=token,
+        )
+    store.require_active(token, "replaced")
+
+
+def _replace(
+    change: Change, actor: Actor, row: Row[Any], closing: Closing
+) -> tuple[AccessToken, str]:
+    new_owner = token_owners.of_token(change, row)
+    settings = {name: getattr(row, name) for name in CHANGEABLE}
+    if closing.label is not None:
+        settings["label"] = closing.label
+    settings["expires_at"] = _renewed(row, change.now)
+    # It moves to the new token; both are active for a while, and it names one.
+    update_row(change, access_tokens, row.id, external_id=None)
+    token, text = store.add(
+        change, actor, row.company_id, new_owner, settings | {"replaces": row.id}, kind=row.kind
+    )
+    _close(change, actor, row, closing, token)
+    return token, text
+
+
+def _renewed(row: Row[Any], now: int) -> int | None:
+    """The new token's expiry: as long from now as the old one's was from its creation."""
+    expires_at: int | None = row.expires_at
+    return None if expires_at is None else min(now + expires_at - row.created_at, LATEST_EXPIRY)
+
+
+def _close(
+    change: Change, actor: Actor, row: Row[Any], closing: Closing, successor: AccessToken
+) -> None:
+    close, at_once = closing.close, closing.close == "now"
+    silent_for = SILENCE_S if closing.silent_for is None else closing.silent_for
+    values: dict[str, Any] = {
+        "external_id": None,
+        "replaced_by": successor.id,
+        "rotated_at": change.now,
+        "rotation_close": close,
+        "silent_for_ms": 1_000 * silent_for if close == "when_silent" else None,
+    }
+    after: dict[str, Any] = {"close": close, "replaced_by": successor.id}
+    before: Mapping[str, Any] | None = None
+    if successor.label != row.label:
+        after["successor_label"] = successor.label
+    if not at_once:
+        values |= {"expires_at": closing.closes_at(row.expires_at, change.now), "lapsed_at": None}
+        before = {"expires_at": row.expires_at}
+        after["expires_at"] = values["expires_at"]
+    update_row(change, access_tokens, row.id, **values)
+    if not at_once:
+        publish(change, grant_of({**row._mapping, **values}))
+    subject = Subject("access_token", row.id, row.label)
+    log.record(
+        change,
+        actor,
+        "access_token.rotated",
+        subject,
+        company=row.company_id,
+        before=before,
+        after=after,
+    )
+    if at_once:
+        store.revoke(change, replace(actor, cause="rotation"), [row.id])

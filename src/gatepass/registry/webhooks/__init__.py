@@ -1,0 +1,1 @@
+"""Webhooks: who is told of events, what was sent, and the queue."""

@@ -1,0 +1,172 @@
+"""Requests of webhooks to a real HTTPS server: where they go, and what an answer means."""
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from gatepass.core.networks import Networks, parse_network
+from gatepass.node import webhook_requests
+from gatepass.node.webhook_requests import Requests
+from gatepass.registry.webhooks.queue import Outcome
+from tests.support.processes.ports import free_port
+from tests.support.waiting import LIMIT_S
+from tests.support.webhooks.certificates import Certificates
+from tests.support.webhooks.receiver import Answer, Receiver, body, status
+
+LOOPBACK = Networks.of([parse_network("127.0.0.0/8")])
+
+
+def post(certificates: Certificates, url: str, *, by_operator: bool = True) -> Outcome:
+    """One request to a URL."""
+
+    async def run() -> Outcome:
+        requests = Requests(LOOPBACK, certificates.trusting())
+        return await requests.post(url, by_operator=by_operator, headers={}, payload="{}")
+
+    return asyncio.run(run())
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Let each name have *addresses*; the names that were looked up."""
+    names = []
+
+    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+        names.append(host)
+        return [(0, 0, 0, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(webhook_requests.socket, "getaddrinfo", look_up)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (status(200), (200, None)),
+        (status(500), (500, None)),
+        (status(302, Location="https://127.0.0.1:1/"), (302, None)),
+        (status(410), (410, None)),
+        (body(b"x" * 65_536), (None, "answer_too_large")),
+        (body(b"x" * 60_000), (200, None)),
+        (lambda _, handler: handler.wfile.write(b"no HTTP\r\n\r\n"), (None, "invalid_answer")),
+        (lambda _, handler: handler.connection.close(), (None, "invalid_answer")),
+    ],
+    ids=["200", "500", "redirect", "410", "too large", "large", "no HTTP", "nothing"],
+)
+def test_what_an_answer_means(
+    certificates: Certificates, receiver: Receiver, answer: Answer, expected: Any
+) -> None:
+    receiver.answer = answer
+    outcome = post(certificates, receiver.url)
+    assert (outcome.status, outcome.trouble) == expected
+    assert len(receiver.received) == 1
+    assert outcome.accepted is (expected == (200, None))
+
+
+def test_a_silent_receiver_and_one_that_trickles_end_at_the_deadline(
+    certificates: Certificates, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_requests, "LONGEST_S", 0.3)
+    receiver.answer = receiver.hang
+    assert post(certificates, receiver.url).trouble == "timed_out"
+
+    def trickle(_: Any, handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+        while not receiver.released.wait(0.05):
+            handler.wfile.write(b"x")
+
+    receiver.answer = trickle
+    assert post(certificates, receiver.url).trouble == "timed_out"
+
+
+def test_a_receiver_that_is_down_or_unknown(certificates: Certificates) -> None:
+    assert post(certificates, f"https://127.0.0.1:{free_port()}/").trouble == "connection_failed"
+    assert post(certificates, "https://nowhere.invalid/").trouble == "unresolved"
+
+
+def test_certificates_are_checked_against_the_name(
+    certificates: Certificates, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "127.0.0.1")
+    good = f"https://hooks.example.com:{receiver.port}/"
+    assert post(certificates, good).status == 204
+    assert receiver.received[0].headers["host"] == f"hooks.example.com:{receiver.port}"
+    other = f"https://other.example.com:{receiver.port}/"
+    assert post(certificates, other).trouble == "untrusted_certificate"
+    strange = Requests(LOOPBACK, httpx.create_ssl_context())
+    outcome = asyncio.run(strange.post(good, by_operator=True, headers={}, payload="{}"))
+    assert outcome.trouble == "untrusted_certificate"
+    assert len(receiver.received) == 1
+
+
+def test_a_name_is_looked_up_once(
+    certificates: Certificates, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = resolving(monkeypatch, "127.0.0.1")
+    assert post(certificates, f"https://hooks.example.com:{receiver.port}/").status == 204
+    assert names == ["hooks.example.com"]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["127.0.0.1"], ["::ffff:127.0.0.1"], ["64:ff9b::7f00:1"], ["2002:7f00:1::"], ["10.0.0.1"]],
+)
+def test_only_an_operators_webhook_may_be_on_a_listed_network(
+    certificates: Certificates,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    addresses: list[str],
+) -> None:
+    resolving(monkeypatch, *addresses)
+    url = f"https://hooks.example.com:{receiver.port}/"
+    assert post(certificates, url, by_operator=False).trouble == "address_not_allowed"
+    if addresses == ["10.0.0.1"]:
+        assert post(certificates, url).trouble == "address_not_allowed"
+    assert receiver.received == []
+
+
+def test_of_several_addresses_the_next_is_tried_and_bad_ones_never_are(
+    certificates: Certificates, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing listens on the first, and the others aren't allowed.
+    resolving(monkeypatch, "10.0.0.1", "169.254.169.254", "127.0.0.2", "127.0.0.1")
+    assert post(certificates, f"https://hooks.example.com:{receiver.port}/").status == 204
+
+
+def test_no_proxy_of_the_environment_is_used(
+    certificates: Certificates, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert post(certificates, receiver.url).status == 204
+
+
+def test_lookups_take_few_threads(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that never answers must not collect threads."""
+    released, waiting = threading.Event(), []
+
+    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+        waiting.append(host)
+        released.wait(LIMIT_S)
+        raise socket.gaierror
+
+    monkeypatch.setattr(webhook_requests.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(webhook_requests, "_MOST_LOOKUPS", 3)
+    monkeypatch.setattr(webhook_requests, "LONGEST_S", 0.2)
+
+    async def run() -> list[Outcome]:
+        requests = Requests(LOOPBACK, certificates.trusting())
+        url = "https://slow.example.com/"
+        return await asyncio.gather(
+            *(requests.post(url, by_operator=False, headers={}, payload="{}") for _ in range(10))
+        )
+
+    outcomes = asyncio.run(run())
+    released.set()
+    assert {outcome.trouble for outcome in outcomes} == {"timed_out"}
+    assert len(waiting) == 3

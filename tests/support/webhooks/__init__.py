@@ -1,0 +1,1 @@
+"""A receiver of webhooks on loopback, with certificates of its own authority."""
