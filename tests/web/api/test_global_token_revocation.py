@@ -101,6 +101,15 @@ def test_whom_the_provider_does_not_know_stays(
     assert ada.get("/v1/me").status_code == 200
 
 
+@pytest.mark.parametrize("text", ["\x00", "a\x00b@example.com", "\n", "é" * 200])
+def test_texts_that_no_account_has(any_installation: Installation, text: str) -> None:
+    """Some can't be stored, so they can't be looked up either."""
+    installation, provider = any_installation, double_of(any_installation)
+    for who in (GRACE | {"sub": text}, {"format": "email", "email": text}):
+        answer = revoke(installation, provider.revocation_token(), who)
+        assert answer.status_code == 404, (who, answer.text)
+
+
 @pytest.mark.parametrize(
     ("who", "field"),
     [

@@ -20,7 +20,7 @@ from gatepass.registry.directory import portal_sessions, role_records, user_role
 from gatepass.registry.directory.user_privileges import is_last_administrator
 from gatepass.registry.directory.users import User, user_of
 from gatepass.registry.grants.publishing import admits, published_rules
-from gatepass.registry.input.text import LONGEST_LABEL, folded, label_problem
+from gatepass.registry.input.text import LONGEST_LABEL, folded, label_problem, storable
 from gatepass.registry.storage.database import Change, Database, Reading
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import authentications, companies
@@ -162,6 +162,8 @@ def revoke_all(
     if not used_once.use(change, f"revocation {issuer}", token_id, kept_ms=LOGOUT_KEPT_MS):
         return None
     user_id = None
+    if not storable(subject or email or ""):
+        return False
     if subject is not None:
         user_id = _user_of_logout(change, issuer, subject, None)
     elif email is not None:
