@@ -9,7 +9,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Rehearsal
 from gatepass.core.observed_call import CountedCall, ObservedCall
 from gatepass.registry.actor import Actor
-from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.grants.publishing import deactivate_grants, published_grant
 from gatepass.registry.tokens import access_tokens, rehearsals, rotation, usage
 from gatepass.registry.tokens.records import AccessToken, RunningRehearsal
 from gatepass.registry.tokens.rotation import Closing
@@ -104,6 +104,17 @@ def test_a_deactivation_is_final(registry: SmallRegistry, ada: Actor) -> None:
         registry.now = NOW + later
         assert registry.reason(text) is Reason.token_deactivated
         rehearsals.note_ended(registry.database, lambda: registry.now)
+        assert registry.reason(text) is Reason.token_deactivated
+
+
+def test_a_restore_s_deactivation_is_final(registry: SmallRegistry, ada: Actor) -> None:
+    """It rewrites published grants, and not from the record."""
+    token, text = registry.token(ada)
+    start(registry, ada, token, share=1)
+    with registry.write() as change:
+        deactivate_grants(change, [token.id])
+    for later in (0, 5 * MINUTE, HOUR):
+        registry.now = NOW + later
         assert registry.reason(text) is Reason.token_deactivated
 
 

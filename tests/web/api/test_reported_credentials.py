@@ -82,6 +82,15 @@ def test_an_access_token_is_refused_at_once(any_installation: Installation, form
     assert count(installation) == before
 
 
+def test_a_token_in_rehearsal_ends_as_well(installation: Installation) -> None:
+    token = installation.access_token("charges:get")
+    path = f"/v1/access-tokens/{token[:21]}/rehearse"
+    how = {"minutes": 1, "share": 1}
+    assert installation.signed_in().post(path, json=how).json()["rehearsal"]["share"] == 1
+    report(installation, token)
+    assert installation.verify(token, **CALL)["reason"] == "token_deactivated"
+
+
 def test_sign_ins_and_admin_keys_end_too(installation: Installation) -> None:
     login, key = installation.sign_in(), installation.admin_key()
     report(installation, login, key)
