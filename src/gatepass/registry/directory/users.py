@@ -1,12 +1,13 @@
 """Users: each belongs to one company and has one role."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Row, insert, select
 
+from gatepass.core.catalogue import ADMIN
 from gatepass.core.credentials import new_id
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import Holder
@@ -182,6 +183,17 @@ def by_email(reading: Reading, email: str) -> User | None:
     """The active user with that address, compared without case."""
     row = latest_row(reading, email)
     return None if row is None or row.deactivated_at is not None else user_of(row)
+
+
+def administrators(reading: Reading, company: str, *, most: int) -> Sequence[Any]:
+    """Ids, companies and addresses of a company's active administrators, the first ones first."""
+    return reading.session.execute(
+        select(users.c.id, users.c.company_id, users.c.email)
+        .where(users.c.company_id == company, users.c.deactivated_at.is_(None))
+        .where(users.c.role == ADMIN.id)
+        .order_by(users.c.created_at, users.c.id)
+        .limit(most)
+    ).all()
 
 
 def latest_row(reading: Reading, email: str) -> Row[Any] | None:

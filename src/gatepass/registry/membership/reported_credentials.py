@@ -7,10 +7,10 @@ the credential at once, and nothing is written for a text that is no valid crede
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import select
 
-from gatepass.core.catalogue import ADMIN
 from gatepass.core.credentials import (
     ACCESS_TOKEN,
     ADMIN_KEY,
@@ -25,6 +25,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import admin_keys, portal_sessions
+from gatepass.registry.directory.users import administrators
 from gatepass.registry.grants.publishing import published_grants
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Change, Reading, Write
@@ -148,7 +149,7 @@ def _told_lately(reading: Reading, credential: str) -> bool:
 
 
 def _enqueue(write: Write, grant: Grant) -> None:
-    for user, email, company in _recipients(write, grant):
+    for user, company, email in _recipients(write, grant):
         outbox.enqueue(
             write,
             kind=MAIL,
@@ -159,19 +160,16 @@ def _enqueue(write: Write, grant: Grant) -> None:
         )
 
 
-def _recipients(reading: Reading, grant: Grant) -> Sequence[tuple[str, str, str]]:
-    """Ids, addresses and companies of the people that a reported credential concerns.
+def _recipients(reading: Reading, grant: Grant) -> Sequence[Any]:
+    """Ids, companies and addresses of the people that a reported credential concerns.
 
     Its user; for a service account's or external owner's token the company's administrators; for a
     key the operators.
     """
     its = users.c
-    active = select(its.id, its.email, its.company_id).where(its.deactivated_at.is_(None))
+    active = select(its.id, its.company_id, its.email).where(its.deactivated_at.is_(None))
     if grant.id[:4] in (ADMIN_KEY, VERIFIER_KEY):
-        wanted = active.where(its.operator.is_(True))
-    else:
-        wanted = active.where(its.id == grant.user)
-        if reading.session.execute(wanted).first() is None:
-            wanted = active.where(its.company_id == grant.company, its.role == ADMIN.id)
-    rows = reading.session.execute(wanted.order_by(its.created_at).limit(_MOST_RECIPIENTS)).all()
-    return [(row.id, row.email, row.company_id) for row in rows]
+        wanted = active.where(its.operator.is_(True)).order_by(its.created_at)
+        return reading.session.execute(wanted.limit(_MOST_RECIPIENTS)).all()
+    own = reading.session.execute(active.where(its.id == grant.user)).all()
+    return own or administrators(reading, grant.company, most=_MOST_RECIPIENTS)

@@ -10,18 +10,18 @@
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 
-from gatepass.core.catalogue import ADMIN
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory.users import administrators
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Reading, Write
-from gatepass.registry.storage.tables import companies, users, webhook_deliveries, webhooks
+from gatepass.registry.storage.tables import companies, webhook_deliveries, webhooks
 from gatepass.registry.webhooks.urls import host_of
 
 #: A claim's lease; longer than any attempt.
@@ -298,7 +298,7 @@ def _pause(write: Write, webhook: str, because: str) -> None:
         company=company,
         after={"because": because},
     )
-    for user, email in _administrators(write, company):
+    for user, _, email in administrators(write, company, most=_MOST_RECIPIENTS):
         outbox.enqueue(
             write,
             kind=PAUSED_MAIL,
@@ -307,16 +307,6 @@ def _pause(write: Write, webhook: str, because: str) -> None:
             recipient=email,
             expires_at=write.now + _MAIL_EXPIRES_MS,
         )
-
-
-def _administrators(reading: Reading, company: str) -> Sequence[Any]:
-    of_company = [users.c.company_id == company, users.c.deactivated_at.is_(None)]
-    return reading.session.execute(
-        select(users.c.id, users.c.email)
-        .where(*of_company, users.c.role == ADMIN.id)
-        .order_by(users.c.created_at, users.c.id)
-        .limit(_MOST_RECIPIENTS)
-    ).all()
 
 
 def _receiver(row: Any, now: int) -> Receiver:
