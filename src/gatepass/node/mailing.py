@@ -16,6 +16,7 @@ from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
 from gatepass.registry.membership import (
+    decoy_alarms,
     email_change_links,
     email_changes,
     invitation_links,
@@ -217,6 +218,19 @@ _REPORTED = {
 }
 
 
+def _decoy_used(envelope: Envelope, letter: decoy_alarms.Letter, site: str) -> EmailMessage:
+    return messages.decoy_used(
+        envelope,
+        company=letter.company,
+        name=letter.user_name,
+        label=letter.label,
+        call=letter.call,
+        address=letter.address,
+        at=letter.at,
+        url=f"{site}/access-tokens/{letter.id}",
+    )
+
+
 def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> EmailMessage:
     return messages.webhook_paused(
         envelope,
@@ -237,5 +251,6 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     email_changes.REQUESTED_MAIL: (email_change_links.notice, _email_change_requested),
     email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
     reported_credentials.MAIL: (reported_credentials.letter, _credential_reported),
+    decoy_alarms.MAIL: (decoy_alarms.letter, _decoy_used),
     PAUSED_MAIL: (notices.letter, _webhook_paused),
 }

@@ -7,7 +7,8 @@ token.
 
 Where the secret matched, equal calls are counted together, whatever was decided. They are bounded
 in number: a caller with a token chooses paths, addresses and origins. Calls over a bound are
-counted without what tells them apart. An unknown token leaves nothing but the reason's count.
+counted without what tells them apart. An unknown token leaves nothing but the reason's count; a
+decoy, which is refused like one, leaves its calls.
 """
 
 import time
@@ -101,7 +102,7 @@ class Usage:
         """Count one decision made at *now* (Unix ms). Concurrent threads may lose a count, never
         invent one."""
         grant, counts = decision.grant, self._counts
-        if grant is not None:
+        if grant is not None or (grant := decision.decoy) is not None:
             # Only some facts of the call: a decision would keep its grant in memory.
             call, reason, token = decision.call, decision.reason, grant.id
             permission, address, route = call.permission, call.address, call.route

@@ -27,7 +27,7 @@ KINDS = {
                 "deactivated",
                 "refused_everywhere",
             ),
-            *_actions("access_token", "rehearsal_started", "rehearsal_ended"),
+            *_actions("access_token", "rehearsal_started", "rehearsal_ended", "decoy_used"),
             "access_tokens.refused_everywhere",
         ),
     ),

@@ -23,7 +23,7 @@ EVENT_OF: dict[str, str] = {
         action: action
         for action in (
             *("access_token.created", "access_token.modified", "access_token.rotated"),
-            "access_token.deactivated",
+            *("access_token.deactivated", "access_token.decoy_used"),
             *(
                 action
                 for kind in KINDS.values()
@@ -37,6 +37,9 @@ EVENT_OF: dict[str, str] = {
     "allowlist.lifted": "allowlist.changed",
     "allowlist.trial_started": "allowlist.changed",
 }
+# The use of a decoy changed nothing, and is told with its call.
+_CALLS = frozenset(("access_token.decoy_used",))
+_OF_CALL = ("permission", "method", "route", "address")
 #: The names of all events, in the order of their groups.
 EVENTS = tuple(dict.fromkeys(EVENT_OF.values()))
 #: The wildcards, each for all events of a group, later ones too.
@@ -110,6 +113,9 @@ def payload_of(event: str, at: int, data: Mapping[str, Any]) -> str:
 
 def _payload(event: str, audited: Mapping[str, Any], company_name: str) -> str:
     """Ids and names, and of what changed the fields' names: never a secret, and no list."""
+    call: dict[str, Any] = {}
+    if event in _CALLS:
+        call["call"] = {name: audited["after"][name] for name in _OF_CALL}
     return payload_of(
         event,
         audited["at"],
@@ -130,5 +136,6 @@ def _payload(event: str, audited: Mapping[str, Any], company_name: str) -> str:
             },
             "company": {"id": audited["company_id"], "name": company_name},
             "changed": list(audited["before"] or ()),
+            **call,
         },
     )

@@ -20,7 +20,7 @@ from gatepass.core.credentials import (
     matches,
     parse,
 )
-from gatepass.core.grants import Grant
+from gatepass.core.grants import DECOY, Grant
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import sessions
@@ -68,7 +68,10 @@ class Letter:
 
 
 def recognized(reading: Reading, texts: Iterable[str]) -> dict[str, Grant]:
-    """The grants of the credentials among *texts*, by text; those whose secret is right."""
+    """The grants of the credentials among *texts*, by text; those whose secret is right.
+
+    Decoys among them are told of, and never ended: a thief could silence one by reporting it.
+    """
     parsed = {
         text: found
         for text in texts
@@ -92,7 +95,8 @@ def end(change: Change, texts: Sequence[str], *, address: str | None) -> None:
     Args:
         address: of the reporter, for the audit log.
     """
-    live = [each for each in recognized(change, texts).values() if not each.ended]
+    recognised = recognized(change, texts).values()
+    live = [each for each in recognised if not each.ended and each.kind != DECOY]
     found = sorted(live, key=lambda grant: (grant.company, grant.id))
     actor = replace(Actor.system(), cause="reported", address=address)
     by_kind = {prefix: [each for each in found if each.id[:4] == prefix] for prefix in _REPORTED}

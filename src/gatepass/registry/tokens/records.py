@@ -89,7 +89,7 @@ class AccessToken:
 
     Attributes:
         id: the first 21 characters of its text.
-        kind: ``api`` or ``ui``.
+        kind: ``api``, ``ui`` or ``decoy``, which has no permissions and no limits.
         permissions: as chosen.
         effective_permissions: those of them that its owner's role grants now.
         networks: canonical, such as ``203.0.113.0/24``; empty means any address.

@@ -23,7 +23,7 @@ from gatepass.registry.input.text import label_problem
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import store, token_owners
+from gatepass.registry.tokens import decoys, store, token_owners
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken, grant_of
 from gatepass.registry.tokens.rotation_records import Close
@@ -98,8 +98,8 @@ def rotate(
             it is a service account's or an external owner's.
         NotFound: there is none, or it is another company's.
         InvalidInput: with all errors of the fields.
-        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``, each with the
-            ``current`` record; ``owner_deactivated``.
+        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``, ``decoy``, each
+            with the ``current`` record; ``owner_deactivated``.
     """
     actor = acting(change, actor, "access-tokens:create", person=True, portal=True)
     row = store.find(change, actor.company, token_id, owner=actor.only_owner)
@@ -144,6 +144,7 @@ def rotate_owned(
 
 def _require_replaceable(change: Change, row: Row[Any]) -> None:
     token = store.token_of(change, row)
+    decoys.refuse(token, "replaced")
     if row.replaced_by is not None:
         raise Conflict(
             f"This token was replaced by {row.replaced_by} already.",

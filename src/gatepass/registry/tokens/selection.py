@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput, NotFound
+from gatepass.core.grants import DECOY
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owner_records
@@ -66,7 +67,7 @@ class Filters(TypedDict, total=False):
         surrounding space is ignored.
     status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
     permission: only tokens with this permission, by name or within ``resource:*``.
-    kind: ``api`` or ``ui``.
+    kind: ``api``, ``ui`` or ``decoy``.
     owner: the id of a user, service account or external owner; or ``ext:`` and an external id.
     created_by: the id of the user who created them.
     metadata: only tokens with this ``key:value``.
@@ -75,6 +76,8 @@ class Filters(TypedDict, total=False):
     used: ``ever`` or ``never``.
     unused_since: Unix ms; only tokens that weren't used since, also those never used.
     network: ``any``, only tokens with networks; or ``none``, only those without.
+
+    A decoy is never used and has no networks, and that is right. So the last three don't match it.
     """
 
     q: str | None
@@ -150,7 +153,7 @@ class Selection:
         if name is not None and not (is_permission(name) or is_wildcard(name)):
             raise InvalidInput([("permission", "Must be a permission such as charges:create.")])
         if self.kind not in (None, *KINDS):
-            raise InvalidInput([("kind", "Must be api or ui.")])
+            raise InvalidInput([("kind", "Must be api, ui or decoy.")])
         key, colon, _ = (self.metadata or "").partition(":")
         if self.metadata is not None and not (colon and is_key(key)):
             raise InvalidInput([("metadata", "Must be key:value, such as team:payments.")])
@@ -249,6 +252,7 @@ class Selection:
             "expires_before": self._expiring,
             "use": self._in_use,
             "network": self._limited,
+            "decoys": self._no_decoys,
         }
         return [each for name, found in filters.items() if name != left_out for each in found]
 
@@ -295,6 +299,12 @@ class Selection:
             "any": [networks != _NO_NETWORKS],
         }
         return by_network[self.network]
+
+    @property
+    def _no_decoys(self) -> _Conditions:
+        if self.network is None and not self.last_used_range:
+            return []
+        return [func.coalesce(_token.kind, "") != DECOY]
 
     @property
     def last_used_range(self) -> _Conditions:

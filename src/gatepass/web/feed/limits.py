@@ -7,6 +7,7 @@ import msgspec
 
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN
 from gatepass.core.errors import InvalidInput
+from gatepass.core.grants import DECOY
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
 from gatepass.registry.storage.revisions import ChangedRow
 
@@ -24,7 +25,7 @@ class Limits:
     Attributes:
         companies: ids; only grants, holders and rules of these companies pass.
         permissions: only grants pass that cover one of these, or for ``resource:*`` any permission
-            of that resource; and all login grants, which hold what their user's role does.
+            of that resource; all login grants, which hold what their user's role does; all decoys.
     """
 
     companies: frozenset[str] = frozenset()
@@ -84,7 +85,8 @@ class Limits:
         grant = _grant.decode(record)
         if self.companies and grant.company not in self.companies:
             return False
-        if not self.permissions or key.startswith(LOGIN_TOKEN):
+        # A decoy has no permissions; each follower reports its use.
+        if not self.permissions or key.startswith(LOGIN_TOKEN) or grant.kind == DECOY:
             return True
         return any(_covers(grant.permissions, wanted) for wanted in self.permissions)
 
@@ -100,7 +102,7 @@ class _GrantFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     id: msgspec.Raw
     digest: msgspec.Raw
-    kind: msgspec.Raw
+    kind: str
     company: str
     user: msgspec.Raw
     label: msgspec.Raw

@@ -69,7 +69,7 @@ class AccessToken(Record):
 
     id: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9"])
     label: str = Field(examples=["Nightly settlement"])
-    kind: Literal["api", "ui"]
+    kind: Literal["api", "ui", "decoy"]
     status: Status
     permissions: tuple[str, ...] = Field(
         examples=[["charges:*"]], description="As chosen, with wildcards."

@@ -12,7 +12,7 @@ from typing import Self
 
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
-from gatepass.core.grants import USER
+from gatepass.core.grants import DECOY, USER
 from gatepass.core.networks import InvalidNetwork
 from gatepass.registry.input.expiry import LATEST_EXPIRY
 from gatepass.registry.input.metadata import is_key, value_problem
@@ -46,13 +46,18 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Summary:
-    """The parts of the summary sentence, or the input that is ``missing`` for it."""
+    """The parts of the summary sentence, or the input that is ``missing`` for it.
+
+    Attributes:
+        decoy: whether it is one, which has no parts.
+    """
 
     missing: str
     permissions: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     expires_at: int | None = None
+    decoy: bool = False
 
 
 @dataclass
@@ -187,6 +192,8 @@ class TokenForm:
 
     def summary(self, now: int) -> Summary:
         """The summary of saving the form. An invalid row is reported, never left out."""
+        if self.kind == DECOY:
+            return Summary("", decoy=True)
         shown = self.errors
         chosen = self._read(now)
         errors, self.errors = self.errors, shown
@@ -215,6 +222,8 @@ class TokenForm:
         return self.errors.get(name)
 
     def _read(self, now: int) -> Chosen:
+        if self.kind == DECOY:
+            return self._decoy()
         self.errors = {"": SPLIT} if self.sent is not None and self.sent.split else {}
         networks = self._networks()
         # For API hides the domains: they are kept in case the user switches back, but not used.
@@ -238,6 +247,12 @@ class TokenForm:
             self._metadata(),
             self.external_id or None,
         )
+
+    def _decoy(self) -> Chosen:
+        """A decoy, without the fields that the page hides then."""
+        self.errors = {} if self.label else {"label": "Must have a label."}
+        self.owner = ""
+        return Chosen(self.label, self.kind, (), (), (), None, {}, None)
 
     def _networks(self) -> tuple[str, ...]:
         networks = []

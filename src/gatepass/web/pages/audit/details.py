@@ -36,7 +36,13 @@ _NAMES = {
 }
 # The sentence or another field shows these.
 _LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
-_WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
+_WORDS = {
+    "api": "API",
+    "ui": "UI",
+    "decoy": "Decoy",
+    "deactivate": "Deactivated",
+    "keep": "Kept",
+} | {
     "service_account": "Service account",
     "external": "External owner",
     "now": "At once",
