@@ -15,6 +15,7 @@ from gatepass.core.credentials import (
 )
 from gatepass.core.domains import is_one_of, origin_allowed, origin_of_referer, parse_origin
 from gatepass.core.grants import DECOY, CompanyRules, Grant, Holder, role_of_key
+from gatepass.core.imported_keys import is_imported
 from gatepass.core.permissions import (
     EVERYTHING,
     NOT_FOR_TOKENS,
@@ -45,6 +46,7 @@ _PREFIXES = {"api": ACCESS_TOKEN + "_", "ui": ACCESS_TOKEN + "_", "login": LOGIN
 # The control plane accepts portal sessions as well; a decision about a call never does.
 _PREFIXES_OF_CALLERS = {**_PREFIXES, "portal": PORTAL_SESSION + "_"}
 _NO_PREFIX = "\0"
+_KINDS_OF_IMPORTED = ("api", "ui")
 #: Pairs of sets of permissions whose intersection is cached: tokens have equal ones.
 _EFFECTIVE_KEPT = 1_024
 _NOTHING: frozenset[str] = frozenset()
@@ -306,7 +308,10 @@ def _admitted_role(
             credential.digest is not grant.digest
             and not compare_digest(credential.digest, grant.digest)
         )
-        or not credential.id.startswith(prefixes.get(grant.kind, _NO_PREFIX))
+        or not (
+            credential.id.startswith(prefixes.get(grant.kind, _NO_PREFIX))
+            or (grant.kind in _KINDS_OF_IMPORTED and is_imported(credential.id))
+        )
     ):
         return _TOKEN_INVALID
 

@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from typing import Any
 
 from gatepass.core.credentials import ACCESS_TOKEN, ADMIN_KEY, LOGIN_TOKEN, VERIFIER_KEY
+from gatepass.core.imported_keys import IMPORTED_KEY
 from gatepass.log_limit import LogLimit
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
@@ -212,6 +213,7 @@ def _credential_reported(
 #: Of a reported credential, by its prefix: its name, and the page about it.
 _REPORTED = {
     ACCESS_TOKEN: ("access token", "/access-tokens/{}"),
+    IMPORTED_KEY: ("access token", "/access-tokens/{}"),
     LOGIN_TOKEN: ("sign-in", "/account/authentications"),
     ADMIN_KEY: ("admin key", "/company/admin-keys"),
     VERIFIER_KEY: ("verifier key", "/company/verifier-keys"),

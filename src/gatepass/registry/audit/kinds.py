@@ -22,6 +22,7 @@ KINDS = {
             *_actions(
                 "access_token",
                 "created",
+                "imported",
                 "modified",
                 "rotated",
                 "deactivated",

@@ -369,6 +369,7 @@ def _webhook_paused(event: AuditEvent) -> str:
 
 _SAID: dict[str, _Said] = {
     "access_token.created": _token_created,
+    "access_token.imported": _token_created,
     "access_token.modified": _token_modified,
     "access_token.rotated": _token_rotated,
     "access_token.rehearsal_started": _rehearsal_started,

@@ -505,6 +505,8 @@ access_tokens = _records(
     Column("rehearsal_refused_before", BigInteger),
     # The id of the first token of those that have rotated themselves since.
     Column("family_id", key_text),
+    # Of an imported key: what its text begins with.
+    Column("imported_prefix", key_text),
     # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
     # status. The first also cover the labels, which a search may walk.
     *(

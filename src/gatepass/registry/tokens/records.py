@@ -90,6 +90,7 @@ class AccessToken:
     Attributes:
         id: the first 21 characters of its text.
         kind: ``api``, ``ui`` or ``decoy``, which has no permissions and no limits.
+        imported_prefix: what its text begins with, if another system issued it; else None.
         permissions: as chosen.
         effective_permissions: those of them that its owner's role grants now.
         networks: canonical, such as ``203.0.113.0/24``; empty means any address.
@@ -120,6 +121,12 @@ class AccessToken:
     last_used: LastUse | None
     rotation: Rotation | None
     rehearsal: RunningRehearsal | None
+    imported_prefix: str | None = None
+
+    @property
+    def imported(self) -> bool:
+        """Whether another system issued its text."""
+        return self.imported_prefix is not None
 
 
 def etag(token: AccessToken) -> str:

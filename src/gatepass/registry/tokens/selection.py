@@ -22,6 +22,7 @@ from sqlalchemy import (
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.core.grants import DECOY
+from gatepass.core.imported_keys import IMPORTED_KEY, is_imported
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owner_records
@@ -530,6 +531,8 @@ def id_start(q: str) -> str | None:
     id; its secret isn't read. A pasted id may end in the ellipsis of a list.
     """
     text = q.strip().rstrip("\u2026")
+    if is_imported(text):
+        return _imported_start(text)
     whole = text if text.startswith(_PREFIX) else f"{_PREFIX}{text}"
     rest = whole.removeprefix(_PREFIX)
     if not rest.isascii() or not (rest.isalnum() or text == _PREFIX):
@@ -537,6 +540,12 @@ def id_start(q: str) -> str | None:
     # Longer than an id, it can only be a token's text.
     fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
     return whole[:ID_LENGTH] if fits else None
+
+
+def _imported_start(text: str) -> str | None:
+    rest = text.removeprefix(f"{IMPORTED_KEY}_")
+    fits = len(text) <= ID_LENGTH and rest.isascii() and (rest.isalnum() or not rest)
+    return text if fits and rest != text else None
 
 
 def _posted(table: Table, value: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -8,13 +8,16 @@ import msgspec
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN
 from gatepass.core.errors import InvalidInput
 from gatepass.core.grants import DECOY
+from gatepass.core.imported_keys import IMPORTED_KEY, PREFIX, PREFIX_IDS
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
 from gatepass.registry.storage.revisions import ChangedRow
 
 #: How many companies, and how many permissions, a follower may name.
 MOST_NAMED = 200
 
-_DECIDED = (f"{ACCESS_TOKEN}_", f"{LOGIN_TOKEN}_")
+_DECIDED = (f"{ACCESS_TOKEN}_", f"{LOGIN_TOKEN}_", f"{IMPORTED_KEY}_", PREFIX_IDS[0])
+# A decoy has no permissions, and each follower reports its use; prefixes have none either.
+_WITHOUT_PERMISSIONS = (DECOY, PREFIX)
 _NONE = frozenset(("",))
 
 
@@ -85,8 +88,9 @@ class Limits:
         grant = _grant.decode(record)
         if self.companies and grant.company not in self.companies:
             return False
-        # A decoy has no permissions; each follower reports its use.
-        if not self.permissions or key.startswith(LOGIN_TOKEN) or grant.kind == DECOY:
+        if not self.permissions or key.startswith(LOGIN_TOKEN):
+            return True
+        if grant.kind in _WITHOUT_PERMISSIONS:
             return True
         return any(_covers(grant.permissions, wanted) for wanted in self.permissions)
 

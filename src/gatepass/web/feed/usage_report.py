@@ -43,7 +43,7 @@ _REASONS = frozenset(reason.value for reason in Reason)
 _Count = Annotated[int, Meta(ge=1, le=_MOST_USES)]
 _Moment = Annotated[int, Meta(ge=0, le=_MOST)]
 _Offset = Annotated[int, Meta(ge=0, le=_MOST)]
-_TokenId = Annotated[str, Meta(pattern=r"^gpat_[0-9A-Za-z]{16}$", max_length=21)]
+_TokenId = Annotated[str, Meta(pattern=r"^gp(at|im)_[0-9A-Za-z]{16}$", max_length=21)]
 _Address = Annotated[str, Meta(max_length=45)]
 _Name = Annotated[str, Meta(max_length=200)]
 _Reason = Annotated[str, Meta(pattern=r"^[a-z_]+$", max_length=40)]

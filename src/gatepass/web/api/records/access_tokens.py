@@ -68,6 +68,7 @@ class AccessToken(Record):
     etag: ClassVar[Versions] = records.etag
 
     id: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9"])
+    imported: bool = Field(examples=[False], description="Whether another system issued its text.")
     label: str = Field(examples=["Nightly settlement"])
     kind: Literal["api", "ui", "decoy"]
     status: Status
