@@ -10,6 +10,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.tokens import importing
 from tests.support.apps.installation import Installation
 from tests.support.apps.problems import reasons
+from tests.support.browser.page_reader import Visit
 from tests.support.feed.asgi_feed import OpenFeed, here
 from tests.web.api.test_observed_calls import fold
 
@@ -92,6 +93,9 @@ def test_it_ends_like_a_token(installation: Installation) -> None:
     texts = [f"acme_live_{number:030}" for number in range(3)]
     imported(installation, *texts)
     ada = installation.signed_in()
+    page = Visit.signed_in(installation.client(), "ada@example.com")
+    page.get("/access-tokens").shows("Key 1", "Imported")
+    page.get(f"/access-tokens/{id_of(texts[0])}").shows("Another system issued its text.")
     rotated = ada.post(f"/v1/access-tokens/{id_of(texts[0])}/rotate", json={"close": "now"})
     assert rotated.status_code == 201
     assert (rotated.json()["imported"], rotated.json()["token"][:5]) == (False, "gpat_")

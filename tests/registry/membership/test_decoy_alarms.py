@@ -30,7 +30,8 @@ def decoy(registry: SmallRegistry, actor: Actor) -> str:
 
 
 def used(registry: SmallRegistry, token: str, *calls: ObservedCall | None) -> bool:
-    """Fold calls with a decoy, each a millisecond later; whether mail was enqueued."""
+    """Fold calls with a decoy, each a millisecond later; whether that raised an alarm."""
+    before = len(alarms(registry))
     counted = [
         CountedCall(token, False, call, 1, registry.now + at, registry.now + at)
         for at, call in enumerate(calls)
@@ -38,7 +39,8 @@ def used(registry: SmallRegistry, token: str, *calls: ObservedCall | None) -> bo
     with registry.database.auxiliary_write(registry.now) as write:
         start = usage.folded_to(write, "spool")
         assert usage.fold(write, "spool", start, start + 1, [Batch({}, {})], counted)
-        return decoy_alarms.raise_alarms(write, counted)
+        decoy_alarms.raise_alarms(write, counted)
+    return len(alarms(registry)) > before
 
 
 def alarms(registry: SmallRegistry) -> list[Any]:

@@ -93,6 +93,7 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "last_used": None,
         "rotation": None,
         "rehearsal": None,
+        "imported": False,
     }
     path = f"/v1/access-tokens/{token['id']}"
     got = ada.get(path)

@@ -50,13 +50,10 @@ class Letter:
     at: int
 
 
-def raise_alarms(write: Write, calls: Iterable[CountedCall]) -> bool:
+def raise_alarms(write: Write, calls: Iterable[CountedCall]) -> None:
     """Report the decoys among *calls*, which the same transaction folds.
 
     The fold is serialized, so two of them never report one use twice.
-
-    Returns:
-        Whether mail was enqueued.
     """
     first: dict[str, CountedCall] = {}
     for call in calls:
@@ -66,20 +63,18 @@ def raise_alarms(write: Write, calls: Iterable[CountedCall]) -> bool:
             if known is None or call.first_at < known.first_at:
                 first[call.token] = call
     if not first:
-        return False
+        return
     token = access_tokens.c
     decoys = write.session.execute(
         select(token.id, token.label, token.company_id, token.owner_id)
         .where(token.id.in_(first), token.kind == DECOY)
         .order_by(token.id)
     )
-    told = False
     for row in decoys.all():
         last = log.last_change(write, row.company_id, row.id, [ACTION])
         if last is None or last.at <= write.now - PAUSE_MS:
             _record(write, row, first[row.id])
-            told |= _enqueue(write, row)
-    return told
+            _enqueue(write, row)
 
 
 def letter(reading: Reading, subject: str) -> Letter | None:
@@ -136,9 +131,8 @@ def _record(write: Write, row: Any, used: CountedCall) -> None:
     )
 
 
-def _enqueue(write: Write, row: Any) -> bool:
-    recipients = _recipients(write, row)
-    for user, company, email in recipients:
+def _enqueue(write: Write, row: Any) -> None:
+    for user, company, email in _recipients(write, row):
         outbox.enqueue(
             write,
             kind=MAIL,
@@ -147,7 +141,6 @@ def _enqueue(write: Write, row: Any) -> bool:
             recipient=email,
             expires_at=write.now + _MAIL_EXPIRES_MS,
         )
-    return bool(recipients)
 
 
 def _recipients(reading: Reading, row: Any) -> Sequence[Any]:

@@ -102,8 +102,8 @@ def end(change: Change, texts: Sequence[str], *, address: str | None) -> None:
     Args:
         address: of the reporter, for the audit log.
     """
-    recognised = recognized(change, texts).values()
-    live = [each for each in recognised if not each.ended and each.kind != DECOY]
+    known = recognized(change, texts).values()
+    live = [each for each in known if not each.ended and each.kind != DECOY]
     found = sorted(live, key=lambda grant: (grant.company, grant.id))
     actor = replace(Actor.system(), cause="reported", address=address)
     by_kind = {prefix: [each for each in found if each.id[:4] == prefix] for prefix in _REPORTED}
