@@ -11,6 +11,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import verifier_keys
 from gatepass.web.feed.limits import Limits
 from tests.support.apps.installation import Installation
+from tests.support.apps.portal import Portal
 from tests.support.apps.problems import fields, reasons
 from tests.web.api.test_observed_calls import fold
 
@@ -151,6 +152,9 @@ def test_what_can_be_done_with_one(installation: Installation) -> None:
     assert fields(ada.post("/v1/access-tokens", json={"label": "x", "kind": "api"})) == [
         "permissions"
     ]
+    customer = Portal(installation).page()
+    refused = customer.post("/v1/access-tokens", json={"label": "x", "kind": "decoy"})
+    assert reasons(refused) == (403, "portal_session")
     owned = made | {"owner": {"id": installation.ada.id}, "permissions": []}
     answer = installation.admin().post(
         f"/v1/companies/{installation.company.id}/access-tokens", json=owned
