@@ -131,7 +131,7 @@ FILTERS: dict[str, tuple[dict[str, Any], Callable[[AccessToken], bool]]] = {
             and token.last_used.at < NOW + 2 * HOUR
         ),
     ),
-    "a word": ({"q": "zu"}, lambda token: "zu" in token.label.lower()),
+    "a word": ({"q": "zulu"}, lambda token: token.label.lower() == "zulu"),
 }
 
 
