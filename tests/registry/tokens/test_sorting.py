@@ -25,7 +25,7 @@ LATER = NOW + 10 * HOUR
 
 
 def all_pages(
-    registry: SmallRegistry, actor: Actor, *, limit: int = 7, **how: Any
+    registry: SmallRegistry, actor: Actor, *, limit: int = 21, **how: Any
 ) -> list[AccessToken]:
     found: list[AccessToken] = []
     cursor = None
