@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import func, select
 
-from gatepass.core.errors import TooManyAttempts
+from gatepass.core.errors import TooManyAttempts, Unavailable
 from gatepass.registry.membership import reported_credentials
 from gatepass.registry.storage.tables import audit_events, outgoing_mail
 from gatepass.web.report_rate import ReportRate
@@ -314,8 +314,33 @@ def test_without_keys_there_is_no_secret_scanning(installation: Installation) ->
     assert answer.status_code == 404
 
 
-def test_the_limits_slide(clock_s: list[float]) -> None:
-    rate = ReportRate(lambda: clock_s[0])
+def test_processes_count_together(tmp_path: Path) -> None:
+    workers = [ReportRate(tmp_path / "reports") for _ in range(3)]
+    for number in range(10):
+        workers[number % 3].admit("192.0.2.1")
+    for worker in workers:
+        with pytest.raises(TooManyAttempts):
+            worker.admit("192.0.2.1")
+        worker.admit("192.0.2.2")
+
+
+def test_counts_from_before_a_restart_of_the_machine_are_over(
+    tmp_path: Path, clock_s: list[float]
+) -> None:
+    rate = ReportRate(tmp_path / "reports", lambda: clock_s[0])
+    for number in range(60):
+        rate.admit(f"192.0.2.{number}")
+    clock_s[0] = 1.0
+    rate.admit("192.0.2.1")
+
+
+def test_where_nothing_can_be_counted_nothing_is_admitted(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        ReportRate(tmp_path / "nowhere" / "reports").admit("192.0.2.1")
+
+
+def test_the_limits_slide(tmp_path: Path, clock_s: list[float]) -> None:
+    rate = ReportRate(tmp_path / "reports", lambda: clock_s[0])
     for number in range(60):
         rate.admit(f"192.0.2.{number % 6}")
     with pytest.raises(TooManyAttempts) as refused:
