@@ -122,6 +122,20 @@ def test_portal_sessions_end_and_tokens_of_owners_are_told_to_administrators(
     assert mails(installation) == told
 
 
+def test_a_report_of_many_tokens_is_one_mail_to_each_administrator(
+    installation: Installation,
+) -> None:
+    portal = Portal(installation)
+    installation.new_user("bob@example.com", "Bob", role="admin")
+    tokens = [portal.access_token(portal.owner)["token"] for _ in range(3)]
+    report(installation, *tokens, installation.access_token("charges:get"))
+    with installation.node.database.read(0) as reading:
+        sent = reading.session.execute(select(outgoing_mail)).all()
+        letters = [reported_credentials.letter(reading, row.subject_id) for row in sent]
+    others = {letter.user_name: letter.others for letter in letters if letter}
+    assert (len(sent), others) == (2, {"Ada Lovelace": 3, "Bob": 2})
+
+
 def test_a_verifier_key_is_told_to_operators_once_a_day_and_goes_on(
     installation: Installation,
 ) -> None:
