@@ -122,7 +122,12 @@ def every_mail(name: str) -> list[EmailMessage]:
         messages.email_changed(ENVELOPE, by_command_line=False, **whose, **new),
         messages.password_reset(ENVELOPE, **whose, **until),
         messages.credential_reported(
-            ENVELOPE, what="access token gpat_0000000000000000", label=name, ended=True, **whose
+            ENVELOPE,
+            what="access token gpat_0000000000000000",
+            label=name,
+            ended=True,
+            others=2,
+            **whose,
         ),
         messages.credential_reported(
             ENVELOPE, what="sign-in gplt_0000000000000000", label="", ended=False, **whose

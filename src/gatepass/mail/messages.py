@@ -257,7 +257,15 @@ def password_reset(
 
 
 def credential_reported(
-    envelope: Envelope, *, company: str, name: str, what: str, label: str, ended: bool, url: str
+    envelope: Envelope,
+    *,
+    company: str,
+    name: str,
+    what: str,
+    label: str,
+    ended: bool,
+    url: str,
+    others: int = 0,
 ) -> EmailMessage:
     """The mail about a credential that somebody found and reported.
 
@@ -266,6 +274,7 @@ def credential_reported(
         label: "" if it has none.
         ended: whether the report ended it.
         url: the page to replace it.
+        others: how many more were reported with it, and ended.
     """
     company, name, what = _person(company), _person(name), _one_line(what)
     called = f" “{_person(label)}”" if label else ""
@@ -282,6 +291,7 @@ def credential_reported(
         before=[
             f"Hello {name},",
             f"Somebody who has the text of the {what}{called} reported it as leaked. {now}",
+            *_others_reported(others),
         ],
         call="See what it was used for" if ended else "Create another one",
         url=url,
@@ -290,6 +300,13 @@ def credential_reported(
             "`gatepass scan` finds such texts in files and in the history of a repository.",
         ],
     )
+
+
+def _others_reported(count: int) -> list[str]:
+    if not count:
+        return []
+    more = "One more was" if count == 1 else f"{count:,} more were"
+    return [f"{more} reported with it, and ended as well. The audit log names each."]
 
 
 def webhook_paused(

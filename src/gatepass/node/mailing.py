@@ -204,6 +204,7 @@ def _credential_reported(
         what=f"{kind} {letter.id}",
         label=letter.label,
         ended=letter.id[:4] != VERIFIER_KEY,
+        others=letter.others,
         url=site + path.format(letter.id),
     )
 

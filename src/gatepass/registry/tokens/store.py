@@ -10,7 +10,7 @@ from sqlalchemy import Row, insert
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
-from gatepass.core.errors import Conflict
+from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.publishing import publish, publish_grants
@@ -30,6 +30,7 @@ from gatepass.registry.tokens.records import (
     new_token,
     tokens_of,
 )
+from gatepass.registry.tokens.rotation_records import LONGEST_CLOSING_S
 from gatepass.registry.tokens.token_owners import NewOwner
 
 
@@ -125,7 +126,7 @@ def read_changes(
     token = token_of(change, row)
     require_unchanged(token, etag(token), if_match, "this token")
     require_active(token, "changed")
-    return fields.read(
+    found = fields.read(
         changes,
         kind=row.kind,
         catalogue=catalogue,
@@ -133,6 +134,18 @@ def read_changes(
         stored=row.permissions,
         now=change.now,
     )
+    if row.replaced_by is not None and "expires_at" in found:
+        _require_closing(found["expires_at"], row.rotated_at)
+    return found
+
+
+def _require_closing(expires_at: int | None, rotated_at: int) -> None:
+    """Require that a replaced token still closes; *rotated_at* is when it was replaced."""
+    if expires_at is None or expires_at > rotated_at + 1_000 * LONGEST_CLOSING_S:
+        days = LONGEST_CLOSING_S // 86_400
+        raise InvalidInput(
+            [("expires_at", f"Must be within {days} days of the token's replacement.")]
+        )
 
 
 def require_active(token: AccessToken, what: str) -> None:
