@@ -93,6 +93,8 @@ def add(
         "created_by_name": None if actor.person.id else actor.name,
         "form_id": form_id,
         "deactivated_at": None,
+        # Else a round looks at it.
+        **({} if found["expires_at"] or found.get("unused_days") else {"warn_at": None}),
         **found,
     }
     change.session.execute(insert(access_tokens), columns)
@@ -171,7 +173,7 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     if "label" in after:
         values["label_folded"] = folded(after["label"])
     if "expires_at" in after:
-        values["lapsed_at"] = None
+        values |= {"lapsed_at": None, "warn_at": 0, "warned_at": change.now, "warned_of": None}
         recency.set_life(change, [row.id], "active")
     update_row(change, access_tokens, row.id, **values)
     former_row, row = row, find(change, row.company_id, row.id)
