@@ -198,21 +198,24 @@ def _recipients(reading: Reading, warnings: Iterable[_Warning]) -> Iterable[tupl
 
 
 def _record(write: Write, warnings: Iterable[_Warning]) -> None:
-    together: dict[tuple[str, End], list[Subject]] = defaultdict(list)
+    together: dict[tuple[str, str], list[_Warning]] = defaultdict(list)
     for warning in warnings:
-        row = warning.row
-        subject = Subject("access_token", row.id, row.label)
-        together[row.company_id, warning.end].append(subject)
-    for (company, end), subjects in together.items():
-        days = days_left(end.at, write.now)
+        action = "access_token.expired" if warning.end.at <= write.now else "access_token.expiring"
+        together[warning.row.company_id, action].append(warning)
+    for (company, action), these in together.items():
         log.record_each(
             write,
             Actor.system(),
-            "access_token.expiring" if days else "access_token.expired",
-            subjects,
+            action,
+            [Subject("access_token", warning.row.id, warning.row.label) for warning in these],
             company=company,
-            after={"ends_at": end.at, "because": end.because} | ({"days": days} if days else {}),
+            own=[_fields(warning.end, write.now) for warning in these],
         )
+
+
+def _fields(end: End, now: int) -> dict[str, Any]:
+    days = days_left(end.at, now)
+    return {"ends_at": end.at, "because": end.because} | ({"days": days} if days else {})
 
 
 # --- policies ------------------------------------------------------------------------------------
