@@ -1,12 +1,13 @@
 """Warnings before access tokens expire: their readers, their times, and each once."""
 
 import json
+from dataclasses import asdict
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 
 from gatepass.core.networks import Networks
-from gatepass.core.token_policy import DAY_MS
+from gatepass.core.token_policy import DAY_MS, TokenPolicy
 from gatepass.registry.actor import Actor
 from gatepass.registry.membership import (
     expiry_letters,
@@ -16,9 +17,8 @@ from gatepass.registry.membership import (
 )
 from gatepass.registry.membership.expiry_letters import Letter
 from gatepass.registry.membership.expiry_warnings import WHILE_MS, warn
-from gatepass.registry.storage.database import Write
-from gatepass.registry.storage.tables import token_policies, webhook_deliveries
-from gatepass.registry.tokens import access_tokens, provisioning, rotation
+from gatepass.registry.storage.tables import webhook_deliveries
+from gatepass.registry.tokens import access_tokens, provisioning, recency, rotation, token_policies
 from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.webhooks import hooks
 from tests.support.concurrency import concurrently
@@ -56,18 +56,11 @@ def told(registry: SmallRegistry) -> dict[str, list[str]]:
     return {to: [token.label for token in letter.tokens] for to, letter in mails(registry)}
 
 
-def set_policy(registry: SmallRegistry, *warn_days: int) -> None:
-    def put(write: Write) -> None:
-        company = registry.northwind.id
-        values = {"warn_days": list(warn_days)}
-        changed = write.session.execute(
-            update(token_policies).values(values).returning(token_policies.c.company_id)
-        )
-        if not changed.all():
-            given = {"company_id": company, "networks_required": False, "approval_required": []}
-            write.session.execute(token_policies.insert(), given | values)
-
-    registry.auxiliary(put)
+def set_policy(registry: SmallRegistry, **fields: object) -> None:
+    """Replace Northwind's policy; what isn't given is the default."""
+    actor = registry.signed_in(registry.ada)
+    given = asdict(TokenPolicy()) | fields
+    registry.do(token_policies.replace, actor, given, catalogue=registry.catalogue)
 
 
 @pytest.fixture
@@ -238,17 +231,17 @@ def test_a_policy_of_other_days_counts_from_the_next_round(
     expires_at = NOW + 100 * DAY_MS
     small.token(its_ada, label="Nightly", expires_at=expires_at)
     assert round_at(small, NOW + 1) == []
-    set_policy(small, 60, 3)
+    set_policy(small, warn_days=[60, 3])
     assert round_at(small, expires_at - 61 * DAY_MS) == []
     assert round_at(small, expires_at - 60 * DAY_MS) == [("Nightly", 60)]
     assert round_at(small, expires_at - 7 * DAY_MS) == []
     # What is told already isn't told again by other days.
-    set_policy(small, 90, 30, 5)
+    set_policy(small, warn_days=[90, 30, 5])
     assert round_at(small, expires_at - 6 * DAY_MS) == [("Nightly", 6)]
-    set_policy(small, 7, 5)
+    set_policy(small, warn_days=[7, 5])
     assert round_at(small, expires_at - 6 * DAY_MS + 1) == []
     assert round_at(small, expires_at - 5 * DAY_MS) == [("Nightly", 5)]
-    set_policy(small)
+    set_policy(small, warn_days=[])
     assert round_at(small, expires_at - 1) == []
     assert round_at(small, expires_at) == [("Nightly", None)]
 
@@ -288,3 +281,24 @@ def test_a_round_without_anything_due_looks_at_an_index(small: SmallRegistry) ->
         )
         plan = reading.session.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()
     assert "USING INDEX ix_access_tokens_to_warn" in " ".join(row.detail for row in plan)
+
+
+def test_a_token_that_nobody_uses_is_warned_of(registry: SmallRegistry, ada: Actor) -> None:
+    token, _ = registry.token(ada, label="Rarely", unused_days=30)
+    registry.token(ada, label="Five days", unused_days=5)
+    assert round_at(registry, NOW + 4 * DAY_MS) == [("Five days", 1)]
+    ((_, letter),) = mails(registry)
+    assert [(each.label, each.because, each.days) for each in letter.tokens] == [
+        ("Five days", "unused", 1)
+    ]
+    assert round_at(registry, NOW + 23 * DAY_MS) == [("Rarely", 7)]
+    assert round_at(registry, registry.now + 1) == []
+    # It was used before the mail went out, and has all of its days again.
+    used_at = registry.now + 2
+    registry.auxiliary(recency.used, {token.id: used_at})
+    assert told(registry) == {}
+    assert round_at(registry, NOW + 29 * DAY_MS) == []
+    assert round_at(registry, used_at + 23 * DAY_MS) == [("Rarely", 7)]
+    assert round_at(registry, used_at + 29 * DAY_MS) == [("Rarely", 1)]
+    assert told(registry) == {registry.ada.email: ["Rarely"]}
+    assert round_at(registry, used_at + 30 * DAY_MS) == []

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, func, or_, select
 
 from gatepass.core.catalogue import ADMIN
-from gatepass.core.token_warnings import EndingToken, days_left
-from gatepass.registry.membership.expiry_warnings import WHILE_MS
+from gatepass.core.token_policy import DAY_MS
+from gatepass.core.token_warnings import UNUSED_WARN_DAYS, EndingToken, days_left
+from gatepass.registry.membership.expiry_warnings import WHILE_MS, unused_ends
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.tables import access_tokens, companies, owners, token_use, users
 from gatepass.registry.tokens import observed_calls
@@ -60,18 +61,18 @@ def letter(reading: Reading, subject: str) -> Letter | None:
     number = reading.session.scalar(_joined(func.count()).where(*which)) or 0
     rows = reading.session.execute(
         _joined(
-            *(_token.id, _token.label, _token.owner_id, _token.expires_at, token_use.c.last_at),
+            *(_token.id, _token.label, _token.expires_at, _token.warned_of, token_use.c.last_at),
             owners.c.name.label("owner_name"),
         )
         .outerjoin(token_use, token_use.c.token_id == _token.id)
         .where(*which)
-        .order_by(_token.expires_at, _token.id)
+        .order_by(_token.expires_at.is_(None), _token.expires_at, _token.id)
         .limit(MOST)
     ).all()
-    if not rows:
+    tokens = _endings(reading, rows)
+    if not tokens:
         return None
-    tokens = tuple(_ending(reading, row) for row in rows)
-    return Letter(user, user_name, company_name, tokens, number - len(tokens))
+    return Letter(user, user_name, company_name, tokens, number - len(rows))
 
 
 def _joined(*columns: Any) -> Any:
@@ -94,7 +95,19 @@ def _told_of(user: str, role: str, company: str, until: int) -> Sequence[ColumnE
     ]
 
 
-def _ending(reading: Reading, row: Row[Any]) -> EndingToken:
+def _endings(reading: Reading, rows: Sequence[Row[Any]]) -> tuple[EndingToken, ...]:
+    """The tokens that end, the first one first; not those that were used since."""
+    unused = unused_ends(reading, [row.id for row in rows if row.warned_of == "unused"])
+    latest = reading.now + max(UNUSED_WARN_DAYS) * DAY_MS
+    found = []
+    for row in rows:
+        at = row.expires_at if row.warned_of == "expiry" else unused.get(row.id)
+        if at is not None and (row.warned_of == "expiry" or at <= latest):
+            found.append(_ending(reading, row, at))
+    return tuple(sorted(found, key=lambda token: (token.ends_at, token.id)))
+
+
+def _ending(reading: Reading, row: Row[Any], at: int) -> EndingToken:
     callers = 0
     if row.last_at is not None and row.last_at > reading.now - CALLERS_MS:
         callers = len(observed_calls.callers(reading, row.id, since=reading.now - CALLERS_MS))
@@ -102,9 +115,9 @@ def _ending(reading: Reading, row: Row[Any]) -> EndingToken:
         id=row.id,
         label=row.label,
         owner=row.owner_name,
-        ends_at=row.expires_at,
-        because="expiry",
-        days=days_left(row.expires_at, reading.now),
+        ends_at=at,
+        because=row.warned_of,
+        days=days_left(at, reading.now),
         last_used_at=row.last_at,
         callers=callers,
     )

@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Row, Select, Text, select, type_coerce, update
 
-from gatepass.core.token_warnings import End, days_left, due, next_moment, of_expiry
+from gatepass.core.token_policy import DAY_MS
+from gatepass.core.token_warnings import End, days_left, due, next_moment, of_expiry, of_unused
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory.users import administrators
@@ -33,10 +34,11 @@ from gatepass.registry.storage.tables import (
     companies,
     owners,
     token_policies,
-    token_use,
     users,
 )
 from gatepass.registry.tokens import token_policies as policies
+from gatepass.registry.tokens import unused
+from gatepass.registry.tokens.input import MOST_UNUSED_DAYS
 
 #: The kind of the mail.
 MAIL = "access_tokens_ending"
@@ -54,18 +56,16 @@ _policy = token_policies.c
 _ROWS: Select[*tuple[Any, ...]] = (
     select(
         *(_token.id, _token.company_id, _token.owner_id, _token.label),
-        *(_token.created_at, _token.expires_at, _token.replaced_by),
-        *(_token.warn_at, _token.warned_at),
+        *(_token.created_at, _token.expires_at, _token.unused_days, _token.replaced_by),
+        _token.warned_at,
         users.c.email,
         users.c.deactivated_at.label("user_ended"),
         owners.c.deactivated_at.label("owner_ended"),
         companies.c.deactivated_at.label("company_ended"),
-        token_use.c.last_at,
     )
     .join(companies, companies.c.id == _token.company_id)
     .outerjoin(users, users.c.id == _token.owner_id)
     .outerjoin(owners, owners.c.id == _token.owner_id)
-    .outerjoin(token_use, token_use.c.token_id == _token.id)
     .where(_token.deactivated_at.is_(None))
     .order_by(_token.expires_at, _token.id)
 )
@@ -118,8 +118,7 @@ def _look_at(write: Write, which: Select[str]) -> int:
     take_advisory_lock(write, AdvisoryLock.warnings)
     ids = write.session.scalars(which.with_for_update(skip_locked=True)).all()
     rows: Sequence[Row[Any]] = write.session.execute(_ROWS.where(_token.id.in_(ids))).all()
-    days = {of: policies.of(write, of).warn_days for of in {row.company_id for row in rows}}
-    ends = {row.id: _ends(row, days[row.company_id]) for row in rows}
+    ends = _ends(write, rows)
     warnings = [
         _Warning(row, end)
         for row in rows
@@ -143,11 +142,25 @@ def _look_at(write: Write, which: Select[str]) -> int:
     return len(ids)
 
 
-def _ends(row: Row[Any], warn_days: Collection[int]) -> list[End]:
-    """The ends of a token; none of one that was replaced, which closes because of that."""
-    if row.replaced_by is not None:
-        return []
-    return [] if row.expires_at is None else [of_expiry(row.expires_at, warn_days)]
+def _ends(reading: Reading, rows: Sequence[Row[Any]]) -> dict[str, list[End]]:
+    """The ends of each token; none of one that was replaced, which closes because of that."""
+    days = {of: policies.of(reading, of).warn_days for of in {row.company_id for row in rows}}
+    ends: dict[str, list[End]] = {row.id: [] for row in rows}
+    lives = [row for row in rows if row.replaced_by is None]
+    for row in lives:
+        if row.expires_at is not None:
+            ends[row.id].append(of_expiry(row.expires_at, days[row.company_id]))
+    for id, at in unused_ends(reading, [row.id for row in lives if row.unused_days]).items():
+        ends[id].append(of_unused(at))
+    return ends
+
+
+def unused_ends(reading: Reading, ids: Collection[str]) -> dict[str, int]:
+    """When each of those tokens ends unless somebody uses it (Unix ms), by id."""
+    if not ids:
+        return {}
+    latest = reading.now + (MOST_UNUSED_DAYS + 1) * DAY_MS
+    return {each.token: each.at for each in unused.endings(reading, latest, ids)}
 
 
 def _told_until(row: Row[Any]) -> int:

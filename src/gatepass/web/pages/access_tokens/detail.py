@@ -8,7 +8,13 @@ from starlette.responses import Response
 from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import access_tokens, observed_calls, usage
+from gatepass.registry.tokens import (
+    access_tokens,
+    observed_calls,
+    policy_breaches,
+    unused,
+    usage,
+)
 from gatepass.registry.tokens.observed_calls import CallRecord, Outcome
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.http.refusals import SENTENCES
@@ -28,6 +34,12 @@ _OUTCOMES: dict[str, Outcome] = {"allowed": "allowed", "refused": "refused"}
 _DONE = {
     "saved": "Saved. The changes are in effect.",
     "created": "Token created. Its text was shown once and can't be shown again.",
+}
+#: What a token lacks that breaks a rule of its company's policy.
+_BROKEN = {
+    "longest_life_days": "it may live longer",
+    "networks_required": "it works from any address",
+    "unused_days": "it may be unused for longer",
 }
 
 router = page_router()
@@ -85,6 +97,8 @@ def show(
             )
         use = _use(reading, token.id, now)
         predecessor, successor = _rotated(reading, screen, token)
+        broken = policy_breaches.of_token(reading, token)
+        ends_unused_at = unused.ending_of(reading, token.id) if token.unused_days else None
         made = _calls(reading, token.id, now, calls)
         history = None
         if screen.actor.may("audit:get"):
@@ -98,6 +112,8 @@ def show(
         ),
         reduced=set(token.permissions) != set(token.effective_permissions),
         use=use,
+        broken=[_BROKEN[rule] for rule in broken],
+        ends_unused_at=ends_unused_at,
         predecessor=predecessor,
         successor=successor,
         calls=made,
