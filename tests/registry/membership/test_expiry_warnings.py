@@ -226,24 +226,34 @@ def test_of_several_nodes_one_warns(registry: SmallRegistry, ada: Actor) -> None
 
 
 def test_a_policy_of_other_days_counts_from_the_next_round(
-    small: SmallRegistry, its_ada: Actor
+    registry: SmallRegistry, ada: Actor
 ) -> None:
     expires_at = NOW + 100 * DAY_MS
-    small.token(its_ada, label="Nightly", expires_at=expires_at)
-    assert round_at(small, NOW + 1) == []
-    set_policy(small, warn_days=[60, 3])
-    assert round_at(small, expires_at - 61 * DAY_MS) == []
-    assert round_at(small, expires_at - 60 * DAY_MS) == [("Nightly", 60)]
-    assert round_at(small, expires_at - 7 * DAY_MS) == []
+    registry.token(ada, label="Nightly", expires_at=expires_at)
+    assert round_at(registry, NOW + 1) == []
+    set_policy(registry, warn_days=[60, 3])
+    assert round_at(registry, expires_at - 61 * DAY_MS) == []
+    assert round_at(registry, expires_at - 60 * DAY_MS) == [("Nightly", 60)]
+    assert round_at(registry, expires_at - 7 * DAY_MS) == []
     # What is told already isn't told again by other days.
-    set_policy(small, warn_days=[90, 30, 5])
-    assert round_at(small, expires_at - 6 * DAY_MS) == [("Nightly", 6)]
-    set_policy(small, warn_days=[7, 5])
-    assert round_at(small, expires_at - 6 * DAY_MS + 1) == []
-    assert round_at(small, expires_at - 5 * DAY_MS) == [("Nightly", 5)]
-    set_policy(small, warn_days=[])
-    assert round_at(small, expires_at - 1) == []
-    assert round_at(small, expires_at) == [("Nightly", None)]
+    set_policy(registry, warn_days=[90, 30, 5])
+    assert round_at(registry, expires_at - 6 * DAY_MS) == [("Nightly", 6)]
+    set_policy(registry, warn_days=[7, 5])
+    assert round_at(registry, expires_at - 6 * DAY_MS + 1) == []
+    assert round_at(registry, expires_at - 5 * DAY_MS) == [("Nightly", 5)]
+    set_policy(registry, warn_days=[])
+    assert round_at(registry, expires_at - 1) == []
+    assert round_at(registry, expires_at) == [("Nightly", None)]
+
+
+def test_by_a_clock_that_was_ahead_nothing_is_said_twice(
+    small: SmallRegistry, its_ada: Actor
+) -> None:
+    small.token(its_ada, label="Nightly", expires_at=DAYS_30)
+    assert round_at(small, DAYS_30 - 10 * DAY_MS) == [("Nightly", 10)]
+    assert round_at(small, DAYS_30 - 20 * DAY_MS) == []
+    assert round_at(small, DAYS_30 - 14 * DAY_MS) == []
+    assert round_at(small, DAYS_30 - 7 * DAY_MS) == [("Nightly", 7)]
 
 
 def test_webhooks_are_told_how_many_days_are_left(small: SmallRegistry, its_ada: Actor) -> None:
