@@ -58,7 +58,17 @@ def test_the_next_moment() -> None:
     assert next_moment([of_expiry(E, ()), of_unused(E - DAY_MS)], 0) == E - 8 * DAY_MS
 
 
-@pytest.mark.parametrize(("ms", "days"), [(7 * DAY_MS, 7), (6 * DAY_MS + 1, 7), (1, 1), (0, 0)])
-def test_days_left_include_a_begun_one(ms: int, days: int) -> None:
+@pytest.mark.parametrize(
+    ("ms", "days"),
+    [
+        (7 * DAY_MS, 7),
+        (7 * DAY_MS - 60_000, 7),
+        (5 * DAY_MS + 7_200_000, 5),
+        (DAY_MS // 3, 1),
+        (1, 1),
+        (0, 0),
+        (-DAY_MS, 0),
+    ],
+)
+def test_days_left_are_rounded(ms: int, days: int) -> None:
     assert days_left(E, E - ms) == days
-    assert days_left(E, E + ms) == 0

@@ -170,12 +170,13 @@ NIGHTLY = EndingToken(
 )
 EXPIRED = replace(NIGHTLY, owner="Deploys", days=0, last_used_at=None, callers=0)
 UNUSED = replace(NIGHTLY, because="unused", days=1, callers=1)
+TODAY = replace(NIGHTLY, ends_at=1_799_395_200_000 + 3 * 3_600_000, days=1)
 
 
-def ending(*tokens: EndingToken, others: int = 0) -> EmailMessage:
+def ending(*tokens: EndingToken, others: int = 0, now: int = 1_799_395_200_000) -> EmailMessage:
     return arrived(
         messages.access_tokens_ending(
-            ENVELOPE,
+            replace(ENVELOPE, now=now),
             company="Northwind",
             name="Ada",
             tokens=tokens,
@@ -212,12 +213,20 @@ def ending(*tokens: EndingToken, others: int = 0) -> EmailMessage:
             True,
             "because the token is yours",
         ),
+        (
+            TODAY,
+            "expires in 3 hours",
+            "Expires in 3 hours: 8 January 2027, 11:00:00 UTC.",
+            True,
+            "because the token is yours",
+        ),
     ],
 )
 def test_a_token_that_ends(
     token: EndingToken, subject: str, said: str, rotates: bool, why: str
 ) -> None:
-    message = ending(token)
+    now = token.ends_at - 86_400_000 if token is UNUSED else 1_799_395_200_000
+    message = ending(token, now=now)
     assert message["Subject"] == f"The access token “Nightly settlement” at Northwind {subject}"
     page = f"https://tokens.example.com/access-tokens/{token.id}"
     for part in parts(message):
@@ -228,7 +237,7 @@ def test_a_token_that_ends(
 
 def test_many_tokens_that_end_are_one_mail() -> None:
     message = ending(EXPIRED, NIGHTLY, others=412)
-    assert message["Subject"] == "414 access tokens at Northwind end soon"
+    assert message["Subject"] == "414 access tokens at Northwind end soon or have ended"
     text, html = parts(message)
     for part in (text, html):
         read = " ".join(part.split())

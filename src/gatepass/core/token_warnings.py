@@ -38,7 +38,7 @@ class EndingToken:
     Attributes:
         owner: the name of its owner, if that isn't the reader.
         ends_at: in the past if it has ended.
-        days: how many are left until then, begun ones included; 0 if it has ended.
+        days: how many are left until then (``days_left``); 0 if it has ended.
         last_used_at: None if it never was.
         callers: how many have used it within a day.
     """
@@ -88,5 +88,5 @@ def next_moment(ends: Collection[End], now: int) -> int | None:
 
 
 def days_left(at: int, now: int) -> int:
-    """How many days are left until *at*, begun ones included; 0 once it has passed."""
-    return max(0, -(-(at - now) // DAY_MS))
+    """How many days are left until *at*, rounded, and at least 1; 0 once it has passed."""
+    return max(1, (at - now + DAY_MS // 2) // DAY_MS) if now < at else 0

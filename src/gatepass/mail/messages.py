@@ -20,6 +20,7 @@ from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.token_warnings import EndingToken
 
 _WIDTH = 72
+_HOUR_MS = 3_600_000
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -342,12 +343,16 @@ def access_tokens_ending(
         list_url: the list with all of them.
     """
     company, name = _person(company), _person(name)
-    number, ended = len(tokens) + others, not any(token.days for token in tokens)
+    number = len(tokens) + others
+    soon, ended = any(token.days for token in tokens), not all(token.days for token in tokens)
     only = tokens[0] if number == 1 else None
     if only is None:
-        subject = f"{number:,} access tokens at {company} {'have ended' if ended else 'end soon'}"
+        what = ["end soon"] * soon + ["have ended"] * ended
+        subject = f"{number:,} access tokens at {company} {' or '.join(what)}"
     else:
-        subject = f"The access token “{_person(only.label)}” at {company} {_ends(only)}"
+        subject = (
+            f"The access token “{_person(only.label)}” at {company} {_ends(only, envelope.now)}"
+        )
     why = "the token is yours" if only else "the tokens are yours"
     if any(token.owner is not None for token in tokens):
         which = "the token belongs" if only else "some of them belong"
@@ -360,37 +365,43 @@ def access_tokens_ending(
         envelope,
         subject=subject,
         before=[f"Hello {name},", f"{subject}. Calls with a token that has ended are refused."],
-        items=[_item(token, pages) for token in tokens],
+        items=[_item(token, pages, envelope.now) for token in tokens],
         call="See the access token" if only else "See the list",
         url=f"{pages}/{only.id}" if only else list_url,
-        after=[*([] if ended else [rotate]), f"You get this e-mail because {why}."],
+        after=[*([rotate] if soon else []), f"You get this e-mail because {why}."],
     )
 
 
-def _item(token: EndingToken, pages: str) -> "_Item":
+def _item(token: EndingToken, pages: str, now: int) -> "_Item":
     page = f"{pages}/{token.id}"
     belongs = f"Belongs to {_person(token.owner)}. " if token.owner is not None else ""
     links = [("Show", page)] + [("Rotate", f"{page}/rotate")] * bool(token.days)
     return _Item(
         f"{_person(token.label)} ({token.id})",
-        f"{belongs}{_ends(token).capitalize()}: {exactly(token.ends_at)}. {_last_use(token)}",
+        f"{belongs}{_ends(token, now).capitalize()}: {exactly(token.ends_at)}. {_last_use(token)}",
         links,
     )
 
 
-def _ends(token: EndingToken) -> str:
+def _ends(token: EndingToken, now: int) -> str:
     """Such as "expires in 7 days"."""
     if not token.days:
         return "has expired"
-    left = f"in {token.days:,} day{'s' * (token.days != 1)}"
-    return f"expires {left}" if token.because == "expiry" else f"ends {left} unless it is used"
+    hours = round((token.ends_at - now) / _HOUR_MS)
+    left = _counted(token.days, "day") if hours >= 24 else _counted(max(1, hours), "hour")
+    return (
+        f"expires in {left}" if token.because == "expiry" else f"ends in {left} unless it is used"
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _last_use(token: EndingToken) -> str:
     if token.last_used_at is None:
         return "Never used."
-    many = "s" * (token.callers != 1)
-    by = f", by {token.callers:,} caller{many} within a day" if token.callers else ""
+    by = f", by {_counted(token.callers, 'caller')} within a day" if token.callers else ""
     return f"Last used {exactly(token.last_used_at)}{by}."
 
 
