@@ -22,6 +22,7 @@ from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.confirmation import confirmation_problem
 from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.policy_text import BROKEN
 from gatepass.web.pages.text.times import DAY, HOUR
 from gatepass.web.pages.widgets.permission_groups import permission_rows
 from gatepass.web.pages.widgets.snippets import serves, snippets
@@ -34,12 +35,6 @@ _OUTCOMES: dict[str, Outcome] = {"allowed": "allowed", "refused": "refused"}
 _DONE = {
     "saved": "Saved. The changes are in effect.",
     "created": "Token created. Its text was shown once and can't be shown again.",
-}
-#: What a token lacks that breaks a rule of its company's policy.
-_BROKEN = {
-    "longest_life_days": "it may live longer",
-    "networks_required": "it works from any address",
-    "unused_days": "it may be unused for longer",
 }
 
 router = page_router()
@@ -112,7 +107,7 @@ def show(
         ),
         reduced=set(token.permissions) != set(token.effective_permissions),
         use=use,
-        broken=[_BROKEN[rule] for rule in broken],
+        broken=[BROKEN[rule] for rule in broken],
         ends_unused_at=ends_unused_at,
         predecessor=predecessor,
         successor=successor,
