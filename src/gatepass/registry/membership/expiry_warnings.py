@@ -9,11 +9,11 @@ One mail tells a person of all tokens of a while. It is composed when it is sent
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, select, type_coerce, update
+from sqlalchemy import Row, Select, Text, bindparam, select, type_coerce, update
 
 from gatepass.core.token_policy import DAY_MS
 from gatepass.core.token_warnings import End, days_left, due, next_moment, of_expiry, of_unused
@@ -129,17 +129,22 @@ def _look_at(write: Write, which: Select[str]) -> int:
         return 0
     _record(write, warnings)
     said = {warning.row.id: warning.end.because for warning in warnings}
-    values: dict[tuple[tuple[str, object], ...], list[str]] = defaultdict(list)
-    for row in rows:
-        found: dict[str, object] = {"warn_at": next_moment(ends[row.id], write.now)}
-        if row.id in said:
-            found |= {"warned_at": write.now, "warned_of": said[row.id]}
-        values[tuple(found.items())].append(row.id)
-    for found_items, these in values.items():
-        write.session.execute(
-            update(access_tokens).where(_token.id.in_(these)).values(dict(found_items))
-        )
+    times = [{"token": row.id, "next_at": next_moment(ends[row.id], write.now)} for row in rows]
+    _update(write, [each for each in times if each["token"] not in said])
+    _update(
+        write,
+        [each | {"of": said[each["token"]]} for each in times if each["token"] in said],
+        warned_at=write.now,
+        warned_of=bindparam("of"),
+    )
     return len(ids)
+
+
+def _update(write: Write, rows: Sequence[Mapping[str, Any]], **values: Any) -> None:
+    """Set ``warn_at`` of each token to its ``next_at``, and *values*."""
+    if rows:
+        of_each = update(access_tokens).where(_token.id == bindparam("token"))
+        write.session.execute(of_each.values(warn_at=bindparam("next_at"), **values), rows)
 
 
 def _ends(reading: Reading, rows: Sequence[Row[Any]]) -> dict[str, list[End]]:
