@@ -242,7 +242,8 @@ def test_many_tokens_that_end_are_one_mail() -> None:
     for part in (text, html):
         read = " ".join(part.split())
         assert "https://tokens.example.com/access-tokens?sort=expires" in read
-        assert "some of them belong to no user" in read
+        assert "some of the tokens belong to no user" in read
+        assert "These are the first 2:" in read
     assert text.count("(gpat_") == html.count("(gpat_") == 2
     assert ending(EXPIRED, EXPIRED)["Subject"] == "2 access tokens at Northwind have ended"
 

@@ -355,8 +355,9 @@ def access_tokens_ending(
         )
     why = "the token is yours" if only else "the tokens are yours"
     if any(token.owner is not None for token in tokens):
-        which = "the token belongs" if only else "some of them belong"
+        which = "the token belongs" if only else "some of the tokens belong"
         why = f"you are an administrator of {company}, and {which} to no user"
+    first = f" These are the first {len(tokens)}:" if others else ""
     rotate = (
         "Rotate a token to replace it without a gap: the new one works at once, and the old one "
         "until it isn't used any more."
@@ -364,7 +365,10 @@ def access_tokens_ending(
     return _message(
         envelope,
         subject=subject,
-        before=[f"Hello {name},", f"{subject}. Calls with a token that has ended are refused."],
+        before=[
+            f"Hello {name},",
+            f"{subject}. Calls with a token that has ended are refused.{first}",
+        ],
         items=[_item(token, pages, envelope.now) for token in tokens],
         call="See the access token" if only else "See the list",
         url=f"{pages}/{only.id}" if only else list_url,
