@@ -753,12 +753,19 @@ def test_the_keyboard_alone_creates_and_deactivates_a_token(page: Page, element:
     reach(page, button(element, "Add an address"))
     page.keyboard.press("Enter")
     page.keyboard.type("203.0.113.0/24")
+    # The list comes late.
+    late: list[Route] = []
+    page.route("**/v1/access-tokens?**", lambda route: late.append(route))
     reach(page, button(element, "Create"))
     page.keyboard.press("Enter")
     expect(element.get_by_role("heading", name="Created: No mouse")).to_be_focused()
     reach(page, button(element, "I have stored it"))
     page.keyboard.press("Enter")
+    expect(element.get_by_role("heading", name="Access Tokens")).to_be_focused()
+    assert len(late) == 1
+    late[0].continue_()
     expect(button(element, "No mouse")).to_be_focused()
+    page.unroute("**/v1/access-tokens?**")
     page.keyboard.press("Enter")
     expect(button(element, "No mouse")).to_have_attribute("aria-expanded", "true")
     reach(page, button(element, "Deactivate No mouse"))
