@@ -22,11 +22,13 @@ _NAMES = {
     "entries": "Networks",
     "expires_at": "Expires",
     "lifetime_ms": "Lifetime",
+    "longest_life_days": "Longest life in days",
     "median_ms": "Median",
     "slowest_ms": "Slowest",
     "silent": "Unreachable",
     "verifiers": "Servers",
     "networks": "IP addresses",
+    "networks_required": "IP addresses required",
     "owner_name": "Owner",
     "replaced_by": "Replaced by",
     "replaces": "Replaces",
@@ -34,6 +36,8 @@ _NAMES = {
     "role_name": "Role",
     "successor_label": "New label",
     "trial_until": "On trial until",
+    "unused_days": "Days without use",
+    "warn_days": "Warnings, in days",
 }
 # The sentence or another field shows these.
 _LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
@@ -47,6 +51,8 @@ _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"}
     "when_silent": "When it is silent",
 }
 _ANYTHING = frozenset(("networks", "domains"))
+# What None means.
+_UNSET = {"expires_at": "Never", "longest_life_days": "Any", "unused_days": "Any"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def _shown(field: str, is_set: bool, value: Any) -> Shown:
     if isinstance(value, list):
         return _list(field, value, empty=not value)
     if value is None:
-        return Shown("Never" if is_set and field == "expires_at" else "")
+        return Shown(_UNSET.get(field, "") if is_set else "")
     if isinstance(value, bool):
         return Shown("Yes" if value else "No")
     if type(value) is int and field.endswith(("_at", "_until")):
