@@ -403,6 +403,7 @@ export class TokenList {
           status === "expired" ? "expired" : "expires",
           token.expires_at ? portal.time(token.expires_at) : texts.of("never"),
         ),
+        token.unused_days && fact("unused", texts.of("details.unusedDays", { count: token.unused_days })),
         fact(
           "lastUsed",
           used
