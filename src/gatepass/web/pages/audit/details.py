@@ -20,6 +20,7 @@ _NAMES = {
     "email": "E-mail address",
     "entries": "Networks",
     "expires_at": "Expires",
+    "handed_over": "Handed over",
     "lifetime_ms": "Lifetime",
     "median_ms": "Median",
     "slowest_ms": "Slowest",
@@ -37,6 +38,7 @@ _NAMES = {
 # The sentence or another field shows these.
 _LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
 _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
+    "hand_over": "Handed over",
     "service_account": "Service account",
     "external": "External owner",
     "now": "At once",

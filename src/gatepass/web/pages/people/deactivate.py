@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from gatepass.registry.directory import user_privileges, user_search
 from gatepass.registry.membership import offboarding
+from gatepass.registry.tokens.hand_over import Handling
 from gatepass.registry.tokens.of_owner import left
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.detail import in_use
@@ -40,7 +41,7 @@ def deactivate(screen: CurrentScreen, id: str, fields: Form) -> Response:
             change,
             screen.actor,
             id,
-            access_tokens="keep" if tokens == "keep" else "deactivate",
+            tokens=Handling("keep" if tokens == "keep" else "deactivate"),
         )
     return see_other(f"{USERS.path}?done=deactivated", confirmed=change.confirmed)
 
