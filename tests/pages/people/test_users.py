@@ -200,6 +200,47 @@ def test_deactivating_a_user_with_tokens_in_use_needs_the_name(
     assert installation.verify(text, permission="charges:get")["reason"] == "token_deactivated"
 
 
+def test_a_leavers_tokens_are_handed_over_and_offered_for_rotation(
+    installation: Installation, ada: Visit, bob: User
+) -> None:
+    text, other = (
+        installation.access_token("charges:create", label=label, maker=BOB)
+        for label in ("Settlement", "Trial")
+    )
+    account = {"name": "Deploys", "role": "customer-service"}
+    assert installation.signed_in().post("/v1/service-accounts", json=account).is_success
+    installation.new_user("rita@example.com", "Rita", role="reporting")
+    path = f"/company/users/{bob.id}/deactivate"
+    page = ada.get(path)
+    page.shows("2 access tokens are deactivated permanently", "Deploys · Customer Service")
+    assert "Rita" not in page.text, "her role is too small"
+    form, single = page.form(path), {f"token-{other[:21]}": "deactivate"}
+    chosen = {"access_tokens": "hand_over", **single}
+    for to, why in (
+        ("", "Enter who gets the access tokens."),
+        ("nobody@example.com", "Enter the e-mail address of an active user"),
+        (BOB, "Must be another one"),
+        ("rita@example.com", "The new owner's role doesn't grant all permissions of Settlement."),
+    ):
+        refused = ada.send(path, form.filled(**chosen, to=to))
+        assert refused.answer.status_code == 422, to
+        refused.shows("Nothing was changed.", why)
+        assert refused.form(path).one("to") == to
+    sentence = ada.send(path, form.filled(**chosen, to="Deploys", do="sentence"))
+    sentence.shows(
+        "1 access token works on and belongs to Deploys. 1 more access token is deactivated "
+        "permanently: every call with it is refused."
+    )
+    ended = ada.send(path, form.filled(**chosen, to="Deploys"), follow=True)
+    ended.shows("Bob Manager is deactivated", "1 access token was handed over", "Settlement")
+    assert ended.links["Rotate"] == f"/access-tokens/{text[:21]}/rotate"
+    assert "Trial" not in ended.text
+    reasons = [
+        installation.verify(each, permission="charges:create")["reason"] for each in (text, other)
+    ]
+    assert reasons == ["allowed", "token_deactivated"]
+
+
 def test_the_last_administrator_gets_an_explanation(
     installation: Installation, ada: Visit, manager: Visit
 ) -> None:

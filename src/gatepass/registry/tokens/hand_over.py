@@ -21,9 +21,9 @@ from gatepass.registry.grants.publishing import publish_grants, published_roles
 from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.rows import status_of, update_row
-from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.storage.tables import access_tokens, audit_events
 from gatepass.registry.tokens import indexing, store
-from gatepass.registry.tokens.of_owner import deactivate_all, unended
+from gatepass.registry.tokens.of_owner import Left, deactivate_all, latest, unended
 from gatepass.registry.tokens.records import STORED, TokenOwner, grant_of
 from gatepass.registry.tokens.token_owners import NewOwner
 
@@ -39,6 +39,7 @@ Fate = Literal["deactivate", "keep", "hand_over"]
 
 _AT_ONCE = 500
 _NAMED = 5
+_HANDED_OVER = "access_token.handed_over"
 _token = access_tokens.c
 
 
@@ -102,6 +103,7 @@ class Prepared:
         to: who gets them; None if nobody does.
         ended: ids of those that are deactivated by choice.
         rest: what becomes of all others.
+        former_role: the permissions of the leaver's role.
     """
 
     leaver: User
@@ -109,6 +111,12 @@ class Prepared:
     to: TokenOwner | None
     ended: Sequence[str]
     rest: Fate
+    former_role: frozenset[str]
+
+    @property
+    def narrowed(self) -> int:
+        """How many tokens lose permissions that the leaver's role doesn't grant any more."""
+        return sum(_kept(self, row) != row.permissions for row in self.handed_over)
 
 
 def prepare(reading: Reading, leaver: User, handling: Handling, to: NewOwner | None) -> Prepared:
@@ -126,21 +134,39 @@ def prepare(reading: Reading, leaver: User, handling: Handling, to: NewOwner | N
     rows = _handed_over(reading, leaver, handling)
     if to is not None:
         _require_fitting(reading, rows, to)
-    return Prepared(leaver, rows, None if to is None else to.owner, ended, handling.rest)
+    owner = None if to is None else to.owner
+    role = published_roles(reading, leaver.company).get(leaver.role, frozenset())
+    return Prepared(leaver, rows, owner, ended, handling.rest, role)
 
 
 def carry_out(change: Change, actor: Actor, prepared: Prepared) -> None:
     """Hand tokens over and deactivate others, each with an audit event."""
     if prepared.to is not None:
-        roles = published_roles(change, prepared.leaver.company)
-        former = roles.get(prepared.leaver.role, frozenset())
         for start in range(0, len(prepared.handed_over), _AT_ONCE):
             batch = prepared.handed_over[start : start + _AT_ONCE]
-            _hand_over(change, actor, batch, prepared.to, former)
+            _hand_over(change, actor, prepared, batch, prepared.to)
     if prepared.rest == "deactivate":
         deactivate_all(change, actor, prepared.leaver.id)
     elif prepared.ended:
         store.revoke(change, actor, prepared.ended)
+
+
+def handed_over_by(reading: Reading, leaver: User, *, limit: int) -> Left:
+    """The tokens that were handed over when *leaver* was deactivated, the last used first.
+
+    Performs no permission check.
+    """
+    event = audit_events.c
+    rows = reading.session.execute(
+        select(event.subject_id, event.before).where(
+            event.company_id == leaver.company,
+            event.action == _HANDED_OVER,
+            event.at == leaver.deactivated_at,
+        )
+    )
+    # Another user may have been deactivated in the same millisecond.
+    ids = [row.subject_id for row in rows if row.before["owner"] == leaver.id]
+    return latest(reading, _token.id.in_(ids), limit=limit)
 
 
 def _chosen(reading: Reading, leaver: User, handling: Handling) -> list[str]:
@@ -201,18 +227,19 @@ def _require_fitting(reading: Reading, rows: Sequence[Row[Any]], to: NewOwner) -
         )
 
 
+def _kept(prepared: Prepared, row: Row[Any]) -> list[str]:
+    """The permissions of a token after the hand-over."""
+    return list(kept(row.permissions, prepared.former_role))
+
+
 def _hand_over(
-    change: Change,
-    actor: Actor,
-    rows: Sequence[Row[Any]],
-    to: TokenOwner,
-    former_role: frozenset[str],
+    change: Change, actor: Actor, prepared: Prepared, rows: Sequence[Row[Any]], to: TokenOwner
 ) -> None:
     ids = [row.id for row in rows]
     change.session.execute(update(access_tokens).where(_token.id.in_(ids)).values(owner_id=to.id))
     grants, whole = [], []
     for row in rows:
-        permissions = list(kept(row.permissions, former_role))
+        permissions = _kept(prepared, row)
         after = {**row._mapping, "owner_id": to.id, "permissions": permissions}
         grants.append(grant_of(after))
         if permissions == row.permissions:
@@ -244,7 +271,7 @@ def _record(
     log.record_each(
         change,
         actor,
-        "access_token.handed_over",
+        _HANDED_OVER,
         [Subject("access_token", row.id, row.label) for row in rows],
         company=former.company_id,
         before=before | {name: getattr(former, name) for name in narrowed},

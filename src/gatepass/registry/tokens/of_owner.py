@@ -15,7 +15,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """An owner's access tokens that aren't deactivated.
+    """Access tokens that an owner leaves behind, or has left.
 
     Attributes:
         latest: some of them, the latest used first; never used ones come last.
@@ -38,7 +38,13 @@ def left(
         Forbidden: without *permission*.
     """
     actor.require(permission)
-    wanted = (access_tokens.c.company_id == actor.company, unended(owner_id))
+    return latest(
+        reading, access_tokens.c.company_id == actor.company, unended(owner_id), limit=limit
+    )
+
+
+def latest(reading: Reading, *wanted: ColumnElement[bool], limit: int) -> Left:
+    """The tokens that match all conditions. Performs no permission check."""
     count = reading.session.execute(select(func.count()).where(*wanted)).scalar_one()
     rows = reading.session.execute(
         STORED.where(*wanted)
