@@ -1,5 +1,8 @@
 """``/v1/users``, and the effect of changes from the next request on."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -168,8 +171,12 @@ def test_a_leavers_tokens_are_handed_over(any_installation: Installation) -> Non
     assert text[:21] in small.json()["detail"]
     gone = {"type": "service_account", "id": "ext:nobody"}
     assert ada.post(path, json={**end, "to": gone}).status_code == 404
-    ended = ada.post(path, json={**end, "to": deploys})
+    with _decided_meanwhile(any_installation, text) as seen:
+        ended = ada.post(path, json={**end, "to": deploys})
     assert (ended.status_code, ended.json()["status"]) == (200, "deactivated")
+    assert {decision.reason.value for decision in seen} == {"allowed"}
+    assert {decision.owner is not None and decision.owner.active for decision in seen} == {True}
+    assert seen[-1].owner.id == deploys["id"]
     assert ada.post(path, json={**end, "to": deploys}).json() == ended.json()
     verified = any_installation.verify(text, permission="charges:create")
     assert (verified["reason"], verified["grant"]["owner"]) == (
@@ -178,6 +185,28 @@ def test_a_leavers_tokens_are_handed_over(any_installation: Installation) -> Non
     )
     event = ada.get("/v1/audit-events", params={"action": "access_token.handed_over"}).json()
     assert event["items"][0]["subject"]["id"] == text[:21]
+
+
+@contextmanager
+def _decided_meanwhile(installation: Installation, text: str) -> Iterator[list[Any]]:
+    """The node's decisions about a token, made again and again in a thread."""
+    seen: list[Any] = []
+    done = threading.Event()
+
+    def decide() -> None:
+        while True:
+            last = done.is_set()
+            seen.append(installation.node.verifier.check(text, permission="charges:create"))
+            if last:
+                return
+
+    thread = threading.Thread(target=decide)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_the_last_administrator_cannot_be_demoted_or_deactivated(

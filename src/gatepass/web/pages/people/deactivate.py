@@ -39,6 +39,7 @@ def deactivate(screen: CurrentScreen, id: str, fields: Form) -> Response:
     screen.require("users:manage")
     with screen.read() as reading:
         user = user_search.find(reading, screen.actor, id)
+        user_privileges.require_changeable(reading, screen.actor, user)
         tokens = left(reading, screen.actor, user.id, limit=_MOST_CHOICES)
         will_be = outlook(reading, screen, user, tokens, form)
     if pressed == "sentence":
