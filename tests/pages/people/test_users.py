@@ -6,6 +6,7 @@ import pytest
 
 from gatepass.registry.authentication import totp
 from gatepass.registry.directory.users import User
+from gatepass.web.pages.people import deactivate
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Visit
 
@@ -201,7 +202,7 @@ def test_deactivating_a_user_with_tokens_in_use_needs_the_name(
 
 
 def test_a_leavers_tokens_are_handed_over_and_offered_for_rotation(
-    installation: Installation, ada: Visit, bob: User
+    installation: Installation, ada: Visit, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text, other = (
         installation.access_token("charges:create", label=label, maker=BOB)
@@ -214,6 +215,13 @@ def test_a_leavers_tokens_are_handed_over_and_offered_for_rotation(
     page = ada.get(path)
     page.shows("2 access tokens are deactivated permanently", "Deploys · Customer Service")
     assert "Rita" not in page.text, "her role is too small"
+    with monkeypatch.context() as of_many:
+        of_many.setattr(deactivate, "_MOST_CHOICES", 1)
+        of_many.setattr(deactivate, "_SHOWN_OF_MORE", 1)
+        many = ada.get(path)
+    assert f"token-{other[:21]}" not in many.html
+    active = ada.get(many.links["Their active ones in the list"])
+    active.shows("Settlement", "Trial", "2 tokens")
     form, single = page.form(path), {f"token-{other[:21]}": "deactivate"}
     chosen = {"access_tokens": "hand_over", **single}
     for to, why in (
