@@ -13,6 +13,7 @@ FIELDS = {
     "networks": "IP addresses",
     "expires_at": "expiry",
     "second_factor_required": "rule about second factors",
+    "unused_days": "days without use",
 }
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
@@ -313,10 +314,18 @@ def _provider_revocation(event: AuditEvent) -> str:
     return f"The sign-in provider revoked all tokens of {event.subject.name}{what}"
 
 
+def _token_expiring(event: AuditEvent) -> str:
+    days = _after(event, "days") or 0
+    unless = " unless it is used" if _after(event, "because") == "unused" else ""
+    ends = "ends" if unless else "expires"
+    return f"The access token {event.subject.name} {ends} in {_counted(days, 'day')}{unless}"
+
+
 #: Why a record ended, where that isn't simply its actor's decision (``Actor.cause``).
 _CAUSES = {
     "reported": ", which somebody reported as leaked",
     "rotation": ", which was replaced",
+    "unused": ", which nobody used",
     "reuse": ": a token that it had replaced, or that replaced it, rotated itself once more",
 }
 
@@ -397,6 +406,7 @@ _SAID: dict[str, _Said] = {
     "portal_session.created": "opened a portal session for {name}",
     "portal_session.deactivated": "deactivated a portal session for {name}",
     "role.modified": _role_modified,
+    "token_policy.changed": "changed the policy for access tokens",
     "user.created": "created the user {name}{as_role}",
     "user.role_changed": _role_changed,
     "user.deactivated": _user_deactivated,
@@ -418,6 +428,8 @@ _SAID: dict[str, _Said] = {
 }
 # Events without a known actor.
 _WITHOUT_ACTOR: dict[str, _Said] = {
+    "access_token.expiring": _token_expiring,
+    "access_token.expired": "The access token {name} has expired",
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
     "access_tokens.refused_everywhere": _refused_everywhere("{}"),
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),
