@@ -20,6 +20,8 @@ from gatepass.registry.membership import (
     decoy_alarms,
     email_change_links,
     email_changes,
+    expiry_letters,
+    expiry_warnings,
     invitation_links,
     invitations,
     outbox,
@@ -206,6 +208,7 @@ def _credential_reported(
         what=f"{kind} {letter.id}",
         label=letter.label,
         ended=letter.id[:4] != VERIFIER_KEY,
+        others=letter.others,
         url=site + path.format(letter.id),
     )
 
@@ -244,6 +247,28 @@ def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> Em
     )
 
 
+def _access_tokens_ending(
+    envelope: Envelope, letter: expiry_letters.Letter, site: str
+) -> EmailMessage:
+    return messages.access_tokens_ending(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        tokens=letter.tokens,
+        others=letter.others,
+        pages=f"{site}/access-tokens",
+        list_url=site + _list_of(letter),
+    )
+
+
+def _list_of(letter: expiry_letters.Letter) -> str:
+    """The list that has the letter's tokens first."""
+    expired = not any(token.days for token in letter.tokens)
+    which = "status=expired&sort=expires-desc" if expired else "sort=expires"
+    own = all(token.owner is None for token in letter.tokens)
+    return f"/access-tokens?{which}" + (f"&owner={letter.user}" if own else "")
+
+
 # For each kind of mail: what finds its content, None if there is no reason to send it any more, and
 # what composes the message.
 _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessage]]] = {
@@ -255,4 +280,5 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     reported_credentials.MAIL: (reported_credentials.letter, _credential_reported),
     decoy_alarms.MAIL: (decoy_alarms.letter, _decoy_used),
     PAUSED_MAIL: (notices.letter, _webhook_paused),
+    expiry_warnings.MAIL: (expiry_letters.letter, _access_tokens_ending),
 }

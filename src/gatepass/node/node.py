@@ -23,7 +23,7 @@ from gatepass.node.reporting import Reporting
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
-from gatepass.registry.membership import decoy_alarms
+from gatepass.registry.membership import decoy_alarms, expiry_warnings
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
@@ -31,6 +31,7 @@ from gatepass.registry.tokens import usage as registry_usage
 from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
 from gatepass.registry.tokens.rehearsals import note_ended
+from gatepass.registry.tokens.unused import end_unused
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
@@ -53,6 +54,7 @@ _QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _LAPSING_SECONDS = 60.0
+_WARNING_SECONDS = 10.0
 _FIRST_CLOSING_SECONDS = 60.0
 _CLOSING_SECONDS = 300.0
 _BREATHER_SECONDS = 0.05
@@ -244,8 +246,8 @@ class Node:
         """Start the node's duties if this process acquires the node's lock.
 
         One process of a node has them: it folds the counts, sends mail and events, follows,
-        reports, records expired tokens, closes replaced ones and compacts. If it dies, another
-        acquires the lock within a second.
+        reports, records expired tokens, warns of those that expire, closes replaced ones and
+        compacts. If it dies, another acquires the lock within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
@@ -284,24 +286,36 @@ class Node:
         )
         self._start(
             "closing",
-            self._close_silent,
+            self._end_silent,
             failure="closing replaced tokens failed",
             interval_s=_CLOSING_SECONDS,
             first_s=_FIRST_CLOSING_SECONDS,
         )
+        self._start(
+            "warnings",
+            self._warn,
+            failure="warning of expiring tokens failed",
+            interval_s=_WARNING_SECONDS,
+        )
 
-    def _close_silent(self) -> None:
+    def _warn(self) -> None:
+        # By a wrong clock, people would be told too early, and then not again.
+        if self.verifier.not_ready() is None:
+            expiry_warnings.warn(self.database, self.clock.now, self._between_batches)
+
+    def _end_silent(self) -> None:
         # By a wrong clock, tokens would look silent that aren't.
         if self.verifier.not_ready() is None:
             close_silent(self.database, self.clock.now, self._running)
+            end_unused(self.database, self.clock.now, self._running)
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.
         if self.verifier.not_ready() is None:
-            compacted = compact(self.database, self.clock.now, self._between_compactions)
+            compacted = compact(self.database, self.clock.now, self._between_batches)
             _log.info("compacted: %s", compacted)
 
-    def _between_compactions(self) -> bool:
+    def _between_batches(self) -> bool:
         return not self._stopped.wait(_BREATHER_SECONDS)
 
     def fold(self) -> None:

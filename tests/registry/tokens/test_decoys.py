@@ -8,7 +8,16 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import published_grant
-from gatepass.registry.tokens import access_tokens, bulk, provisioning, rehearsals, rotation, search
+from gatepass.registry.tokens import (
+    access_tokens,
+    bulk,
+    policy_breaches,
+    provisioning,
+    rehearsals,
+    rotation,
+    search,
+    token_policies,
+)
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
 from tests.support.database.small_registry import SmallRegistry
@@ -111,6 +120,26 @@ def test_lists_have_it_and_clean_ups_leave_it_out(registry: SmallRegistry, ada: 
     outcome = registry.do(bulk.deactivate_matching, ada, {"used": "never"}, expect=1)
     assert outcome.deactivated == 1
     assert registry.do(bulk.deactivate_listed, ada, [made.id]).deactivated == 1
+
+
+def test_policies_don_t_bind_it(registry: SmallRegistry, ada: Actor) -> None:
+    registry.token(ada)
+    given = {
+        "longest_life_days": 1,
+        "networks_required": True,
+        "unused_days": 1,
+        "approval_required": [],
+        "warn_days": [],
+    }
+    policy = registry.do(token_policies.replace, ada, given, catalogue=registry.catalogue)
+    with pytest.raises(InvalidInput):
+        registry.token(ada)
+    made, _ = decoy(registry, ada)
+    made = registry.modify(ada, made, label="Elsewhere")
+    assert (made.expires_at, made.unused_days) == (None, None)
+    broken = registry.ask(policy_breaches.of_company, registry.northwind.id, policy)
+    assert broken.count == 1
+    assert policy_breaches.of_token(policy, made) == ()
 
 
 def test_former_releases_refuse_it(registry: SmallRegistry, ada: Actor) -> None:

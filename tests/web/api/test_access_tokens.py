@@ -79,6 +79,7 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "expires_at": "2126-12-24T00:00:00.001Z",
         "metadata": {},
         "external_id": None,
+        "unused_days": None,
         "owner": {
             "type": "user",
             "id": any_installation.ada.id,
@@ -184,6 +185,9 @@ def test_the_token_text_is_shown_once(ada: httpx.Client) -> None:
         ({"metadata": {"team": "x" * 1_021}}, ["metadata"]),
         ({"external_id": ""}, ["external_id"]),
         ({"external_id": "x" * 201}, ["external_id"]),
+        ({"unused_days": 0}, ["unused_days"]),
+        ({"unused_days": 366}, ["unused_days"]),
+        ({"unused_days": 1.5}, ["unused_days"]),
         ({"status": "active"}, ["status"]),
         ({"token": "gpat_x"}, ["token"]),
     ],
@@ -434,8 +438,9 @@ def test_many_are_deactivated_at_once(any_installation: Installation) -> None:
     assert [each["id"] for each in ada.get("/v1/access-tokens?status=active").json()["items"]] == [
         ids[3]
     ]
-    receipt = ada.get(f"/v1/access-tokens/{ids[0]}/receipt").json()
-    assert receipt == ada.get(f"/v1/access-tokens/{ids[1]}/receipt").json()
+    # It may be completed between the two requests.
+    one, other = (ada.get(f"/v1/access-tokens/{each}/receipt").json() for each in ids[:2])
+    assert (one["revision"], one["at"]) == (other["revision"], other["at"])
 
 
 @pytest.mark.parametrize(
@@ -487,3 +492,16 @@ def test_creation_and_deactivation_take_effect_at_once(any_installation: Install
         assert any_installation.verify(made["token"], **question)["allowed"]
         ada.post(f"/v1/access-tokens/{made['id']}/deactivate")
         assert not any_installation.verify(made["token"], **question)["allowed"]
+
+
+@pytest.mark.parametrize("since", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_token_that_was_never_used_was_not_used_since_any_time(
+    installation: Installation, since: str
+) -> None:
+    installation.access_token("charges:get")
+    ada = installation.signed_in()
+    found = ada.get("/v1/access-tokens", params={"unused_since": since}).json()["items"]
+    assert len(found) == 1
+    body = {"filter": {"unused_since": since}, "expect": 1}
+    ended = ada.post("/v1/access-tokens/deactivate", json=body)
+    assert ended.json()["deactivated"] == 1

@@ -25,10 +25,12 @@ KINDS = {
                 "imported",
                 "modified",
                 "rotated",
+                "handed_over",
                 "deactivated",
                 "refused_everywhere",
             ),
             *_actions("access_token", "rehearsal_started", "rehearsal_ended", "decoy_used"),
+            *_actions("access_token", "expiring", "expired"),
             "access_tokens.refused_everywhere",
         ),
     ),
@@ -82,6 +84,9 @@ KINDS = {
     ),
     "company": Kind(
         "Company",
-        _actions("company", "created", "modified", "deactivated", "restored", "refused_everywhere"),
+        (
+            *_actions("company", "created", "modified", "deactivated", "restored"),
+            *("company.refused_everywhere", "token_policy.changed"),
+        ),
     ),
 }

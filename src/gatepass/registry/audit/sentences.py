@@ -14,6 +14,7 @@ FIELDS = {
     "networks": "IP addresses",
     "expires_at": "expiry",
     "second_factor_required": "rule about second factors",
+    "unused_days": "days without use",
 }
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
@@ -195,6 +196,15 @@ def _token_rotated(event: AuditEvent) -> str:
     )
 
 
+def _token_handed_over(event: AuditEvent) -> str:
+    former, owner = _before(event, "owner_name"), _after(event, "owner_name")
+    said = f"handed the access token {event.subject.name} over from {former} to {owner}"
+    had, has = _before(event, "permissions"), _after(event, "permissions")
+    if had is None or has is None:
+        return said
+    return f"{said} with only what {former}'s role still granted ({_difference(had, has)})"
+
+
 def _role_changed(event: AuditEvent) -> str:
     former, now = (
         (fields or {}).get("role_name") or (fields or {}).get("role")
@@ -204,13 +214,18 @@ def _role_changed(event: AuditEvent) -> str:
 
 
 def _user_deactivated(event: AuditEvent) -> str:
-    also = {
-        "deactivate": " and their access tokens",
-        "keep": "; their access tokens were kept, but are refused",
-    }
-    return (
-        f"deactivated the user {event.subject.name}{also.get(_after(event, 'access_tokens'), '')}"
-    )
+    said, rest = f"deactivated the user {event.subject.name}", _after(event, "access_tokens")
+    handed_over, owner = _after(event, "handed_over"), _after(event, "owner_name")
+    if not handed_over:
+        also = {
+            "deactivate": " and their access tokens",
+            "keep": "; their access tokens were kept, but are refused",
+        }
+        return said + also.get(rest, "")
+    if rest == "deactivate":
+        return f"{said} and their access tokens, but handed {handed_over:,} over to {owner}"
+    others = "; the others were kept, but are refused" if rest == "keep" else ""
+    return f"{said} and handed {_counted(handed_over, 'access token')} over to {owner}{others}"
 
 
 def _user_renamed(event: AuditEvent) -> str:
@@ -311,10 +326,18 @@ def _provider_revocation(event: AuditEvent) -> str:
     return f"The sign-in provider revoked all tokens of {event.subject.name}{what}"
 
 
+def _token_expiring(event: AuditEvent) -> str:
+    days = _after(event, "days") or 0
+    unless = " unless it is used" if _after(event, "because") == "unused" else ""
+    ends = "ends" if unless else "expires"
+    return f"The access token {event.subject.name} {ends} in {_counted(days, 'day')}{unless}"
+
+
 #: Why a record ended, where that isn't simply its actor's decision (``Actor.cause``).
 _CAUSES = {
     "reported": ", which somebody reported as leaked",
     "rotation": ", which was replaced",
+    "unused": ", which nobody used",
     "reuse": ": a token that it had replaced, or that replaced it, rotated itself once more",
 }
 
@@ -372,6 +395,7 @@ _SAID: dict[str, _Said] = {
     "access_token.imported": _token_created,
     "access_token.modified": _token_modified,
     "access_token.rotated": _token_rotated,
+    "access_token.handed_over": _token_handed_over,
     "access_token.rehearsal_started": _rehearsal_started,
     "access_token.rehearsal_ended": "ended the rehearsal of {name}",
     "allowlist.changed": _allowlist_changed,
@@ -395,6 +419,7 @@ _SAID: dict[str, _Said] = {
     "portal_session.created": "opened a portal session for {name}",
     "portal_session.deactivated": "deactivated a portal session for {name}",
     "role.modified": _role_modified,
+    "token_policy.changed": "changed the policy for access tokens",
     "user.created": "created the user {name}{as_role}",
     "user.role_changed": _role_changed,
     "user.deactivated": _user_deactivated,
@@ -417,6 +442,8 @@ _SAID: dict[str, _Said] = {
 # Events without a known actor.
 _WITHOUT_ACTOR: dict[str, _Said] = {
     "access_token.decoy_used": _decoy_used,
+    "access_token.expiring": _token_expiring,
+    "access_token.expired": "The access token {name} has expired",
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
     "access_tokens.refused_everywhere": _refused_everywhere("{}"),
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),

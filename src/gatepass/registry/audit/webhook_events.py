@@ -17,13 +17,14 @@ from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.storage.database import Write
 from gatepass.registry.storage.tables import companies, webhook_deliveries, webhooks
 
+_ENDING = ("access_token.expiring", "access_token.expired")
 #: The event that tells of each audited action. Other actions are told to nobody.
 EVENT_OF: dict[str, str] = {
     **{
         action: action
         for action in (
             *("access_token.created", "access_token.modified", "access_token.rotated"),
-            *("access_token.deactivated", "access_token.decoy_used"),
+            *("access_token.deactivated", "access_token.decoy_used", *_ENDING),
             *(
                 action
                 for kind in KINDS.values()
@@ -35,6 +36,7 @@ EVENT_OF: dict[str, str] = {
         )
     },
     "access_token.imported": "access_token.created",
+    "access_token.handed_over": "access_token.modified",
     "allowlist.lifted": "allowlist.changed",
     "allowlist.trial_started": "allowlist.changed",
 }
@@ -107,16 +109,28 @@ def delivery(
 
 def payload_of(event: str, at: int, data: Mapping[str, Any]) -> str:
     """The body of an event's requests. *at* is Unix ms."""
+    body = {"type": event, "timestamp": _time(at), "data": data}
+    return json.dumps(body, separators=(",", ":"))
+
+
+def _time(at: int) -> str:
     time = datetime.fromtimestamp(at // 1000, UTC).replace(microsecond=at % 1000 * 1000)
-    timestamp = time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return json.dumps({"type": event, "timestamp": timestamp, "data": data}, separators=(",", ":"))
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _details(audited: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a token that ends by itself: when, why, and how many days are left; of a decoy that was
+    used, the call."""
+    if audited["action"] in _CALLS:
+        return {"call": {name: audited["after"][name] for name in _OF_CALL}}
+    if audited["action"] not in _ENDING:
+        return {}
+    after = dict(audited["after"])
+    return after | {"ends_at": _time(after["ends_at"])}
 
 
 def _payload(event: str, audited: Mapping[str, Any], company_name: str) -> str:
     """Ids and names, and of what changed the fields' names: never a secret, and no list."""
-    call: dict[str, Any] = {}
-    if event in _CALLS:
-        call["call"] = {name: audited["after"][name] for name in _OF_CALL}
     return payload_of(
         event,
         audited["at"],
@@ -137,6 +151,6 @@ def _payload(event: str, audited: Mapping[str, Any], company_name: str) -> str:
             },
             "company": {"id": audited["company_id"], "name": company_name},
             "changed": list(audited["before"] or ()),
-            **call,
+            **_details(audited),
         },
     )

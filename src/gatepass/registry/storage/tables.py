@@ -215,6 +215,8 @@ companies = _records(
     Column("allowlist_trial_until", BigInteger),
     # The id that the platform knows it by, compared exactly.
     Column("external_id", key_text),
+    # Until when verifiers may have allowed calls that were deleted with an hour of them unreported.
+    Column("unreported_until", BigInteger),
     Index(None, "created_at", "id"),
     Index(None, "external_id", "created_at", "id"),
     # An external id belongs to one active company; deactivated companies keep theirs, too.
@@ -507,6 +509,15 @@ access_tokens = _records(
     Column("family_id", key_text),
     # Of an imported key: what its text begins with.
     Column("imported_prefix", key_text),
+    # After how many days without use it is deactivated, and when that was set.
+    Column("unused_days", BigInteger),
+    Column("unused_set_at", BigInteger),
+    # When a round of ``membership.expiry_warnings`` looks at it next; 0 is at once, None never. And
+    # the last warning: when, and of which end (expiry, unused). The time alone is set by a change
+    # of the expiry.
+    Column("warn_at", BigInteger, server_default="0"),
+    Column("warned_at", BigInteger),
+    Column("warned_of", Text),
     # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
     # status. The first also cover the labels, which a search may walk.
     *(
@@ -561,6 +572,21 @@ access_tokens = _records(
         **_where("rehearsal_until IS NOT NULL"),
     ),
     Index("ix_access_tokens_family", "family_id", **_where("family_id IS NOT NULL")),
+    Index(
+        "ix_access_tokens_unused",
+        *("unused_set_at", "id"),
+        **_where("unused_days IS NOT NULL AND deactivated_at IS NULL"),
+    ),
+    Index(
+        "ix_access_tokens_to_warn",
+        "warn_at",
+        **_where("warn_at IS NOT NULL AND deactivated_at IS NULL"),
+    ),
+    Index(
+        "ix_access_tokens_warned",
+        *("company_id", "warned_at", "owner_id"),
+        **_where("warned_of IS NOT NULL"),
+    ),
     # The command line lists all companies' tokens.
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.
@@ -589,6 +615,19 @@ access_token_recency = _records(
     Column("last_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index(None, "company_id", "life", "last_at", "created_at", "id"),
+)
+
+#: What companies require of their access tokens (``core.token_policy``). Without a row, nothing.
+token_policies = _table(
+    "token_policies",
+    Column("company_id", key_text, ForeignKey("companies.id"), primary_key=True),
+    Column("longest_life_days", BigInteger),
+    Column("networks_required", Boolean, nullable=False),
+    Column("unused_days", BigInteger),
+    Column("approval_required", JSONText, nullable=False),
+    Column("warn_days", JSONText, nullable=False),
+    # The warning days by which the company's tokens have their ``warn_at``.
+    Column("warnings_by", JSONText),
 )
 
 access_token_words, access_token_word_parts = _word_index("access_token")

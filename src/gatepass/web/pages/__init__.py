@@ -22,13 +22,21 @@ from gatepass.web.pages.company import (
     roles,
     second_factor,
     security,
+    token_policy,
     verifier_keys,
     webhook_form,
     webhooks,
 )
 from gatepass.web.pages.company import profile as company
 from gatepass.web.pages.layout import static_files
-from gatepass.web.pages.people import deactivate, invitation_new, invitations, role, users
+from gatepass.web.pages.people import (
+    deactivate,
+    handed_over,
+    invitation_new,
+    invitations,
+    role,
+    users,
+)
 from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
 from gatepass.web.pages.portal import session as portal
@@ -49,11 +57,30 @@ for _screen in (
     *(index, new, bulk, edit, rotate, rehearse, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
-    *(company, security, second_factor, role_form, roles, nodes, verifier_keys, admin_keys),
+    *(
+        company,
+        security,
+        token_policy,
+        second_factor,
+        role_form,
+        roles,
+        nodes,
+        verifier_keys,
+        admin_keys,
+    ),
     *(owners, owner_form, owner_deactivate),
     # Nor a webhook's.
     *(webhook_form, webhooks),
-    *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
+    *(
+        users,
+        role,
+        user_email,
+        user_second_factor,
+        deactivate,
+        handed_over,
+        invitation_new,
+        invitations,
+    ),
     log,
     portal,
     docs,

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0021"
-down_revision = "0015"
+down_revision = "0019"
 
 _KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
