@@ -25,7 +25,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import admin_keys, portal_sessions
-from gatepass.registry.directory.users import administrators
+from gatepass.registry.directory.users import owner_or_administrators
 from gatepass.registry.grants.publishing import published_grants
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Change, Reading, Write
@@ -171,5 +171,4 @@ def _recipients(reading: Reading, grant: Grant) -> Sequence[Any]:
     if grant.id[:4] in (ADMIN_KEY, VERIFIER_KEY):
         wanted = active.where(its.operator.is_(True)).order_by(its.created_at)
         return reading.session.execute(wanted.limit(_MOST_RECIPIENTS)).all()
-    own = reading.session.execute(active.where(its.id == grant.user)).all()
-    return own or administrators(reading, grant.company, most=_MOST_RECIPIENTS)
+    return owner_or_administrators(reading, grant.user, grant.company, most=_MOST_RECIPIENTS)

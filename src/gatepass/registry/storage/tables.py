@@ -558,7 +558,11 @@ access_tokens = _records(
         "rehearsal_until",
         **_where("rehearsal_until IS NOT NULL"),
     ),
-    Index("ix_access_tokens_family", "family_id", **_where("family_id IS NOT NULL")),
+    Index(
+        "ix_access_tokens_family",
+        *("family_id", "created_at"),
+        **_where("family_id IS NOT NULL"),
+    ),
     # The command line lists all companies' tokens.
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.

@@ -10,6 +10,8 @@ from gatepass.registry.audit.sentences import elapsed
 MOST_ITEMS = 20
 _NAMES = {
     "accepted_at": "Accepted",
+    "access_token": "Used token",
+    "access_tokens_ended": "Tokens ended",
     "authentications_ended": "Sign-ins ended",
     "backup_at": "Backup of",
     "close": "Closes",
@@ -20,6 +22,7 @@ _NAMES = {
     "email": "E-mail address",
     "entries": "Networks",
     "expires_at": "Expires",
+    "instead_of": "Instead of",
     "lifetime_ms": "Lifetime",
     "median_ms": "Median",
     "slowest_ms": "Slowest",
@@ -42,6 +45,7 @@ _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"}
     "now": "At once",
     "after": "After a while",
     "when_silent": "When it is silent",
+    "self": "By itself, after a while",
 }
 _ANYTHING = frozenset(("networks", "domains"))
 
@@ -117,7 +121,7 @@ def _shown(field: str, is_set: bool, value: Any) -> Shown:
         return Shown(at=value)
     if type(value) is int and field.endswith("_ms"):
         return Shown(elapsed(value))
-    if field in ("kind", "access_tokens"):
+    if field in ("kind", "access_tokens", "close"):
         return Shown(_WORDS.get(value, str(value)))
     return Shown(str(value))
 
