@@ -31,6 +31,7 @@ from gatepass.registry.tokens import usage as registry_usage
 from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
 from gatepass.registry.tokens.rehearsals import note_ended
+from gatepass.registry.tokens.unused import end_unused
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
@@ -284,16 +285,17 @@ class Node:
         )
         self._start(
             "closing",
-            self._close_silent,
+            self._end_silent,
             failure="closing replaced tokens failed",
             interval_s=_CLOSING_SECONDS,
             first_s=_FIRST_CLOSING_SECONDS,
         )
 
-    def _close_silent(self) -> None:
+    def _end_silent(self) -> None:
         # By a wrong clock, tokens would look silent that aren't.
         if self.verifier.not_ready() is None:
             close_silent(self.database, self.clock.now, self._running)
+            end_unused(self.database, self.clock.now, self._running)
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.

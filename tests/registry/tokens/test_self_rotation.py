@@ -1,5 +1,6 @@
 """Self-rotation: what a request means, what the new token has, and when a family ends."""
 
+import dataclasses
 from itertools import product
 from typing import Any
 
@@ -8,11 +9,18 @@ from sqlalchemy import update
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, TooManyAttempts
+from gatepass.core.token_policy import NO_POLICY
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import token_alarms
 from gatepass.registry.storage.tables import access_tokens as table
-from gatepass.registry.tokens import access_tokens, rotation, self_rotation, usage
+from gatepass.registry.tokens import (
+    access_tokens,
+    rotation,
+    self_rotation,
+    token_policies,
+    usage,
+)
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
@@ -224,6 +232,30 @@ def test_a_token_that_people_made_of_one_starts_a_family(
     fourth, _ = rotate(registry, third)
     reuse(registry, first)
     assert statuses(registry, first, second, third, fourth) == ["deactivated"] * 2 + ["active"] * 2
+
+
+def test_a_family_lives_no_longer_than_the_policy_allows(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    """From the creation of its first token. A token that people made of one starts again."""
+    first, _ = token_of(registry, ada, expires_at=NOW + 20 * DAY)
+    policy = {**dataclasses.asdict(NO_POLICY), "longest_life_days": 30}
+    registry.do(token_policies.replace, ada, policy, catalogue=registry.catalogue)
+    registry.now += 15 * DAY
+    second, _ = rotate(registry, first)
+    again, _ = rotate(registry, first)
+    assert [second.expires_at, again.expires_at] == [NOW + 30 * DAY] * 2
+    registry.now += 10 * DAY
+    ada = registry.signed_in(registry.ada)
+    third, _ = rotate(registry, again)
+    assert third.expires_at == NOW + 30 * DAY
+    policy["longest_life_days"] = 20
+    registry.do(token_policies.replace, ada, policy, catalogue=registry.catalogue)
+    with nothing_changes(registry), pytest.raises(Conflict) as refusal:
+        rotate(registry, third)
+    assert refusal.value.reason == "longest_life_reached"
+    fourth, _ = registry.do(rotation.rotate, ada, third.id, Closing("now"))
+    assert rotate(registry, fourth)[0].status == "active"
 
 
 def test_who_may_not(registry: SmallRegistry, ada: Actor) -> None:

@@ -171,6 +171,14 @@ class FullRegistry(SmallRegistry):
                 "first_at": NOW - 1,
                 "last_at": NOW,
             },
+            t.token_policies: {
+                "company_id": self.contoso.id,
+                "longest_life_days": 90,
+                "networks_required": True,
+                "unused_days": None,
+                "approval_required": ["charges:*"],
+                "warn_days": [14, 1],
+            },
             t.usage_spools: {"name": "1-2-3", "folded_to": 99},
             t.idempotent_answers: {
                 "credential": "gpak_0000000000000000",

@@ -215,6 +215,8 @@ companies = _records(
     Column("allowlist_trial_until", BigInteger),
     # The id that the platform knows it by, compared exactly.
     Column("external_id", key_text),
+    # Until when verifiers may have allowed calls that were deleted with an hour of them unreported.
+    Column("unreported_until", BigInteger),
     Index(None, "created_at", "id"),
     Index(None, "external_id", "created_at", "id"),
     # An external id belongs to one active company; deactivated companies keep theirs, too.
@@ -505,6 +507,9 @@ access_tokens = _records(
     Column("rehearsal_refused_before", BigInteger),
     # The id of the first token of those that have rotated themselves since.
     Column("family_id", key_text),
+    # After how many days without use it is deactivated, and when that was set.
+    Column("unused_days", BigInteger),
+    Column("unused_set_at", BigInteger),
     # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
     # status. The first also cover the labels, which a search may walk.
     *(
@@ -563,6 +568,11 @@ access_tokens = _records(
         *("family_id", "created_at"),
         **_where("family_id IS NOT NULL"),
     ),
+    Index(
+        "ix_access_tokens_unused",
+        *("unused_set_at", "id"),
+        **_where("unused_days IS NOT NULL AND deactivated_at IS NULL"),
+    ),
     # The command line lists all companies' tokens.
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.
@@ -591,6 +601,17 @@ access_token_recency = _records(
     Column("last_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index(None, "company_id", "life", "last_at", "created_at", "id"),
+)
+
+#: What companies require of their access tokens (``core.token_policy``). Without a row, nothing.
+token_policies = _table(
+    "token_policies",
+    Column("company_id", key_text, ForeignKey("companies.id"), primary_key=True),
+    Column("longest_life_days", BigInteger),
+    Column("networks_required", Boolean, nullable=False),
+    Column("unused_days", BigInteger),
+    Column("approval_required", JSONText, nullable=False),
+    Column("warn_days", JSONText, nullable=False),
 )
 
 access_token_words, access_token_word_parts = _word_index("access_token")

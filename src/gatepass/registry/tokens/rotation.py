@@ -1,7 +1,7 @@
 """Rotation: a new token replaces an old one, which closes now, after a while, or when it is silent.
 
-The new token has the old one's owner and settings, and as long a life. Whatever happens, the old
-one closes by its expiry: that is set here.
+The new token has the old one's owner and settings, and as long a life, or as long as the company's
+policy allows. Whatever happens, the old one closes by its expiry: that is set here.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from gatepass.registry.input.text import label_problem
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import store, token_owners
+from gatepass.registry.tokens import policy_enforcement, store, token_owners
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken, grant_of
 from gatepass.registry.tokens.rotation_records import BY_ITSELF, Close
@@ -104,7 +104,8 @@ def rotate(
             the token; ``not_owner``: it is another user's; without ``service-accounts:manage`` if
             it is a service account's or an external owner's.
         NotFound: there is none, or it is another company's.
-        InvalidInput: with all errors of the fields.
+        InvalidInput: with all errors of the fields; or, of the new token's, those by the company's
+            policy: it requires networks, and the old one has none.
         Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``, each with the
             ``current`` record; ``owner_deactivated``.
     """
@@ -135,8 +136,7 @@ def rotate_owned(
             permission that is closed to owners.
         NotFound: there is no such company, it has no such token, it is a user's, or the admin key
             is limited to another company.
-        InvalidInput: with all errors of the fields.
-        Conflict: ``company_deactivated``; as ``rotate`` says.
+        InvalidInput, Conflict: as ``rotate`` says; ``company_deactivated``.
     """
     actor = acting(change, actor, area="tokens")
     row = store.find(change, companies.find_active(change, actor, company).id, token_id)
@@ -184,18 +184,19 @@ def add_copy(
 
     Args:
         row: of ``records.STORED``, that of the other one; it loses its external id.
-        changed: the settings that differ; and ``replaces``.
+        changed: the settings that differ; and ``replaces``. Their times are shortened as the
+            company's policy requires.
 
     Raises:
+        InvalidInput: by the company's policy: it requires networks, and the other one has none.
         Conflict: ``owner_deactivated``.
     """
     new_owner = token_owners.of_token(change, row)
-    settings = {name: getattr(row, name) for name in CHANGEABLE}
+    same = {name: getattr(row, name) for name in CHANGEABLE}
+    settings = policy_enforcement.shortened(change, row.company_id, {**same, **changed})
     # It moves to the new token; both are active for a while, and it names one.
     update_row(change, access_tokens, row.id, external_id=None)
-    return store.add(
-        change, actor, row.company_id, new_owner, {**settings, **changed}, kind=row.kind
-    )
+    return store.add(change, actor, row.company_id, new_owner, settings, kind=row.kind)
 
 
 def begin_closing(

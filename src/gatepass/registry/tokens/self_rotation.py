@@ -19,7 +19,7 @@ from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import rotation, store
+from gatepass.registry.tokens import rotation, store, token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.tokens.rotation_records import BY_ITSELF
@@ -100,7 +100,8 @@ def rotate(change: Change, actor: Actor, after: int = OVERLAP_S) -> tuple[Access
 
     Raises:
         Forbidden: ``access_token_required``; without ``own-token:rotate``.
-        InvalidInput: for ``after``.
+        InvalidInput: for ``after``; or for ``networks``: the company's policy requires some, and
+            the token has none.
         Conflict: ``already_rotated``, ``no_expiry``, ``longest_life_reached``,
             ``owner_deactivated``.
         TooManyAttempts: the family has grown too fast.
@@ -205,7 +206,8 @@ def _expiry(reading: Reading, model: Row[Any], family: str) -> int:
 def _latest_expiry(reading: Reading, company: str, family: str) -> int | None:
     """Until when the policy lets a family live (Unix ms), from its first token on; None is for
     ever."""
-    return None
+    created_at = reading.session.scalars(select(_token.created_at).where(_token.id == family)).one()
+    return token_policies.of(reading, company).latest_expiry(created_at)
 
 
 def _require_slow(reading: Reading, family: str) -> None:
