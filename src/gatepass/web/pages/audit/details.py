@@ -24,11 +24,13 @@ _NAMES = {
     "expires_at": "Expires",
     "instead_of": "Instead of",
     "lifetime_ms": "Lifetime",
+    "longest_life_days": "Longest life in days",
     "median_ms": "Median",
     "slowest_ms": "Slowest",
     "silent": "Unreachable",
     "verifiers": "Servers",
     "networks": "IP addresses",
+    "networks_required": "IP addresses required",
     "owner_name": "Owner",
     "replaced_by": "Replaced by",
     "replaces": "Replaces",
@@ -36,6 +38,8 @@ _NAMES = {
     "role_name": "Role",
     "successor_label": "New label",
     "trial_until": "On trial until",
+    "unused_days": "Days without use",
+    "warn_days": "Warnings, in days",
 }
 # The sentence or another field shows these.
 _LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
@@ -48,6 +52,8 @@ _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"}
     "self": "By itself, after a while",
 }
 _ANYTHING = frozenset(("networks", "domains"))
+# What None means.
+_UNSET = {"expires_at": "Never", "longest_life_days": "Any", "unused_days": "Any"}
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def _shown(field: str, is_set: bool, value: Any) -> Shown:
     if isinstance(value, list):
         return _list(field, value, empty=not value)
     if value is None:
-        return Shown("Never" if is_set and field == "expires_at" else "")
+        return Shown(_UNSET.get(field, "") if is_set else "")
     if isinstance(value, bool):
         return Shown("Yes" if value else "No")
     if type(value) is int and field.endswith(("_at", "_until")):
