@@ -11,6 +11,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, TooManyAttempts
 from gatepass.core.token_policy import NO_POLICY
 from gatepass.registry.actor import Actor, Person
+from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import token_alarms
 from gatepass.registry.storage.tables import access_tokens as table
@@ -167,6 +168,24 @@ def test_asking_again_once_the_successor_was_used_ends_the_family(
     with pytest.raises(Forbidden) as refusal:
         rotate(registry, token)
     assert refusal.value.reason == "token_deactivated"
+
+
+def test_the_audit_log_says_what_happened(registry: SmallRegistry, ada: Actor) -> None:
+    token, _ = token_of(registry, ada)
+    rotate(registry, token)
+    new, _ = rotate(registry, token)
+    rotate(registry, new)
+    reuse(registry, token)
+    said = [sentence(event) for event in registry.events(registry.northwind)]
+    me, name = "Ada Lovelace, with the access token Nightly settlement,", "Nightly settlement"
+    again = f"{me} rotated this token again, because nobody had used the new one"
+    assert (said.count(f"{me} rotated this token"), said.count(again)) == (2, 1)
+    assert said[-1] == (
+        f"The access token {name} was used to rotate itself although its successor was in use, "
+        "which ended 3 tokens that follow from the same one"
+    )
+    because = "a token that it had replaced, or that replaced it, rotated itself once more"
+    assert said.count(f"Gatepass deactivated the access token {name}: {because}") == 3
 
 
 def test_a_successor_that_rotated_itself_was_used(registry: SmallRegistry, ada: Actor) -> None:

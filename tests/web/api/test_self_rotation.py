@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from gatepass.registry.grants.publishing import publish
+from gatepass.registry.membership import token_alarms
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens, outgoing_mail
 from gatepass.registry.tokens import store
@@ -107,6 +108,14 @@ def test_a_used_successor_ends_the_family(
         assert (record["status"], record["deactivated_by"]) == ("deactivated", "reuse")
         assert use(any_installation, each) == "token_deactivated"
     assert mails(any_installation, "token_reuse", token) == ["ada@example.com"]
+    with any_installation.node.database.read(0) as reading:
+        letter = token_alarms.letter(reading, f"{token['id']}:{got(ada, token)['created_by']}")
+    assert letter is not None
+    assert (letter.token, letter.label, letter.company) == (
+        token["id"],
+        "Pipeline",
+        any_installation.company.name,
+    )
     assert len(events(ada, "access_token.reuse_detected", token)) == 1
     assert reasons(rotate(any_installation, token)) == (401, "token_deactivated")
     assert len(mails(any_installation, "token_reuse", token)) == 1
