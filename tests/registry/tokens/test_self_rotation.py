@@ -14,6 +14,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.directory import roles
 from gatepass.registry.membership import token_alarms
+from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens as table
 from gatepass.registry.tokens import (
     access_tokens,
@@ -211,11 +212,13 @@ def test_members_that_expired_long_ago_stay_as_they_are(
 
 
 def test_people_decide_before_an_old_text(registry: SmallRegistry, ada: Actor) -> None:
-    """A token that they replaced, and one whose successor they replaced, ended or widened."""
+    """A token that they replaced, and one whose successor they replaced, ended, widened or
+    gave to another owner."""
     by_people, _ = token_of(registry, ada)
     registry.do(rotation.rotate, ada, by_people.id, Closing("when_silent"))
     refused = [by_people]
-    for what in ("rotated", "ended", "widened", "narrowed"):
+    account = registry.service_account(ada)
+    for what in ("rotated", "ended", "widened", "handed over", "narrowed"):
         token, _ = token_of(registry, ada, networks=["198.51.100.0/24"])
         successor, _ = rotate(registry, token)
         if what == "rotated":
@@ -224,6 +227,8 @@ def test_people_decide_before_an_old_text(registry: SmallRegistry, ada: Actor) -
             registry.do(access_tokens.deactivate, ada, successor.id)
         elif what == "widened":
             registry.modify(ada, successor, networks=[])
+        elif what == "handed over":
+            registry.do(update_row, table, successor.id, owner_id=account.id)
         else:
             registry.modify(ada, token, permissions=["own-token:rotate"])
         refused.append(token)

@@ -155,8 +155,11 @@ def _been_through(successor: Row[Any]) -> Member:
 
 def _within(successor: Row[Any], row: Row[Any]) -> bool:
     """Whether a token may do no more than the one of *row*: people may have changed either."""
-    return all(covers(row.permissions, name) for name in successor.permissions) and all(
-        _narrower(getattr(successor, name), getattr(row, name)) for name in ("networks", "domains")
+    return (
+        successor.owner_id == row.owner_id
+        and all(covers(row.permissions, name) for name in successor.permissions)
+        and _narrower(successor.networks, row.networks)
+        and _narrower(successor.domains, row.domains)
     )
 
 
