@@ -23,6 +23,7 @@ from gatepass.node.reporting import Reporting
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
+from gatepass.registry.membership import expiry_warnings
 from gatepass.registry.membership.token_alarms import tell_of_late_use
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
@@ -54,6 +55,7 @@ _QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _LAPSING_SECONDS = 60.0
+_WARNING_SECONDS = 10.0
 _FIRST_CLOSING_SECONDS = 60.0
 _CLOSING_SECONDS = 300.0
 _BREATHER_SECONDS = 0.05
@@ -245,8 +247,8 @@ class Node:
         """Start the node's duties if this process acquires the node's lock.
 
         One process of a node has them: it folds the counts, sends mail and events, follows,
-        reports, records expired tokens, closes replaced ones and compacts. If it dies, another
-        acquires the lock within a second.
+        reports, records expired tokens, warns of those that expire, closes replaced ones and
+        compacts. If it dies, another acquires the lock within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
@@ -290,6 +292,17 @@ class Node:
             interval_s=_CLOSING_SECONDS,
             first_s=_FIRST_CLOSING_SECONDS,
         )
+        self._start(
+            "warnings",
+            self._warn,
+            failure="warning of expiring tokens failed",
+            interval_s=_WARNING_SECONDS,
+        )
+
+    def _warn(self) -> None:
+        # By a wrong clock, people would be told too early, and then not again.
+        if self.verifier.not_ready() is None:
+            expiry_warnings.warn(self.database, self.clock.now, self._between_batches)
 
     def _end_silent(self) -> None:
         # By a wrong clock, tokens would look silent that aren't.
@@ -300,10 +313,10 @@ class Node:
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.
         if self.verifier.not_ready() is None:
-            compacted = compact(self.database, self.clock.now, self._between_compactions)
+            compacted = compact(self.database, self.clock.now, self._between_batches)
             _log.info("compacted: %s", compacted)
 
-    def _between_compactions(self) -> bool:
+    def _between_batches(self) -> bool:
         return not self._stopped.wait(_BREATHER_SECONDS)
 
     def fold(self) -> None:

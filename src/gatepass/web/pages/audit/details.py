@@ -20,6 +20,7 @@ _NAMES = {
     "delivered_at": "Mail accepted",
     "each": "By server",
     "email": "E-mail address",
+    "ends_at": "Ends",
     "entries": "Networks",
     "expires_at": "Expires",
     "instead_of": "Instead of",
@@ -45,6 +46,8 @@ _NAMES = {
 _LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
 _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
     "service_account": "Service account",
+    "expiry": "It expires",
+    "unused": "Nobody uses it",
     "external": "External owner",
     "now": "At once",
     "after": "After a while",
@@ -127,7 +130,7 @@ def _shown(field: str, is_set: bool, value: Any) -> Shown:
         return Shown(at=value)
     if type(value) is int and field.endswith("_ms"):
         return Shown(elapsed(value))
-    if field in ("kind", "access_tokens", "close"):
+    if field in ("kind", "access_tokens", "because", "close"):
         return Shown(_WORDS.get(value, str(value)))
     return Shown(str(value))
 
