@@ -42,6 +42,7 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage.database import Change, Database, Reading
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.hand_over import Handling, Recipient
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
 from gatepass.verify.replica import frames
@@ -225,15 +226,16 @@ class _Schedule(RuleBasedStateMachine):
             )
         )
 
-    @rule(who=_picked, tokens=st.sampled_from(["deactivate", "keep"]))
-    def deactivate_user(self, who: int, tokens: Any) -> None:
-        """Bob's or Eve's account is deactivated."""
+    @rule(who=_picked, rest=st.sampled_from(["deactivate", "keep", "hand_over"]))
+    def deactivate_user(self, who: int, rest: Any) -> None:
+        """Bob's or Eve's account is deactivated; Ada may get the tokens."""
+        to = Recipient("user", self._users[0]) if rest == "hand_over" else None
         self._change(
             lambda change: offboarding.deactivate(
                 change,
                 self._ada(change),
                 self._one(self._users[1:], who),
-                access_tokens=tokens,
+                tokens=Handling(rest, to),
             )
         )
 

@@ -64,6 +64,7 @@ SCRIPTS = {
     "token_form.js": "data-token-form",
     "allowlist.js": "data-allowlist-form",
     "role_form.js": "data-role-form",
+    "sentence_form.js": "data-sentence-form",
     "list.js": "data-filter-form",
     "log_filter.js": "data-local-time",
     "export.js": "data-export-dialog",

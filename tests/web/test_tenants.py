@@ -71,6 +71,8 @@ OTHER_FIELDS = frozenset(
         ),
         # Another company's owner: tests/web/api/test_service_accounts.py
         "owner",
+        # Another company's user, and tokens of others: tests/registry/tokens/test_hand_over.py
+        *("to", "tokens"),
         # Of webhooks.
         *("events", "paused", "url"),
         *("path", "permission", "permissions", "referer", "second_factor_required", "token"),

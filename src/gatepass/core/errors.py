@@ -29,6 +29,13 @@ LONGEST_FIELD = 100
 LONGEST_MESSAGE = 300
 
 
+def _bounded(errors: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [
+        (field[:LONGEST_FIELD], message[:LONGEST_MESSAGE])
+        for field, message in errors[:MOST_ERRORS]
+    ]
+
+
 class InvalidInput(GatepassError):
     """Input with invalid fields.
 
@@ -43,10 +50,7 @@ class InvalidInput(GatepassError):
 
     def __init__(self, errors: Sequence[tuple[str, str]], *, reason: str = "invalid") -> None:
         self.reason = reason
-        self.errors = [
-            (field[:LONGEST_FIELD], message[:LONGEST_MESSAGE])
-            for field, message in errors[:MOST_ERRORS]
-        ]
+        self.errors = _bounded(errors)
         self.left_out = len(errors) - len(self.errors)
         super().__init__("; ".join(f"{field}: {message}" for field, message in self.errors))
 
@@ -76,13 +80,26 @@ class NotFound(GatepassError):
 
 
 class Conflict(GatepassError):
-    """The record's state doesn't allow the change (deactivated, changed meanwhile, taken)."""
+    """The record's state doesn't allow the change (deactivated, changed meanwhile, taken).
+
+    Attributes:
+        current: the record as it is, if that helps.
+        errors: (field, message) pairs, as for ``InvalidInput``, if some fields alone are at fault.
+    """
 
     reason = "conflict"
 
-    def __init__(self, message: str, *, reason: str, current: object | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        current: object | None = None,
+        errors: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(message, reason=reason)
         self.current = current
+        self.errors = _bounded(errors)
 
 
 class BrokenLink(GatepassError):

@@ -81,7 +81,7 @@ class Problem:
         status: the HTTP status.
         reason: the stable machine-readable word.
         detail: one sentence for a person, without secrets.
-        errors: (field, message) pairs, for 422.
+        errors: (field, message) pairs, for 422 and 409 ``role_too_small``.
         current: the current record, for 409 ``changed_meanwhile`` and 503 ``not_confirmed``.
         scope: the missing permission, for 403 ``permission_missing``, if there is just one.
         more_headers: headers of this answer alone: ``Allow``, ``Retry-After``.
@@ -173,7 +173,8 @@ def problem_of_error(error: GatepassError) -> Problem:
         return Problem(status, error.reason, error.message, scope=error.permission)
     if isinstance(error, Conflict | NotConfirmed):
         current = error.current if isinstance(error.current, Mapping) else None
-        return Problem(status, error.reason, error.message, current=current)
+        errors = error.errors if isinstance(error, Conflict) else ()
+        return Problem(status, error.reason, error.message, errors=errors, current=current)
     return Problem(status, error.reason, error.message, more_headers=_retry_after(error))
 
 

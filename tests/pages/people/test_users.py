@@ -6,6 +6,7 @@ import pytest
 
 from gatepass.registry.authentication import totp
 from gatepass.registry.directory.users import User
+from gatepass.web.pages.people import deactivate
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Visit
 
@@ -198,6 +199,54 @@ def test_deactivating_a_user_with_tokens_in_use_needs_the_name(
     assert installation.verify(text, permission="charges:get")["reason"] == "allowed"
     ada.send(path, page.form(path).filled(name="Bob Manager"))
     assert installation.verify(text, permission="charges:get")["reason"] == "token_deactivated"
+
+
+def test_a_leavers_tokens_are_handed_over_and_offered_for_rotation(
+    installation: Installation, ada: Visit, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, other = (
+        installation.access_token("charges:create", label=label, maker=BOB)
+        for label in ("Settlement", "Trial")
+    )
+    account = {"name": "Deploys", "role": "customer-service"}
+    assert installation.signed_in().post("/v1/service-accounts", json=account).is_success
+    installation.new_user("rita@example.com", "Rita", role="reporting")
+    path = f"/company/users/{bob.id}/deactivate"
+    page = ada.get(path)
+    page.shows("2 access tokens are deactivated permanently", "Deploys · Customer Service")
+    assert "Rita" not in page.text, "her role is too small"
+    with monkeypatch.context() as of_many:
+        of_many.setattr(deactivate, "_MOST_CHOICES", 1)
+        of_many.setattr(deactivate, "_SHOWN_OF_MORE", 1)
+        many = ada.get(path)
+    assert f"token-{other[:21]}" not in many.html
+    active = ada.get(many.links["Their active ones in the list"])
+    active.shows("Settlement", "Trial", "2 tokens")
+    form, single = page.form(path), {f"token-{other[:21]}": "deactivate"}
+    chosen = {"access_tokens": "hand_over", **single}
+    for to, why in (
+        ("", "Enter who gets the access tokens."),
+        ("nobody@example.com", "Enter the e-mail address of an active user"),
+        (BOB, "Must be another one"),
+        ("rita@example.com", "The new owner's role doesn't grant all permissions of Settlement."),
+    ):
+        refused = ada.send(path, form.filled(**chosen, to=to))
+        assert refused.answer.status_code == 422, to
+        refused.shows("Nothing was changed.", why)
+        assert refused.form(path).one("to") == to
+    sentence = ada.send(path, form.filled(**chosen, to="Deploys", do="sentence"))
+    sentence.shows(
+        "1 access token works on and belongs to Deploys. 1 more access token is deactivated "
+        "permanently: every call with it is refused."
+    )
+    ended = ada.send(path, form.filled(**chosen, to="Deploys"), follow=True)
+    ended.shows("Bob Manager is deactivated", "1 access token was handed over", "Settlement")
+    assert ended.links["Rotate"] == f"/access-tokens/{text[:21]}/rotate"
+    assert "Trial" not in ended.text
+    reasons = [
+        installation.verify(each, permission="charges:create")["reason"] for each in (text, other)
+    ]
+    assert reasons == ["allowed", "token_deactivated"]
 
 
 def test_the_last_administrator_gets_an_explanation(

@@ -36,6 +36,7 @@ from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Change, Database
 from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.hand_over import Handling
 from gatepass.registry.webhooks import deliveries, hooks, queue
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile
@@ -98,7 +99,7 @@ ENDS: dict[str, Callable[[Change, FullRegistry], object]] = {
         change, registry.signed, registry.made.id
     ),
     "user": lambda change, registry: offboarding.deactivate(
-        change, OPERATOR, registry.bob.user or "", access_tokens="keep"
+        change, OPERATOR, registry.bob.user or "", tokens=Handling("keep")
     ),
     "owner": lambda change, registry: owner_offboarding.deactivate_of(
         change, OPERATOR, registry.northwind.id, registry.account.id

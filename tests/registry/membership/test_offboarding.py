@@ -15,6 +15,7 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.hand_over import Fate, Handling
 from gatepass.registry.tokens.of_owner import left
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
@@ -85,8 +86,9 @@ def test_deactivating_a_user_deactivates_all_their_tokens(registry: SmallRegistr
     (event,) = registry.events(subject=bob.id, action="user.deactivated")
     assert event.after == {"deactivated_at": NOW + 1, "access_tokens": "deactivate"}
     events = registry.events()
+    how: Fate
     for how in ("deactivate", "keep"):
-        assert deactivate(registry, ada, bob.id, access_tokens=how) == ended
+        assert deactivate(registry, ada, bob.id, tokens=Handling(how)) == ended
     assert registry.events() == events, "repeating it changes nothing"
     assert registry.get(mine).status == "active"
 
@@ -96,12 +98,12 @@ def test_kept_tokens_stay_listed_and_are_refused(
 ) -> None:
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     token, string = registry.token(registry.signed_in(bob))
-    deactivate(registry, ada, bob.id, access_tokens="keep")
+    deactivate(registry, ada, bob.id, tokens=Handling("keep"))
     assert registry.get(token).status == "active"
     assert registry.reason(string) is Reason.account_deactivated
     assert not registry.events(action="access_token.deactivated")
     with pytest.raises(InvalidInput):
-        deactivate(registry, ada, registry.ada.id, access_tokens="forget")
+        deactivate(registry, ada, registry.ada.id, tokens=Handling("forget"))  # type: ignore[arg-type] # as typed
 
 
 def test_thousands_of_tokens_are_deactivated_in_one_change(

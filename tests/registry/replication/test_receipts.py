@@ -17,6 +17,7 @@ from gatepass.registry.replication import liveness, receipts
 from gatepass.registry.storage import revisions, tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.hand_over import Handling
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 from tests.support.grants.fake_verifiers import (
@@ -254,7 +255,7 @@ def test_a_user_whose_tokens_are_kept_has_one_receipt(registry: SmallRegistry, a
     registry.token(registry.signed_in(bob))
     found = begun(
         registry,
-        lambda change: offboarding.deactivate(change, ada, bob.id, access_tokens="keep"),
+        lambda change: offboarding.deactivate(change, ada, bob.id, tokens=Handling("keep")),
     )
     assert found == [("user", bob.id)]
 

@@ -491,3 +491,16 @@ def test_creation_and_deactivation_take_effect_at_once(any_installation: Install
         assert any_installation.verify(made["token"], **question)["allowed"]
         ada.post(f"/v1/access-tokens/{made['id']}/deactivate")
         assert not any_installation.verify(made["token"], **question)["allowed"]
+
+
+@pytest.mark.parametrize("since", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_token_that_was_never_used_was_not_used_since_any_time(
+    installation: Installation, since: str
+) -> None:
+    installation.access_token("charges:get")
+    ada = installation.signed_in()
+    found = ada.get("/v1/access-tokens", params={"unused_since": since}).json()["items"]
+    assert len(found) == 1
+    body = {"filter": {"unused_since": since}, "expect": 1}
+    ended = ada.post("/v1/access-tokens/deactivate", json=body)
+    assert ended.json()["deactivated"] == 1

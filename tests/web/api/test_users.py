@@ -1,5 +1,8 @@
 """``/v1/users``, and the effect of changes from the next request on."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -154,6 +157,58 @@ def test_changes_apply_everywhere_from_the_next_request(
         assert listed == ("deactivated" if how == "deactivate" else "active")
 
 
+def test_a_leavers_tokens_are_handed_over(any_installation: Installation) -> None:
+    ada = any_installation.signed_in()
+    bob = any_installation.new_user(BOB, "Bob Manager", role="manager")
+    rita = any_installation.new_user("rita@example.com", "Rita", role="reporting")
+    account = ada.post("/v1/service-accounts", json={"name": "Deploys", "role": "customer-service"})
+    deploys = {"type": "service_account", "id": account.json()["id"]}
+    text = any_installation.access_token("charges:create", maker=BOB)
+    path, end = f"/v1/users/{bob.id}/deactivate", {"access_tokens": "hand_over"}
+    small = ada.post(path, json={**end, "to": {"type": "user", "id": rita.id}})
+    assert reasons(small) == (409, "role_too_small")
+    assert [each["field"] for each in small.json()["errors"]] == [f"tokens.{text[:21]}"]
+    assert text[:21] in small.json()["detail"]
+    gone = {"type": "service_account", "id": "ext:nobody"}
+    assert ada.post(path, json={**end, "to": gone}).status_code == 404
+    with _decided_meanwhile(any_installation, text) as seen:
+        ended = ada.post(path, json={**end, "to": deploys})
+    assert (ended.status_code, ended.json()["status"]) == (200, "deactivated")
+    assert {decision.reason.value for decision in seen} == {"allowed"}
+    assert {decision.owner is not None and decision.owner.active for decision in seen} == {True}
+    assert seen[-1].owner.id == deploys["id"]
+    assert ada.post(path, json={**end, "to": deploys}).json() == ended.json()
+    verified = any_installation.verify(text, permission="charges:create")
+    assert (verified["reason"], verified["grant"]["owner"]) == (
+        "allowed",
+        {**deploys, "external_id": None, "name": "Deploys"},
+    )
+    event = ada.get("/v1/audit-events", params={"action": "access_token.handed_over"}).json()
+    assert event["items"][0]["subject"]["id"] == text[:21]
+
+
+@contextmanager
+def _decided_meanwhile(installation: Installation, text: str) -> Iterator[list[Any]]:
+    """The node's decisions about a token, made again and again in a thread."""
+    seen: list[Any] = []
+    done = threading.Event()
+
+    def decide() -> None:
+        while True:
+            last = done.is_set()
+            seen.append(installation.node.verifier.check(text, permission="charges:create"))
+            if last:
+                return
+
+    thread = threading.Thread(target=decide)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_the_last_administrator_cannot_be_demoted_or_deactivated(
     installation: Installation, bob: str
 ) -> None:
@@ -204,6 +259,12 @@ def test_an_invalid_field_is_named(installation: Installation, ada: httpx.Client
         ({"access_tokens": "forget"}, ["access_tokens"]),
         ({"access_tokens": None}, ["access_tokens"]),
         ({"tokens": "keep"}, ["tokens"]),
+        ({"tokens": {"gpat_x": "keep"}}, ["tokens.gpat_x"]),
+        ({"tokens": {"gpat_x": "deactivate"}}, ["tokens.gpat_x"]),
+        ({"access_tokens": "hand_over"}, ["to"]),
+        ({"to": {"type": "user", "id": bob}}, ["to"]),
+        ({"access_tokens": "hand_over", "to": {"type": "external", "id": "ext_1"}}, ["to.type"]),
+        ({"access_tokens": "hand_over", "to": {"type": "user", "id": bob}}, ["to.id"]),
     ):
         assert fields(ada.post(path + "/deactivate", json=end)) == wrong
     assert ada.get(path).json()["role"] == "manager"

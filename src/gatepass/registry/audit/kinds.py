@@ -24,6 +24,7 @@ KINDS = {
                 "created",
                 "modified",
                 "rotated",
+                "handed_over",
                 "deactivated",
                 "refused_everywhere",
             ),

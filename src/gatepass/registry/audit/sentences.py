@@ -195,6 +195,15 @@ def _reuse_detected(event: AuditEvent) -> str:
     )
 
 
+def _token_handed_over(event: AuditEvent) -> str:
+    former, owner = _before(event, "owner_name"), _after(event, "owner_name")
+    said = f"handed the access token {event.subject.name} over from {former} to {owner}"
+    had, has = _before(event, "permissions"), _after(event, "permissions")
+    if had is None or has is None:
+        return said
+    return f"{said} with only what {former}'s role still granted ({_difference(had, has)})"
+
+
 def _role_changed(event: AuditEvent) -> str:
     former, now = (
         (fields or {}).get("role_name") or (fields or {}).get("role")
@@ -204,13 +213,18 @@ def _role_changed(event: AuditEvent) -> str:
 
 
 def _user_deactivated(event: AuditEvent) -> str:
-    also = {
-        "deactivate": " and their access tokens",
-        "keep": "; their access tokens were kept, but are refused",
-    }
-    return (
-        f"deactivated the user {event.subject.name}{also.get(_after(event, 'access_tokens'), '')}"
-    )
+    said, rest = f"deactivated the user {event.subject.name}", _after(event, "access_tokens")
+    handed_over, owner = _after(event, "handed_over"), _after(event, "owner_name")
+    if not handed_over:
+        also = {
+            "deactivate": " and their access tokens",
+            "keep": "; their access tokens were kept, but are refused",
+        }
+        return said + also.get(rest, "")
+    if rest == "deactivate":
+        return f"{said} and their access tokens, but handed {handed_over:,} over to {owner}"
+    others = "; the others were kept, but are refused" if rest == "keep" else ""
+    return f"{said} and handed {_counted(handed_over, 'access token')} over to {owner}{others}"
 
 
 def _user_renamed(event: AuditEvent) -> str:
@@ -379,6 +393,7 @@ _SAID: dict[str, _Said] = {
     "access_token.created": _token_created,
     "access_token.modified": _token_modified,
     "access_token.rotated": _token_rotated,
+    "access_token.handed_over": _token_handed_over,
     "access_token.rehearsal_started": _rehearsal_started,
     "access_token.rehearsal_ended": "ended the rehearsal of {name}",
     "allowlist.changed": _allowlist_changed,

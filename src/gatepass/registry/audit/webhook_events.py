@@ -35,6 +35,7 @@ EVENT_OF: dict[str, str] = {
             "authentication.created",
         )
     },
+    "access_token.handed_over": "access_token.modified",
     "allowlist.lifted": "allowlist.changed",
     "allowlist.trial_started": "allowlist.changed",
 }

@@ -108,7 +108,7 @@ def deactivate_matching(change: Change, actor: Actor, filters: Filters, *, expec
         Conflict: ``too_many``: more than ``MOST_TOKENS`` match; ``count_changed``: not *expect* do.
     """
     actor = acting(change, actor)
-    if not any(filters.values()):
+    if all(value in (None, "") for value in filters.values()):
         raise InvalidInput([("filter", "Must have at least one filter.")])
     ids = matching(change, actor, filters)
     if len(ids) > MOST_TOKENS:

@@ -193,6 +193,17 @@ def callers(reading: Reading, token_id: str, *, since: int) -> list[Caller]:
     return [Caller(row.address, row.permission, row.last_at, int(row.uses)) for row in rows]
 
 
+def allowed_today(reading: Reading, ids: Collection[str]) -> dict[str, int]:
+    """How many calls of each token were allowed on the present day (UTC); none is left out.
+
+    Performs no permission check: the caller must have done it.
+    """
+    today = (_table.token_id.in_(ids), _table.day == reading.now // DAY_MS, _table.allowed)
+    counted = select(_table.token_id, func.sum(_table.uses)).where(*today)
+    rows = reading.session.execute(counted.group_by(_table.token_id))
+    return {token: int(uses) for token, uses in rows}
+
+
 def total(reading: Reading, token_id: str, reason: str) -> int:
     """How many of a token's observed calls had *reason*, as far as they are told apart.
 

@@ -15,7 +15,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """An owner's access tokens that aren't deactivated.
+    """Access tokens that an owner leaves behind, or has left.
 
     Attributes:
         latest: some of them, the latest used first; never used ones come last.
@@ -38,7 +38,13 @@ def left(
         Forbidden: without *permission*.
     """
     actor.require(permission)
-    wanted = (access_tokens.c.company_id == actor.company, _of(owner_id))
+    return latest(
+        reading, access_tokens.c.company_id == actor.company, unended(owner_id), limit=limit
+    )
+
+
+def latest(reading: Reading, *wanted: ColumnElement[bool], limit: int) -> Left:
+    """The tokens that match all conditions. Performs no permission check."""
     count = reading.session.execute(select(func.count()).where(*wanted)).scalar_one()
     rows = reading.session.execute(
         STORED.where(*wanted)
@@ -60,7 +66,7 @@ def deactivate_all(change: Change, actor: Actor, owner_id: str) -> int:
     """
     ids = change.session.scalars(
         select(access_tokens.c.id)
-        .where(_of(owner_id))
+        .where(unended(owner_id))
         .order_by(access_tokens.c.created_at, access_tokens.c.id)
     ).all()
     for start in range(0, len(ids), _BATCH):
@@ -68,7 +74,7 @@ def deactivate_all(change: Change, actor: Actor, owner_id: str) -> int:
     return len(ids)
 
 
-def _of(owner_id: str) -> ColumnElement[bool]:
+def unended(owner_id: str) -> ColumnElement[bool]:
     """A condition: a token of the owner that isn't deactivated."""
     # Each half has an index of its own.
     lives = [access_tokens.c.owner_id == owner_id, access_tokens.c.deactivated_at.is_(None)]

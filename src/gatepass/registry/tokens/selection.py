@@ -300,8 +300,11 @@ class Selection:
     def last_used_range(self) -> _Conditions:
         """The filters of use, as conditions of a row of ``access_token_recency``."""
         by_use = {None: [], "never": [_recency.last_at == 0], "ever": [_recency.last_at > 0]}
-        since = self.unused_since
-        return [*by_use[self.used], *([] if since is None else [_recency.last_at < since])]
+        conditions = by_use[self.used]
+        if self.unused_since is None:
+            return conditions
+        # 0 is never, which is before any time.
+        return [*conditions, _recency.last_at < max(self.unused_since, 1)]
 
     @property
     def _in_use(self) -> _Conditions:

@@ -8,10 +8,12 @@ from sqlalchemy import Row
 
 from gatepass.core.display_text import isolated
 from gatepass.core.errors import Conflict, Forbidden, NotFound
-from gatepass.core.grants import EXTERNAL, USER, external_role
+from gatepass.core.grants import EXTERNAL, SERVICE_ACCOUNT, USER, external_role
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owner_records, user_search, users
+from gatepass.registry.directory.owner_records import Owner
+from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import (
     published_holder,
     published_roles,
@@ -102,6 +104,34 @@ def of_company(reading: Reading, company: str, reference: str) -> NewOwner:
     role = roles.get(owner.role, _NOTHING)
     permits = roles.get(external_role(owner.role), _NOTHING) if owner.type == EXTERNAL else role
     return NewOwner(TokenOwner(owner.type, owner.id, owner.external_id, owner.name), role, permits)
+
+
+def recipient(reading: Reading, company: str, type: str, reference: str) -> NewOwner:
+    """The user or service account of a company that tokens are handed over to.
+
+    Performs no permission check.
+
+    Args:
+        company: an id.
+        type: ``user`` or ``service_account``.
+        reference: its id; a service account's may be ``ext:`` and its external id.
+
+    Raises:
+        NotFound: there is none of that type, or it is another company's.
+        Conflict: ``owner_deactivated``.
+    """
+    found: User | Owner
+    if type == USER:
+        found, external_id = users.get(reading, reference), None
+        if found.company != company:
+            raise NotFound("There is no such user.")
+    else:
+        found = owner_records.find(reading, company, reference, SERVICE_ACCOUNT)
+        external_id = found.external_id
+    if found.status != "active":
+        raise Conflict(f"{isolated(found.name)} is deactivated.", reason="owner_deactivated")
+    role = published_roles(reading, company).get(found.role, _NOTHING)
+    return NewOwner(TokenOwner(type, found.id, external_id, found.name), role, role)
 
 
 def of_token(reading: Reading, token: Row[Any]) -> NewOwner:

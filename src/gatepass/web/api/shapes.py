@@ -117,7 +117,7 @@ class Problem(BaseModel):
     reason: str = Field(
         description="Stable, for programs to switch on.", examples=["permission_missing"]
     )
-    errors: list[FieldError] = Field(default=[], description="For 422.")
+    errors: list[FieldError] = Field(default=[], description="For 422, and 409 `role_too_small`.")
     current: dict[str, Any] = Field(
         default={},
         description="The current record, for 409 `changed_meanwhile` and 503 `not_confirmed`.",

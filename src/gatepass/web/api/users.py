@@ -7,8 +7,10 @@ from pydantic import Field
 
 from gatepass.registry.authentication import totp_reset
 from gatepass.registry.directory import user_roles, user_search
+from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.database import Change
+from gatepass.registry.tokens.hand_over import MOST_CHOICES, Handling, Recipient
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.parameters import IfMatch, Paging, RecordId, Term
@@ -26,14 +28,46 @@ class UserChanges(Fields):
     role: IdText = Field(description="A role's id.", examples=["reporting"])
 
 
-class UserDeactivation(Fields):
-    """What happens to the user's access tokens. All of them are refused in any case."""
+class TokenRecipient(Fields):
+    """Who gets access tokens that are handed over."""
 
-    access_tokens: Literal["deactivate", "keep"] = Field(
+    type: Literal["user", "service_account"]
+    id: str = Field(
+        json_schema_extra={"maxLength": len(BY_EXTERNAL_ID) + LONGEST_EXTERNAL_ID},
+        description="A user's or a service account's; or `ext:` and a service account's external "
+        "id.",
+        examples=["svc_4fT0aB3cD5eF7gH9"],
+    )
+
+
+class UserDeactivation(Fields):
+    """What happens to the user's access tokens. Those that aren't handed over are refused in any
+    case."""
+
+    access_tokens: Literal["deactivate", "keep", "hand_over"] = Field(
         default="deactivate",
         description="`deactivate` deactivates each token for good. With `keep` they stay in the "
-        "list as they are, and are refused with `account_deactivated`.",
+        "list as they are, and are refused with `account_deactivated`. With `hand_over` they "
+        "belong to the owner in `to`, and keep working.",
     )
+    to: TokenRecipient | None = Field(
+        default=None,
+        description="Required if tokens are handed over; absent or null otherwise.",
+        examples=[None],
+    )
+    tokens: Annotated[
+        dict[IdText, Literal["deactivate", "hand_over"]],
+        Field(json_schema_extra={"maxProperties": MOST_CHOICES}),
+    ] = Field(
+        default={},
+        description="What happens to single ones, by id, instead of what `access_tokens` says.",
+        examples=[{}],
+    )
+
+    def handling(self) -> Handling:
+        """As the registry takes it."""
+        to = None if self.to is None else Recipient(self.to.type, self.to.id)
+        return Handling(self.access_tokens, to, self.tokens)
 
 
 @router.get("/users", summary="The company's users")
@@ -93,7 +127,7 @@ def deactivate(
     (`last_operator`)."""
 
     def operation(change: Change) -> User:
-        user = offboarding.deactivate(change, actor, id, access_tokens=end.access_tokens)
+        user = offboarding.deactivate(change, actor, id, tokens=end.handling())
         return sent(User, user, response)
 
     with current_as(User):

@@ -29,7 +29,14 @@ from gatepass.web.pages.company import (
 )
 from gatepass.web.pages.company import profile as company
 from gatepass.web.pages.layout import static_files
-from gatepass.web.pages.people import deactivate, invitation_new, invitations, role, users
+from gatepass.web.pages.people import (
+    deactivate,
+    handed_over,
+    invitation_new,
+    invitations,
+    role,
+    users,
+)
 from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
 from gatepass.web.pages.portal import session as portal
@@ -64,7 +71,16 @@ for _screen in (
     *(owners, owner_form, owner_deactivate),
     # Nor a webhook's.
     *(webhook_form, webhooks),
-    *(users, role, user_email, user_second_factor, deactivate, invitation_new, invitations),
+    *(
+        users,
+        role,
+        user_email,
+        user_second_factor,
+        deactivate,
+        handed_over,
+        invitation_new,
+        invitations,
+    ),
     log,
     portal,
     docs,

@@ -23,6 +23,7 @@ _NAMES = {
     "ends_at": "Ends",
     "entries": "Networks",
     "expires_at": "Expires",
+    "handed_over": "Handed over",
     "instead_of": "Instead of",
     "lifetime_ms": "Lifetime",
     "longest_life_days": "Longest life in days",
@@ -45,6 +46,7 @@ _NAMES = {
 # The sentence or another field shows these.
 _LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
 _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
+    "hand_over": "Handed over",
     "service_account": "Service account",
     "expiry": "It expires",
     "unused": "Nobody uses it",
