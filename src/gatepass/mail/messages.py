@@ -311,6 +311,60 @@ def _others_reported(count: int) -> list[str]:
     return [f"{more} reported with it, and ended as well. The audit log names each."]
 
 
+def token_reuse(
+    envelope: Envelope, *, company: str, name: str, label: str, url: str
+) -> EmailMessage:
+    """The mail about a family of access tokens that was ended, because one was used again.
+
+    Args:
+        url: the page of that token.
+    """
+    company, name, label = _person(company), _person(name), _person(label)
+    return _message(
+        envelope,
+        subject=f"The access token “{label}” at {company} may be stolen, and was ended",
+        before=[
+            f"Hello {name},",
+            f"The access token “{label}” rotates itself. An old text of it was used to rotate it "
+            "once more, although the new one was in use already. So two programs have a text of "
+            "it, and one of them may be a thief's. All tokens that follow from the same one were "
+            "ended, and every call with them is refused.",
+        ],
+        call="See what it was used for",
+        url=url,
+        after=[
+            "Find out who used the old text, and how it got out. Two jobs that share a token do "
+            "this, too: give each its own. Then create a new token.",
+        ],
+    )
+
+
+def token_used_late(
+    envelope: Envelope, *, company: str, name: str, label: str, url: str
+) -> EmailMessage:
+    """The mail about calls with an old text of an access token that has rotated itself.
+
+    Args:
+        url: the page of the token that was used, with the calls that were refused.
+    """
+    company, name, label = _person(company), _person(name), _person(label)
+    return _message(
+        envelope,
+        subject=f"An old text of the access token “{label}” at {company} is used",
+        before=[
+            f"Hello {name},",
+            f"The access token “{label}” has rotated itself, and something still uses its old "
+            "text. These calls are refused. The new token works on.",
+        ],
+        call="See these calls",
+        url=url,
+        after=[
+            "Most likely a job kept the old text. If the address isn't one of yours, the text was "
+            "stolen: find out how it got out. We tell you of it once a day.",
+        ],
+    )
+
+
 def webhook_paused(
     envelope: Envelope, *, company: str, name: str, host: str, gone: bool, url: str
 ) -> EmailMessage:

@@ -26,6 +26,7 @@ from gatepass.registry.membership import (
     password_resets,
     pending_email_changes,
     reported_credentials,
+    token_alarms,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Write
@@ -220,6 +221,26 @@ _REPORTED = {
 }
 
 
+def _token_reuse(envelope: Envelope, letter: token_alarms.Letter, site: str) -> EmailMessage:
+    return messages.token_reuse(
+        envelope,
+        company=letter.company,
+        name=letter.user_name,
+        label=letter.label,
+        url=f"{site}/access-tokens/{letter.token}",
+    )
+
+
+def _token_used_late(envelope: Envelope, letter: token_alarms.Letter, site: str) -> EmailMessage:
+    return messages.token_used_late(
+        envelope,
+        company=letter.company,
+        name=letter.user_name,
+        label=letter.label,
+        url=f"{site}/access-tokens/{letter.token}?calls=refused#calls",
+    )
+
+
 def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> EmailMessage:
     return messages.webhook_paused(
         envelope,
@@ -262,6 +283,8 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     email_changes.REQUESTED_MAIL: (email_change_links.notice, _email_change_requested),
     email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
     reported_credentials.MAIL: (reported_credentials.letter, _credential_reported),
+    token_alarms.REUSE_MAIL: (token_alarms.letter, _token_reuse),
+    token_alarms.LATE_USE_MAIL: (token_alarms.letter, _token_used_late),
     PAUSED_MAIL: (notices.letter, _webhook_paused),
     expiry_warnings.MAIL: (expiry_letters.letter, _access_tokens_ending),
 }

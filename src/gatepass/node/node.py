@@ -24,6 +24,7 @@ from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
 from gatepass.registry.membership import expiry_warnings
+from gatepass.registry.membership.token_alarms import tell_of_late_use
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
@@ -342,7 +343,8 @@ class Node:
                 start = registry_usage.folded_to(write, spool.name)
                 if start < spool.size:
                     batches, calls = by_kind(spool.lines(start))
-                    registry_usage.fold(write, spool.name, start, spool.size, batches, calls)
+                    if registry_usage.fold(write, spool.name, start, spool.size, batches, calls):
+                        tell_of_late_use(write, calls)
             self._folded[spool.name] = spool.size
         if spool.finished:
             # Remove the file first: a spool whose offset is deleted would be folded again.

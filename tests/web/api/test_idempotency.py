@@ -26,6 +26,8 @@ WITHOUT = {
     *("/v1/oidc/back-channel-logout", "/v1/oidc/global-token-revocation"),
     *("/v1/portal-sessions/redeem", "/v1/revoke", "/v1/credentials/revoke"),
     "/v1/credentials/secret-scanning",
+    # For access tokens: test_self_rotation.py
+    "/v1/access-tokens/self/rotate",
 }
 
 

@@ -29,6 +29,7 @@ KINDS = {
                 "refused_everywhere",
             ),
             *_actions("access_token", "rehearsal_started", "rehearsal_ended"),
+            *_actions("access_token", "reuse_detected", "used_late"),
             *_actions("access_token", "expiring", "expired"),
             "access_tokens.refused_everywhere",
         ),

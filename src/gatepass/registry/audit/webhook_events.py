@@ -24,7 +24,7 @@ EVENT_OF: dict[str, str] = {
         action: action
         for action in (
             *("access_token.created", "access_token.modified", "access_token.rotated"),
-            *("access_token.deactivated", *_ENDING),
+            *("access_token.deactivated", "access_token.reuse_detected", *_ENDING),
             *(
                 action
                 for kind in KINDS.values()

@@ -569,7 +569,11 @@ access_tokens = _records(
         "rehearsal_until",
         **_where("rehearsal_until IS NOT NULL"),
     ),
-    Index("ix_access_tokens_family", "family_id", **_where("family_id IS NOT NULL")),
+    Index(
+        "ix_access_tokens_family",
+        *("family_id", "created_at"),
+        **_where("family_id IS NOT NULL"),
+    ),
     Index(
         "ix_access_tokens_unused",
         *("unused_set_at", "id"),

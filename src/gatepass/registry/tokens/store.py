@@ -11,8 +11,9 @@ from sqlalchemy import Row, insert
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish, publish_grants
 from gatepass.registry.input.text import folded
 from gatepass.registry.replication import receipts
@@ -89,6 +90,10 @@ def add(
     found = policy_enforcement.require_of_new(change, company, kind, found)
     external_ids.claim(change, company, found["external_id"])
     credential = make(ACCESS_TOKEN)
+    maker = actor.person
+    if maker.id is not None and not users.is_user(maker.id):
+        # A service account's token has rotated itself; the column names a user.
+        maker = Person(None, maker.name)
     columns = {
         "id": credential.id,
         "company_id": company,
@@ -97,9 +102,9 @@ def add(
         "label_folded": folded(found["label"]),
         "created_at": change.now,
         "owner_id": new_owner.owner.id,
-        "created_by": actor.person.id,
+        "created_by": maker.id,
         # A user's name is read from their record.
-        "created_by_name": None if actor.person.id else actor.name,
+        "created_by_name": None if maker.id else maker.name,
         "form_id": form_id,
         "deactivated_at": None,
         "unused_set_at": None if found["unused_days"] is None else change.now,
@@ -111,7 +116,7 @@ def add(
     indexing.add(change, columns)
     recency.add(change, columns)
     publish(change, grant_of(columns))
-    token = new_token(columns, new_owner.owner, actor.person, new_owner.permits)
+    token = new_token(columns, new_owner.owner, maker, new_owner.permits)
     after = {**found, "kind": kind}
     if token.owner.id != actor.user:
         after |= {"owner": token.owner.id, "owner_name": token.owner.name}
