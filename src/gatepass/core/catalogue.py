@@ -37,6 +37,7 @@ CONTROL_PLANE = tuple(
         ("access-tokens:get", "View an access token"),
         ("access-tokens:modify", "Change access tokens"),
         ("access-tokens:deactivate", "Deactivate access tokens"),
+        ("access-tokens:approve", "Approve pending access tokens"),
         ("company:get", "View the company's settings and allowlist"),
         ("company:modify", "Change the company's settings and allowlist"),
         ("company:webhooks", "Manage the company's webhooks"),
