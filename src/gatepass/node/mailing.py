@@ -24,6 +24,7 @@ from gatepass.registry.membership import (
     password_resets,
     pending_email_changes,
     reported_credentials,
+    token_approvals,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Write
@@ -228,6 +229,31 @@ def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> Em
     )
 
 
+def _approval_asked(envelope: Envelope, letter: token_approvals.Request, site: str) -> EmailMessage:
+    one = letter.count == 1
+    return messages.token_approval_asked(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        label=letter.label,
+        count=letter.count,
+        url=f"{site}/access-tokens" + (f"/{letter.token}" if one else "?status=pending"),
+    )
+
+
+def _token_approved(
+    envelope: Envelope, letter: token_approvals.Approved, site: str
+) -> EmailMessage:
+    return messages.token_approved(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        label=letter.label,
+        approver=letter.approver,
+        url=f"{site}/access-tokens/{letter.token}",
+    )
+
+
 # For each kind of mail: what finds its content, None if there is no reason to send it any more, and
 # what composes the message.
 _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessage]]] = {
@@ -238,4 +264,6 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
     reported_credentials.MAIL: (reported_credentials.letter, _credential_reported),
     PAUSED_MAIL: (notices.letter, _webhook_paused),
+    token_approvals.ASKING_MAIL: (token_approvals.request, _approval_asked),
+    token_approvals.APPROVED_MAIL: (token_approvals.approved, _token_approved),
 }

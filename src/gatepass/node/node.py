@@ -23,6 +23,7 @@ from gatepass.node.reporting import Reporting
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
+from gatepass.registry.membership import token_approvals
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
@@ -30,6 +31,7 @@ from gatepass.registry.tokens import usage as registry_usage
 from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
 from gatepass.registry.tokens.rehearsals import note_ended
+from gatepass.registry.tokens.unapproved import deactivate_unapproved
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
@@ -52,6 +54,7 @@ _QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _LAPSING_SECONDS = 60.0
+_ASKING_SECONDS = 5.0
 _FIRST_CLOSING_SECONDS = 60.0
 _CLOSING_SECONDS = 300.0
 _BREATHER_SECONDS = 0.05
@@ -243,8 +246,8 @@ class Node:
         """Start the node's duties if this process acquires the node's lock.
 
         One process of a node has them: it folds the counts, sends mail and events, follows,
-        reports, records expired tokens, closes replaced ones and compacts. If it dies, another
-        acquires the lock within a second.
+        reports, records expired tokens, asks for approvals, closes replaced tokens and compacts. If
+        it dies, another acquires the lock within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
@@ -282,12 +285,30 @@ class Node:
             interval_s=_LAPSING_SECONDS,
         )
         self._start(
+            "approvals",
+            partial(token_approvals.ask, self.database, self.clock.now, self._running),
+            failure="asking for the approval of tokens failed",
+            interval_s=_ASKING_SECONDS,
+        )
+        self._start(
+            "unapproved",
+            self._deactivate_unapproved,
+            failure="deactivating tokens that nobody approved failed",
+            interval_s=_CLOSING_SECONDS,
+            first_s=_FIRST_CLOSING_SECONDS,
+        )
+        self._start(
             "closing",
             self._close_silent,
             failure="closing replaced tokens failed",
             interval_s=_CLOSING_SECONDS,
             first_s=_FIRST_CLOSING_SECONDS,
         )
+
+    def _deactivate_unapproved(self) -> None:
+        # By a wrong clock, tokens would be deactivated too early.
+        if self.verifier.not_ready() is None:
+            deactivate_unapproved(self.database, self.clock.now, self._running)
 
     def _close_silent(self) -> None:
         # By a wrong clock, tokens would look silent that aren't.

@@ -27,6 +27,7 @@ KINDS = {
                 "deactivated",
                 "refused_everywhere",
             ),
+            *_actions("access_token", "pending", "approved"),
             *_actions("access_token", "rehearsal_started", "rehearsal_ended"),
             "access_tokens.refused_everywhere",
         ),

@@ -23,7 +23,7 @@ EVENT_OF: dict[str, str] = {
         action: action
         for action in (
             *("access_token.created", "access_token.modified", "access_token.rotated"),
-            "access_token.deactivated",
+            *("access_token.pending", "access_token.approved", "access_token.deactivated"),
             *(
                 action
                 for kind in KINDS.values()

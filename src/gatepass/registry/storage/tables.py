@@ -510,6 +510,15 @@ access_tokens = _records(
     # After how many days without use it is deactivated, and when that was set.
     Column("unused_days", BigInteger),
     Column("unused_set_at", BigInteger),
+    # Since when it waits for a second person's approval; the ids of those who added permissions
+    # to it meanwhile; when the people who can approve it were asked to.
+    Column("pending_since", BigInteger),
+    Column("extended_by", JSONText),
+    Column("approval_asked_at", BigInteger),
+    # The approval, its own or that of the token it replaces.
+    Column("approved_at", BigInteger),
+    Column("approved_by", key_text),
+    Column("approved_by_name", Text),
     # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
     # status. The first also cover the labels, which a search may walk.
     *(
@@ -564,6 +573,11 @@ access_tokens = _records(
         **_where("rehearsal_until IS NOT NULL"),
     ),
     Index("ix_access_tokens_family", "family_id", **_where("family_id IS NOT NULL")),
+    Index(
+        "ix_access_tokens_pending",
+        *("pending_since", "company_id", "id"),
+        **_where("pending_since IS NOT NULL AND deactivated_at IS NULL"),
+    ),
     Index(
         "ix_access_tokens_unused",
         *("unused_set_at", "id"),

@@ -23,7 +23,7 @@ from gatepass.registry.input.text import label_problem
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import store, token_owners
+from gatepass.registry.tokens import approval, store, token_owners
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken, grant_of
 from gatepass.registry.tokens.rotation_records import Close
@@ -98,8 +98,9 @@ def rotate(
             it is a service account's or an external owner's.
         NotFound: there is none, or it is another company's.
         InvalidInput: with all errors of the fields.
-        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``, each with the
-            ``current`` record; ``owner_deactivated``.
+        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``,
+            ``token_pending``, each with the ``current`` record; ``owner_deactivated``;
+            ``approval_required``: it would close now, and the new one waits for a second person.
     """
     actor = acting(change, actor, "access-tokens:create", person=True, portal=True)
     row = store.find(change, actor.company, token_id, owner=actor.only_owner)
@@ -161,11 +162,16 @@ def _replace(
     if closing.label is not None:
         settings["label"] = closing.label
     settings["expires_at"] = _renewed(row, change.now)
+    found = settings | {"replaces": row.id} | approval.kept(row)
+    if closing.close == "now" and approval.of_new_token(change, row.company_id, found):
+        raise Conflict(
+            "The new token needs the approval of a second person, so the old one can't close now.",
+            reason="approval_required",
+            current=store.token_of(change, row),
+        )
     # It moves to the new token; both are active for a while, and it names one.
     update_row(change, access_tokens, row.id, external_id=None)
-    token, text = store.add(
-        change, actor, row.company_id, new_owner, settings | {"replaces": row.id}, kind=row.kind
-    )
+    token, text = store.add(change, actor, row.company_id, new_owner, found, kind=row.kind)
     _close(change, actor, row, closing, token)
     return token, text
 

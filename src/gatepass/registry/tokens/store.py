@@ -20,7 +20,7 @@ from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import mark_deactivated, require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import external_ids, indexing, recency, token_owners
+from gatepass.registry.tokens import approval, external_ids, indexing, recency, token_owners
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
     STORED,
@@ -73,7 +73,7 @@ def add(
     Args:
         company: an id.
         found: its fields, as ``input.read`` returns them; and ``replaces``, the id of the token
-            that it replaces.
+            that it replaces, with what ``approval.kept`` returns.
 
     Raises:
         Conflict: ``external_id_taken``.
@@ -94,6 +94,7 @@ def add(
         "form_id": form_id,
         "deactivated_at": None,
         **found,
+        **approval.of_new_token(change, company, found),
     }
     change.session.execute(insert(access_tokens), columns)
     indexing.add(change, columns)
@@ -104,6 +105,8 @@ def add(
     if token.owner.id != actor.user:
         after |= {"owner": token.owner.id, "owner_name": token.owner.name}
     _record(change, actor, "created", token, after=after)
+    if token.status == "pending":
+        _record(change, actor, "pending", token)
     return token, credential.text
 
 
@@ -115,7 +118,7 @@ def read_changes(
     catalogue: Catalogue,
     if_match: Collection[str] | None,
 ) -> dict[str, Any]:
-    """Parse the changes of a token, which must be active.
+    """Parse the changes of a token, which must be active or pending.
 
     Raises:
         Conflict: ``changed_meanwhile``, ``token_deactivated`` or ``token_expired``, with the
@@ -124,7 +127,7 @@ def read_changes(
     """
     token = token_of(change, row)
     require_unchanged(token, etag(token), if_match, "this token")
-    require_active(token, "changed")
+    require_active(token, "changed", pending=True)
     return fields.read(
         changes,
         kind=row.kind,
@@ -135,13 +138,17 @@ def read_changes(
     )
 
 
-def require_active(token: AccessToken, what: str) -> None:
+def require_active(token: AccessToken, what: str, *, pending: bool = False) -> None:
     """Require that *token* is active, to be *what*, such as ``changed``.
 
+    Args:
+        pending: whether it may be pending as well.
+
     Raises:
-        Conflict: ``token_deactivated`` or ``token_expired``, with the ``current`` record.
+        Conflict: ``token_deactivated``, ``token_expired`` or ``token_pending``, with the
+            ``current`` record.
     """
-    if token.status != "active":
+    if token.status != "active" and not (pending and token.status == "pending"):
         raise Conflict(
             f"This token is {token.status} and can't be {what}.",
             reason=f"token_{token.status}",
@@ -155,7 +162,7 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     Raises:
         Forbidden: ``permission_missing``: its owner isn't a user, and their role doesn't grant a
             permission that it gets.
-        Conflict: ``external_id_taken``.
+        Conflict: ``external_id_taken``; ``approval_required``, with the ``current`` record.
     """
     added = set(found.get("permissions", ())) - set(row.permissions)
     token_owners.require_granted(change, row, added)
@@ -168,6 +175,9 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
         external_id = after.get("external_id", row.external_id)
         external_ids.claim(change, row.company_id, external_id, but=row.id)
     values = dict(after)
+    if "permissions" in after:
+        token = token_of(change, row)
+        values |= approval.of_changed_token(change, actor, token, after["permissions"])
     if "label" in after:
         values["label_folded"] = folded(after["label"])
     if "expires_at" in after:
