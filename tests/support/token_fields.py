@@ -10,6 +10,7 @@ FIRST: dict[str, object] = {
     "expires_at": 4_891_363_200_000,
     "metadata": {"cost-center": "4711", "team": "payments"},
     "external_id": "deploy/7",
+    "unused_days": 61,
 }
 SECOND: dict[str, object] = {
     "label": "Morning settlement",
@@ -19,6 +20,7 @@ SECOND: dict[str, object] = {
     "expires_at": 4_922_899_200_000,
     "metadata": {"team": "treasury"},
     "external_id": "deploy/8",
+    "unused_days": 62,
 }
 _YEARS = {4_891_363_200_000: "2125", 4_922_899_200_000: "2126"}
 
@@ -31,4 +33,4 @@ def shown_words(fields: Mapping[str, object]) -> Iterator[str]:
         elif isinstance(value, dict):
             yield from map(str, value.values())
         else:
-            yield _YEARS[value] if isinstance(value, int) else str(value)
+            yield _YEARS.get(value, str(value)) if isinstance(value, int) else str(value)

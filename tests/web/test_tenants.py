@@ -61,6 +61,14 @@ OTHER_FIELDS = frozenset(
         # For operators.
         *("companies", "company", "expires_in", "origins", "type"),
         *("expires_at", "kind", "label", "method", "name", "networks", "origin", "password"),
+        # Of token policies.
+        *(
+            "approval_required",
+            "longest_life_days",
+            "networks_required",
+            "unused_days",
+            "warn_days",
+        ),
         # Another company's owner: tests/web/api/test_service_accounts.py
         "owner",
         # Of webhooks.

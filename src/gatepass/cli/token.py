@@ -128,6 +128,7 @@ def show(id: Id, json: AsJson = False) -> None:
             ("Networks", " ".join(token.networks) or "any"),
             ("Domains", " ".join(token.domains) or ("any" if token.kind == "ui" else "-")),
             ("External id", token.external_id or "-"),
+            ("Ends when unused", _unused(token.unused_days)),
             ("Metadata", " ".join(metadata_entries(token.metadata)) or "-"),
             ("Created", f"{when(token.created_at)} by {token.created_by.name}"),
             ("Expires", when(token.expires_at)),
@@ -168,6 +169,10 @@ def _rotation(token: Token) -> Iterator[tuple[str, str]]:
         addresses = " ".join(caller.address or "unknown" for caller in rotation.callers)
         yield "Still used from", addresses or "nowhere"
         yield "Waiting for", " ".join(rotation.waiting_for) or "nothing"
+
+
+def _unused(days: int | None) -> str:
+    return "never" if days is None else f"for {days} day{'s' * (days != 1)}"
 
 
 def _owner(owner: TokenOwner) -> str:

@@ -32,6 +32,7 @@ from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
 from gatepass.registry.tokens.rehearsals import note_ended
 from gatepass.registry.tokens.unapproved import deactivate_unapproved
+from gatepass.registry.tokens.unused import end_unused
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
@@ -291,29 +292,19 @@ class Node:
             interval_s=_ASKING_SECONDS,
         )
         self._start(
-            "unapproved",
-            self._deactivate_unapproved,
-            failure="deactivating tokens that nobody approved failed",
-            interval_s=_CLOSING_SECONDS,
-            first_s=_FIRST_CLOSING_SECONDS,
-        )
-        self._start(
             "closing",
-            self._close_silent,
+            self._end_silent,
             failure="closing replaced tokens failed",
             interval_s=_CLOSING_SECONDS,
             first_s=_FIRST_CLOSING_SECONDS,
         )
 
-    def _deactivate_unapproved(self) -> None:
-        # By a wrong clock, tokens would be deactivated too early.
-        if self.verifier.not_ready() is None:
-            deactivate_unapproved(self.database, self.clock.now, self._running)
-
-    def _close_silent(self) -> None:
+    def _end_silent(self) -> None:
         # By a wrong clock, tokens would look silent that aren't.
         if self.verifier.not_ready() is None:
             close_silent(self.database, self.clock.now, self._running)
+            end_unused(self.database, self.clock.now, self._running)
+            deactivate_unapproved(self.database, self.clock.now, self._running)
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.

@@ -51,8 +51,8 @@ class Actor:
         operator: whether it also manages the installation (``*`` never covers that).
         opened_by: the label of the admin key, or the name of the operator, that opened the portal
             session in use.
-        cause: why records end, where that isn't simply its decision: ``rotation``, ``reuse``. They
-            name it as ``deactivated_by``; audit events name the actor.
+        cause: why records end, where that isn't simply its decision: ``rotation``, ``reuse``,
+            ``unused``. They name it as ``deactivated_by``; audit events name the actor.
     """
 
     kind: ActorKind

@@ -27,6 +27,7 @@ TOKEN = AccessToken(
     expires_at=NOW + 30 * DAY + 12_345,
     metadata={},
     external_id=None,
+    unused_days=None,
     created_at=NOW,
     owner=TokenOwner("user", "usr_1", None, "Ada"),
     created_by=Person("usr_1", "Ada"),

@@ -50,6 +50,7 @@ def test_each_change_is_recorded_with_actor_subject_time_and_address(
             "expires_at": NOW + HOUR,
             "metadata": {},
             "external_id": None,
+            "unused_days": None,
             "kind": "api",
         },
     )

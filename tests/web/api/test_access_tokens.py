@@ -79,6 +79,7 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "expires_at": "2126-12-24T00:00:00.001Z",
         "metadata": {},
         "external_id": None,
+        "unused_days": None,
         "owner": {
             "type": "user",
             "id": any_installation.ada.id,
@@ -183,6 +184,9 @@ def test_the_token_text_is_shown_once(ada: httpx.Client) -> None:
         ({"metadata": {"team": "x" * 1_021}}, ["metadata"]),
         ({"external_id": ""}, ["external_id"]),
         ({"external_id": "x" * 201}, ["external_id"]),
+        ({"unused_days": 0}, ["unused_days"]),
+        ({"unused_days": 366}, ["unused_days"]),
+        ({"unused_days": 1.5}, ["unused_days"]),
         ({"status": "active"}, ["status"]),
         ({"token": "gpat_x"}, ["token"]),
     ],

@@ -82,6 +82,9 @@ KINDS = {
     ),
     "company": Kind(
         "Company",
-        _actions("company", "created", "modified", "deactivated", "restored", "refused_everywhere"),
+        (
+            *_actions("company", "created", "modified", "deactivated", "restored"),
+            *("company.refused_everywhere", "token_policy.changed"),
+        ),
     ),
 }

@@ -13,6 +13,7 @@ FIELDS = {
     "networks": "IP addresses",
     "expires_at": "expiry",
     "second_factor_required": "rule about second factors",
+    "unused_days": "days without use",
 }
 
 # Fields that hold user input, and kinds of subjects that have a label instead of a name.
@@ -304,6 +305,7 @@ _CAUSES = {
     "reported": ", which somebody reported as leaked",
     "rotation": ", which was replaced",
     "unapproved": ", which nobody approved within seven days",
+    "unused": ", which nobody used",
     "reuse": ": a token that it had replaced, or that replaced it, rotated itself once more",
 }
 
@@ -385,6 +387,7 @@ _SAID: dict[str, _Said] = {
     "portal_session.created": "opened a portal session for {name}",
     "portal_session.deactivated": "deactivated a portal session for {name}",
     "role.modified": _role_modified,
+    "token_policy.changed": "changed the policy for access tokens",
     "user.created": "created the user {name}{as_role}",
     "user.role_changed": _role_changed,
     "user.deactivated": _user_deactivated,

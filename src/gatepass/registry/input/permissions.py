@@ -17,30 +17,32 @@ def read_permissions(
     *,
     of_role: bool,
     stored: Collection[str] = (),
+    field: str = "permissions",
 ) -> list[str]:
     """Parse 1 to 200 permissions of the catalogue; duplicates are dropped.
 
     Args:
         problems: collects the errors, at paths such as ``permissions.3``.
+        field: their name in those paths.
         of_role: whether ``*`` and ``NOT_FOR_TOKENS`` are allowed: only a role may hold them.
         stored: those that are there already, and may stay although they are ``NOT_FOR_TOKENS``.
     """
     found: dict[str, None] = {}
-    items = read_items("permissions", value, MOST_PERMISSIONS, problems)
+    items = read_items(field, value, MOST_PERMISSIONS, problems)
     for number, name in enumerate(items):
         problem = _problem(name, catalogue, of_role)
         if problem is None and not of_role and name in NOT_FOR_TOKENS and name not in stored:
             problems.add(
-                f"permissions.{number}",
+                f"{field}.{number}",
                 "Must not be this one: no access token can do it.",
                 "not_for_tokens",
             )
         elif problem is None:
             found[str(name)] = None
         else:
-            problems.add(f"permissions.{number}", problem)
+            problems.add(f"{field}.{number}", problem)
     if value in ([], ()):
-        problems.add("permissions", "Must have at least one permission.")
+        problems.add(field, "Must have at least one permission.")
     return list(found)
 
 

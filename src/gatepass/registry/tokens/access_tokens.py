@@ -37,6 +37,7 @@ def create(
     domains: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
     external_id: str | None = None,
+    unused_days: int | None = None,
     owner: str | None = None,
     form_id: str | None = None,
 ) -> tuple[AccessToken, str]:
@@ -48,6 +49,7 @@ def create(
         expires_at: Unix ms, in the future; None is never.
         metadata: texts by key; None is none.
         external_id: unique among the company's active tokens.
+        unused_days: after so many without use it ends; None is what the company's policy says.
         owner: the id of the actor, or of a service account or external owner of its company; or
             ``ext:`` and an external id. None is the actor; in a portal session its owner.
         form_id: id of the form that requests it; a form creates one token at most.
@@ -80,6 +82,7 @@ def create(
             "expires_at": expires_at,
             "metadata": metadata or {},
             "external_id": external_id,
+            "unused_days": unused_days,
         },
         kind=kind,
         catalogue=catalogue,

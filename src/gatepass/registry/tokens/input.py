@@ -6,6 +6,7 @@ from typing import Any
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.grants import USER
+from gatepass.registry.input.days import read_days
 from gatepass.registry.input.expiry import read_expiry
 from gatepass.registry.input.external_ids import external_id_problem
 from gatepass.registry.input.metadata import read_metadata
@@ -23,6 +24,7 @@ CHANGEABLE = (
     "expires_at",
     "metadata",
     "external_id",
+    "unused_days",
 )
 
 #: Those that a new token may lack.
@@ -32,9 +34,11 @@ DEFAULTS: Mapping[str, object] = {
     "expires_at": None,
     "metadata": {},
     "external_id": None,
+    "unused_days": None,
 }
 
 MOST_DOMAINS = 100
+MOST_UNUSED_DAYS = 365
 
 
 def read(
@@ -71,6 +75,7 @@ def read(
         "expires_at": lambda value: read_expiry(value, now, problems),
         "metadata": lambda value: read_metadata(value, problems),
         "external_id": lambda value: _external_id(value, problems),
+        "unused_days": lambda value: read_days("unused_days", value, MOST_UNUSED_DAYS, problems),
     }
     found: dict[str, Any] = {}
     for field, value in given.items():

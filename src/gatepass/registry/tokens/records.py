@@ -97,6 +97,7 @@ class AccessToken:
         domains: where a ``ui`` token may be used; empty means anywhere.
         metadata: what other programs note of it; keys are sorted.
         external_id: the id that one of them knows it by.
+        unused_days: after so many without use it is deactivated (``unused``).
         rotation: None if it replaces no other token and wasn't replaced.
         rehearsal: the one that is running, if any.
         approval: None if it neither has one nor waits for one.
@@ -114,6 +115,7 @@ class AccessToken:
     expires_at: int | None
     metadata: Mapping[str, str]
     external_id: str | None
+    unused_days: int | None
     created_at: int
     owner: TokenOwner
     created_by: Person
@@ -169,6 +171,7 @@ def new_token(
         expires_at=columns["expires_at"],
         metadata=columns["metadata"],
         external_id=columns["external_id"],
+        unused_days=columns["unused_days"],
         created_at=columns["created_at"],
         owner=owner,
         created_by=maker,

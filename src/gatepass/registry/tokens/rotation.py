@@ -1,7 +1,7 @@
 """Rotation: a new token replaces an old one, which closes now, after a while, or when it is silent.
 
-The new token has the old one's owner and settings, and as long a life. Whatever happens, the old
-one closes by its expiry: that is set here.
+The new token has the old one's owner and settings, and as long a life, or as long as the company's
+policy allows. Whatever happens, the old one closes by its expiry: that is set here.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from gatepass.registry.input.text import label_problem
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import approval, store, token_owners
+from gatepass.registry.tokens import approval, policy_enforcement, store, token_owners
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken, grant_of
 from gatepass.registry.tokens.rotation_records import Close
@@ -97,7 +97,8 @@ def rotate(
             the token; ``not_owner``: it is another user's; without ``service-accounts:manage`` if
             it is a service account's or an external owner's.
         NotFound: there is none, or it is another company's.
-        InvalidInput: with all errors of the fields.
+        InvalidInput: with all errors of the fields; or, of the new token's, those by the company's
+            policy: it requires networks, and the old one has none.
         Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``,
             ``token_pending``, each with the ``current`` record; ``owner_deactivated``;
             ``approval_required``: it would close now, and the new one waits for a second person.
@@ -129,8 +130,7 @@ def rotate_owned(
             permission that is closed to owners.
         NotFound: there is no such company, it has no such token, it is a user's, or the admin key
             is limited to another company.
-        InvalidInput: with all errors of the fields.
-        Conflict: ``company_deactivated``; as ``rotate`` says.
+        InvalidInput, Conflict: as ``rotate`` says; ``company_deactivated``.
     """
     actor = acting(change, actor, area="tokens")
     row = store.find(change, companies.find_active(change, actor, company).id, token_id)
@@ -162,6 +162,7 @@ def _replace(
     if closing.label is not None:
         settings["label"] = closing.label
     settings["expires_at"] = _renewed(row, change.now)
+    settings = policy_enforcement.shortened(change, row.company_id, settings)
     found = settings | {"replaces": row.id} | approval.kept(row)
     if closing.close == "now" and approval.of_new_token(change, row.company_id, found):
         raise Conflict(

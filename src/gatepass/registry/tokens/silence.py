@@ -81,11 +81,15 @@ class Silences:
 
     @cached_property
     def _restored_at(self) -> int:
-        """When a backup was last restored, which lacks the use since it was made."""
-        event = audit_events.c
-        found: int | None = self._reading.session.scalar(
-            select(func.max(event.at)).where(
-                event.company_id.is_(None), event.action == "installation.restored"
-            )
+        return restored_at(self._reading)
+
+
+def restored_at(reading: Reading) -> int:
+    """When a backup was last restored, which lacks the use since it was made; 0 is never."""
+    event = audit_events.c
+    found: int | None = reading.session.scalar(
+        select(func.max(event.at)).where(
+            event.company_id.is_(None), event.action == "installation.restored"
         )
-        return found or 0
+    )
+    return found or 0

@@ -20,7 +20,14 @@ from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import mark_deactivated, require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import approval, external_ids, indexing, recency, token_owners
+from gatepass.registry.tokens import (
+    approval,
+    external_ids,
+    indexing,
+    policy_enforcement,
+    recency,
+    token_owners,
+)
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.records import (
     STORED,
@@ -76,8 +83,10 @@ def add(
             that it replaces, with what ``approval.kept`` returns.
 
     Raises:
+        InvalidInput: the company's policy doesn't allow it, with an error by field.
         Conflict: ``external_id_taken``.
     """
+    found = policy_enforcement.require_of_new(change, company, kind, found)
     external_ids.claim(change, company, found["external_id"])
     credential = make(ACCESS_TOKEN)
     columns = {
@@ -93,6 +102,7 @@ def add(
         "created_by_name": None if actor.person.id else actor.name,
         "form_id": form_id,
         "deactivated_at": None,
+        "unused_set_at": None if found["unused_days"] is None else change.now,
         **found,
         **approval.of_new_token(change, company, found),
     }
@@ -123,12 +133,12 @@ def read_changes(
     Raises:
         Conflict: ``changed_meanwhile``, ``token_deactivated`` or ``token_expired``, with the
             ``current`` record.
-        InvalidInput: with all errors of the fields.
+        InvalidInput: with all errors of the fields; or those by the company's policy.
     """
     token = token_of(change, row)
     require_unchanged(token, etag(token), if_match, "this token")
     require_active(token, "changed", pending=True)
-    return fields.read(
+    found = fields.read(
         changes,
         kind=row.kind,
         catalogue=catalogue,
@@ -136,6 +146,7 @@ def read_changes(
         stored=row.permissions,
         now=change.now,
     )
+    return policy_enforcement.require_of_changed(change, row, found)
 
 
 def require_active(token: AccessToken, what: str, *, pending: bool = False) -> None:
@@ -183,6 +194,8 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     if "expires_at" in after:
         values["lapsed_at"] = None
         recency.set_life(change, [row.id], "active")
+    if "unused_days" in after:
+        values["unused_set_at"] = None if after["unused_days"] is None else change.now
     update_row(change, access_tokens, row.id, **values)
     former_row, row = row, find(change, row.company_id, row.id)
     indexing.replace(change, former_row._mapping, row._mapping)

@@ -115,6 +115,7 @@ _FILE: ListFile[records.AccessToken] = ListFile(
         "last_used_at": lambda token: _time(token.last_used.at if token.last_used else None),
         "last_used_address": lambda token: token.last_used.address if token.last_used else None,
         "external_id": lambda token: token.external_id,
+        "unused_days": lambda token: str(token.unused_days or ""),
         "metadata": lambda token: json.dumps(token.metadata, ensure_ascii=False),
         "deactivated_at": lambda token: _time(token.deactivated_at),
         "deactivated_by_name": lambda token: (

@@ -14,7 +14,7 @@ from gatepass.registry.membership import token_approvals
 from gatepass.registry.storage.database import Change
 from gatepass.registry.tokens import access_tokens, bulk, rehearsals, rotation, selection
 from gatepass.registry.tokens import search as token_search
-from gatepass.registry.tokens.input import MOST_DOMAINS
+from gatepass.registry.tokens.input import MOST_DOMAINS, MOST_UNUSED_DAYS
 from gatepass.registry.tokens.rehearsals import LARGEST_SHARE, MOST_MINUTES
 from gatepass.registry.tokens.rotation import (
     LONGEST_AFTER_S,
@@ -77,6 +77,7 @@ ExternalIdText = Annotated[
         "tokens.",
     ),
 ]
+UnusedDays = Annotated[int, Field(json_schema_extra={"minimum": 1, "maximum": MOST_UNUSED_DAYS})]
 #: A key of metadata and its value, as a filter.
 MetadataTerm = Annotated[str, Query(max_length=MOST_BYTES + 1), BeforeValidator(plain)]
 
@@ -102,6 +103,12 @@ class NewAccessToken(Fields):
     )
     metadata: Metadata = Field(default={})
     external_id: ExternalIdText | None = Field(default=None, examples=["deploy-7"])
+    unused_days: UnusedDays | None = Field(
+        default=None,
+        description="After so many days without use it is deactivated; absent or null: what the "
+        "company's policy says, by default never.",
+        examples=[60],
+    )
     owner: OwnerReference | None = Field(
         default=None,
         description="A service account or an external owner, with `service-accounts:manage`. "
@@ -120,6 +127,12 @@ class AccessTokenChanges(Fields):
     metadata: Metadata = Field(default={}, description="Replaces all keys.")
     external_id: ExternalIdText | None = Field(
         default=None, description="Null: none.", examples=["deploy-7"]
+    )
+    unused_days: UnusedDays | None = Field(
+        default=None,
+        description="Null: what the company's policy says. They count from this change, or from "
+        "the last use after it.",
+        examples=[60],
     )
 
 

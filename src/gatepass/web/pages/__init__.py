@@ -22,6 +22,7 @@ from gatepass.web.pages.company import (
     roles,
     second_factor,
     security,
+    token_policy,
     verifier_keys,
     webhook_form,
     webhooks,
@@ -49,7 +50,17 @@ for _screen in (
     *(index, new, bulk, edit, rotate, rehearse, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
-    *(company, security, second_factor, role_form, roles, nodes, verifier_keys, admin_keys),
+    *(
+        company,
+        security,
+        token_policy,
+        second_factor,
+        role_form,
+        roles,
+        nodes,
+        verifier_keys,
+        admin_keys,
+    ),
     *(owners, owner_form, owner_deactivate),
     # Nor a webhook's.
     *(webhook_form, webhooks),

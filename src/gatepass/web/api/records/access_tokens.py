@@ -97,6 +97,9 @@ class AccessToken(Record):
     expires_at: Time | None
     metadata: dict[str, str] = Field(examples=[{"team": "payments"}])
     external_id: str | None = Field(examples=["deploy-7"])
+    unused_days: int | None = Field(
+        description="After so many days without use it is deactivated; null: never.", examples=[60]
+    )
     created_at: Time
     owner: OwnerOfToken
     created_by: str | None = person_id("created_by")

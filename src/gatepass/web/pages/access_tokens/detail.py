@@ -8,7 +8,13 @@ from starlette.responses import Response
 from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import access_tokens, observed_calls, usage
+from gatepass.registry.tokens import (
+    access_tokens,
+    observed_calls,
+    policy_breaches,
+    unused,
+    usage,
+)
 from gatepass.registry.tokens.observed_calls import CallRecord, Outcome
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.http.refusals import SENTENCES
@@ -16,6 +22,7 @@ from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.confirmation import confirmation_problem
 from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.policy_text import BROKEN
 from gatepass.web.pages.text.times import DAY, HOUR
 from gatepass.web.pages.widgets.permission_groups import permission_rows
 from gatepass.web.pages.widgets.snippets import serves, snippets
@@ -85,6 +92,8 @@ def show(
             )
         use = _use(reading, token.id, now)
         predecessor, successor = _rotated(reading, screen, token)
+        broken = policy_breaches.of_token(reading, token)
+        ends_unused_at = unused.ending_of(reading, token.id) if token.unused_days else None
         made = _calls(reading, token.id, now, calls)
         history = None
         if screen.actor.may("audit:get"):
@@ -98,6 +107,8 @@ def show(
         ),
         reduced=set(token.permissions) != set(token.effective_permissions),
         use=use,
+        broken=[BROKEN[rule] for rule in broken],
+        ends_unused_at=ends_unused_at,
         predecessor=predecessor,
         successor=successor,
         calls=made,

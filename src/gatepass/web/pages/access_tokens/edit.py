@@ -91,6 +91,7 @@ def _differences(token: AccessToken, form: TokenForm, now: int) -> list[Differen
             ("networks", "IP addresses"),
             ("metadata", "Metadata"),
             ("external_id", "External id"),
+            ("unused_days", "Days without use"),
         )
         if field in changed
     ]
@@ -99,9 +100,9 @@ def _differences(token: AccessToken, form: TokenForm, now: int) -> list[Differen
     return found
 
 
-def _words(field: str, value: str | Sequence[str] | Mapping[str, str] | None) -> str:
-    if isinstance(value, str):
-        return value
+def _words(field: str, value: str | int | Sequence[str] | Mapping[str, str] | None) -> str:
+    if isinstance(value, str | int):
+        return str(value)
     entries = ", ".join(metadata_entries(value) if isinstance(value, Mapping) else value or ())
     return entries or ("Any" if field in ("networks", "domains") else "None")
 

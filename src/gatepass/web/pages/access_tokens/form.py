@@ -14,14 +14,16 @@ from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
 from gatepass.core.grants import USER
 from gatepass.core.networks import InvalidNetwork
+from gatepass.core.token_policy import TokenPolicy
+from gatepass.registry.input.days import days_problem
 from gatepass.registry.input.expiry import LATEST_EXPIRY
 from gatepass.registry.input.metadata import is_key, value_problem
-from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.input import CHANGEABLE, MOST_UNUSED_DAYS
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.web.pages.text.forms import Fields
+from gatepass.web.pages.text.forms import Fields, whole_number
 from gatepass.web.pages.text.local_times import written
 from gatepass.web.pages.text.times import MINUTE
-from gatepass.web.pages.widgets.expiry import AT, NEVER, preset_of, read_expiry
+from gatepass.web.pages.widgets.expiry import AT, NEVER, longest, preset_of, read_expiry
 from gatepass.web.pages.widgets.network_rows import SPLIT, SentRows, joined, row_of, sent_rows
 from gatepass.web.pages.widgets.permission_groups import without_covered
 from gatepass.web.pages.widgets.typed_networks import read_network
@@ -42,6 +44,7 @@ class Chosen:
     expires_at: int | None
     metadata: Mapping[str, str]
     external_id: str | None
+    unused_days: int | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Summary:
     networks: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     expires_at: int | None = None
+    unused_days: int | None = None
 
 
 @dataclass
@@ -64,6 +68,7 @@ class TokenForm:
         expire, expires_on, offset: see ``expiry.read_expiry``.
         metadata: key and value of each row, blank rows included.
         external_id: "" is none.
+        unused_days: "" is none, or what the company's policy says.
         owner: the id of a service account or external owner; "" is the visitor.
         form_id: one-time; a form submitted twice creates one token.
         etag: the version of the token that is being edited.
@@ -82,6 +87,7 @@ class TokenForm:
     domains: list[str] = field(default_factory=list)
     metadata: list[tuple[str, str]] = field(default_factory=list)
     external_id: str = ""
+    unused_days: str = ""
     owner: str = ""
     form_id: str = ""
     etag: str = ""
@@ -111,6 +117,7 @@ class TokenForm:
                 )
             ),
             external_id=fields.one("external_id").strip(),
+            unused_days=fields.one("unused_days").strip(),
             owner=fields.one("owner"),
             form_id=fields.one("form_id"),
             etag=fields.one("etag"),
@@ -130,6 +137,7 @@ class TokenForm:
             domains=list(token.domains),
             metadata=list(token.metadata.items()),
             external_id=token.external_id or "",
+            unused_days="" if token.unused_days is None else str(token.unused_days),
         )
 
     @classmethod
@@ -147,6 +155,11 @@ class TokenForm:
             at = min(now + length, LATEST_EXPIRY)
             form.expires_on = written(at) if form.expire == AT else ""
         return form
+
+    def keep_within(self, policy: TokenPolicy) -> None:
+        """Choose an expiry that *policy* allows, in place of none."""
+        if policy.longest_life_days is not None and self.expire == NEVER:
+            self.expire = longest(policy.longest_life_days)
 
     def press(self, button: str, own: str | None) -> None:
         """Apply a button that changes rows, such as ``add_domain`` or ``remove_network_2``.
@@ -193,7 +206,14 @@ class TokenForm:
         missing = _missing(errors)
         if missing:
             return Summary(missing)
-        return Summary("", chosen.permissions, chosen.networks, chosen.domains, chosen.expires_at)
+        return Summary(
+            "",
+            chosen.permissions,
+            chosen.networks,
+            chosen.domains,
+            chosen.expires_at,
+            chosen.unused_days,
+        )
 
     def accept_errors(self, errors: Sequence[tuple[str, str]]) -> None:
         """Put the registry's messages beside the rows they are about."""
@@ -237,7 +257,14 @@ class TokenForm:
             expires_at,
             self._metadata(),
             self.external_id or None,
+            self._unused_days(),
         )
+
+    def _unused_days(self) -> int | None:
+        days = whole_number(self.unused_days)
+        if days is not None and not 1 <= days <= MOST_UNUSED_DAYS:
+            self.errors["unused_days"] = days_problem(MOST_UNUSED_DAYS)
+        return days
 
     def _networks(self) -> tuple[str, ...]:
         networks = []
@@ -297,6 +324,8 @@ def changes(token: AccessToken, chosen: Chosen) -> dict[str, object]:
         changed["metadata"] = chosen.metadata
     if (chosen.external_id or "") != (token.external_id or "").strip():
         changed["external_id"] = chosen.external_id
+    if chosen.unused_days != token.unused_days:
+        changed["unused_days"] = chosen.unused_days
     return changed
 
 
@@ -311,7 +340,7 @@ def _missing(errors: Mapping[str, str]) -> str:
     if "permissions" in errors:
         first = "Enter a label and choose" if "label" in errors else "Choose"
         return f"{first} at least one permission."
-    return errors.get("expires_at", "")
+    return errors.get("expires_at") or errors.get("unused_days", "")
 
 
 def _minute(at: int | None) -> int | None:

@@ -5,26 +5,35 @@ from typing import Any
 from starlette.responses import HTMLResponse
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
+from gatepass.registry.tokens import token_policies
+from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.form_state import not_saved
 from gatepass.web.pages.layout.screen import Screen
-from gatepass.web.pages.widgets.expiry import CHOICES
+from gatepass.web.pages.widgets.expiry import choices
 from gatepass.web.pages.widgets.permission_groups import offered
 
 
 def form_page(
     screen: Screen, template: str, form: TokenForm, status: int = 200, **context: Any
 ) -> HTMLResponse:
-    """The page of *template* with *form*."""
+    """The page of *template* with *form*, and what the company's policy requires of it."""
     catalogue, chosen = screen.node.catalogue, form.permissions
+    with screen.read() as reading:
+        policy = token_policies.of(reading, screen.company)
+    token: AccessToken | None = context.get("token")
+    now = screen.now()
+    latest = policy.latest_expiry(token.created_at if token else now)
     return screen.render(
         template,
         status,
         form=form,
         groups=offered(catalogue, screen.actor, chosen, built_in=False),
         own_groups=offered(catalogue, screen.actor, chosen, built_in=True),
-        presets=CHOICES,
-        summary=form.summary(screen.now()),
+        presets=choices(now, latest, form.expire),
+        latest_expiry=latest,
+        policy=policy,
+        summary=form.summary(now),
         **context,
     )
 

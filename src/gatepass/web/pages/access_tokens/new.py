@@ -15,7 +15,7 @@ from gatepass.core.grants import SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_search
 from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.storage.paging import LARGEST_PAGE
-from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import access_tokens, token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
@@ -51,6 +51,8 @@ def show_form(
         ]
     form.form_id = new_form_id()
     form.owner = owner or form.owner
+    with screen.read() as reading:
+        form.keep_within(token_policies.of(reading, screen.company))
     return form_page(screen, _TEMPLATE, form, owners=_owners(screen, form))
 
 
@@ -92,6 +94,7 @@ def _create(request: Request, screen: Screen, form: TokenForm) -> Response:
                 domains=chosen.domains,
                 metadata=chosen.metadata,
                 external_id=chosen.external_id,
+                unused_days=chosen.unused_days,
                 owner=form.owner or None,
                 form_id=form.form_id,
             )

@@ -21,6 +21,11 @@ from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.widgets.snippets import serves, snippets
 
+#: Why a token isn't rotated whose successor the company's policy forbids.
+AGAINST_POLICY = (
+    "Not rotated: your company's policy asks for IP addresses, and this token has none. "
+    "Edit it first: the new token copies them."
+)
 #: The durations offered, in seconds.
 DURATIONS = ((3_600, "1 hour"), (86_400, "24 hours"), (604_800, "7 days"), (2_592_000, "30 days"))
 CLOSINGS = (("now", "Now"), ("after", "After a while"), ("when_silent", "When it is silent"))
@@ -96,8 +101,7 @@ def send_form(request: Request, screen: CurrentScreen, id: str, fields: Form) ->
         # It was replaced or ended meanwhile, perhaps by this very form.
         return see_other(f"/access-tokens/{token.id}")
     except InvalidInput as error:
-        problem = dict(error.errors)["label"]
-        return _page(screen, token, _with(form, problem=problem), 422)
+        return _page(screen, token, _refused(form, error), 422)
     except Unavailable as error:
         return _page(screen, token, _with(form, failure=not_saved(error, button="Rotate")), 503)
     node = screen.node
@@ -114,6 +118,14 @@ def send_form(request: Request, screen: CurrentScreen, id: str, fields: Form) ->
             new, text, catalogue=node.catalogue, settings=node.settings, serves=serves(request)
         ),
     )
+
+
+def _refused(form: RotationForm, error: InvalidInput) -> RotationForm:
+    errors = dict(error.errors)
+    if "label" in errors:
+        return _with(form, problem=errors["label"])
+    # The old token breaks the company's policy in what the form doesn't have.
+    return _with(form, failure=AGAINST_POLICY)
 
 
 def _with(form: RotationForm, *, problem: str = "", failure: str = "") -> RotationForm:

@@ -20,6 +20,7 @@ TOKENS = Tab("Tokens", "/access-tokens")
 AUTHENTICATIONS = Tab("Recent Authentications", "/authentications")
 PROFILE = Tab("Profile", "/company")
 SECURITY = Tab("Security", "/company/security")
+TOKEN_POLICY = Tab("Token policy", "/company/token-policy")
 USERS = Tab("Users", "/company/users")
 SERVICE_ACCOUNTS = Tab("Service accounts", "/company/service-accounts")
 ROLES = Tab("Roles", "/company/roles")
@@ -37,6 +38,7 @@ IDENTITY = Tab("Sign-in provider", "/account/sign-in-provider")
 _COMPANY = (
     (PROFILE, "company:get"),
     (SECURITY, "company:get"),
+    (TOKEN_POLICY, "company:get"),
     (USERS, "users:get"),
     (SERVICE_ACCOUNTS, "service-accounts:manage"),
     (ROLES, "roles:get"),

@@ -119,6 +119,7 @@ def _tokens(now: int) -> list[AccessToken]:
         expires_at=now + 12 * DAY + HOUR,
         metadata={"team": "payments"},
         external_id=None,
+        unused_days=60,
         created_at=now - 9 * DAY,
         owner=TokenOwner("user", "usr_ada", None, _ADA.name),
         created_by=_ADA,

@@ -34,6 +34,14 @@ class Fields:
         return [value for key, value in self.pairs if key == name]
 
 
+def whole_number(text: str) -> int | None:
+    """The number that a field has; None if it is blank, -1 if it isn't a whole number."""
+    if not text:
+        return None
+    # ASCII only, and short: Python refuses to convert numbers of more than 4,300 digits.
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
+
+
 async def read_form(request: Request) -> Fields:
     """The fields of *request*'s body.
 

@@ -20,6 +20,23 @@ CHOICES = (*((value, name) for value, name, _ in PRESETS), (NEVER, "Never"), (AT
 _LENGTHS = {value: length for value, _, length in PRESETS}
 
 
+def choices(now: int, latest: int | None, chosen: str) -> tuple[tuple[str, str], ...]:
+    """Those of ``CHOICES`` that end by *latest* (Unix ms; None is no limit), and the *chosen* one.
+
+    Args:
+        now: Unix ms, from which presets count.
+    """
+    if latest is None:
+        return CHOICES
+    allowed = {value for value, length in _LENGTHS.items() if now + length <= latest}
+    return tuple(choice for choice in CHOICES if choice[0] in (*allowed, AT, chosen))
+
+
+def longest(days: int) -> str:
+    """The longest preset of at most *days* days."""
+    return [value for value, length in _LENGTHS.items() if length <= days * DAY][-1]
+
+
 def read_expiry(choice: str, date_and_time: str, offset: str, now: int) -> int | None:
     """The chosen expiry as Unix milliseconds; None for never.
 
