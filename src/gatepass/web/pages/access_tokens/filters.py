@@ -38,7 +38,7 @@ _COLUMNS = {
     "expires_at": ("expires", "expires-desc"),
     "last_used": ("used", "used-desc"),
 }
-_STATUSES = ("active", "expired", "deactivated", "any")
+_STATUSES = ("active", "pending", "expired", "deactivated", "any")
 _KINDS = ("api", "ui")
 
 
@@ -134,6 +134,12 @@ class Filters:
     def showing(self, show: str) -> str:
         """The address of the list with the tokens of *show*, one of ``SHOWN``, or of all."""
         return Filters(show="" if show == self.show else show, sort=self.sort).address()
+
+    @property
+    def pending(self) -> str:
+        """The address of the list with the pending tokens; with the active ones if it has those."""
+        status = "active" if self.status == "pending" else "pending"
+        return Filters(status=status, sort=self.sort).address()
 
     def search(self, now: int) -> TokenFilters:
         """The filters, as the registry takes them.
