@@ -31,7 +31,7 @@ def test_a_policy_is_previewed_saved_and_shown(
         return ada.send(PATH, filled)
 
     preview = send("sentence")
-    preview.shows("1 active token breaks this", "1 can live longer", "Old one")
+    preview.shows("1 active token breaks this", "1 can live for more than 90 days", "Old one")
     wrong = send("save", unused_days="x", warn_days="7, 0")
     assert wrong.answer.status_code == 422
     wrong.shows("Must be a whole number from 1 to 365.")
@@ -70,7 +70,7 @@ def test_a_policy_is_previewed_saved_and_shown(
         (TokenPolicy(1, warn_days=(1,)), "live for 1 day at most. Owners are warned 1 day before"),
         (
             TokenPolicy(7, True, 9),
-            "live for 7 days at most, need an IP address, or for UI a domain",
+            "live for 7 days at most, need IP addresses (for UI, domains will do)",
         ),
         (TokenPolicy(approval_required=("charges:*",)), "need approval for charges:*."),
     ],

@@ -66,9 +66,9 @@ def preview(
     return of_company(reading, actor.company or "", token_policies.read(given, catalogue))
 
 
-def of_token(reading: Reading, token: AccessToken) -> Collection[str]:
-    """The names of the rules of its company's policy that a token breaks."""
-    return breaches(token_policies.of(reading, token.company), limits_of(asdict(token)))
+def of_token(policy: TokenPolicy, token: AccessToken) -> Collection[str]:
+    """The names of the rules of *policy* that a token breaks."""
+    return breaches(policy, limits_of(asdict(token)))
 
 
 def of_company(reading: Reading, company: str, policy: TokenPolicy) -> PolicyBreaches:

@@ -14,6 +14,7 @@ from gatepass.registry.tokens import (
     observed_calls,
     policy_breaches,
     records,
+    token_policies,
     unused,
     usage,
 )
@@ -24,7 +25,7 @@ from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.confirmation import confirmation_problem
 from gatepass.web.pages.text.forms import Form
-from gatepass.web.pages.text.policy_text import BROKEN
+from gatepass.web.pages.text.policy_text import broken_rule
 from gatepass.web.pages.text.times import DAY, HOUR
 from gatepass.web.pages.widgets.permission_groups import permission_rows
 from gatepass.web.pages.widgets.snippets import serves, snippets
@@ -97,7 +98,7 @@ def show(
             )
         use = _use(reading, token.id, now)
         predecessor, successor = _rotated(reading, screen, token)
-        broken = policy_breaches.of_token(reading, token)
+        policy = token_policies.of(reading, token.company)
         ends_unused_at = unused.ending_of(reading, token.id) if token.unused_days else None
         made = _calls(reading, token.id, now, calls)
         pending = token.status == "pending"
@@ -114,7 +115,7 @@ def show(
         ),
         reduced=set(token.permissions) != set(token.effective_permissions),
         use=use,
-        broken=[BROKEN[rule] for rule in broken],
+        broken=[broken_rule(policy, rule) for rule in policy_breaches.of_token(policy, token)],
         ends_unused_at=ends_unused_at,
         approvers=[one.name for one in approvers],
         may_approve=pending and screen.visitor.may_approve(token),

@@ -17,7 +17,7 @@ from gatepass.web.pages.layout.navigation import TOKEN_POLICY
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Fields, Form, whole_number
-from gatepass.web.pages.text.policy_text import BROKEN, policy_sentence
+from gatepass.web.pages.text.policy_text import broken_rule, policy_sentence
 from gatepass.web.pages.text.wording import listed
 from gatepass.web.pages.widgets.permission_groups import offered, without_covered
 
@@ -31,6 +31,8 @@ _NAMES = {
     "approval_required": "Approval required",
     "warn_days": "Warnings before expiry",
 }
+#: Instead of a preview, while the input can't be read.
+UNREAD = "Some fields aren't valid yet."
 
 router = page_router()
 
@@ -178,11 +180,16 @@ def _preview(screen: Screen, typed: Typed) -> Preview:
     try:
         policy = token_policies.read(typed.given, screen.node.catalogue)
     except InvalidInput:
-        return Preview("Some fields aren't valid yet.")
+        return Preview(UNREAD)
     with screen.read() as reading:
-        found = policy_breaches.of_company(reading, screen.company, policy)
-    broken = [f"{number:,} {BROKEN[rule]}" for rule, number in found.by_rule.items() if number]
-    tokens = [(token, listed([BROKEN[rule] for rule in token.breaks])) for token in found.items]
+        return preview_of(policy, policy_breaches.of_company(reading, screen.company, policy))
+
+
+def preview_of(policy: TokenPolicy, found: PolicyBreaches) -> Preview:
+    """What saving *policy* would do, which the tokens *found* break."""
+    said = {rule: broken_rule(policy, rule) for rule in found.by_rule}
+    broken = [f"{number:,} {said[rule]}" for rule, number in found.by_rule.items() if number]
+    tokens = [(token, listed([said[rule] for rule in token.breaks])) for token in found.items]
     return Preview("", policy_sentence(policy), found, tuple(broken), tuple(tokens))
 
 

@@ -7,14 +7,17 @@ from typing import Any
 from starlette.responses import Response
 
 from gatepass.core.catalogue import CataloguePermission
+from gatepass.core.token_policy import TokenPolicy
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact, Caller
 from gatepass.registry.tokens.approval_records import Approval
+from gatepass.registry.tokens.policy_breaches import BreakingToken, PolicyBreaches
 from gatepass.registry.tokens.records import AccessToken, LastUse, TokenOwner
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import Summary, TokenForm
 from gatepass.web.pages.company.allowlist_impact import Reach
+from gatepass.web.pages.company.token_policy import UNREAD, Preview, preview_of
 from gatepass.web.pages.layout.errors import Explained
 from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.templating import render
@@ -44,6 +47,7 @@ COLOURS = (
 )
 _ADA = Person("usr_ada", "Ada Lovelace")
 _GRACE = Person("usr_grace", "Grace Hopper")
+_POLICY = TokenPolicy(90, True, 60, ("refunds:*",))
 
 
 @router.get("/styleguide")
@@ -61,6 +65,9 @@ def show_styleguide(node: CurrentNode) -> Response:
         form=_form(),
         empty_form=TokenForm(),
         presets=CHOICES,
+        policy=_POLICY,
+        latest_expiry=_POLICY.latest_expiry(now),
+        policy_previews=_policy_previews(now),
         summary=Summary(
             "", ("charges:create", "charges:get"), ("203.0.113.0/24",), (), now + 30 * DAY
         ),
@@ -90,6 +97,16 @@ def show_styleguide(node: CurrentNode) -> Response:
             SimpleNamespace(words="Ada Lovelace created Settlement", at=now - 9 * DAY),
         ],
     )
+
+
+def _policy_previews(now: int) -> list[Preview]:
+    breaks = ("longest_life_days", "unused_days")
+    token = BreakingToken("gpat_7HqXw2Lk90aZbYcT", "Nightly settlement", "api", now, breaks)
+    some = PolicyBreaches(
+        1_250, {"longest_life_days": 1_250, "networks_required": 0, "unused_days": 3}, [token]
+    )
+    none = PolicyBreaches(0, dict.fromkeys(some.by_rule, 0), [])
+    return [preview_of(_POLICY, some), preview_of(_POLICY, none), Preview(UNREAD)]
 
 
 def _visitor() -> Visitor:

@@ -3,12 +3,15 @@
 from gatepass.core.token_policy import TokenPolicy
 from gatepass.web.pages.text.wording import counted, listed, some
 
-#: What a token that breaks a rule can do: "3 can …", "it can …".
-BROKEN = {
-    "longest_life_days": "can live longer",
-    "networks_required": "can be used from any address",
-    "unused_days": "can be unused for longer",
-}
+
+def broken_rule(policy: TokenPolicy, rule: str) -> str:
+    """What a token that breaks a rule of *policy* can do: "3 can …", "it can …"."""
+    if rule == "networks_required":
+        return "can be used from any address"
+    days = counted(getattr(policy, rule), "day")
+    if rule == "unused_days":
+        return f"can be unused for more than {days}"
+    return f"can live for more than {days}"
 
 
 def policy_sentence(policy: TokenPolicy) -> str:
@@ -17,9 +20,9 @@ def policy_sentence(policy: TokenPolicy) -> str:
     if policy.longest_life_days is not None:
         rules.append(f"live for {counted(policy.longest_life_days, 'day')} at most")
     if policy.networks_required:
-        rules.append("need an IP address, or for UI a domain")
+        rules.append("need IP addresses (for UI, domains will do)")
     if policy.unused_days is not None:
-        rules.append(f"end after {counted(policy.unused_days, 'day')} without use at most")
+        rules.append(f"end after at most {counted(policy.unused_days, 'day')} without use")
     if policy.approval_required:
         rules.append(f"need approval for {some(policy.approval_required)}")
     required = f"New and edited access tokens {listed(rules)}." if rules else "Nothing is required."
