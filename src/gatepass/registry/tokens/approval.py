@@ -75,9 +75,10 @@ def of_changed_token(
         return {"extended_by": sorted({*token.approval.extended_by, actor.user})}
     waits = needing(reading, token.company, permissions, held=token.permissions)
     if waits:
+        verb = "needs" if len(waits) == 1 else "need"
         raise Conflict(
-            f"By the token policy {' and '.join(waits)} need a second person: create another token "
-            "with it, which can be approved.",
+            f"By the token policy {' and '.join(waits)} {verb} a second person: create another "
+            "token, which can be approved.",
             reason="approval_required",
             current=token,
         )
