@@ -57,4 +57,4 @@ def test_an_active_token_gets_no_such_permission(installation: Installation, ada
 def test_nobody_else_can_approve(installation: Installation, ada: Visit) -> None:
     installation.require_approval("charges:create")
     text = installation.access_token("charges:create", label="Till")
-    ada.get(f"/access-tokens/{text[:21]}").shows("Nobody can approve it")
+    ada.get(f"/access-tokens/{text[:21]}").shows("Nobody can approve it now")

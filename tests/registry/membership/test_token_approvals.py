@@ -6,15 +6,19 @@ import pytest
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, NotFound
+from gatepass.core.token_policy import DAY_MS
+from gatepass.mail.messages import Envelope
+from gatepass.node.mailing import _WRITERS
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.directory import roles
-from gatepass.registry.grants.publishing import published_grant
+from gatepass.registry.grants.publishing import deactivate_grants, published_grant
 from gatepass.registry.membership import token_approvals
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.tokens import access_tokens, approval, provisioning, rehearsals, rotation
 from gatepass.registry.tokens.approval_records import PENDING_MS
 from gatepass.registry.tokens.records import AccessToken, etag
 from gatepass.registry.tokens.rotation import Closing
+from gatepass.registry.tokens.unused import ending_of
 from tests.support.approval_policy import require
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 
@@ -257,3 +261,43 @@ def test_a_pending_token_is_no_credential(registry: SmallRegistry, ada: Actor) -
     with nothing_changes(registry), pytest.raises(Forbidden) as refusal:
         registry.do(access_tokens.deactivate, registry.with_token(token), token.id)
     assert refusal.value.reason == "token_pending"
+
+
+def test_a_restore_ends_a_pending_token_for_good(registry: SmallRegistry, ada: Actor) -> None:
+    token, text = registry.token(ada)
+    registry.do(deactivate_grants, [token.id])
+    assert registry.reason(text) is Reason.token_deactivated
+
+
+def test_days_without_use_count_from_the_approval(registry: SmallRegistry, ada: Actor) -> None:
+    token, _ = registry.token(ada, unused_days=1)
+    assert registry.ask(ending_of, token.id) is None
+    registry.now += 2 * DAY_MS
+    mona = registry.colleague("manager", "Mona")
+    approve(registry, mona, token)
+    assert registry.ask(ending_of, token.id) == NOW + 3 * DAY_MS
+
+
+def test_the_mails(registry: SmallRegistry, ada: Actor) -> None:
+    token, _ = registry.token(ada, label="Till")
+    mona = registry.colleague("manager", "Mona")
+    envelope = Envelope("mail_1", "gatepass.example", ("Gatepass", "no-reply@x.example"), "m@x", 0)
+
+    def written(kind: str, subject: str) -> tuple[str, str]:
+        find, compose = _WRITERS[kind]
+        with registry.database.auxiliary_write(registry.now) as write:
+            message = compose(envelope, find(write, subject), "https://gatepass.example")
+        return message["subject"], message.get_body(("plain",)).get_content()
+
+    asked = f"approvals:{mona.user}"
+    subject, text = written(token_approvals.ASKING_MAIL, asked)
+    assert subject == "The access token “Till” of Northwind waits for your approval"
+    assert f"https://gatepass.example/access-tokens/{token.id}" in text
+    registry.token(ada)
+    subject, text = written(token_approvals.ASKING_MAIL, asked)
+    assert subject == "2 access tokens of Northwind wait for your approval"
+    assert "https://gatepass.example/access-tokens?status=pending" in text
+    approve(registry, mona, token)
+    subject, text = written(token_approvals.APPROVED_MAIL, f"{token.id}:approved:{ada.user}")
+    assert subject == "The access token “Till” of Northwind is approved"
+    assert "Mona approved" in text
