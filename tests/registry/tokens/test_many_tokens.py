@@ -249,5 +249,10 @@ def test_counts_by_status(registry: SmallRegistry, actors: tuple[Actor, Actor]) 
     assert company is not None
     with registry.read() as reading, measured(reading) as work:
         counts = token_search.by_status(reading, company)
-    assert counts == {"active": COUNT_LIMIT + 1, "expired": 3 * RARE, "deactivated": RARE}
+    assert counts == {
+        "active": COUNT_LIMIT + 1,
+        "pending": 0,
+        "expired": 3 * RARE,
+        "deactivated": RARE,
+    }
     assert work.scanned(*TABLES) == []

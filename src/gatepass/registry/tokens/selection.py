@@ -499,7 +499,8 @@ class Selection:
             _waiting.pending_since > 0, _waiting.deactivated_at.is_(None)
         )
         if self.company is not None:
-            waiting = waiting.where(_waiting.company_id == self.company)
+            # As an expression, it can't make the engine choose an index of all its tokens.
+            waiting = waiting.where(func.coalesce(_waiting.company_id, "") == self.company)
         return _token.id.not_in(waiting)
 
     @property
