@@ -13,6 +13,10 @@ from gatepass.core.errors import Misconfigured
 PREFIX = "GATEPASS_"
 #: Settings that a file may hold instead, which keeps the secret out of process environments.
 IN_FILES = frozenset(("DATABASE_URL", "OIDC_CLIENT_SECRET", "SMTP_URL"))
+#: Of programs that ask a server, as the documentation names them: the same host may set them.
+OF_CLIENTS = frozenset(
+    ("ADMIN_KEY", "DIRECTORY", "EMAIL", "KEY", "PASSWORD", "URL", "VERIFIER_KEY")
+)
 _FILE = "_FILE"
 _LARGEST_FILE = 65_536
 _LONGEST_NAME = 80
@@ -61,7 +65,9 @@ def warnings(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str
     names = sorted({*known, *(name + _FILE for name in IN_FILES)})
     for variable, text in sorted(environ.items()):
         name = variable.removeprefix(PREFIX)
-        if name == variable or name in names or _of_service(name) or _by_kubernetes(variable, text):
+        if name == variable or name in names or name in OF_CLIENTS:
+            continue
+        if _of_service(name) or _by_kubernetes(variable, text):
             continue
         nearest = get_close_matches(name[:_LONGEST_NAME].upper(), names, n=1, cutoff=0.0)[0]
         shown = variable[:_LONGEST_NAME].encode("ascii", "backslashreplace").decode("ascii")

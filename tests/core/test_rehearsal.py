@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.core.grants import Rehearsal
+from gatepass.core.credentials import ACCESS_TOKEN, make, parse
+from gatepass.core.decision import Call, Reason, decide
+from gatepass.core.grants import CompanyRules, Grant, Holder, Rehearsal
 from gatepass.core.networks import parse_address
 from gatepass.core.rehearsal import refuses
+from gatepass.core.routes import CatalogueRoute
 
 TOKEN = "gpat_4fT0aB3cD5eF7gH9"
 START = 1_700_000_000_000
@@ -51,8 +54,8 @@ def test_the_share_of_calls(share: int) -> None:
         {"address": None},
         {"address": parse_address("203.0.113.8")},
         {"permission": "charges:create"},
-        {"permission": None, "route": "charges:get"},
-        {"route": "charges:get"},
+        {"permission": None, "route": "GET /v1/charges"},
+        {"route": "GET /v1/charges"},
     ],
 )
 def test_calls_are_chosen_apart(other: dict[str, Any]) -> None:
@@ -69,3 +72,30 @@ def test_it_ends_by_the_clock() -> None:
     assert not refuses(rehearsal, TOKEN, START + 60_000, **CALL)
     # A node whose clock is behind refuses as well.
     assert refuses(rehearsal, TOKEN, START - 500, **CALL)
+
+
+def test_two_routes_with_one_permission_are_chosen_apart() -> None:
+    credential = make(ACCESS_TOKEN)
+    parsed = parse(credential.text)
+    assert parsed is not None
+    names = frozenset({"charges:get"})
+    grant = Grant(
+        *(credential.id, credential.digest, "api", "cmp_1", "usr_1", "", names, None, ()),
+        expires_at=None,
+        deactivated=True,
+        rehearsal=Rehearsal(START, START + 3_600_000, 50),
+    )
+    holder = Holder("usr_1", "cmp_1", active=True, role="reader")
+    company = CompanyRules("cmp_1", active=True, allowlist=None, roles={"reader": names})
+    one, two = (
+        [
+            decide(grant, holder, company, Call(parsed, route=route), START + second * 1000).reason
+            for second in range(100)
+        ]
+        for route in (
+            CatalogueRoute(f"GET {path}", "GET", path, "charges:get")
+            for path in ("/v1/charges", "/v1/charges/{id}")
+        )
+    )
+    assert set(one) == set(two) == {Reason.allowed, Reason.token_rehearsed}
+    assert one != two

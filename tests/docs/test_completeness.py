@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gatepass import environment
 from gatepass.cli import tree
 from gatepass.core.reason import Reason
 from gatepass.registry.storage.schema import VERSIONS
@@ -32,6 +33,14 @@ def test_every_setting_has_its_row() -> None:
     text = page("reference/settings.md")
     missing = [one.name for one in fields(Settings) if f"GATEPASS_{one.name.upper()}`" not in text]
     assert missing == []
+
+
+def test_no_variable_of_a_documented_program_is_taken_for_a_misspelt_setting() -> None:
+    """A host may run a server and a program that asks it."""
+    read = r"""(?:environ\[["']|process\.env\.|export )(GATEPASS_\w+)"""
+    names = {name for each in PAGES for name in re.findall(read, each.read_text())}
+    assert {"GATEPASS_URL", "GATEPASS_ADMIN_KEY"} <= names
+    assert list(environment.warnings(dict.fromkeys(names, "x"), Settings.names())) == []
 
 
 def test_the_changelog_names_the_schema_to_migrate_to() -> None:

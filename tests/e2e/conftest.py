@@ -1,5 +1,6 @@
 """Fixtures: the browser and the demo that the tests of a file share."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -19,10 +20,22 @@ def browser() -> Iterator[Browser]:
         yield launched
 
 
+@pytest.fixture(scope="session")
+def created_demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A stopped demo, which others begin with."""
+    with Demo(tmp_path_factory.mktemp("created-demo")) as created:
+        pass
+    # Receipts would wait for its nodes.
+    with sqlite3.connect(created.directory / "gatepass.db") as database:
+        database.execute("DELETE FROM nodes")
+    database.close()
+    return created
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(created_demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A demo for the tests of one file."""
-    with Demo(tmp_path_factory.mktemp("demo")) as started:
+    with Demo(tmp_path_factory.mktemp("demo"), like=created_demo) as started:
         yield started
 
 

@@ -15,9 +15,9 @@ LIFETIME_S = 290
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(created_demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     lifetime = {"GATEPASS_LOGIN_LIFETIME": str(LIFETIME_S)}
-    with Demo(tmp_path_factory.mktemp("demo"), **lifetime) as running:
+    with Demo(tmp_path_factory.mktemp("demo"), like=created_demo, **lifetime) as running:
         yield running
 
 

@@ -28,10 +28,10 @@ HOSTILE_AT = 1_600_000_000_000
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(created_demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A demo with thousands of sign-ins a second apart, the last in November 2023."""
     directory: Path = tmp_path_factory.mktemp("demo")
-    with Demo(directory) as running:
+    with Demo(directory, like=created_demo) as running:
         database = Database(f"sqlite:///{directory}/gatepass.db")
         with database.read(0) as reading:
             company = reading.session.execute(text("SELECT id FROM companies")).scalar_one()

@@ -25,18 +25,6 @@ PASSWORD = "let me into the shop"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's directory."""
-    return tmp_path_factory.mktemp("gatepass")
-
-
-@pytest.fixture(scope="module")
-def demo(data: Path) -> Iterator[Demo]:
-    with Demo(data) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def shop(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The shop's address."""
     directory, port = tmp_path_factory.mktemp("shop"), free_port()
@@ -161,7 +149,7 @@ def test_signed_out_of_the_shop_there_is_no_code(shop: str) -> None:
 
 
 def test_a_used_late_or_stolen_code_opens_nothing(
-    shop: str, demo: Demo, data: Path, browser: Browser, open_window: Callable[..., Page]
+    shop: str, demo: Demo, browser: Browser, open_window: Callable[..., Page]
 ) -> None:
     page = open_window(shop)
     sign_in(page, MIA)
@@ -175,7 +163,7 @@ def test_a_used_late_or_stolen_code_opens_nothing(
         expect(element.get_by_text("Your access tokens can't be shown")).to_be_visible()
         expect(button(element, "Create New")).to_have_count(0)
 
-    make_late(data, late)
+    make_late(demo.directory, late)
     with HostPages(demo.url) as hosts:
         elsewhere = browser.new_context(base_url=hosts.origin("thief")).new_page()
         for code in (used, late, stolen):

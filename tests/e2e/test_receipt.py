@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -16,21 +15,10 @@ from tests.support.grants.fake_verifiers import acknowledge, register
 from tests.support.processes.demo import Demo
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
-
-
-@pytest.fixture(scope="module")
-def demo(directory: Path) -> Iterator[Demo]:
-    with Demo(directory) as running:
-        yield running
-
-
 @pytest.fixture
-def registry(demo: Demo, directory: Path) -> Iterator[Database]:
+def registry(demo: Demo) -> Iterator[Database]:
     """The demo's database, in which the test registers embedded verifiers."""
-    database = Database(f"sqlite:///{next(directory.rglob('gatepass.db'))}")
+    database = Database(f"sqlite:///{next(demo.directory.rglob('gatepass.db'))}")
     with database.auxiliary_write(now()) as write:
         write.session.execute(delete(tables.nodes).where(tables.nodes.c.kind == "embedded"))
     yield database

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.errors import InvalidInput
+from gatepass.core.token_warnings import EndingToken
 from gatepass.mail import messages
 from gatepass.mail.messages import Envelope, exactly, invitation, mailbox, password_reset
 from gatepass.registry.input.emails import read_email
@@ -122,7 +123,12 @@ def every_mail(name: str) -> list[EmailMessage]:
         messages.email_changed(ENVELOPE, by_command_line=False, **whose, **new),
         messages.password_reset(ENVELOPE, **whose, **until),
         messages.credential_reported(
-            ENVELOPE, what="access token gpat_0000000000000000", label=name, ended=True, **whose
+            ENVELOPE,
+            what="access token gpat_0000000000000000",
+            label=name,
+            ended=True,
+            others=2,
+            **whose,
         ),
         messages.credential_reported(
             ENVELOPE, what="sign-in gplt_0000000000000000", label="", ended=False, **whose
@@ -155,6 +161,96 @@ def test_what_to_do_about_a_change_of_address(requester: str | None) -> None:
     # Where somebody else knows the password, to cancel the change is not enough.
     assert ("cancel the change in My account > Profile, or" in text) == (requester is not None)
     assert "After the change, password resets are no longer sent to this address." in text
+
+
+NIGHTLY = EndingToken(
+    id="gpat_4fT0aB3cD5eF7gH9",
+    label="Nightly settlement",
+    owner=None,
+    ends_at=1_800_000_000_000,
+    because="expiry",
+    days=7,
+    last_used_at=1_799_395_000_000,
+    callers=3,
+)
+EXPIRED = replace(NIGHTLY, owner="Deploys", days=0, last_used_at=None, callers=0)
+UNUSED = replace(NIGHTLY, because="unused", days=1, callers=1)
+TODAY = replace(NIGHTLY, ends_at=1_799_395_200_000 + 3 * 3_600_000, days=1)
+
+
+def ending(*tokens: EndingToken, others: int = 0, now: int = 1_799_395_200_000) -> EmailMessage:
+    return arrived(
+        messages.access_tokens_ending(
+            replace(ENVELOPE, now=now),
+            company="Northwind",
+            name="Ada",
+            tokens=tokens,
+            others=others,
+            pages="https://tokens.example.com/access-tokens",
+            list_url="https://tokens.example.com/access-tokens?sort=expires",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "subject", "said", "rotates", "why"),
+    [
+        (
+            NIGHTLY,
+            "expires in 7 days",
+            "Expires in 7 days: 15 January 2027, 08:00:00 UTC. Last used 8 January 2027, "
+            "07:56:40 UTC, by 3 callers within a day.",
+            True,
+            "because the token is yours",
+        ),
+        (
+            EXPIRED,
+            "has expired",
+            "Belongs to Deploys. Has expired: 15 January 2027, 08:00:00 UTC. Never used.",
+            False,
+            "because you are an administrator of Northwind, and the token belongs to no user",
+        ),
+        (
+            UNUSED,
+            "ends in 1 day unless it is used",
+            "Ends in 1 day unless it is used: 15 January 2027, 08:00:00 UTC. Last used "
+            "8 January 2027, 07:56:40 UTC, by 1 caller within a day.",
+            True,
+            "because the token is yours",
+        ),
+        (
+            TODAY,
+            "expires in 3 hours",
+            "Expires in 3 hours: 8 January 2027, 11:00:00 UTC.",
+            True,
+            "because the token is yours",
+        ),
+    ],
+)
+def test_a_token_that_ends(
+    token: EndingToken, subject: str, said: str, rotates: bool, why: str
+) -> None:
+    now = token.ends_at - 86_400_000 if token is UNUSED else 1_799_395_200_000
+    message = ending(token, now=now)
+    assert message["Subject"] == f"The access token “Nightly settlement” at Northwind {subject}"
+    page = f"https://tokens.example.com/access-tokens/{token.id}"
+    for part in parts(message):
+        read = " ".join(part.split())
+        assert all(each in read for each in (f"Nightly settlement ({token.id})", said, page, why))
+        assert (f"{page}/rotate" in read) == rotates
+
+
+def test_many_tokens_that_end_are_one_mail() -> None:
+    message = ending(EXPIRED, NIGHTLY, others=412)
+    assert message["Subject"] == "414 access tokens at Northwind end soon or have ended"
+    text, html = parts(message)
+    for part in (text, html):
+        read = " ".join(part.split())
+        assert "https://tokens.example.com/access-tokens?sort=expires" in read
+        assert "some of the tokens belong to no user" in read
+        assert "These are the first 2:" in read
+    assert text.count("(gpat_") == html.count("(gpat_") == 2
+    assert ending(EXPIRED, EXPIRED)["Subject"] == "2 access tokens at Northwind have ended"
 
 
 def test_sentences_begin_with_a_capital() -> None:

@@ -14,7 +14,13 @@ from gatepass.mail.delivery import Outcome, PostKind, Smtp, Write
 from gatepass.node.mailing import Mailing
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import publish, published_holder
-from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets
+from gatepass.registry.membership import (
+    expiry_warnings,
+    invitation_links,
+    invitations,
+    outbox,
+    password_resets,
+)
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
@@ -501,3 +507,22 @@ def test_the_mail_about_a_paused_webhook(
     assert ("410 Gone" in text) is (because == "gone")
     assert ("three days" in text) is (because == "failing")
     assert "services" not in text
+
+
+def test_the_mail_about_a_token_that_expires(
+    registry: SmallRegistry, ada: Actor, mailbox: Mailbox
+) -> None:
+    token, text = registry.token(ada, expires_at=registry.now + 8 * 24 * HOUR)
+    registry.now += 24 * HOUR
+    expiry_warnings.warn(registry.database, lambda: registry.now)
+    mailing(registry, mailbox.port).send_due()
+    assert mailbox.messages == []
+    registry.now += expiry_warnings.WHILE_MS
+    mailing(registry, mailbox.port).send_due()
+    (message,) = mailbox.messages
+    assert mailbox.recipients == [registry.ada.email]
+    body = message.get_body(("plain",))
+    assert body is not None
+    rotate = f"Rotate: {PUBLIC_URL}/access-tokens/{token.id}/rotate"
+    assert rotate in body.get_content().splitlines()
+    assert text not in message.as_string()

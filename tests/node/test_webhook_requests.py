@@ -25,7 +25,9 @@ def post(certificates: Certificates, url: str, *, by_operator: bool = True) -> O
 
     async def run() -> Outcome:
         requests = Requests(LOOPBACK, certificates.trusting())
-        return await requests.post(url, by_operator=by_operator, headers={}, payload="{}")
+        return await requests.post(
+            url, company="cmp_1", by_operator=by_operator, headers={}, payload="{}"
+        )
 
     return asyncio.run(run())
 
@@ -97,7 +99,9 @@ def test_certificates_are_checked_against_the_name(
     other = f"https://other.example.com:{receiver.port}/"
     assert post(certificates, other).trouble == "untrusted_certificate"
     strange = Requests(LOOPBACK, httpx.create_ssl_context())
-    outcome = asyncio.run(strange.post(good, by_operator=True, headers={}, payload="{}"))
+    outcome = asyncio.run(
+        strange.post(good, company="cmp_1", by_operator=True, headers={}, payload="{}")
+    )
     assert outcome.trouble == "untrusted_certificate"
     assert len(receiver.received) == 1
 
@@ -161,12 +165,52 @@ def test_lookups_take_few_threads(
 
     async def run() -> list[Outcome]:
         requests = Requests(LOOPBACK, certificates.trusting())
-        url = "https://slow.example.com/"
+        urls = [f"https://slow-{number}.example.com/" for number in range(10)]
         return await asyncio.gather(
-            *(requests.post(url, by_operator=False, headers={}, payload="{}") for _ in range(10))
+            *(
+                requests.post(url, company=url, by_operator=False, headers={}, payload="{}")
+                for url in urls
+            )
         )
 
     outcomes = asyncio.run(run())
     released.set()
     assert {outcome.trouble for outcome in outcomes} == {"timed_out"}
     assert len(waiting) == 3
+
+
+def test_a_company_whose_names_do_not_resolve_delays_no_other_name(
+    certificates: Certificates, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+        if host.startswith("dead"):
+            released.wait(LIMIT_S)
+            raise socket.gaierror
+        return [(0, 0, 0, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(webhook_requests.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(webhook_requests, "_MOST_LOOKUPS", 3)
+    monkeypatch.setattr(webhook_requests, "_MOST_LOOKUPS_OF_COMPANY", 2)
+    good = receiver.url.replace("127.0.0.1", "localhost")
+
+    async def run() -> None:
+        requests = Requests(LOOPBACK, certificates.trusting())
+
+        def post(company: str, url: str) -> "asyncio.Task[Outcome]":
+            sent = requests.post(url, company=company, by_operator=True, headers={}, payload="{}")
+            return asyncio.create_task(sent)
+
+        one = [post("cmp_1", "https://dead.example.com/") for _ in range(9)]
+        await asyncio.sleep(0)
+        # The other name of the same company.
+        assert (await post("cmp_1", good)).accepted
+        more = [post("cmp_1", f"https://dead-{number}.example.com/") for number in range(9)]
+        await asyncio.sleep(0)
+        assert (await post("cmp_2", good)).accepted
+        for task in one + more:
+            task.cancel()
+        released.set()
+
+    asyncio.run(run())

@@ -59,14 +59,37 @@ def ids_are_there_once(page: Page) -> None:
     assert len(ids) == len(set(ids))
 
 
+#: A script, and the attribute of the elements it needs.
+SCRIPTS = {
+    "token_form.js": "data-token-form",
+    "allowlist.js": "data-allowlist-form",
+    "role_form.js": "data-role-form",
+    "list.js": "data-filter-form",
+    "log_filter.js": "data-local-time",
+    "export.js": "data-export-dialog",
+    "live.js": "data-live",
+    "once.js": "data-shown-once",
+    "password.js": "data-password",
+    "portal.js": "data-without-code",
+    "session.js": "data-ending",
+}
+
+
+def it_includes_exactly_the_scripts_it_needs(page: Page) -> None:
+    """All of them have run by the load event, so users and tests can't act before."""
+    for script, attribute in SCRIPTS.items():
+        assert (static(script) in page.html) == (f" {attribute}" in page.html), script
+
+
 RULES = [
     has_the_security_headers,
     has_nothing_inline,
     ids_are_there_once,
+    it_includes_exactly_the_scripts_it_needs,
 ]
 
 
-def test_every_page_has_the_headers_and_nothing_inline(page: Page) -> None:
+def test_every_page_keeps_the_rules(page: Page) -> None:
     for rule in RULES:
         rule(page)
 
@@ -91,28 +114,6 @@ def test_scripts_stay_small() -> None:
     assert max(sizes.values()) < 15_000
     # The scripts of every signed-in page.
     assert sum(sizes[name] for name in ("gatepass.js", "times.js", "session.js")) < 8_000
-
-
-#: A script, and the attribute of the elements it needs.
-SCRIPTS = {
-    "token_form.js": "data-token-form",
-    "allowlist.js": "data-allowlist-form",
-    "role_form.js": "data-role-form",
-    "list.js": "data-filter-form",
-    "log_filter.js": "data-local-time",
-    "export.js": "data-export-dialog",
-    "live.js": "data-live",
-    "once.js": "data-shown-once",
-    "password.js": "data-password",
-    "portal.js": "data-without-code",
-    "session.js": "data-ending",
-}
-
-
-def test_a_page_includes_exactly_the_scripts_it_needs(page: Page) -> None:
-    """All of them have run by the load event, so users and tests can't act before."""
-    for script, attribute in SCRIPTS.items():
-        assert (static(script) in page.html) == (f" {attribute}" in page.html), script
 
 
 def test_there_is_a_favicon(stranger: Visit) -> None:

@@ -209,6 +209,36 @@ def test_a_rehearsal_refuses_by_the_second(
     assert reasons[20:] == [{Reason.allowed}] * 5
 
 
+def test_an_expiry_counts_within_a_second_of_a_rehearsal(
+    samples: Samples, verifier: Verifier, clocks: Clocks
+) -> None:
+    rehearsal = Rehearsal(START_MS, START_MS + 20_000, 1)
+    expiring = {"expires_at": START_MS + 1_500}
+    samples.change("good", deactivated=True, rehearsal=rehearsal, **expiring)
+    decided = []
+    for seconds in (1, 0.499, 0.001):
+        clocks.advance(seconds)
+        decided.append(verifier.check(samples.texts["good"], permission="charges:get").reason)
+    assert decided == ["allowed", "allowed", "token_expired"]
+
+
+def test_a_trial_ends_within_a_second_of_a_rehearsal(
+    samples: Samples, verifier: Verifier, clocks: Clocks
+) -> None:
+    rehearsal = Rehearsal(START_MS, START_MS + 20_000, 1)
+    samples.change("good", deactivated=True, rehearsal=rehearsal)
+    trial = Trial(OPEN, START_MS + 1_500)
+    samples.put(CompanyRules("cmp_1", True, Networks(), ROLES, trial))
+    decided = []
+    for seconds in (1, 0.499, 0.001):
+        clocks.advance(seconds)
+        found = verifier.check(
+            samples.texts["good"], permission="charges:get", address="203.0.113.7"
+        )
+        decided.append(found.reason)
+    assert decided == ["allowed", "allowed", "company_address_not_allowed"]
+
+
 def test_a_copy_whose_lease_has_ended_remembers_nothing(samples: Samples, clocks: Clocks) -> None:
     verifier = samples.verifier(clocks.clock(), copy=True)
     verifier.file.shared.renew_lease(clocks.boot_ns, clocks.wall_ms, 1_000)

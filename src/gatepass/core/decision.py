@@ -318,7 +318,7 @@ def _admitted_role(
             now,
             address=call.address,
             permission=call.permission,
-            route=call.route.permission if type(call.route) is CatalogueRoute else None,
+            route=call.route.text if type(call.route) is CatalogueRoute else None,
         ):
             return Reason.token_rehearsed
     if grant.expires_at is not None and not now < grant.expires_at:

@@ -28,7 +28,8 @@ def refuses(
         token: the token's id.
         now: Unix time in milliseconds.
         address: packed (``core.networks``); None if absent or unreadable.
-        permission, route: what the call needs.
+        permission: the one asked for by name.
+        route: the catalogue's that matched, such as ``GET /v1/charges/{id}``.
     """
     if not now < rehearsal.until:
         return False

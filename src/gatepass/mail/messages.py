@@ -17,8 +17,10 @@ from html import escape
 
 from gatepass.core.display_text import isolated
 from gatepass.core.domains import InvalidDomain, parse_domain
+from gatepass.core.token_warnings import EndingToken
 
 _WIDTH = 72
+_HOUR_MS = 3_600_000
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -257,7 +259,15 @@ def password_reset(
 
 
 def credential_reported(
-    envelope: Envelope, *, company: str, name: str, what: str, label: str, ended: bool, url: str
+    envelope: Envelope,
+    *,
+    company: str,
+    name: str,
+    what: str,
+    label: str,
+    ended: bool,
+    url: str,
+    others: int = 0,
 ) -> EmailMessage:
     """The mail about a credential that somebody found and reported.
 
@@ -266,6 +276,7 @@ def credential_reported(
         label: "" if it has none.
         ended: whether the report ended it.
         url: the page to replace it.
+        others: how many more were reported with it, and ended.
     """
     company, name, what = _person(company), _person(name), _one_line(what)
     called = f" “{_person(label)}”" if label else ""
@@ -282,6 +293,7 @@ def credential_reported(
         before=[
             f"Hello {name},",
             f"Somebody who has the text of the {what}{called} reported it as leaked. {now}",
+            *_others_reported(others),
         ],
         call="See what it was used for" if ended else "Create another one",
         url=url,
@@ -290,6 +302,13 @@ def credential_reported(
             "`gatepass scan` finds such texts in files and in the history of a repository.",
         ],
     )
+
+
+def _others_reported(count: int) -> list[str]:
+    if not count:
+        return []
+    more = "One more was" if count == 1 else f"{count:,} more were"
+    return [f"{more} reported with it, and ended as well. The audit log names each."]
 
 
 def webhook_paused(
@@ -372,6 +391,91 @@ def token_approved(
     )
 
 
+def access_tokens_ending(
+    envelope: Envelope,
+    *,
+    company: str,
+    name: str,
+    tokens: Sequence[EndingToken],
+    others: int,
+    pages: str,
+    list_url: str,
+) -> EmailMessage:
+    """The mail about access tokens that end soon, or have ended.
+
+    Args:
+        tokens: at least one.
+        others: how many more there are.
+        pages: the address of tokens' pages, without a token's id.
+        list_url: the list with all of them.
+    """
+    company, name = _person(company), _person(name)
+    number = len(tokens) + others
+    soon, ended = any(token.days for token in tokens), not all(token.days for token in tokens)
+    only = tokens[0] if number == 1 else None
+    if only is None:
+        what = ["end soon"] * soon + ["have ended"] * ended
+        subject = f"{number:,} access tokens at {company} {' or '.join(what)}"
+    else:
+        subject = (
+            f"The access token “{_person(only.label)}” at {company} {_ends(only, envelope.now)}"
+        )
+    why = "the token is yours" if only else "the tokens are yours"
+    if any(token.owner is not None for token in tokens):
+        which = "the token belongs" if only else "some of the tokens belong"
+        why = f"you are an administrator of {company}, and {which} to no user"
+    first = f" These are the first {len(tokens)}:" if others else ""
+    rotate = (
+        "Rotate a token to replace it without a gap: the new one works at once, and the old one "
+        "until it isn't used any more."
+    )
+    return _message(
+        envelope,
+        subject=subject,
+        before=[
+            f"Hello {name},",
+            f"{subject}. Calls with a token that has ended are refused.{first}",
+        ],
+        items=[_item(token, pages, envelope.now) for token in tokens],
+        call="See the access token" if only else "See the list",
+        url=f"{pages}/{only.id}" if only else list_url,
+        after=[*([rotate] if soon else []), f"You get this e-mail because {why}."],
+    )
+
+
+def _item(token: EndingToken, pages: str, now: int) -> "_Item":
+    page = f"{pages}/{token.id}"
+    belongs = f"Belongs to {_person(token.owner)}. " if token.owner is not None else ""
+    links = [("Show", page)] + [("Rotate", f"{page}/rotate")] * bool(token.days)
+    return _Item(
+        f"{_person(token.label)} ({token.id})",
+        f"{belongs}{_ends(token, now).capitalize()}: {exactly(token.ends_at)}. {_last_use(token)}",
+        links,
+    )
+
+
+def _ends(token: EndingToken, now: int) -> str:
+    """Such as "expires in 7 days"."""
+    if not token.days:
+        return "has expired"
+    hours = round((token.ends_at - now) / _HOUR_MS)
+    left = _counted(token.days, "day") if hours >= 24 else _counted(max(1, hours), "hour")
+    return (
+        f"expires in {left}" if token.because == "expiry" else f"ends in {left} unless it is used"
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _last_use(token: EndingToken) -> str:
+    if token.last_used_at is None:
+        return "Never used."
+    by = f", by {_counted(token.callers, 'caller')} within a day" if token.callers else ""
+    return f"Last used {exactly(token.last_used_at)}{by}."
+
+
 def exactly(at: int) -> str:
     """A time (Unix ms) in UTC, to the second."""
     instant = datetime.fromtimestamp(at // 1000, UTC)
@@ -392,11 +496,21 @@ def mail_domain(host: str) -> str:
         return host
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One of several records that a mail is about, with titles and addresses of its links."""
+
+    title: str
+    text: str
+    links: Sequence[tuple[str, str]]
+
+
 def _message(
     envelope: Envelope,
     *,
     subject: str,
     before: Sequence[str],
+    items: Sequence[_Item] = (),
     call: str,
     url: str,
     after: Sequence[str],
@@ -410,16 +524,26 @@ def _message(
     message["Message-ID"] = f"<{envelope.mail_id}@{envelope.host}>"
     # No holiday replies (RFC 3834).
     message["Auto-Submitted"] = "auto-generated"
-    text = _text(before, call, url, after)
+    text = _text(before, items, call, url, after)
     message.set_content(text, cte=_encoding(text))
-    html = _html(before, call, url, after)
+    html = _html(before, items, call, url, after)
     message.add_alternative(html, subtype="html", cte=_encoding(html))
     return message
 
 
-def _text(before: Sequence[str], call: str, url: str, after: Sequence[str]) -> str:
-    # The link has a line of its own, because mail programs break links in running text.
-    paragraphs = [_wrapped(one) for one in before] + [f"{call}:", url]
+def _text(
+    before: Sequence[str], items: Sequence[_Item], call: str, url: str, after: Sequence[str]
+) -> str:
+    # Links have a line of their own, because mail programs break links in running text.
+    paragraphs = [_wrapped(one) for one in before]
+    paragraphs += [
+        "\n".join(
+            [_wrapped(item.title), _wrapped(item.text)]
+            + [f"{title}: {address}" for title, address in item.links]
+        )
+        for item in items
+    ]
+    paragraphs += [f"{call}:", url]
     return "\n\n".join(paragraphs + [_wrapped(one) for one in after]) + "\n"
 
 
@@ -427,18 +551,29 @@ def _wrapped(paragraph: str) -> str:
     return textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _html(before: Sequence[str], call: str, url: str, after: Sequence[str]) -> str:
+def _html(
+    before: Sequence[str], items: Sequence[_Item], call: str, url: str, after: Sequence[str]
+) -> str:
     link = escape(url)
     lines = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"></head>',
         f'<body style="{_BODY}"><div style="{_CARD}">',
         *(f'<p style="margin:0 0 16px">{escape(one)}</p>' for one in before),
+        *map(_html_item, items),
         f'<p style="margin:24px 0"><a style="{_BUTTON}" href="{link}">{escape(call)}</a></p>',
         f'<p style="{_SMALL}">Or open this address:<br>{link}</p>',
         *(f'<p style="{_SMALL}">{escape(one)}</p>' for one in after),
         "</div></body></html>\n",
     ]
     return "\n".join(lines)
+
+
+def _html_item(item: _Item) -> str:
+    links = " · ".join(
+        f'<a href="{escape(address)}">{escape(title)}</a>' for title, address in item.links
+    )
+    text = f"<strong>{escape(item.title)}</strong><br>{escape(item.text)}<br>{links}"
+    return f'<p style="margin:0 0 16px">{text}</p>'
 
 
 def _encoding(text: str) -> str:

@@ -18,6 +18,8 @@ from gatepass.mail.messages import Envelope
 from gatepass.registry.membership import (
     email_change_links,
     email_changes,
+    expiry_letters,
+    expiry_warnings,
     invitation_links,
     invitations,
     outbox,
@@ -205,6 +207,7 @@ def _credential_reported(
         what=f"{kind} {letter.id}",
         label=letter.label,
         ended=letter.id[:4] != VERIFIER_KEY,
+        others=letter.others,
         url=site + path.format(letter.id),
     )
 
@@ -254,6 +257,28 @@ def _token_approved(
     )
 
 
+def _access_tokens_ending(
+    envelope: Envelope, letter: expiry_letters.Letter, site: str
+) -> EmailMessage:
+    return messages.access_tokens_ending(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        tokens=letter.tokens,
+        others=letter.others,
+        pages=f"{site}/access-tokens",
+        list_url=site + _list_of(letter),
+    )
+
+
+def _list_of(letter: expiry_letters.Letter) -> str:
+    """The list that has the letter's tokens first."""
+    expired = not any(token.days for token in letter.tokens)
+    which = "status=expired&sort=expires-desc" if expired else "sort=expires"
+    own = all(token.owner is None for token in letter.tokens)
+    return f"/access-tokens?{which}" + (f"&owner={letter.user}" if own else "")
+
+
 # For each kind of mail: what finds its content, None if there is no reason to send it any more, and
 # what composes the message.
 _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessage]]] = {
@@ -266,4 +291,5 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     PAUSED_MAIL: (notices.letter, _webhook_paused),
     token_approvals.ASKING_MAIL: (token_approvals.request, _approval_asked),
     token_approvals.APPROVED_MAIL: (token_approvals.approved, _token_approved),
+    expiry_warnings.MAIL: (expiry_letters.letter, _access_tokens_ending),
 }

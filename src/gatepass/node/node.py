@@ -23,7 +23,7 @@ from gatepass.node.reporting import Reporting
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
-from gatepass.registry.membership import token_approvals
+from gatepass.registry.membership import expiry_warnings, token_approvals
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
@@ -56,6 +56,7 @@ _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _LAPSING_SECONDS = 60.0
 _ASKING_SECONDS = 5.0
+_WARNING_SECONDS = 10.0
 _FIRST_CLOSING_SECONDS = 60.0
 _CLOSING_SECONDS = 300.0
 _BREATHER_SECONDS = 0.05
@@ -247,8 +248,8 @@ class Node:
         """Start the node's duties if this process acquires the node's lock.
 
         One process of a node has them: it folds the counts, sends mail and events, follows,
-        reports, records expired tokens, asks for approvals, closes replaced tokens and compacts. If
-        it dies, another acquires the lock within a second.
+        reports, records expired tokens, warns of those that expire, asks for approvals, closes
+        replaced tokens and compacts. If it dies, another acquires the lock within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
@@ -298,6 +299,17 @@ class Node:
             interval_s=_CLOSING_SECONDS,
             first_s=_FIRST_CLOSING_SECONDS,
         )
+        self._start(
+            "warnings",
+            self._warn,
+            failure="warning of expiring tokens failed",
+            interval_s=_WARNING_SECONDS,
+        )
+
+    def _warn(self) -> None:
+        # By a wrong clock, people would be told too early, and then not again.
+        if self.verifier.not_ready() is None:
+            expiry_warnings.warn(self.database, self.clock.now, self._between_batches)
 
     def _end_silent(self) -> None:
         # By a wrong clock, tokens would look silent that aren't.
@@ -309,10 +321,10 @@ class Node:
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.
         if self.verifier.not_ready() is None:
-            compacted = compact(self.database, self.clock.now, self._between_compactions)
+            compacted = compact(self.database, self.clock.now, self._between_batches)
             _log.info("compacted: %s", compacted)
 
-    def _between_compactions(self) -> bool:
+    def _between_batches(self) -> bool:
         return not self._stopped.wait(_BREATHER_SECONDS)
 
     def fold(self) -> None:

@@ -10,9 +10,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -26,8 +27,10 @@ from gatepass.registry.webhooks.urls import origin_of
 LONGEST_S = 10.0
 MOST_BYTES = 64 * 1024
 _MOST_ADDRESSES = 3
-#: At once: a lookup can't be cancelled, and takes a thread. Others wait, within their time.
-_MOST_LOOKUPS = 32
+#: At once: a lookup can't be cancelled, and takes a thread. Others wait, within their time. A
+#: customer's name server that doesn't answer must not take all of them.
+_MOST_LOOKUPS = 64
+_MOST_LOOKUPS_OF_COMPANY = 8
 _HTTPS = 443
 
 
@@ -49,10 +52,20 @@ class Requests:
             verify or httpx.create_ssl_context(), LONGEST_S, MOST_BYTES, proxies=False
         )
         self._lookups = asyncio.Semaphore(_MOST_LOOKUPS)
+        # By company, and by company and name; while someone waits or looks up.
+        self._lookups_of: WeakValueDictionary[tuple[str, ...], asyncio.Semaphore] = (
+            WeakValueDictionary()
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(
-        self, url: str, *, by_operator: bool, headers: Mapping[str, str], payload: str
+        self,
+        url: str,
+        *,
+        company: str,
+        by_operator: bool,
+        headers: Mapping[str, str],
+        payload: str,
     ) -> Future[Outcome]:
         """Begin to ``post``, and don't wait for it. For one thread."""
         if self._loop is None:
@@ -60,7 +73,9 @@ class Requests:
             threading.Thread(
                 target=self._loop.run_forever, daemon=True, name="gatepass_webhook_requests"
             ).start()
-        request = self.post(url, by_operator=by_operator, headers=headers, payload=payload)
+        request = self.post(
+            url, company=company, by_operator=by_operator, headers=headers, payload=payload
+        )
         return asyncio.run_coroutine_threadsafe(request, self._loop)
 
     def close(self) -> None:
@@ -70,18 +85,25 @@ class Requests:
             self._loop = None
 
     async def post(
-        self, url: str, *, by_operator: bool, headers: Mapping[str, str], payload: str
+        self,
+        url: str,
+        *,
+        company: str,
+        by_operator: bool,
+        headers: Mapping[str, str],
+        payload: str,
     ) -> Outcome:
         """Send a payload to a webhook's URL.
 
         Args:
+            company: the id of the webhook's.
             by_operator: whether an operator chose the URL.
         """
         began = time.monotonic()
         status, trouble = None, None
         try:
             async with asyncio.timeout(LONGEST_S):
-                status = await self._post(url, by_operator, headers, payload)
+                status = await self._post(url, company, by_operator, headers, payload)
         except _Refused as refused:
             trouble = str(refused)
         except (TimeoutError, httpx.TimeoutException):
@@ -95,11 +117,11 @@ class Requests:
         return Outcome(status, trouble, round((time.monotonic() - began) * 1000))
 
     async def _post(
-        self, url: str, by_operator: bool, headers: Mapping[str, str], payload: str
+        self, url: str, company: str, by_operator: bool, headers: Mapping[str, str], payload: str
     ) -> int:
         origin = origin_of(url)
         host = origin.host.strip("[]")
-        addresses = await self._addresses(host, origin.port or _HTTPS)
+        addresses = await self._addresses(host, origin.port or _HTTPS, company)
         besides = self._networks if by_operator else None
         allowed = [address for address in addresses if reachable(address, besides)]
         if not allowed:
@@ -130,16 +152,16 @@ class Requests:
         )
         return answer.status
 
-    async def _addresses(self, host: str, port: int) -> list[bytes]:
+    async def _addresses(self, host: str, port: int, company: str) -> list[bytes]:
         literal = parse_address(host)
         if literal is not None:
             return [literal]
-        await self._lookups.acquire()
+        release = await self._admitted(host, company)
         loop = asyncio.get_running_loop()
         found: asyncio.Future[list[bytes]] = loop.create_future()
 
         def settle(addresses: list[bytes]) -> None:
-            self._lookups.release()
+            release()
             # The request may have ended meanwhile.
             if not found.done():
                 found.set_result(addresses)
@@ -156,6 +178,22 @@ class Requests:
         if not addresses:
             raise _Refused("unresolved")
         return addresses
+
+    async def _admitted(self, host: str, company: str) -> Callable[[], None]:
+        """Wait until a company may look up a name; what to call when it has been."""
+        places = [
+            self._places(1, company, host),
+            self._places(_MOST_LOOKUPS_OF_COMPANY, company),
+            self._lookups,
+        ]
+        with ExitStack() as taken:
+            for place in places:
+                await place.acquire()
+                taken.callback(place.release)
+            return taken.pop_all().close
+
+    def _places(self, most: int, *of: str) -> asyncio.Semaphore:
+        return self._lookups_of.setdefault(of, asyncio.Semaphore(most))
 
 
 def _looked_up(host: str, port: int) -> list[bytes]:

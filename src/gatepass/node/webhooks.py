@@ -148,6 +148,7 @@ class Webhooks:
         self._under_way[receiver.id] += 1
         posted = self._made_requests().begin(
             receiver.url,
+            company=receiver.company,
             by_operator=receiver.by_operator,
             headers=headers,
             payload=claimed.payload,

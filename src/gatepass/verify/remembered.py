@@ -148,11 +148,11 @@ def call_key(parts: tuple[str | None, ...]) -> bytes:
 def _next_moment(known: CachedToken, after_ms: int) -> int:
     """The next moment at which time alone could change a decision, in Unix ms."""
     company, rehearsal = known.company, known.grant.rehearsal
-    if rehearsal is not None and after_ms < rehearsal.until:
-        # Other calls are refused in each second.
-        return min(rehearsal.until, (after_ms // 1000 + 1) * 1000)
-    moments = (
+    moments = [
         known.grant.expires_at,
         None if company is None or company.trial is None else company.trial.until,
-    )
+    ]
+    if rehearsal is not None and after_ms < rehearsal.until:
+        # Other calls are refused in each second.
+        moments += rehearsal.until, (after_ms // 1000 + 1) * 1000
     return min((at for at in moments if at is not None and at > after_ms), default=_NEVER_MS)

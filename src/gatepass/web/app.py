@@ -69,7 +69,7 @@ def create_app(
     app.state.trusted = trusted
     misconfigurations = Misconfigurations()
     app.state.misconfigurations = misconfigurations
-    app.state.report_rate = ReportRate()
+    app.state.report_rate = ReportRate(node.settings.data_dir / "report-rate")
     app.state.beside = tuple(beside)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

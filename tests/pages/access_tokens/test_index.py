@@ -202,6 +202,11 @@ def test_tokens_to_look_at_are_counted_and_lead_to_their_list(
         assert labels(listed) == found, title
         assert f"{len(found)} token" in listed.text
         assert sorted(labels(ada.get(listed.links[title]))) == ["limited", "soon", "used"]
+    listed = ada.get(page.links["Expiring in 7 days 1"])
+    assert listed.links["Expires↑"].endswith("show=expiring&sort=expires-desc")
+    assert "sort" not in listed.links["Never used 2"]
+    labelled = ada.get("/access-tokens?sort=label")
+    assert labelled.links["Expiring in 7 days 1"].endswith("show=expiring&sort=label")
 
 
 def test_headings_sort_the_list(installation: Installation, ada: Visit) -> None:

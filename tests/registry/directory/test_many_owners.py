@@ -46,30 +46,34 @@ def owner(n: int, number: int) -> Row:
     return {"name": f"Person {n}."} | ended
 
 
-@pytest.fixture
-def actors(registry: SmallRegistry) -> tuple[Actor, Actor]:
+@pytest.fixture(scope="module")
+def actors(shared_registry: SmallRegistry) -> tuple[Actor, Actor]:
     """Of a company with few owners, and of one with many."""
     found = []
     for number in (FEW, MANY):
-        company = registry.company(f"Company of {number}")
-        ada = registry.user(company, f"ada{number}@example.org", "Ada")
+        company = shared_registry.company(f"Company of {number}")
+        ada = shared_registry.user(company, f"ada{number}@example.org", "Ada")
         fill_owners(
-            registry.database, company.id, number, lambda n, of=number: owner(n, of), newest=NOW - 1
+            shared_registry.database,
+            company.id,
+            number,
+            lambda n, of=number: owner(n, of),
+            newest=NOW - 1,
         )
-        found.append(registry.signed_in(ada))
-    if registry.database.dialect == "postgresql":
-        with registry.database.administrative_write() as connection:
+        found.append(shared_registry.signed_in(ada))
+    if shared_registry.database.dialect == "postgresql":
+        with shared_registry.database.administrative_write() as connection:
             connection.execute(text("ANALYZE"))
     return found[0], found[1]
 
 
 def test_a_page_takes_the_same_work_among_many(
-    registry: SmallRegistry, actors: tuple[Actor, Actor]
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
     for name, (count, filters) in FILTERS.items():
         works = []
         for actor in actors:
-            with registry.read() as reading, measured(reading) as work:
+            with shared_registry.read() as reading, measured(reading) as work:
                 page = owner_search.list_(reading, actor, limit=RARE - 10, **filters)
             assert (len(page.items), page.count) == (min(count, RARE - 10), count), name
             works.append(work)
@@ -79,13 +83,17 @@ def test_a_page_takes_the_same_work_among_many(
         assert much.sorted <= 2_200, (name, much.plans)
 
 
-def test_one_is_found_by_an_index(registry: SmallRegistry, actors: tuple[Actor, Actor]) -> None:
+def test_one_is_found_by_an_index(
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor]
+) -> None:
     company = actors[1].company
     assert company is not None
-    with registry.read() as reading, measured(reading) as work:
+    with shared_registry.read() as reading, measured(reading) as work:
         for reference in ("ext:customer 314", "ext:customer 19900"):
             assert owner_records.find(reading, company, reference).external_id == reference[4:]
         assert owner_records.by_external_id(reading, company, "nobody") is None
-        assert "external/customer-service" in role_permissions(reading, registry.catalogue, company)
+        assert "external/customer-service" in role_permissions(
+            reading, shared_registry.catalogue, company
+        )
     assert work.amount < 200, work.amount
     assert work.scanned("owners") == [], work.plans

@@ -45,30 +45,34 @@ def user(n: int, number: int) -> Row:
     return {"name": f"Person {n}.", "email": f"p{n}of{number}@example.com"} | ended
 
 
-@pytest.fixture
-def actors(registry: SmallRegistry) -> tuple[Actor, Actor]:
+@pytest.fixture(scope="module")
+def actors(shared_registry: SmallRegistry) -> tuple[Actor, Actor]:
     """Of a company with few users, and of one with many."""
     found = []
     for number in (FEW, MANY):
-        company = registry.company(f"Company of {number}")
-        ada = registry.user(company, f"ada{number}@example.org", "Ada")
+        company = shared_registry.company(f"Company of {number}")
+        ada = shared_registry.user(company, f"ada{number}@example.org", "Ada")
         fill_users(
-            registry.database, company.id, number, lambda n, of=number: user(n, of), newest=NOW - 1
+            shared_registry.database,
+            company.id,
+            number,
+            lambda n, of=number: user(n, of),
+            newest=NOW - 1,
         )
-        found.append(registry.signed_in(ada))
-    if registry.database.dialect == "postgresql":
-        with registry.database.administrative_write() as connection:
+        found.append(shared_registry.signed_in(ada))
+    if shared_registry.database.dialect == "postgresql":
+        with shared_registry.database.administrative_write() as connection:
             connection.execute(text("ANALYZE"))
     return found[0], found[1]
 
 
 def test_a_page_takes_the_same_work_among_many(
-    registry: SmallRegistry, actors: tuple[Actor, Actor]
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
     for name, (count, filters) in FILTERS.items():
         works = []
         for actor in actors:
-            with registry.read() as reading, measured(reading) as work:
+            with shared_registry.read() as reading, measured(reading) as work:
                 page = user_search.list_(reading, actor, limit=RARE - 10, **filters)
             assert (len(page.items), page.count) == (min(count, RARE - 10), count), name
             works.append(work)
@@ -79,7 +83,7 @@ def test_a_page_takes_the_same_work_among_many(
 
 
 def test_a_name_in_the_audit_log_is_resolved_by_an_index(
-    registry: SmallRegistry, actors: tuple[Actor, Actor]
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
     for name, found in (
         ("person 314.", 1),
@@ -88,7 +92,7 @@ def test_a_name_in_the_audit_log_is_resolved_by_an_index(
         ("hopper", None),
         ("e", None),
     ):
-        with registry.read() as reading, measured(reading) as work:
+        with shared_registry.read() as reading, measured(reading) as work:
             if found is None:
                 with pytest.raises(InvalidInput, match="more than 20 match"):
                     search_terms.people_called(reading, actors[1], name)

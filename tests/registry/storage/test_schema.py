@@ -362,6 +362,13 @@ def test_existing_tokens_belong_to_their_creators_from_version_seven(
             actor = Actor("user", "com_1", "usr_1", "Ada", frozenset("*"), "gplt_1")
             tokens = token_search.list_(reading, actor, owner="usr_1").items
             assert len(tokens) == 5
+            rows = reading.session.execute(
+                text("SELECT deactivated_at, lapsed_at, expires_at, warn_at FROM access_tokens")
+            ).all()
+            for ended, lapsed, expires_at, warn_at in rows:
+                lives = ended is None and lapsed is None and expires_at is not None
+                assert warn_at == (expires_at - 14 * 86_400_000 if lives else None)
+            assert {row.warn_at is None for row in rows} == {True, False}
             assert {(one.owner.id, one.owner.type, one.created_by.name) for one in tokens} == {
                 ("usr_1", "user", "Ada")
             }

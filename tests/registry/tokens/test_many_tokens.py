@@ -157,17 +157,19 @@ def page(registry: SmallRegistry, actor: Actor, **filters: Any) -> tuple[Work, A
     return work, found
 
 
-@pytest.fixture
-def actors(registry: SmallRegistry) -> tuple[Actor, Actor]:
+@pytest.fixture(scope="module")
+def actors(shared_registry: SmallRegistry) -> tuple[Actor, Actor]:
     """Of a company with few tokens, and of one with many."""
-    return fill(registry, FEW), fill(registry, MANY)
+    return fill(shared_registry, FEW), fill(shared_registry, MANY)
 
 
 def test_a_page_takes_the_same_work_among_many(
-    registry: SmallRegistry, actors: tuple[Actor, Actor]
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
     for name, (count, filters) in FILTERS.items():
-        (little, of_few), (much, of_many) = (page(registry, actor, **filters) for actor in actors)
+        (little, of_few), (much, of_many) = (
+            page(shared_registry, actor, **filters) for actor in actors
+        )
         assert len(of_many.items) == len(of_few.items) == min(count, RARE - 10), name
         assert (of_few.count, of_many.count) == (count, count), name
         assert much.amount <= little.amount * 1.5 + 200, (name, little.amount, much.amount)
@@ -176,13 +178,14 @@ def test_a_page_takes_the_same_work_among_many(
 
 
 def test_the_tokens_of_an_owner_of_most(
-    registry: SmallRegistry, actors: tuple[Actor, Actor]
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
     """Its few deactivated ones, the oldest, are found by an index as well."""
     for person in ("owner", "created_by"):
         for status, count in (("active", COUNT_LIMIT + 1), ("deactivated", RARE), (None, None)):
             (little, of_few), (much, of_many) = (
-                page(registry, actor, status=status, **{person: actor.user}) for actor in actors
+                page(shared_registry, actor, status=status, **{person: actor.user})
+                for actor in actors
             )
             assert len(of_few.items) == len(of_many.items) == RARE - 10
             assert count is None or of_few.count == of_many.count == count
@@ -193,12 +196,14 @@ def test_the_tokens_of_an_owner_of_most(
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("sort", SORTS)
 def test_a_page_in_any_order_takes_the_same_work_among_many(
-    registry: SmallRegistry, actors: tuple[Actor, Actor], sort: str, order: str
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor], sort: str, order: str
 ) -> None:
     """The first page, and one far in."""
     for name in SORTED:
         how = {**FILTERS[name][1], "sort": sort, "order": order, "counted": False}
-        (little, of_few), (much, of_many) = (page(registry, actor, **how) for actor in actors)
+        (little, of_few), (much, of_many) = (
+            page(shared_registry, actor, **how) for actor in actors
+        )
         assert len(of_many.items) == len(of_few.items), name
         assert much.amount <= little.amount * 1.5 + 200, (name, little.amount, much.amount)
         assert much.scanned(*TABLES) == [], (name, much.plans)
@@ -206,35 +211,35 @@ def test_a_page_in_any_order_takes_the_same_work_among_many(
         if of_many.next is None or name != "active":
             continue
         found = of_many
-        with registry.read() as reading:
+        with shared_registry.read() as reading:
             for _ in range(10):
                 found = token_search.list_(reading, actors[1], limit=200, cursor=found.next, **how)
-        far, _ = page(registry, actors[1], cursor=found.next, **how)
+        far, _ = page(shared_registry, actors[1], cursor=found.next, **how)
         assert far.amount <= much.amount * 2 + 200, (name, much.amount, far.amount)
         assert far.scanned(*TABLES) == [], (name, far.plans)
 
 
 def test_a_page_far_in_takes_the_work_of_the_first(
-    registry: SmallRegistry, actors: tuple[Actor, Actor]
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
     for name in ("nothing", "active", "api", "a permission of most", "a word of most"):
         _, filters = FILTERS[name]
-        first, found = page(registry, actors[1], **filters)
-        with registry.read() as reading:
+        first, found = page(shared_registry, actors[1], **filters)
+        with shared_registry.read() as reading:
             for _ in range(10):
                 found = token_search.list_(
                     reading, actors[1], limit=200, cursor=found.next, counted=False, **filters
                 )
-        far, there = page(registry, actors[1], cursor=found.next, **filters)
+        far, there = page(shared_registry, actors[1], cursor=found.next, **filters)
         assert there.items[0].created_at < found.items[-1].created_at
         assert far.amount <= first.amount * 1.2 + 200, (name, first.amount, far.amount)
         assert far.scanned(*TABLES) == [], (name, far.plans)
 
 
 def test_the_command_lines_pages_follow_an_index(
-    registry: SmallRegistry, actors: tuple[Actor, Actor]
+    shared_registry: SmallRegistry, actors: tuple[Actor, Actor]
 ) -> None:
-    work, found = page(registry, Actor.command_line(), counted=False)
+    work, found = page(shared_registry, Actor.command_line(), counted=False)
     assert len(found.items) == RARE - 10
     assert work.sorted <= RARE
     assert work.scanned(*TABLES) in (
@@ -244,10 +249,10 @@ def test_the_command_lines_pages_follow_an_index(
     )
 
 
-def test_counts_by_status(registry: SmallRegistry, actors: tuple[Actor, Actor]) -> None:
+def test_counts_by_status(shared_registry: SmallRegistry, actors: tuple[Actor, Actor]) -> None:
     company = actors[1].company
     assert company is not None
-    with registry.read() as reading, measured(reading) as work:
+    with shared_registry.read() as reading, measured(reading) as work:
         counts = token_search.by_status(reading, company)
     assert counts == {
         "active": COUNT_LIMIT + 1,

@@ -25,7 +25,7 @@ LATER = NOW + 10 * HOUR
 
 
 def all_pages(
-    registry: SmallRegistry, actor: Actor, *, limit: int = 7, **how: Any
+    registry: SmallRegistry, actor: Actor, *, limit: int = 21, **how: Any
 ) -> list[AccessToken]:
     found: list[AccessToken] = []
     cursor = None
@@ -131,7 +131,7 @@ FILTERS: dict[str, tuple[dict[str, Any], Callable[[AccessToken], bool]]] = {
             and token.last_used.at < NOW + 2 * HOUR
         ),
     ),
-    "a word": ({"q": "zu"}, lambda token: "zu" in token.label.lower()),
+    "a word": ({"q": "zulu"}, lambda token: token.label.lower() == "zulu"),
 }
 
 

@@ -6,6 +6,7 @@ from gatepass.core.decision import Reason
 from gatepass.core.token_policy import DAY_MS
 from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.replication import liveness
 from gatepass.registry.storage.tables import nodes
 from gatepass.registry.tokens import unused, usage
@@ -61,6 +62,8 @@ def test_it_ends_after_its_days_without_use(registry: SmallRegistry, ada: Actor)
     assert (event.action, event.actor_kind) == ("access_token.deactivated", "system")
     assert event.after is not None
     assert event.after["cause"] == "unused"
+    said = "Gatepass deactivated the access token Nightly settlement, which nobody used"
+    assert sentence(event) == said
     assert registry.ask(ending_of, token.id) is None
 
 

@@ -17,6 +17,7 @@ from tests.support.database.postgresql import Cluster
 from tests.support.database.small_registry import SmallRegistry
 
 _REGISTRY = "gatepass_test"
+_SHARED = "gatepass_shared"
 _IDLE_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = '2s'; "
 
 
@@ -103,6 +104,27 @@ def database(database_url: str) -> Iterator[Database]:
 def registry(database: Database) -> SmallRegistry:
     """Two companies, an administrator each, on each engine in turn."""
     return SmallRegistry(database)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_registry(
+    request: pytest.FixtureRequest, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SmallRegistry]:
+    """A registry for tests that read what one fixture of their module wrote; on each engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "_begin", _begin_without_limit)
+        if request.param == "postgresql":
+            cluster: Cluster = request.getfixturevalue("postgresql")
+            database = Database(cluster.create(_SHARED))
+            create_schema(database)
+        else:
+            path = tmp_path_factory.mktemp("shared") / "gatepass.db"
+            shutil.copy(sqlite_template, path)
+            database = Database(f"sqlite:///{path}")
+        yield SmallRegistry(database)
+        database.close()
+        if request.param == "postgresql":
+            cluster.drop(_SHARED)
 
 
 def empty_postgresql(url: str) -> None:

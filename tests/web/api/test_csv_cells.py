@@ -27,6 +27,20 @@ def test_cells_that_begin_with_white_space_are_quoted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a;=cmd|'/C calc'!A0;b", "a;'=cmd|'/C calc'!A0;b"),
+        ("=1; -1;+1", "'=1;' -1;'+1"),
+        (";@x", ";'@x"),
+        ("a;b; c=1", "a;b; c=1"),
+    ],
+)
+def test_formulas_behind_a_semicolon_are_quoted(text: str, cell: str) -> None:
+    """Where the comma is the decimal sign, spreadsheets begin a cell there."""
+    assert csv_cell(text) == cell
+
+
+@pytest.mark.parametrize(
     "text", ["", "a=b", "Ada", "1+1", "'=1", "(=1)", "לילה", "結算", "·=", "a\t="]
 )
 def test_other_cells_are_unchanged(text: str) -> None:

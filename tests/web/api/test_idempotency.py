@@ -170,6 +170,17 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
         ),
         ("/v1/me/email/cancel", "/v1/me/email/cancel", None),
         ("/v1/company/allowlist/preview", "/v1/company/allowlist/preview", {"entries": []}),
+        (
+            "/v1/company/token-policy/preview",
+            "/v1/company/token-policy/preview",
+            {
+                "longest_life_days": 90,
+                "networks_required": True,
+                "unused_days": None,
+                "approval_required": [],
+                "warn_days": [],
+            },
+        ),
         ("/v1/webhooks", "/v1/webhooks", WEBHOOK),
         ("/v1/webhooks/{id}/rotate-secret", f"{webhook}/rotate-secret", None),
         ("/v1/webhooks/{id}/test", f"{webhook}/test", None),

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gatepass.web.times import format_time, parse_time
 from tests.support.apps.installation import Installation
 from tests.support.apps.portal import Portal
 from tests.support.apps.problems import fields, reasons
@@ -51,6 +52,21 @@ def test_a_rotation_answers_with_the_new_token(any_installation: Installation) -
     again = rotate(ada, token)
     assert reasons(again) == (409, "already_rotated")
     assert again.json()["current"] == old
+
+
+def test_a_replaced_token_keeps_an_end(installation: Installation) -> None:
+    ada = installation.signed_in()
+    token = create(ada)
+    assert rotate(ada, token, close="when_silent").status_code == 201
+    path = f"/v1/access-tokens/{token['id']}"
+    closes_at = ada.get(path).json()["rotation"]["closes_at"]
+    later_by_1_ms = format_time(parse_time(closes_at) + 1)
+    for later in (None, "9999-12-31T00:00:00Z", later_by_1_ms):
+        refused = ada.patch(path, json={"expires_at": later})
+        assert (refused.status_code, fields(refused)) == (422, ["expires_at"]), later
+    for good in (closes_at, format_time(parse_time(closes_at) - 1)):
+        assert ada.patch(path, json={"expires_at": good}).json()["rotation"]["closes_at"] == good
+    assert ada.get(f"/access-tokens/{token['id']}").status_code == 200
 
 
 def test_now_ends_the_old_one(any_installation: Installation) -> None:

@@ -74,5 +74,15 @@ def test_an_invalid_rule_is_named(ada: httpx.Client, change: Any, wrong: list[st
         assert fields(answer) == wrong
 
 
+def test_a_duty_of_the_node_ends_unused_tokens(installation: Installation) -> None:
+    text = installation.access_token("charges:get", unused_days=1)
+    answers = []
+    for seconds in (86_398, 2):
+        installation.node.clock.offset_ns += seconds * 1_000_000_000
+        installation.node._end_silent()
+        answers.append(installation.verify(text, permission="charges:get")["reason"])
+    assert answers == ["allowed", "token_deactivated"]
+
+
 def test_a_policy_is_sent_whole(ada: httpx.Client) -> None:
     assert fields(ada.put(PATH, json={})) == list(NOTHING)

@@ -29,6 +29,7 @@ KINDS = {
             ),
             *_actions("access_token", "pending", "approved"),
             *_actions("access_token", "rehearsal_started", "rehearsal_ended"),
+            *_actions("access_token", "expiring", "expired"),
             "access_tokens.refused_everywhere",
         ),
     ),

@@ -46,11 +46,15 @@ def record_each(
     company: str | None,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
+    own: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write an audit event for each of *subjects*, with the same action and fields.
 
     Revocations are recorded for ``ended.log`` here, so that the two logs can't differ; so are
     the events for webhooks.
+
+    Args:
+        own: of each subject, what its ``after`` has as well.
     """
     if action in REVOCATION_ACTIONS:
         # ``ended.log`` holds the revision, which only a Change has.
@@ -74,9 +78,9 @@ def record_each(
             "subject_id": subject.id,
             "subject_name": subject.name,
             "before": before,
-            "after": after,
+            "after": {**(after or {}), **own[number]} if own else after,
         }
-        for subject in subjects
+        for number, subject in enumerate(subjects)
     ]
     write.session.execute(insert(audit_events), events)
     write_events(write, events)

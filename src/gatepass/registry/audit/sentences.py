@@ -300,6 +300,13 @@ def _provider_revocation(event: AuditEvent) -> str:
     return f"The sign-in provider revoked all tokens of {event.subject.name}{what}"
 
 
+def _token_expiring(event: AuditEvent) -> str:
+    days = _after(event, "days") or 0
+    unless = " unless it is used" if _after(event, "because") == "unused" else ""
+    ends = "ends" if unless else "expires"
+    return f"The access token {event.subject.name} {ends} in {_counted(days, 'day')}{unless}"
+
+
 #: Why a record ended, where that isn't simply its actor's decision (``Actor.cause``).
 _CAUSES = {
     "reported": ", which somebody reported as leaked",
@@ -409,6 +416,8 @@ _SAID: dict[str, _Said] = {
 }
 # Events without a known actor.
 _WITHOUT_ACTOR: dict[str, _Said] = {
+    "access_token.expiring": _token_expiring,
+    "access_token.expired": "The access token {name} has expired",
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),
     "access_tokens.refused_everywhere": _refused_everywhere("{}"),
     "authentication.refused_everywhere": _refused_everywhere("a sign-in of {}"),

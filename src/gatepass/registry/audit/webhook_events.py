@@ -17,13 +17,15 @@ from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.storage.database import Write
 from gatepass.registry.storage.tables import companies, webhook_deliveries, webhooks
 
+_ENDING = ("access_token.expiring", "access_token.expired")
 #: The event that tells of each audited action. Other actions are told to nobody.
 EVENT_OF: dict[str, str] = {
     **{
         action: action
         for action in (
             *("access_token.created", "access_token.modified", "access_token.rotated"),
-            *("access_token.pending", "access_token.approved", "access_token.deactivated"),
+            *("access_token.pending", "access_token.approved"),
+            *("access_token.deactivated", *_ENDING),
             *(
                 action
                 for kind in KINDS.values()
@@ -103,9 +105,21 @@ def delivery(
 
 def payload_of(event: str, at: int, data: Mapping[str, Any]) -> str:
     """The body of an event's requests. *at* is Unix ms."""
+    body = {"type": event, "timestamp": _time(at), "data": data}
+    return json.dumps(body, separators=(",", ":"))
+
+
+def _time(at: int) -> str:
     time = datetime.fromtimestamp(at // 1000, UTC).replace(microsecond=at % 1000 * 1000)
-    timestamp = time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return json.dumps({"type": event, "timestamp": timestamp, "data": data}, separators=(",", ":"))
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _details(audited: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a token that ends by itself: when, why, and how many days are left."""
+    if audited["action"] not in _ENDING:
+        return {}
+    after = dict(audited["after"])
+    return after | {"ends_at": _time(after["ends_at"])}
 
 
 def _payload(event: str, audited: Mapping[str, Any], company_name: str) -> str:
@@ -130,5 +144,6 @@ def _payload(event: str, audited: Mapping[str, Any], company_name: str) -> str:
             },
             "company": {"id": audited["company_id"], "name": company_name},
             "changed": list(audited["before"] or ()),
+            **_details(audited),
         },
     )

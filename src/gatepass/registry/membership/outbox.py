@@ -71,12 +71,14 @@ def enqueue(
     company: str,
     recipient: str,
     expires_at: int,
+    due_at: int | None = None,
     in_person: bool = False,
 ) -> None:
     """Enqueue a mail about *subject* (an id), in place of any other about it.
 
     Args:
         expires_at: when the mail becomes useless (Unix ms).
+        due_at: when to send it (Unix ms); None is now.
         in_person: only record that the link is handed over; no mail is sent.
     """
     drop(write, subject)
@@ -91,12 +93,26 @@ def enqueue(
             "recipient": recipient,
             "created_at": now,
             "state": "given_up" if in_person else "waiting",
-            "due_at": now,
+            "due_at": now if due_at is None else due_at,
             "expires_at": expires_at,
             "attempts": 0,
             "trouble": IN_PERSON if in_person else None,
         },
     )
+
+
+def unsent(write: Write, subjects: Collection[str]) -> dict[str, bool]:
+    """Of each of *subjects* that has a mail, whether its text isn't composed yet.
+
+    No process composes it until the transaction ends.
+    """
+    rows = write.session.execute(
+        select(_table.subject_id, _table.state)
+        .where(_table.subject_id.in_(subjects))
+        .order_by(_table.created_at)
+        .with_for_update()
+    )
+    return {row.subject_id: row.state == "waiting" for row in rows}
 
 
 def drop(write: Write, subject: str) -> None:

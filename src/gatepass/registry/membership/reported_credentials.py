@@ -6,6 +6,7 @@ the credential at once, and nothing is written for a text that is no valid crede
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -42,6 +43,7 @@ MOST = 1_000
 TOLD_AGAIN_MS = 24 * 3_600_000
 
 _REPORTED = frozenset((ACCESS_TOKEN, LOGIN_TOKEN, PORTAL_SESSION, ADMIN_KEY, VERIFIER_KEY))
+_OPERATORS = frozenset((ADMIN_KEY, VERIFIER_KEY))
 _MAIL_EXPIRES_MS = 3 * 24 * 3_600_000
 _MOST_RECIPIENTS = 50
 _TABLES = {
@@ -59,12 +61,14 @@ class Letter:
         id: of the credential.
         label: "" for a sign-in.
         company: the name of the reader's company.
+        others: how many more of its kind in the same report concern the reader.
     """
 
     id: str
     label: str
     user_name: str
     company: str
+    others: int = 0
 
 
 def recognized(reading: Reading, texts: Iterable[str]) -> dict[str, Grant]:
@@ -102,23 +106,24 @@ def end(change: Change, texts: Sequence[str], *, address: str | None) -> None:
     portal_sessions.end_each(change, actor, [grant.id for grant in by_kind[PORTAL_SESSION]])
     for grant in by_kind[ADMIN_KEY]:
         admin_keys.end(change, actor, grant.id)
-    for grant in by_kind[ACCESS_TOKEN] + by_kind[LOGIN_TOKEN] + by_kind[ADMIN_KEY]:
-        _enqueue(change, grant)
+    for kind in (ACCESS_TOKEN, LOGIN_TOKEN, ADMIN_KEY):
+        _enqueue(change, by_kind[kind])
     for grant in by_kind[VERIFIER_KEY]:
         if not _told_lately(change, grant.id):
             label = str(_label(change, grant.id))
             subject = Subject("verifier_key", grant.id, label)
             log.record(change, actor, "verifier_key.reported", subject, company=None)
-            _enqueue(change, grant)
+            _enqueue(change, [grant])
 
 
 def letter(reading: Reading, subject: str) -> Letter | None:
     """The content of a mail; None if its reader isn't an active user any more.
 
     Args:
-        subject: the mail's: the ids of the credential and of the user.
+        subject: the mail's: the ids of the credential and of the user; and the number of others, if
+            there are any.
     """
-    credential, _, user = subject.partition(":")
+    credential, user, *others = subject.split(":")
     row = reading.session.execute(
         select(users.c.name, companies.c.name.label("company"))
         .join(companies, companies.c.id == users.c.company_id)
@@ -126,7 +131,8 @@ def letter(reading: Reading, subject: str) -> Letter | None:
     ).one_or_none()
     if row is None:
         return None
-    return Letter(credential, _label(reading, credential) or "", row.name, row.company)
+    more = int(others[0]) if others else 0
+    return Letter(credential, _label(reading, credential) or "", row.name, row.company, more)
 
 
 def _label(reading: Reading, credential: str) -> str | None:
@@ -148,28 +154,41 @@ def _told_lately(reading: Reading, credential: str) -> bool:
     return reading.session.execute(found.limit(1)).first() is not None
 
 
-def _enqueue(write: Write, grant: Grant) -> None:
-    for user, company, email in _recipients(write, grant):
+def _enqueue(write: Write, grants: Iterable[Grant]) -> None:
+    """Enqueue a mail to each person that *grants*, all of one kind, concern.
+
+    A thousand tokens of an external owner concern fifty administrators each.
+    """
+    recipients = lru_cache(maxsize=None)(partial(_recipients, write))
+    concerned: dict[Any, list[str]] = {}
+    for grant in grants:
+        for person in recipients(grant.id[:4] in _OPERATORS, grant.company, grant.user):
+            concerned.setdefault(tuple(person), []).append(grant.id)
+    for (user, company, email), (first, *others) in concerned.items():
         outbox.enqueue(
             write,
             kind=MAIL,
-            subject=f"{grant.id}:{user}",
+            subject=f"{first}:{user}:{len(others)}" if others else f"{first}:{user}",
             company=company,
             recipient=email,
             expires_at=write.now + _MAIL_EXPIRES_MS,
         )
 
 
-def _recipients(reading: Reading, grant: Grant) -> Sequence[Any]:
+def _recipients(reading: Reading, of_operators: bool, company: str, user: str) -> Sequence[Any]:
     """Ids, companies and addresses of the people that a reported credential concerns.
 
     Its user; for a service account's or external owner's token the company's administrators; for a
     key the operators.
+
+    Args:
+        of_operators: whether it is a key.
+        company, user: of its grant.
     """
     its = users.c
     active = select(its.id, its.company_id, its.email).where(its.deactivated_at.is_(None))
-    if grant.id[:4] in (ADMIN_KEY, VERIFIER_KEY):
+    if of_operators:
         wanted = active.where(its.operator.is_(True)).order_by(its.created_at)
         return reading.session.execute(wanted.limit(_MOST_RECIPIENTS)).all()
-    own = reading.session.execute(active.where(its.id == grant.user)).all()
-    return own or administrators(reading, grant.company, most=_MOST_RECIPIENTS)
+    own = reading.session.execute(active.where(its.id == user)).all()
+    return own or administrators(reading, company, most=_MOST_RECIPIENTS)

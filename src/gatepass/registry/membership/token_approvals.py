@@ -71,6 +71,8 @@ def approve(
         "approved_at": change.now,
         "approved_by": actor.user,
         "approved_by_name": actor.name,
+        # Its days without use count from now: a round looks at it.
+        "warn_at": 0,
     }
     update_row(change, access_tokens, row.id, **values)
     publish(change, grant_of({**row._mapping, **values}))

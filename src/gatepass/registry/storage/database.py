@@ -360,6 +360,7 @@ class AdvisoryLock(IntEnum):
     password_resets = 7305808869231653
     receipts = 7305808869231654
     compaction = 7305808869231655
+    warnings = 7305808869231656
 
 
 def take_advisory_lock(write: Write, lock: AdvisoryLock) -> None:

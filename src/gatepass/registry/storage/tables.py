@@ -519,6 +519,12 @@ access_tokens = _records(
     Column("approved_at", BigInteger),
     Column("approved_by", key_text),
     Column("approved_by_name", Text),
+    # When a round of ``membership.expiry_warnings`` looks at it next; 0 is at once, None never. And
+    # the last warning: when, and of which end (expiry, unused). The time alone is set by a change
+    # of the expiry.
+    Column("warn_at", BigInteger, server_default="0"),
+    Column("warned_at", BigInteger),
+    Column("warned_of", Text),
     # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
     # status. The first also cover the labels, which a search may walk.
     *(
@@ -583,6 +589,16 @@ access_tokens = _records(
         *("unused_set_at", "id"),
         **_where("unused_days IS NOT NULL AND deactivated_at IS NULL"),
     ),
+    Index(
+        "ix_access_tokens_to_warn",
+        "warn_at",
+        **_where("warn_at IS NOT NULL AND deactivated_at IS NULL"),
+    ),
+    Index(
+        "ix_access_tokens_warned",
+        *("company_id", "warned_at", "owner_id"),
+        **_where("warned_of IS NOT NULL"),
+    ),
     # The command line lists all companies' tokens.
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.
@@ -622,6 +638,8 @@ token_policies = _table(
     Column("unused_days", BigInteger),
     Column("approval_required", JSONText, nullable=False),
     Column("warn_days", JSONText, nullable=False),
+    # The warning days by which the company's tokens have their ``warn_at``.
+    Column("warnings_by", JSONText),
 )
 
 access_token_words, access_token_word_parts = _word_index("access_token")

@@ -6,9 +6,10 @@ the tokens that have expired since, which are few if it runs often.
 
 from collections.abc import Callable, Collection
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 
-from gatepass.registry.storage.database import Database, Write
+from gatepass.registry.storage.batches import in_batches
+from gatepass.registry.storage.database import Database, Reading, Write
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import recency
 
@@ -19,40 +20,32 @@ _token = access_tokens.c
 def record_lapsed(
     database: Database, now: Callable[[], int], pause: Callable[[], bool] = lambda: True
 ) -> int:
-    """Record all that have expired, in batches; returns their number. Several nodes may run it.
+    """Record all that have expired (``in_batches``); returns their number.
 
-    Args:
-        now: returns the time in Unix ms; called for each transaction.
-        pause: called between two transactions; returns whether to continue.
-
-    Raises:
-        Unavailable: the database can't be used now. Committed batches stay recorded.
+    Several nodes may run it.
     """
-    recorded = 0
-    due = (
-        select(_token.id)
-        .where(
-            _token.deactivated_at.is_(None),
-            _token.lapsed_at.is_(None),
-            _token.expires_at.is_not(None),
-        )
-        .order_by(_token.expires_at)
-        .limit(_AT_ONCE)
+    return in_batches(
+        database,
+        now,
+        pause,
+        any_due=lambda reading: bool(reading.session.scalars(_due(reading).limit(1)).first()),
+        write=database.auxiliary_write,
+        batch=_record_some,
     )
-    while True:
-        # Most rounds find nothing, and needn't wait for writers.
-        with database.read(now()) as reading:
-            if not reading.session.scalars(due.where(_token.expires_at <= reading.now)).first():
-                return recorded
-        with database.auxiliary_write(now()) as write:
-            # A row that another transaction is changing is left to the next round.
-            ids = write.session.scalars(
-                due.where(_token.expires_at <= write.now).with_for_update(skip_locked=True)
-            ).all()
-            record(write, ids)
-        recorded += len(ids)
-        if not ids or not pause():
-            return recorded
+
+
+def _record_some(write: Write) -> int:
+    # A row that another transaction is changing is left to the next round.
+    due = _due(write).limit(_AT_ONCE).with_for_update(skip_locked=True)
+    ids = write.session.scalars(due).all()
+    record(write, ids)
+    return len(ids)
+
+
+def _due(reading: Reading) -> Select[str]:
+    lives = (_token.deactivated_at.is_(None), _token.lapsed_at.is_(None))
+    due = (_token.expires_at.is_not(None), _token.expires_at <= reading.now)
+    return select(_token.id).where(*lives, *due).order_by(_token.expires_at)
 
 
 def record(write: Write, ids: Collection[str]) -> None:

@@ -7,7 +7,7 @@ refuse all calls until then.
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select
 
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.core.reason import Reason
@@ -15,7 +15,8 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.grants.publishing import publish
-from gatepass.registry.storage.database import Change, Database
+from gatepass.registry.storage.batches import in_batches
+from gatepass.registry.storage.database import Change, Database, Reading
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import observed_calls, store
@@ -91,30 +92,27 @@ def end(change: Change, actor: Actor, token_id: str) -> AccessToken:
 def note_ended(
     database: Database, now: Callable[[], int], pause: Callable[[], bool] = lambda: True
 ) -> int:
-    """Note the rehearsals that are over, in batches; returns their number.
+    """Note the rehearsals that are over (``in_batches``); returns their number."""
+    return in_batches(
+        database,
+        now,
+        pause,
+        any_due=lambda reading: bool(reading.session.scalars(_over(reading).limit(1)).first()),
+        write=database.write,
+        batch=_note_some,
+    )
 
-    Args:
-        now: returns the time in Unix ms; called for each transaction.
-        pause: called between two transactions; returns whether to continue.
 
-    Raises:
-        Unavailable: the database can't be used now. Committed batches stay noted.
-    """
-    noted = 0
-    due = select(_token.id).where(_token.rehearsal_until.is_not(None)).limit(_AT_ONCE)
-    while True:
-        # Most rounds find nothing, and needn't wait for writers.
-        with database.read(now()) as reading:
-            over = due.where(_token.rehearsal_until <= reading.now)
-            if reading.session.scalars(over).first() is None:
-                return noted
-        with database.write(now()) as change:
-            ids = change.session.scalars(due.where(_token.rehearsal_until <= change.now)).all()
-            for row in change.session.execute(STORED.where(_token.id.in_(ids))).all():
-                _write(change, row, _NONE)
-        noted += len(ids)
-        if not ids or not pause():
-            return noted
+def _note_some(change: Change) -> int:
+    ids = change.session.scalars(_over(change).limit(_AT_ONCE)).all()
+    for row in change.session.execute(STORED.where(_token.id.in_(ids))).all():
+        _write(change, row, _NONE)
+    return len(ids)
+
+
+def _over(reading: Reading) -> Select[str]:
+    until = _token.rehearsal_until
+    return select(_token.id).where(until.is_not(None), until <= reading.now)
 
 
 def _write(change: Change, row: Row[Any], values: dict[str, Any]) -> None:

@@ -26,10 +26,10 @@ from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import approval, policy_enforcement, store, token_owners
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken, grant_of
-from gatepass.registry.tokens.rotation_records import Close
+from gatepass.registry.tokens.rotation_records import LONGEST_CLOSING_S, Close
 
 #: The longest time, in seconds, after which the old token closes by the clock.
-LONGEST_AFTER_S = 90 * 86_400
+LONGEST_AFTER_S = LONGEST_CLOSING_S
 #: The bounds and the default of the silence, in seconds, after which the old token closes.
 SHORTEST_SILENCE_S, LONGEST_SILENCE_S, SILENCE_S = 3_600, 30 * 86_400, 86_400
 

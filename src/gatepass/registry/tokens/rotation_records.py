@@ -15,6 +15,8 @@ from gatepass.registry.tokens.silence import Silence, Silences
 Close = Literal["now", "after", "when_silent"]
 #: What is stored for a token that rotated itself, which closes ``after`` a while.
 BY_ITSELF = "self"
+#: A replaced token closes by then after its replacement.
+LONGEST_CLOSING_S = 90 * 86_400
 #: Callers within this time still use a token that closes by the clock.
 CALLERS_MS = 86_400_000
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row, insert
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
-from gatepass.core.errors import Conflict
+from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.grants.publishing import publish, publish_grants
@@ -37,6 +37,7 @@ from gatepass.registry.tokens.records import (
     new_token,
     tokens_of,
 )
+from gatepass.registry.tokens.rotation_records import LONGEST_CLOSING_S
 from gatepass.registry.tokens.token_owners import NewOwner
 
 
@@ -103,6 +104,8 @@ def add(
         "form_id": form_id,
         "deactivated_at": None,
         "unused_set_at": None if found["unused_days"] is None else change.now,
+        # A round looks at it.
+        "warn_at": 0 if found["expires_at"] or found["unused_days"] else None,
         **found,
         **approval.of_new_token(change, company, found),
     }
@@ -146,7 +149,18 @@ def read_changes(
         stored=row.permissions,
         now=change.now,
     )
+    if row.replaced_by is not None and "expires_at" in found:
+        _require_closing(found["expires_at"], row.rotated_at)
     return policy_enforcement.require_of_changed(change, row, found)
+
+
+def _require_closing(expires_at: int | None, rotated_at: int) -> None:
+    """Require that a replaced token still closes; *rotated_at* is when it was replaced."""
+    if expires_at is None or expires_at > rotated_at + 1_000 * LONGEST_CLOSING_S:
+        days = LONGEST_CLOSING_S // 86_400
+        raise InvalidInput(
+            [("expires_at", f"Must be within {days} days of the token's replacement.")]
+        )
 
 
 def require_active(token: AccessToken, what: str, *, pending: bool = False) -> None:
@@ -192,10 +206,11 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     if "label" in after:
         values["label_folded"] = folded(after["label"])
     if "expires_at" in after:
-        values["lapsed_at"] = None
+        values |= {"lapsed_at": None, "warn_at": 0, "warned_at": change.now, "warned_of": None}
         recency.set_life(change, [row.id], "active")
     if "unused_days" in after:
-        values["unused_set_at"] = None if after["unused_days"] is None else change.now
+        set_at = None if after["unused_days"] is None else change.now
+        values |= {"unused_set_at": set_at, "warn_at": 0}
     update_row(change, access_tokens, row.id, **values)
     former_row, row = row, find(change, row.company_id, row.id)
     indexing.replace(change, former_row._mapping, row._mapping)

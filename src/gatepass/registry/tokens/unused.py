@@ -38,9 +38,9 @@ class Ending:
 
 
 def endings(reading: Reading, before: int, ids: Collection[str] | None = None) -> Iterator[Ending]:
-    """The active tokens that end before *before* (Unix ms) unless somebody uses them.
+    """The active tokens that end unless somebody uses them, at *before* (Unix ms) at the latest.
 
-    One whose moment is past ends with a round that may end it.
+    One whose moment is past ends with the first round that knows of all its use.
 
     Args:
         ids: only these; None is all.

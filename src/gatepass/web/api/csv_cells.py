@@ -16,10 +16,14 @@ def csv_cell(text: str) -> str:
 
     A token named ``=HYPERLINK(…)`` must not run on the machine of the auditor who opens the file.
     So a formula gets an apostrophe in front. Invisible characters before it (spaces, a byte order
-    mark, zero-width characters) are skipped, because spreadsheets drop them.
+    mark, zero-width characters) are skipped, because spreadsheets drop them. Where the comma is the
+    decimal sign, spreadsheets begin a cell at each semicolon, quoted or not.
     """
     # The isolates that we put around names are balanced; those in users' text may not be.
-    text = _replaced(text)
+    return ";".join(map(_defused, _replaced(text).split(";")))
+
+
+def _defused(text: str) -> str:
     first = next((sign for sign in text if unicodedata.category(sign)[0] not in "ZC"), "")
     starts = unicodedata.normalize("NFKC", first)[:1] in _FORMULA
     return f"'{text}" if starts or text.startswith(_BREAKS) else text

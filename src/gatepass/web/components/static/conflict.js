@@ -1,13 +1,14 @@
 // An edit conflict: someone else saved the token first. Shows both versions of what differs.
 import { button, h, isolated, notice } from "./dom.js";
 
-// The names of fields; the first is compared as text, times as times, the others as lists.
+// The names of fields; texts, times, numbers, and lists.
 const NAMES = {
   label: "form.label",
   permissions: "form.permissions",
   expires_at: "details.expires",
   domains: "details.domains",
   networks: "details.networks",
+  unused_days: "details.unused",
 };
 
 // `stored`: the saved record; `changes`: the fields of the form that differ from it. `discard` opens the saved one.
@@ -37,5 +38,7 @@ export function conflict(portal, stored, changes, discard) {
 function inWords(portal, name, value) {
   if (name === "label") return isolated(value);
   if (name === "expires_at") return value === null ? portal.texts.of("never") : portal.time(value);
+  if (name === "unused_days")
+    return value ? portal.texts.of("details.unusedDays", { count: value }) : portal.texts.of("never");
   return value.join(", ") || portal.texts.of("conflict.any");
 }

@@ -6,10 +6,13 @@ const MANAGED = [["get"], ["search"], ["create"], ["modify", "update"], ["deacti
 const MOST_CLAUSES = 4;
 
 // A list of strings and <time> elements.
-export function ability({ texts, time }, { permissions, networks, domains, expires_at }) {
+export function ability({ texts, time }, { permissions, networks, domains, expires_at, unused_days }) {
   const values = { actions: can(texts, permissions), where: where(texts, networks, domains) };
-  if (expires_at === null) return texts.parts("sentence.forever", values);
-  return texts.parts("sentence.until", { ...values, time: time(expires_at) });
+  const said =
+    expires_at === null
+      ? texts.parts("sentence.forever", values)
+      : texts.parts("sentence.until", { ...values, time: time(expires_at) });
+  return unused_days ? [...said, " ", ...texts.parts("sentence.unused", { count: unused_days })] : said;
 }
 
 export function can(texts, permissions) {

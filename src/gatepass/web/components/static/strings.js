@@ -32,6 +32,8 @@ export const ENGLISH = {
     permissions: "Permissions",
     restrictions: "Restrictions",
     expires: "Expires",
+    unused: "Ends when unused",
+    unusedDays: { one: "after {count} day", other: "after {count} days" },
     lastUsed: "Last used",
     status: "Status",
     actions: "Actions",
@@ -96,6 +98,8 @@ export const ENGLISH = {
     exactDate: "Exact date",
     dateAndTime: "Date and time ({zone})",
     dateHint: "Leave blank to never expire.",
+    unused: "End when unused, after days",
+    unusedHint: "The token ends after so many days without use. Leave blank to keep it.",
     domains: "Whitelist domains",
     domainsHint:
       "The websites that may use the token. {wildcard} covers subdomains, {local} your own machine. Leave empty to allow any website.",
@@ -131,6 +135,10 @@ export const ENGLISH = {
   sentence: {
     forever: "It can {actions}. It works {where} and never expires.",
     until: "It can {actions}. It works {where} until {time}.",
+    unused: {
+      one: "It ends after {count} day without use.",
+      other: "It ends after {count} days without use.",
+    },
     clause: "{verbs} {resources}",
     clauses: "{first}; {then}",
     everythingWith: "do everything with",
@@ -154,6 +162,7 @@ export const ENGLISH = {
     both: "Enter a label and choose at least one permission.",
     future: "Must be in the future.",
     date: "Must be a valid date and time.",
+    unused: "Must be a whole number from 1 to {most}.",
     networks: { one: "1 address isn't valid.", other: "{count} addresses aren't valid." },
     // The server's message about a field, in English: `server: ({message, field}) => …` can translate it.
     server: "{message}",

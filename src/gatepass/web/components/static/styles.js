@@ -81,6 +81,7 @@ h2 + p { margin-block-start: 4px; }
 .input::placeholder { color: var(--_muted); opacity: 1; }
 .input:focus-visible { outline-offset: -1px; border-radius: var(--_radius); }
 .input[aria-invalid="true"] { border-color: var(--_danger); box-shadow: inset 0 0 0 1px var(--_danger); }
+.input.days { inline-size: 96px; }
 select.input { inline-size: auto; max-inline-size: 100%; }
 input:is([type="checkbox"], [type="radio"]) { accent-color: var(--_accent); inline-size: 16px; block-size: 16px; flex: none; margin-block-start: 0.2em; }
 .problem { display: flex; gap: 6px; align-items: flex-start; color: var(--_danger); font-size: var(--_small); font-weight: 500; }

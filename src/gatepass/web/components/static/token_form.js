@@ -9,7 +9,8 @@ import { Problem, randomKey } from "./session.js";
 
 // Screen readers hear the summary once the form rests.
 const PAUSE_MS = 200;
-const FIELDS = ["label", "kind", "permissions", "expires_at", "networks", "domains"];
+const FIELDS = ["label", "kind", "permissions", "expires_at", "networks", "domains", "unused_days"];
+const MOST_UNUSED_DAYS = 365;
 const NEW = {
   label: "",
   kind: "api",
@@ -17,6 +18,7 @@ const NEW = {
   expire: { choice: "never", moment: "" },
   networks: [],
   domains: [],
+  unused: "",
 };
 
 const valuesOf = (token) => ({
@@ -26,6 +28,7 @@ const valuesOf = (token) => ({
   expire: Expiry.of(token.expires_at),
   networks: token.networks.map((network) => network.split("/")),
   domains: token.domains,
+  unused: String(token.unused_days ?? ""),
 });
 
 export class TokenForm {
@@ -39,6 +42,7 @@ export class TokenForm {
   #kinds;
   #picker;
   #expiry;
+  #unused;
   #networks;
   #domains;
   #problems = {};
@@ -69,6 +73,7 @@ export class TokenForm {
       expire: this.#expiry.values,
       networks: this.#networks.values,
       domains: this.#domains.values,
+      unused: this.#unused.value,
     };
     this.leave();
     return new TokenForm(this.#portal, { token: this.#token, etag: this.#etag, values });
@@ -120,7 +125,7 @@ export class TokenForm {
   #fields() {
     const texts = this.#texts;
     const { permissions, me } = this.#portal;
-    const { label, kind, permissions: chosen, expire, networks, domains } = this.#values;
+    const { label, kind, permissions: chosen, expire, networks, domains, unused } = this.#values;
     for (const field of FIELDS) this.#problems[field] = problem();
     this.#kinds = ["api", "ui"].map((each) =>
       h("input", { type: "radio", name: "kind", value: each, checked: each === kind }),
@@ -148,6 +153,7 @@ export class TokenForm {
         !this.#token && section(this.#kindField(), { onchange: show }),
         section(this.#picker.element),
         section(this.#expiry.element),
+        section(this.#unusedField(unused)),
         forUi,
         section(this.#optional("networks", this.#networks)),
       ),
@@ -176,6 +182,29 @@ export class TokenForm {
       this.#label,
       h("p", { class: "hint", id: hint }, texts.of("form.labelHint")),
       this.#problems.label,
+    );
+  }
+
+  #unusedField(value) {
+    const texts = this.#texts;
+    const labelled = id();
+    const hint = id();
+    this.#unused = h("input", {
+      id: labelled,
+      class: "input days",
+      part: "input",
+      value,
+      inputmode: "numeric",
+      autocomplete: "off",
+      "aria-describedby": `${hint} ${this.#problems.unused_days.id}`,
+    });
+    return h(
+      "div",
+      { class: "field" },
+      h("label", { for: labelled, class: "name" }, texts.of("form.unused")),
+      this.#unused,
+      h("p", { class: "hint", id: hint }, texts.of("form.unusedHint")),
+      this.#problems.unused_days,
     );
   }
 
@@ -233,6 +262,8 @@ export class TokenForm {
     const errors = [];
     const { at, error } = this.#expiry.chosen;
     const { label, kind } = this.#chosenPlainly();
+    const unused = this.#unused.value.trim();
+    const days = unused === "" ? null : Number(unused);
     const chosen = {
       label: label.trim(),
       kind,
@@ -241,10 +272,13 @@ export class TokenForm {
       // For API hides the domains: they are kept in case the user switches back, but not used.
       domains: kind === "ui" ? [...this.#domains.entries.keys()] : [],
       expires_at: at,
+      unused_days: days,
     };
     if (!chosen.label) errors.push(["label", texts.of("errors.label")]);
     if (!chosen.permissions.length) errors.push(["permissions", texts.of("errors.permissions")]);
     if (error) errors.push(["expires_at", error]);
+    if (days !== null && !(Number.isInteger(days) && days >= 1 && days <= MOST_UNUSED_DAYS))
+      errors.push(["unused_days", texts.of("errors.unused", { most: MOST_UNUSED_DAYS })]);
     return { chosen, errors };
   }
 
@@ -263,7 +297,7 @@ export class TokenForm {
     if (wrong) missing = texts.of("errors.networks", { count: wrong });
     else if (lacking.has("permissions"))
       missing = texts.of(lacking.has("label") ? "errors.both" : "errors.permissions");
-    else missing = lacking.get("expires_at") ?? "";
+    else missing = lacking.get("expires_at") ?? lacking.get("unused_days") ?? "";
     const parts = missing ? [missing] : ability(this.#portal, chosen);
     this.#sentence.classList.toggle("muted", Boolean(missing));
     const said = parts.map((part) => part.textContent ?? part).join("");
@@ -324,6 +358,7 @@ export class TokenForm {
     for (const name of ["permissions", "networks", "domains"]) {
       if (new Set(chosen[name]).symmetricDifference(new Set(token[name])).size) changes[name] = chosen[name];
     }
+    if (chosen.unused_days !== token.unused_days) changes.unused_days = chosen.unused_days;
     if (!sameMinute(chosen.expires_at, token.expires_at)) changes.expires_at = chosen.expires_at;
     return changes;
   }
@@ -357,11 +392,13 @@ export class TokenForm {
       kind: this.#kinds[0],
       permissions: this.#picker.first,
       expires_at: this.#expiry.first,
+      unused_days: this.#unused,
     };
+    const inputs = { label: this.#label, unused_days: this.#unused };
     const rows = { networks: this.#networks, domains: this.#domains };
     for (const place of Object.values(this.#problems)) complain(null, place, "");
     for (const { rows: each } of Object.values(rows)) for (const row of each) complain(row.field, row.place, "");
-    complain(this.#label, this.#problems.label, "");
+    for (const [field, input] of Object.entries(inputs)) complain(input, this.#problems[field], "");
     this.#tell();
     let first;
     for (const [field, message] of errors) {
@@ -372,7 +409,7 @@ export class TokenForm {
         this.#tell(notice("bad", message));
         continue;
       }
-      complain(row?.field ?? (root === "label" ? this.#label : null), place, message);
+      complain(row?.field ?? inputs[root] ?? null, place, message);
       first ??= row?.field ?? places[root] ?? rows[root].rows[0]?.field ?? rows[root].adder;
     }
     if (!first) return;

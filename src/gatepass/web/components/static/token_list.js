@@ -26,6 +26,7 @@ export class TokenList {
   #waiting;
   #tokens = [];
   #rows = new Map();
+  #awaited = null;
   #next = null;
 
   // `values`: {q, status}, as the list before had them.
@@ -103,8 +104,11 @@ export class TokenList {
     this.#asking?.abort();
   }
 
+  // A row that is still being loaded takes the focus from the heading when it comes.
   focus(token) {
-    (this.#rows.get(token?.id)?.querySelector("button") ?? this.element.querySelector("h2")).focus();
+    const row = this.#rows.get(token?.id);
+    this.#awaited = row ? null : token?.id;
+    (row?.querySelector("button") ?? this.#heading).focus();
   }
 
   // Loads the first page.
@@ -126,6 +130,10 @@ export class TokenList {
   // Says above the list what was done or went wrong.
   tell(shown) {
     this.#notice.replaceChildren(...(shown ? [shown] : []));
+  }
+
+  get #heading() {
+    return this.element.querySelector("h2");
   }
 
   get #values() {
@@ -157,9 +165,13 @@ export class TokenList {
       // Rows that show the same stay as they are: open, and with the focus.
       const former = new Map(cursor ? [] : this.#rows);
       const focused = this.#results.getRootNode().activeElement;
+      const [at] = [...former].find(([, row]) => row.contains(focused)) ?? [
+        focused === this.#heading ? this.#awaited : null,
+      ];
       if (!cursor) this.#begin(record.items.length > 0);
       for (const token of record.items) this.#append(token, former.get(token.id));
       if (this.#results.contains(focused)) focused.focus();
+      else if (this.#rows.has(at)) this.focus({ id: at });
       this.#next = record.next;
     } catch (problem) {
       if (signal.aborted) return;
@@ -391,6 +403,7 @@ export class TokenList {
           status === "expired" ? "expired" : "expires",
           token.expires_at ? portal.time(token.expires_at) : texts.of("never"),
         ),
+        token.unused_days && fact("unused", texts.of("details.unusedDays", { count: token.unused_days })),
         fact(
           "lastUsed",
           used

@@ -20,6 +20,8 @@ SHOWN = {
     "unused": f"Unused {UNUSED_DAYS} days",
     "no-limits": "No limits",
 }
+# The order of what is to be looked at first, unless another is chosen.
+_SORT_OF = {"expiring": "expires", "unused": "used-desc"}
 #: The registry's order, and a title, for each value of the parameter ``sort``.
 SORTS = {
     "": ("created_at", "desc", "Newest"),
@@ -133,7 +135,9 @@ class Filters:
 
     def showing(self, show: str) -> str:
         """The address of the list with the tokens of *show*, one of ``SHOWN``, or of all."""
-        return Filters(show="" if show == self.show else show, sort=self.sort).address()
+        chosen = "" if self.sort == _SORT_OF.get(self.show, "") else self.sort
+        show = "" if show == self.show else show
+        return Filters(show=show, sort=chosen or _SORT_OF.get(show, "")).address()
 
     @property
     def pending(self) -> str:

@@ -18,14 +18,17 @@ _NAMES = {
     "delivered_at": "Mail accepted",
     "each": "By server",
     "email": "E-mail address",
+    "ends_at": "Ends",
     "entries": "Networks",
     "expires_at": "Expires",
     "lifetime_ms": "Lifetime",
+    "longest_life_days": "Longest life in days",
     "median_ms": "Median",
     "slowest_ms": "Slowest",
     "silent": "Unreachable",
     "verifiers": "Servers",
     "networks": "IP addresses",
+    "networks_required": "IP addresses required",
     "owner_name": "Owner",
     "replaced_by": "Replaced by",
     "replaces": "Replaces",
@@ -33,17 +36,23 @@ _NAMES = {
     "role_name": "Role",
     "successor_label": "New label",
     "trial_until": "On trial until",
+    "unused_days": "Days without use",
+    "warn_days": "Warnings, in days",
 }
 # The sentence or another field shows these.
 _LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
 _WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
     "service_account": "Service account",
+    "expiry": "It expires",
+    "unused": "Nobody uses it",
     "external": "External owner",
     "now": "At once",
     "after": "After a while",
     "when_silent": "When it is silent",
 }
 _ANYTHING = frozenset(("networks", "domains"))
+# What None means.
+_UNSET = {"expires_at": "Never", "longest_life_days": "Any", "unused_days": "Any"}
 
 
 @dataclass(frozen=True)
@@ -110,14 +119,14 @@ def _shown(field: str, is_set: bool, value: Any) -> Shown:
     if isinstance(value, list):
         return _list(field, value, empty=not value)
     if value is None:
-        return Shown("Never" if is_set and field == "expires_at" else "")
+        return Shown(_UNSET.get(field, "") if is_set else "")
     if isinstance(value, bool):
         return Shown("Yes" if value else "No")
     if type(value) is int and field.endswith(("_at", "_until")):
         return Shown(at=value)
     if type(value) is int and field.endswith("_ms"):
         return Shown(elapsed(value))
-    if field in ("kind", "access_tokens"):
+    if field in ("kind", "access_tokens", "because"):
         return Shown(_WORDS.get(value, str(value)))
     return Shown(str(value))
 
