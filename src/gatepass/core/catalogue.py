@@ -38,6 +38,7 @@ CONTROL_PLANE = tuple(
         ("access-tokens:modify", "Change access tokens"),
         ("access-tokens:deactivate", "Deactivate access tokens"),
         ("own-token:rotate", "Let an access token rotate itself"),
+        ("access-tokens:approve", "Approve pending access tokens"),
         ("company:get", "View the company's settings and allowlist"),
         ("company:modify", "Change the company's settings and allowlist"),
         ("company:webhooks", "Manage the company's webhooks"),

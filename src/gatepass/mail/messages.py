@@ -395,6 +395,56 @@ def webhook_paused(
     )
 
 
+def token_approval_asked(
+    envelope: Envelope, *, company: str, name: str, label: str, count: int, url: str
+) -> EmailMessage:
+    """The mail that asks a second person to approve access tokens.
+
+    Args:
+        label: of the token, or of one of them.
+        count: how many there are.
+        url: the page to approve it, or a list of them.
+    """
+    company, name, label = _person(company), _person(name), _person(label)
+    one = count == 1
+    what = f"The access token “{label}”" if one else f"{count} access tokens"
+    it, waits = ("it", "waits") if one else ("they", "wait")
+    return _message(
+        envelope,
+        subject=f"{what} of {company} {waits} for your approval",
+        before=[
+            f"Hello {name},",
+            f"{what} of {company} {waits} for the approval of a second person. Until then, every "
+            f"call with {'it' if one else 'them'} is refused.",
+        ],
+        call="Look at it" if one else "Look at them",
+        url=url,
+        after=[
+            f"After seven days without approval, {it} will be deactivated. To refuse "
+            f"{'it' if one else 'one'}, deactivate it.",
+        ],
+    )
+
+
+def token_approved(
+    envelope: Envelope, *, company: str, name: str, label: str, approver: str, url: str
+) -> EmailMessage:
+    """The mail to the owner of an access token that was approved. *url* is its page."""
+    company, name, label = _person(company), _person(name), _person(label)
+    return _message(
+        envelope,
+        subject=f"The access token “{label}” of {company} is approved",
+        before=[
+            f"Hello {name},",
+            f"{_person(approver)} approved the access token “{label}” of {company}. It works from "
+            "now on.",
+        ],
+        call="Look at it",
+        url=url,
+        after=["If you don't know this token, deactivate it on its page."],
+    )
+
+
 def access_tokens_ending(
     envelope: Envelope,
     *,

@@ -27,6 +27,7 @@ from gatepass.registry.membership import (
     pending_email_changes,
     reported_credentials,
     token_alarms,
+    token_approvals,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Write
@@ -252,6 +253,31 @@ def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> Em
     )
 
 
+def _approval_asked(envelope: Envelope, letter: token_approvals.Request, site: str) -> EmailMessage:
+    one = letter.count == 1
+    return messages.token_approval_asked(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        label=letter.label,
+        count=letter.count,
+        url=f"{site}/access-tokens" + (f"/{letter.token}" if one else "?status=pending"),
+    )
+
+
+def _token_approved(
+    envelope: Envelope, letter: token_approvals.Approved, site: str
+) -> EmailMessage:
+    return messages.token_approved(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        label=letter.label,
+        approver=letter.approver,
+        url=f"{site}/access-tokens/{letter.token}",
+    )
+
+
 def _access_tokens_ending(
     envelope: Envelope, letter: expiry_letters.Letter, site: str
 ) -> EmailMessage:
@@ -286,5 +312,7 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     token_alarms.REUSE_MAIL: (token_alarms.letter, _token_reuse),
     token_alarms.LATE_USE_MAIL: (token_alarms.letter, _token_used_late),
     PAUSED_MAIL: (notices.letter, _webhook_paused),
+    token_approvals.ASKING_MAIL: (token_approvals.request, _approval_asked),
+    token_approvals.APPROVED_MAIL: (token_approvals.approved, _token_approved),
     expiry_warnings.MAIL: (expiry_letters.letter, _access_tokens_ending),
 }

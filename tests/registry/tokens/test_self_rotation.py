@@ -13,7 +13,7 @@ from gatepass.core.token_policy import NO_POLICY
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.directory import roles
-from gatepass.registry.membership import token_alarms
+from gatepass.registry.membership import token_alarms, token_approvals
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens as table
 from gatepass.registry.tokens import (
@@ -29,6 +29,7 @@ from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.tokens.self_rotation import MOST_AN_HOUR, Member, Reuse, meaning
 from gatepass.verify.spools import Batch
 from tests.registry.tokens.test_rotation import in_threads
+from tests.support.approval_policy import require
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 from tests.support.token_fields import FIRST
 from tests.support.vector_files import cases
@@ -280,6 +281,22 @@ def test_a_family_lives_no_longer_than_the_policy_allows(
     assert refusal.value.reason == "longest_life_reached"
     fourth, _ = registry.do(rotation.rotate, ada, third.id, Closing("now"))
     assert rotate(registry, fourth)[0].status == "active"
+
+
+def test_a_pipeline_never_waits_for_a_second_person(registry: SmallRegistry, ada: Actor) -> None:
+    """Its token may end before somebody approves the next one."""
+    old, _ = token_of(registry, ada)
+    require(registry, "charges:create")
+    with nothing_changes(registry), pytest.raises(Conflict) as refusal:
+        rotate(registry, old)
+    assert refusal.value.reason == "approval_required"
+    token, _ = token_of(registry, ada)
+    mona = registry.colleague("manager", "Mona")
+    approval = registry.do(token_approvals.approve, mona, token.id).approval
+    for _ in range(2):
+        token, text = rotate(registry, token)
+        assert (token.status, token.approval) == ("active", approval)
+        assert registry.reason(text) is Reason.allowed
 
 
 def test_who_may_not(registry: SmallRegistry, ada: Actor) -> None:

@@ -28,6 +28,7 @@ KINDS = {
                 "deactivated",
                 "refused_everywhere",
             ),
+            *_actions("access_token", "pending", "approved"),
             *_actions("access_token", "rehearsal_started", "rehearsal_ended"),
             *_actions("access_token", "reuse_detected", "used_late"),
             *_actions("access_token", "expiring", "expired"),

@@ -336,6 +336,7 @@ def _token_expiring(event: AuditEvent) -> str:
 _CAUSES = {
     "reported": ", which somebody reported as leaked",
     "rotation": ", which was replaced",
+    "unapproved": ", which nobody approved within seven days",
     "unused": ", which nobody used",
     "reuse": ": a token that it had replaced, or that replaced it, rotated itself once more",
 }
@@ -394,6 +395,8 @@ _SAID: dict[str, _Said] = {
     "access_token.modified": _token_modified,
     "access_token.rotated": _token_rotated,
     "access_token.handed_over": _token_handed_over,
+    "access_token.pending": "asked for the approval of the access token {name}",
+    "access_token.approved": "approved the access token {name}",
     "access_token.rehearsal_started": _rehearsal_started,
     "access_token.rehearsal_ended": "ended the rehearsal of {name}",
     "allowlist.changed": _allowlist_changed,

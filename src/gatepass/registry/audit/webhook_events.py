@@ -25,6 +25,7 @@ EVENT_OF: dict[str, str] = {
         for action in (
             *("access_token.created", "access_token.modified", "access_token.rotated"),
             *("access_token.deactivated", "access_token.reuse_detected", *_ENDING),
+            *("access_token.pending", "access_token.approved"),
             *(
                 action
                 for kind in KINDS.values()

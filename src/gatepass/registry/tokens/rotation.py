@@ -23,7 +23,7 @@ from gatepass.registry.input.text import label_problem
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import policy_enforcement, store, token_owners
+from gatepass.registry.tokens import approval, policy_enforcement, store, token_owners
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken, grant_of
 from gatepass.registry.tokens.rotation_records import BY_ITSELF, LONGEST_CLOSING_S, Close
@@ -106,8 +106,9 @@ def rotate(
         NotFound: there is none, or it is another company's.
         InvalidInput: with all errors of the fields; or, of the new token's, those by the company's
             policy: it requires networks, and the old one has none.
-        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``, each with the
-            ``current`` record; ``owner_deactivated``.
+        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``,
+            ``token_pending``, each with the ``current`` record; ``owner_deactivated``;
+            ``approval_required``: it would close now, and the new one waits for a second person.
     """
     actor = acting(change, actor, "access-tokens:create", person=True, portal=True)
     row = store.find(change, actor.company, token_id, owner=actor.only_owner)
@@ -166,7 +167,7 @@ def _replace(
     changed: dict[str, Any] = {"replaces": row.id, "expires_at": renewed(row, change.now)}
     if closing.label is not None:
         changed["label"] = closing.label
-    token, text = add_copy(change, actor, row, changed)
+    token, text = add_copy(change, actor, row, changed, may_wait=closing.close != "now")
     begin_closing(change, actor, row, closing, token)
     return token, text
 
@@ -178,22 +179,30 @@ def renewed(row: Row[Any], now: int) -> int | None:
 
 
 def add_copy(
-    change: Change, actor: Actor, row: Row[Any], changed: Mapping[str, Any]
+    change: Change, actor: Actor, row: Row[Any], changed: Mapping[str, Any], *, may_wait: bool
 ) -> tuple[AccessToken, str]:
-    """Create a token with the owner and settings of another one; return it with its text.
+    """Create a token with the owner, settings and approval of another one; return it with its text.
 
     Args:
         row: of ``records.STORED``, that of the other one; it loses its external id.
         changed: the settings that differ; and ``replaces``. Their times are shortened as the
             company's policy requires.
+        may_wait: whether it may be pending: the other one works until it is approved.
 
     Raises:
         InvalidInput: by the company's policy: it requires networks, and the other one has none.
-        Conflict: ``owner_deactivated``.
+        Conflict: ``owner_deactivated``; ``approval_required``, with the ``current`` record.
     """
     new_owner = token_owners.of_token(change, row)
     same = {name: getattr(row, name) for name in CHANGEABLE}
     settings = policy_enforcement.shortened(change, row.company_id, {**same, **changed})
+    settings |= approval.kept(row)
+    if not may_wait and approval.of_new_token(change, row.company_id, settings):
+        raise Conflict(
+            "The new token would wait for a second person, while the old one ends.",
+            reason="approval_required",
+            current=store.token_of(change, row),
+        )
     # It moves to the new token; both are active for a while, and it names one.
     update_row(change, access_tokens, row.id, external_id=None)
     return store.add(change, actor, row.company_id, new_owner, settings, kind=row.kind)

@@ -103,7 +103,7 @@ def rotate(change: Change, actor: Actor, after: int = OVERLAP_S) -> tuple[Access
         InvalidInput: for ``after``; or for ``networks``: the company's policy requires some, and
             the token has none.
         Conflict: ``already_rotated``, ``no_expiry``, ``longest_life_reached``,
-            ``owner_deactivated``.
+            ``owner_deactivated``, ``approval_required``.
         TooManyAttempts: the family has grown too fast.
         Repeated: as ``acting`` says.
     """
@@ -176,7 +176,7 @@ def _replace(
     _require_slow(change, family)
     model = row if former is None else former
     changed = {"replaces": row.id, "expires_at": _expiry(change, model, family)}
-    token, text = rotation.add_copy(change, actor, model, changed)
+    token, text = rotation.add_copy(change, actor, model, changed, may_wait=False)
     for each in {row.id, token.id}:
         update_row(change, access_tokens, each, family_id=family)
     rotation.begin_closing(

@@ -10,7 +10,7 @@ const PAGE = 20,
   MOST_CHIPS = 2,
   TYPING_MS = 250;
 const COLUMNS = ["token", "permissions", "restrictions", "expires", "lastUsed", "status", "actions"];
-const STATUSES = ["active", "expired", "deactivated", "any"];
+const STATUSES = ["active", "pending", "expired", "deactivated", "any"];
 
 export class TokenList {
   #portal;
