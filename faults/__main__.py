@@ -27,6 +27,7 @@ REGISTERED_BY = (
     "disk",
     "schedules",
     "webhooks",
+    "rotation",
 )
 _DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 

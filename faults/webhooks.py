@@ -74,7 +74,7 @@ def _on(
             chosen = random.Random(nodes)
             for number in range(kills):
                 time.sleep(chosen.uniform(0.5, 1.5))
-                _kill(chosen.choice(running), whole=bool(number % 2))
+                kill_part(chosen.choice(running), whole=bool(number % 2))
         finally:
             stop.set()
             for client in clients:
@@ -153,7 +153,8 @@ def _change(node: Node, stop: threading.Event) -> None:
             rest.deactivate(made["id"])
 
 
-def _kill(node: Node, *, whole: bool) -> None:
+def kill_part(node: Node, *, whole: bool) -> None:
+    """Kill the holder of a node's lock, or all of the node, which is then started again."""
     if whole:
         node.kill()
         node.revive()

@@ -297,7 +297,11 @@ TABLE: list[tuple[str, Callable[[Callable[[Any], Any]], bool]]] = [
             and (say("prefix"), say("kind")) in [("gpat", "api"), ("gpat", "ui"), ("gplt", "login")]
         ),
     ),
-    ("token_deactivated", lambda say: not say("deactivated") or say("rehearsed") is not None),
+    (
+        "token_deactivated",
+        lambda say: not say("deactivated") or say("pending") or say("rehearsed") is not None,
+    ),
+    ("token_pending", lambda say: not say("deactivated") or not say("pending")),
     (
         "token_rehearsed",
         lambda say: not say("deactivated") or say("rehearsed") is None or say("rehearsed") <= 1_000,
@@ -321,6 +325,7 @@ worlds = st.fixed_dictionaries(
         "kind": st.sampled_from(["api", "ui", "login", "verifier"]),
         "stored": st.sampled_from([True] * 8 + [False]),
         "deactivated": st.sampled_from([False] * 8 + [True] * 3),
+        "pending": st.sampled_from([False] * 3 + [True]),
         "rehearsed": st.sampled_from([None, 1_000, 1_001]),
         "expires_at": st.sampled_from([None, 999, 1_000, 1_001, 9_999]),
         "user": st.sampled_from(["active"] * 8 + ["inactive", "unknown", "another"]),
@@ -364,6 +369,7 @@ def build(world: dict[str, Any]) -> tuple[Facts, Call]:
         expires_at=world["expires_at"],
         deactivated=world["deactivated"],
         rehearsal=None if world["rehearsed"] is None else Rehearsal(0, world["rehearsed"], 100),
+        pending=world["pending"],
     )
     holder = Holder(
         id="usr_2" if world["user"] == "another" else "usr_1",

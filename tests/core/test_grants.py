@@ -47,6 +47,7 @@ grants = st.builds(
     external_id=st.none() | texts,
     rehearsal=st.none()
     | st.builds(Rehearsal, st.integers(0, 2**53), st.integers(0, 2**53), st.integers(1, 100)),
+    pending=st.booleans(),
 )
 holders = st.builds(
     Holder,
@@ -188,6 +189,25 @@ def test_the_former_release_decides_by_the_rows_of_owners_alike() -> None:
             assert decide(grant, holder, rules, call, 0).allowed is allowed, (holder, name)
 
 
+class RehearsingGrant(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A grant as a release has it that knows rehearsals, and no approvals."""
+
+    id: str
+    digest: bytes
+    kind: str
+    company: str
+    user: str
+    label: str
+    permissions: frozenset[str]
+    networks: Networks | None
+    domains: tuple[str, ...]
+    expires_at: int | None
+    deactivated: bool
+    metadata: dict[str, str] | None = None
+    external_id: str | None = None
+    rehearsal: Rehearsal | None = None
+
+
 class FormerGrant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A grant as the release before admin keys and limited verifier keys has it."""
 
@@ -220,7 +240,7 @@ def test_a_former_release_reads_the_fields_it_knows(grant: Grant) -> None:
     assert all(
         getattr(former, name) == getattr(grant, name) for name in FormerGrant.__struct_fields__
     )
-    plain = replace(grant, metadata=None, external_id=None, rehearsal=None)
+    plain = replace(grant, metadata=None, external_id=None, rehearsal=None, pending=False)
     as_before = FormerGrant(*(getattr(grant, name) for name in FormerGrant.__struct_fields__))
     assert encode(plain) == msgspec.msgpack.encode(as_before, order="deterministic")
     assert decode_grant(encode(plain)) == plain, "a row of a former release has no such field"
@@ -240,3 +260,13 @@ def test_the_former_release_refuses_a_rehearsed_token() -> None:
     assert former.deactivated
     assert not rehearsed.ended
     assert replace(rehearsed, rehearsal=None).ended
+
+
+def test_former_releases_refuse_a_pending_token() -> None:
+    """They know no approvals: to them it is deactivated, until it is approved."""
+    pending = replace(EXAMPLE, deactivated=True, pending=True)
+    assert not pending.ended
+    for former in (FormerGrant, RehearsingGrant):
+        assert msgspec.msgpack.Decoder(former).decode(encode(pending)).deactivated
+    assert msgspec.msgpack.Decoder(RehearsingGrant).decode(encode(pending)).rehearsal is None
+    assert encode(replace(pending, deactivated=False, pending=False)) == encode(EXAMPLE)

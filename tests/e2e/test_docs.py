@@ -80,3 +80,29 @@ def test_the_tutorial_ends_with_a_refused_call(served: ServedInstallation) -> No
     assert refused["reason"] == "permission_missing"
     run(deactivate.replace("gpat_…", token[:21]), served)
     assert json.loads(run(ask, served))["reason"] == "token_deactivated"
+
+
+def test_a_pipeline_rotates_its_token(served: ServedInstallation, tmp_path: Path) -> None:
+    """Also after a run that died before the new text was in its place."""
+    file = tmp_path / "gatepass-token"
+    with served.sign_in() as client:
+        made = new_token(
+            client,
+            permissions=["charges:search", "own-token:rotate"],
+            expires_at="2125-01-01T00:00:00Z",
+        )
+        file.write_text(f"{made['token']}\n")
+        (script,) = blocks("how-to/rotate.md", "## In a pipeline")[:1]
+        for shown, here in {
+            "/var/lib/deploy/gatepass-token": str(file),
+            "https://gatepass.example.com": served.url,
+        }.items():
+            assert shown in script
+            script = script.replace(shown, here)
+        run(script.partition("mv ")[0], served)
+        assert file.read_text().strip() == made["token"]
+        run(script, served)
+        now = client.get(f"/v1/access-tokens/{made['id']}").json()["rotation"]["replaced_by"]
+        assert file.read_text()[:21] == now
+        assert client.get(f"/v1/access-tokens/{now}").json()["status"] == "active"
+        assert sorted(path.name for path in tmp_path.iterdir()) == [file.name]

@@ -27,9 +27,14 @@ def cluster() -> Iterator[Cluster]:
 LATENCY_ONLY = {"crowds"}
 #: It waits for leases and retries, most of a minute; tests/node/test_webhooks.py moves the clock.
 WAITING = {"webhooks"}
+#: Its operations are transactions like any other; tests/registry/tokens/test_self_rotation.py has
+#: the rules.
+LIKE_OTHERS = {"rotation"}
 
 
-@pytest.mark.parametrize("name", sorted(experiment.by_name().keys() - LATENCY_ONLY - WAITING))
+@pytest.mark.parametrize(
+    "name", sorted(experiment.by_name().keys() - LATENCY_ONLY - WAITING - LIKE_OTHERS)
+)
 def test_the_promises_hold_under_faults(name: str, tmp_path: Path, cluster: Cluster) -> None:
     lab = Lab(tmp_path, short=True, say=print, shared=cluster)
     found = list(experiment.by_name()[name].run(lab))

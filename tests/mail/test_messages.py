@@ -133,6 +133,8 @@ def every_mail(name: str) -> list[EmailMessage]:
         messages.credential_reported(
             ENVELOPE, what="sign-in gplt_0000000000000000", label="", ended=False, **whose
         ),
+        messages.token_reuse(ENVELOPE, label=name, **whose),
+        messages.token_used_late(ENVELOPE, label=name, **whose),
     ]
     return [arrived(one) for one in written]
 

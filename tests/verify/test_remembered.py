@@ -30,11 +30,18 @@ calls = st.fixed_dictionaries(
         "referer": st.sampled_from([None, "", "https://shop.example.com/", "https://a.net/"]),
     }
 )  # fmt: skip
+ENDED: dict[str, Any] = {"deactivated": True, "rehearsal": None}
 CHANGES: dict[str, Any] = {
-    "deactivate": lambda samples: samples.change("good", deactivated=True, rehearsal=None),
-    "reactivate": lambda samples: samples.change("good", deactivated=False, rehearsal=None),
+    "deactivate": lambda samples: samples.change("good", **ENDED, pending=False),
+    "reactivate": lambda samples: samples.change(
+        "good", deactivated=False, rehearsal=None, pending=False
+    ),
+    "hold back": lambda samples: samples.change("good", **ENDED, pending=True),
     "rehearse": lambda samples: samples.change(
-        "good", deactivated=True, rehearsal=Rehearsal(START_MS, START_MS + 40_000, 50)
+        "good",
+        deactivated=True,
+        rehearsal=Rehearsal(START_MS, START_MS + 40_000, 50),
+        pending=False,
     ),
     "networks": lambda samples: samples.change("good", networks=networks("198.51.100.0/24")),
     "no networks": lambda samples: samples.change("good", networks=None),

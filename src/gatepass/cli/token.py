@@ -40,6 +40,7 @@ class Status(StrEnum):
     """The values of ``--status``."""
 
     active = "active"
+    pending = "pending"
     expired = "expired"
     deactivated = "deactivated"
 
@@ -140,9 +141,21 @@ def show(id: Id, json: AsJson = False) -> None:
                 "never" if used is None else f"{when(used.at)} from {used.address or 'unknown'}",
             ),
             ("Deactivated", when(token.deactivated_at, "no")),
+            *_approval(token),
             *_rotation(token),
         )
     )
+
+
+def _approval(token: Token) -> Iterator[tuple[str, str]]:
+    """Since when it waits, or who approved it; nothing of a token that needs no approval."""
+    approval = token.approval
+    if approval is None:
+        return
+    if approval.approved_by is None:
+        yield "Approval", f"pending since {when(approval.pending_since)}"
+    else:
+        yield "Approved", f"{when(approval.approved_at)} by {approval.approved_by.name}"
 
 
 def _rotation(token: Token) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,8 @@ CONTROL_PLANE = tuple(
         ("access-tokens:get", "View an access token"),
         ("access-tokens:modify", "Change access tokens"),
         ("access-tokens:deactivate", "Deactivate access tokens"),
+        ("own-token:rotate", "Let an access token rotate itself"),
+        ("access-tokens:approve", "Approve pending access tokens"),
         ("company:get", "View the company's settings and allowlist"),
         ("company:modify", "Change the company's settings and allowlist"),
         ("company:webhooks", "Manage the company's webhooks"),
@@ -52,6 +54,8 @@ CONTROL_PLANE = tuple(
 
 #: What the role of a service account or an external owner may hold of ``CONTROL_PLANE``.
 OPEN_TO_OWNERS = frozenset(("access-tokens:get", "access-tokens:search"))
+#: Likewise, if people of the company give the role to a service account.
+OPEN_TO_SERVICE_ACCOUNTS = OPEN_TO_OWNERS | {"own-token:rotate"}
 
 
 class CatalogueError(GatepassError):

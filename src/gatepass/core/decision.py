@@ -315,8 +315,10 @@ def _admitted_role(
     ):
         return _TOKEN_INVALID
 
-    # 3., 4. It is neither deactivated, nor rehearsed for this call, nor expired.
+    # 3., 4. It is neither deactivated, nor pending, nor rehearsed for this call, nor expired.
     if grant.deactivated:
+        if grant.pending:
+            return Reason.token_pending
         if grant.rehearsal is None:
             return Reason.token_deactivated
         if refuses(

@@ -64,11 +64,12 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
         domains: canonical entries; empty is any origin. Only for kind ``ui``. For ``portal`` the
             origins it may be used from, and empty is none.
         expires_at: Unix time in milliseconds from which it is refused; None is never.
-        deactivated: permanently; with a *rehearsal* not at all. A reader that doesn't know
-            rehearsals refuses the token.
+        deactivated: permanently; if it is *pending*, only until it is approved; with a *rehearsal*
+            not at all. A reader that doesn't know these refuses the token.
         metadata: what other programs note of it; None if there is nothing. No decision reads it.
         external_id: the id that one of them knows it by, likewise.
         rehearsal: None if there is none.
+        pending: a second person must approve it first.
     """
 
     id: str
@@ -85,11 +86,12 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     metadata: dict[str, str] | None = None
     external_id: str | None = None
     rehearsal: Rehearsal | None = None
+    pending: bool = False
 
     @property
     def ended(self) -> bool:
-        """Whether it is deactivated, and not just in rehearsal."""
-        return self.deactivated and self.rehearsal is None
+        """Whether it is deactivated, and neither pending nor just in rehearsal."""
+        return self.deactivated and not self.pending and self.rehearsal is None
 
     def __repr__(self) -> str:
         return f"Grant(id={self.id!r}, kind={self.kind!r}, deactivated={self.deactivated})"
@@ -158,8 +160,9 @@ def encode(record: Grant | Holder | CompanyRules) -> bytes:
     if type(record) is Grant:
         # Most have none of the fields that were appended, and stay as short as without them.
         values = list(astuple(record))
-        optional = len(values) - len(Grant.__struct_defaults__)
-        while len(values) > optional and values[-1] is None:
+        for default in reversed(Grant.__struct_defaults__):
+            if values[-1] != default:
+                break
             values.pop()
         return _encoder.encode(values)
     return _encoder.encode(record)

@@ -10,6 +10,7 @@ class Reason(StrEnum):
     token_missing = "token_missing"  # noqa: S105 - a reason, not a secret
     token_invalid = "token_invalid"  # noqa: S105 - a reason, not a secret
     token_deactivated = "token_deactivated"  # noqa: S105 - a reason, not a secret
+    token_pending = "token_pending"  # noqa: S105 - a reason, not a secret
     token_rehearsed = "token_rehearsed"  # noqa: S105 - a reason, not a secret
     token_expired = "token_expired"  # noqa: S105 - a reason, not a secret
     account_deactivated = "account_deactivated"
@@ -27,6 +28,7 @@ STATUS = {
     Reason.token_missing: 401,
     Reason.token_invalid: 401,
     Reason.token_deactivated: 401,
+    Reason.token_pending: 401,
     Reason.token_rehearsed: 401,
     Reason.token_expired: 401,
     Reason.account_deactivated: 401,

@@ -351,6 +351,60 @@ def decoy_used(
     )
 
 
+def token_reuse(
+    envelope: Envelope, *, company: str, name: str, label: str, url: str
+) -> EmailMessage:
+    """The mail about a family of access tokens that was ended, because one was used again.
+
+    Args:
+        url: the page of that token.
+    """
+    company, name, label = _person(company), _person(name), _person(label)
+    return _message(
+        envelope,
+        subject=f"The access token “{label}” at {company} may be stolen, and was ended",
+        before=[
+            f"Hello {name},",
+            f"The access token “{label}” rotates itself. An old text of it was used to rotate it "
+            "once more, although the new one was in use already. So two programs have a text of "
+            "it, and one of them may be a thief's. All tokens that follow from the same one were "
+            "ended, and every call with them is refused.",
+        ],
+        call="See what it was used for",
+        url=url,
+        after=[
+            "Find out who used the old text, and how it got out. Two jobs that share a token do "
+            "this, too: give each its own. Then create a new token.",
+        ],
+    )
+
+
+def token_used_late(
+    envelope: Envelope, *, company: str, name: str, label: str, url: str
+) -> EmailMessage:
+    """The mail about calls with an old text of an access token that has rotated itself.
+
+    Args:
+        url: the page of the token that was used, with the calls that were refused.
+    """
+    company, name, label = _person(company), _person(name), _person(label)
+    return _message(
+        envelope,
+        subject=f"An old text of the access token “{label}” at {company} is used",
+        before=[
+            f"Hello {name},",
+            f"The access token “{label}” has rotated itself, and something still uses its old "
+            "text. These calls are refused. The new token works on.",
+        ],
+        call="See these calls",
+        url=url,
+        after=[
+            "Most likely a job kept the old text. If the address isn't one of yours, the text was "
+            "stolen: find out how it got out. We tell you of it once a day.",
+        ],
+    )
+
+
 def webhook_paused(
     envelope: Envelope, *, company: str, name: str, host: str, gone: bool, url: str
 ) -> EmailMessage:
@@ -378,6 +432,56 @@ def webhook_paused(
         call="Look at the webhook",
         url=url,
         after=["If the receiver isn't needed any more, delete the webhook there."],
+    )
+
+
+def token_approval_asked(
+    envelope: Envelope, *, company: str, name: str, label: str, count: int, url: str
+) -> EmailMessage:
+    """The mail that asks a second person to approve access tokens.
+
+    Args:
+        label: of the token, or of one of them.
+        count: how many there are.
+        url: the page to approve it, or a list of them.
+    """
+    company, name, label = _person(company), _person(name), _person(label)
+    one = count == 1
+    what = f"The access token “{label}”" if one else f"{count} access tokens"
+    it, waits = ("it", "waits") if one else ("they", "wait")
+    return _message(
+        envelope,
+        subject=f"{what} of {company} {waits} for your approval",
+        before=[
+            f"Hello {name},",
+            f"{what} of {company} {waits} for the approval of a second person. Until then, every "
+            f"call with {'it' if one else 'them'} is refused.",
+        ],
+        call="Look at it" if one else "Look at them",
+        url=url,
+        after=[
+            f"After seven days without approval, {it} will be deactivated. To refuse "
+            f"{'it' if one else 'one'}, deactivate it.",
+        ],
+    )
+
+
+def token_approved(
+    envelope: Envelope, *, company: str, name: str, label: str, approver: str, url: str
+) -> EmailMessage:
+    """The mail to the owner of an access token that was approved. *url* is its page."""
+    company, name, label = _person(company), _person(name), _person(label)
+    return _message(
+        envelope,
+        subject=f"The access token “{label}” of {company} is approved",
+        before=[
+            f"Hello {name},",
+            f"{_person(approver)} approved the access token “{label}” of {company}. It works from "
+            "now on.",
+        ],
+        call="Look at it",
+        url=url,
+        after=["If you don't know this token, deactivate it on its page."],
     )
 
 

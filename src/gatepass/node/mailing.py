@@ -28,6 +28,8 @@ from gatepass.registry.membership import (
     password_resets,
     pending_email_changes,
     reported_credentials,
+    token_alarms,
+    token_approvals,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
 from gatepass.registry.storage.database import Database, Write
@@ -236,6 +238,26 @@ def _decoy_used(envelope: Envelope, letter: decoy_alarms.Letter, site: str) -> E
     )
 
 
+def _token_reuse(envelope: Envelope, letter: token_alarms.Letter, site: str) -> EmailMessage:
+    return messages.token_reuse(
+        envelope,
+        company=letter.company,
+        name=letter.user_name,
+        label=letter.label,
+        url=f"{site}/access-tokens/{letter.token}",
+    )
+
+
+def _token_used_late(envelope: Envelope, letter: token_alarms.Letter, site: str) -> EmailMessage:
+    return messages.token_used_late(
+        envelope,
+        company=letter.company,
+        name=letter.user_name,
+        label=letter.label,
+        url=f"{site}/access-tokens/{letter.token}?calls=refused#calls",
+    )
+
+
 def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> EmailMessage:
     return messages.webhook_paused(
         envelope,
@@ -244,6 +266,31 @@ def _webhook_paused(envelope: Envelope, letter: notices.Letter, site: str) -> Em
         host=letter.host,
         gone=letter.gone,
         url=f"{site}/company/webhooks/{letter.webhook}",
+    )
+
+
+def _approval_asked(envelope: Envelope, letter: token_approvals.Request, site: str) -> EmailMessage:
+    one = letter.count == 1
+    return messages.token_approval_asked(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        label=letter.label,
+        count=letter.count,
+        url=f"{site}/access-tokens" + (f"/{letter.token}" if one else "?status=pending"),
+    )
+
+
+def _token_approved(
+    envelope: Envelope, letter: token_approvals.Approved, site: str
+) -> EmailMessage:
+    return messages.token_approved(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        label=letter.label,
+        approver=letter.approver,
+        url=f"{site}/access-tokens/{letter.token}",
     )
 
 
@@ -279,6 +326,10 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
     reported_credentials.MAIL: (reported_credentials.letter, _credential_reported),
     decoy_alarms.MAIL: (decoy_alarms.letter, _decoy_used),
+    token_alarms.REUSE_MAIL: (token_alarms.letter, _token_reuse),
+    token_alarms.LATE_USE_MAIL: (token_alarms.letter, _token_used_late),
     PAUSED_MAIL: (notices.letter, _webhook_paused),
+    token_approvals.ASKING_MAIL: (token_approvals.request, _approval_asked),
+    token_approvals.APPROVED_MAIL: (token_approvals.approved, _token_approved),
     expiry_warnings.MAIL: (expiry_letters.letter, _access_tokens_ending),
 }

@@ -23,7 +23,8 @@ from gatepass.node.reporting import Reporting
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
-from gatepass.registry.membership import decoy_alarms, expiry_warnings
+from gatepass.registry.membership import decoy_alarms, expiry_warnings, token_approvals
+from gatepass.registry.membership.token_alarms import tell_of_late_use
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
@@ -31,6 +32,7 @@ from gatepass.registry.tokens import usage as registry_usage
 from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
 from gatepass.registry.tokens.rehearsals import note_ended
+from gatepass.registry.tokens.unapproved import deactivate_unapproved
 from gatepass.registry.tokens.unused import end_unused
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
@@ -54,6 +56,7 @@ _QUICK_INTERVAL_SECONDS = 0.25
 _FIRST_COMPACTION_SECONDS = 300.0
 _COMPACTION_SECONDS = 3600.0
 _LAPSING_SECONDS = 60.0
+_ASKING_SECONDS = 5.0
 _WARNING_SECONDS = 10.0
 _FIRST_CLOSING_SECONDS = 60.0
 _CLOSING_SECONDS = 300.0
@@ -246,8 +249,8 @@ class Node:
         """Start the node's duties if this process acquires the node's lock.
 
         One process of a node has them: it folds the counts, sends mail and events, follows,
-        reports, records expired tokens, warns of those that expire, closes replaced ones and
-        compacts. If it dies, another acquires the lock within a second.
+        reports, records expired tokens, warns of those that expire, asks for approvals, closes
+        replaced tokens and compacts. If it dies, another acquires the lock within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
@@ -285,6 +288,12 @@ class Node:
             interval_s=_LAPSING_SECONDS,
         )
         self._start(
+            "approvals",
+            partial(token_approvals.ask, self.database, self.clock.now, self._running),
+            failure="asking for the approval of tokens failed",
+            interval_s=_ASKING_SECONDS,
+        )
+        self._start(
             "closing",
             self._end_silent,
             failure="closing replaced tokens failed",
@@ -308,6 +317,7 @@ class Node:
         if self.verifier.not_ready() is None:
             close_silent(self.database, self.clock.now, self._running)
             end_unused(self.database, self.clock.now, self._running)
+            deactivate_unapproved(self.database, self.clock.now, self._running)
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.
@@ -344,6 +354,7 @@ class Node:
                     batches, calls = by_kind(spool.lines(start))
                     if registry_usage.fold(write, spool.name, start, spool.size, batches, calls):
                         decoy_alarms.raise_alarms(write, calls)
+                        tell_of_late_use(write, calls)
             self._folded[spool.name] = spool.size
         if spool.finished:
             # Remove the file first: a spool whose offset is deleted would be folded again.

@@ -151,7 +151,8 @@ class FakeVerifier(Verifier):
         Raises:
             ValueError: this verifier has made no such token.
         """
-        self._grants.put(replace(self._grant(token), deactivated=True, rehearsal=None))
+        grant = replace(self._grant(token), deactivated=True, rehearsal=None, pending=False)
+        self._grants.put(grant)
 
     def expire(self, token: str) -> None:
         """Let a token's time be over: ``token_expired`` from now on.

@@ -319,6 +319,20 @@ def _authenticated(request: Request, *, portal: bool) -> Caller:
     return caller
 
 
+@accepting("bearer", "x-access-token")
+def _own_access_token(request: Request) -> Actor:
+    decision, node = admit(request, header_credential(request)), node_of(request)
+    grant = decision.grant
+    if decision.reason is Reason.token_expired and grant is not None and grant.kind != "login":
+        # Like any call with an old text, it may be told of (``membership.token_alarms``).
+        node.usage.note(decision, node.clock.now())
+    actor = caller_of(request, decision).actor
+    if actor.kind != "token":
+        raise Forbidden("This needs an access token.", reason="access_token_required")
+    _refuse_unknown_parameters(request)
+    return actor
+
+
 def administering(area: str) -> Callable[[Request], Actor]:
     """The dependency of an endpoint for operators and for admin keys with the permission *area*.
 
@@ -390,6 +404,9 @@ CurrentNode = Annotated[Node, Depends(_node)]
 Authenticated = Annotated[Actor, Depends(_actor)]
 #: The actor of a signed-in user; an access token is 403 ``signed_in_user_required``.
 SignedIn = Annotated[Actor, Depends(_signed_in)]
+#: The actor of an access token, which isn't looked for in a cookie; any other credential is 403
+#: ``access_token_required``.
+OwnAccessToken = Annotated[Actor, Depends(_own_access_token)]
 #: The caller, with the token's grant and owner. Like the next two, it may be a portal session,
 #: which the operation must limit to its owner's records (``acting(…, portal=True)``); pages of
 #: other origins can call the endpoint.

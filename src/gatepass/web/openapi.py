@@ -20,7 +20,7 @@ from pydantic.json_schema import models_json_schema
 from gatepass.core.reason import STATUS
 from gatepass.web.api import verification
 from gatepass.web.api.confirmation import HEADER
-from gatepass.web.api.request_body import NoFields, body_model
+from gatepass.web.api.request_body import body_model
 from gatepass.web.api.router import dependencies, operation_id
 from gatepass.web.api.shapes import Problem, Record
 from gatepass.web.problems import MEDIA_TYPE, SENTENCES, problem_of_status
@@ -209,7 +209,7 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
     if model is not None:
         schema = {"$ref": _REFERENCE.format(model=model.__name__)}
         operation["requestBody"] = {
-            "required": model is not NoFields,
+            "required": not model.may_be_absent,
             "content": {"application/json": {"schema": schema}},
         }
     for status, response in operation["responses"].items():

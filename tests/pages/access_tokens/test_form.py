@@ -36,6 +36,7 @@ TOKEN = AccessToken(
     last_used=None,
     rotation=None,
     rehearsal=None,
+    approval=None,
 )
 
 

@@ -340,3 +340,29 @@ def test_the_calls_of_30_days_are_shown(
     ada.get(f"{path}?calls=nonsense").shows("1,500", "refunds:create")
     ended = installation.access_token("charges:get")[:21]
     ada.get(f"/access-tokens/{ended}?calls=allowed").shows("No allowed calls in the last 30 days.")
+
+
+def test_tokens_that_rotated_themselves_name_each_other(
+    installation: Installation, ada: Visit
+) -> None:
+    """While the old one works, and once an old text ended them all."""
+    permissions = ["charges:get", "own-token:rotate"]
+    until = format_time(installation.node.clock.now() + DAY)
+    old = installation.access_token(*permissions, expires_at=until)
+
+    def ask(text: str) -> str:
+        answer = installation.client(text).post("/v1/access-tokens/self/rotate")
+        return str(answer.json().get("token"))
+
+    new = ask(old)
+    ada.get(path_of(old)).shows("Being replaced", "Replaced by", new[:21], "rotated this token")
+    ada.get(path_of(new)).shows("Replaces", old[:21])
+    ask(new)
+    ask(old)
+    ada.get(path_of(new)).shows(
+        "Deactivated permanently because an old text of it was used again", "token_deactivated"
+    )
+
+
+def path_of(text: str) -> str:
+    return f"/access-tokens/{text[:21]}"

@@ -19,6 +19,7 @@ from gatepass.registry.membership.expiry_letters import Letter
 from gatepass.registry.membership.expiry_warnings import WHILE_MS, warn
 from gatepass.registry.storage.tables import webhook_deliveries
 from gatepass.registry.tokens import access_tokens, provisioning, recency, rotation, token_policies
+from gatepass.registry.tokens.hand_over import Handling
 from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.webhooks import hooks
 from tests.support.concurrency import concurrently
@@ -154,7 +155,7 @@ def test_a_colleagues_token_is_theirs_and_a_service_accounts_the_administrators(
     small.token(its_ada, label="Ada's", expires_at=DAYS_30)
     gone = small.user(small.northwind, "gone@northwind.example", "Gone")
     small.token(small.signed_in(gone), label="Gone's", expires_at=DAYS_30)
-    small.do(offboarding.deactivate, Actor.command_line(), gone.id, access_tokens="keep")
+    small.do(offboarding.deactivate, Actor.command_line(), gone.id, tokens=Handling("keep"))
     assert len(round_at(small, DAYS_30 - 7 * DAY_MS)) == 4
     letters = {to: {(t.label, t.owner) for t in letter.tokens} for to, letter in mails(small)}
     without_user = {("Deploys", "Deploys"), ("Customer", "Customer")}

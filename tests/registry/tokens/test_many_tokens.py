@@ -254,5 +254,10 @@ def test_counts_by_status(shared_registry: SmallRegistry, actors: tuple[Actor, A
     assert company is not None
     with shared_registry.read() as reading, measured(reading) as work:
         counts = token_search.by_status(reading, company)
-    assert counts == {"active": COUNT_LIMIT + 1, "expired": 3 * RARE, "deactivated": RARE}
+    assert counts == {
+        "active": COUNT_LIMIT + 1,
+        "pending": 0,
+        "expired": 3 * RARE,
+        "deactivated": RARE,
+    }
     assert work.scanned(*TABLES) == []

@@ -134,6 +134,13 @@ class Installation:
         text: str = answer.json()["token"]
         return text
 
+    def require_approval(self, *permissions: str) -> None:
+        """Let the company's policy require a second person for *permissions*."""
+        policy = {"longest_life_days": None, "networks_required": False, "unused_days": None}
+        required = {"approval_required": permissions, "warn_days": []}
+        answer = self.signed_in().put("/v1/company/token-policy", json=policy | required)
+        assert answer.status_code == 200, answer.text
+
     def verify(self, token: str, **question: Any) -> Any:
         """Ask ``/v1/verify``; the decision."""
         answer = self.client(self.verifier_key()).post(

@@ -160,6 +160,7 @@ class Samples:
             Holder("usr_closed", "cmp_closed", True, "developer"),
             self.token("good"),
             self.token("deactivated", deactivated=True),
+            self.token("pending", deactivated=True, pending=True),
             self.token(
                 "rehearsed",
                 deactivated=True,

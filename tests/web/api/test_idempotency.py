@@ -26,6 +26,8 @@ WITHOUT = {
     *("/v1/oidc/back-channel-logout", "/v1/oidc/global-token-revocation"),
     *("/v1/portal-sessions/redeem", "/v1/revoke", "/v1/credentials/revoke"),
     "/v1/credentials/secret-scanning",
+    # For access tokens: test_self_rotation.py
+    "/v1/access-tokens/self/rotate",
 }
 
 
@@ -66,12 +68,22 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
         ada.post("/v1/access-tokens", json={**TOKEN, **owner}).json()["id"]
         for owner in ({}, {"owner": {"id": account}})
     )
+    installation.require_approval(*TOKEN["permissions"])
+    pending = installation.joined("otto@example.com", role="admin").post(
+        "/v1/access-tokens", json=TOKEN
+    )
+    installation.require_approval()
     webhook = f"/v1/webhooks/{ada.post('/v1/webhooks', json=WEBHOOK).json()['id']}"
     delivery = ada.post(f"{webhook}/test").json()["id"]
     sign_in = installation.sign_in()[:21]
     installation.sign_in()
     yield from (
         ("/v1/access-tokens", "/v1/access-tokens", TOKEN),
+        (
+            "/v1/access-tokens/{id}/approve",
+            f"/v1/access-tokens/{pending.json()['id']}/approve",
+            None,
+        ),
         (
             "/v1/access-tokens/{id}/rehearse",
             f"/v1/access-tokens/{token}/rehearse",

@@ -42,6 +42,7 @@ TABLE: list[tuple[str, str | None, dict[str, Any], str]] = [
     ("a verifier key", "verifier", {}, "token_invalid"),
     ("rubbish", None, {"Authorization": "Bearer rubbish"}, "token_invalid"),
     ("deactivated", "deactivated", {}, "token_deactivated"),
+    ("pending", "pending", {}, "token_pending"),
     ("rehearsed", "rehearsed", {}, "token_rehearsed"),
     ("expired", "expired", {}, "token_expired"),
     ("a user who is gone", "gone", {}, "account_deactivated"),

@@ -27,6 +27,7 @@ const remedies = {
   token_missing: "Paste a token into the field above.",
   token_invalid: "Copy the full text of the token, as shown when it was created.",
   token_deactivated: "Create a new token in the dashboard. A deactivated one can't be restored.",
+  token_pending: "A second person must approve this token on its page in the dashboard.",
   token_rehearsed: "Somebody rehearses the deactivation of this token. Exchange it for another one.",
   token_expired: "Create a new token in the dashboard.",
   account_deactivated: "Ask an administrator of the company.",

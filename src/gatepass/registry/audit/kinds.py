@@ -30,6 +30,8 @@ KINDS = {
                 "refused_everywhere",
             ),
             *_actions("access_token", "rehearsal_started", "rehearsal_ended", "decoy_used"),
+            *_actions("access_token", "pending", "approved"),
+            *_actions("access_token", "reuse_detected", "used_late"),
             *_actions("access_token", "expiring", "expired"),
             "access_tokens.refused_everywhere",
         ),

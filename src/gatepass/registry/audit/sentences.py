@@ -191,8 +191,19 @@ def _rehearsal_started(event: AuditEvent) -> str:
 
 def _token_rotated(event: AuditEvent) -> str:
     successor = _after(event, "successor_label")
-    return f"rotated the access token {event.subject.name}" + (
-        f"; {successor} replaces it" if successor else ""
+    said = f"rotated the access token {event.subject.name}"
+    if _after(event, "close") == "self":
+        said = "rotated this token"
+        if _after(event, "instead_of"):
+            said += " again, because nobody had used the new one"
+    return said + (f"; {successor} replaces it" if successor else "")
+
+
+def _reuse_detected(event: AuditEvent) -> str:
+    ended = _counted(_after(event, "access_tokens_ended") or 0, "token")
+    return (
+        f"The access token {event.subject.name} was used to rotate itself although its successor "
+        f"was in use, which ended {ended} that follow from the same one"
     )
 
 
@@ -337,6 +348,7 @@ def _token_expiring(event: AuditEvent) -> str:
 _CAUSES = {
     "reported": ", which somebody reported as leaked",
     "rotation": ", which was replaced",
+    "unapproved": ", which nobody approved within seven days",
     "unused": ", which nobody used",
     "reuse": ": a token that it had replaced, or that replaced it, rotated itself once more",
 }
@@ -396,6 +408,8 @@ _SAID: dict[str, _Said] = {
     "access_token.modified": _token_modified,
     "access_token.rotated": _token_rotated,
     "access_token.handed_over": _token_handed_over,
+    "access_token.pending": "asked for the approval of the access token {name}",
+    "access_token.approved": "approved the access token {name}",
     "access_token.rehearsal_started": _rehearsal_started,
     "access_token.rehearsal_ended": "ended the rehearsal of {name}",
     "allowlist.changed": _allowlist_changed,
@@ -452,6 +466,9 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "verifier_key.refused_everywhere": _refused_everywhere("the verifier key {}"),
     "company.refused_everywhere": _refused_everywhere("the company {}"),
     "admin_key.refused_everywhere": _refused_everywhere("the admin key {}"),
+    "access_token.reuse_detected": _reuse_detected,
+    "access_token.used_late": "An old text of the access token {name}, which has rotated itself, "
+    "was used after it expired",
     "authentication.refused": "A sign-in as {name} failed",
     "catalogue.changed": "The catalogue changed the roles of {name}",
     "history.shortened": _history_shortened,

@@ -24,7 +24,8 @@ EVENT_OF: dict[str, str] = {
         action: action
         for action in (
             *("access_token.created", "access_token.modified", "access_token.rotated"),
-            *("access_token.deactivated", "access_token.decoy_used", *_ENDING),
+            *("access_token.deactivated", "access_token.reuse_detected", *_ENDING),
+            *("access_token.pending", "access_token.approved", "access_token.decoy_used"),
             *(
                 action
                 for kind in KINDS.values()

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from gatepass.core.catalogue import CONTROL_PLANE, OPEN_TO_OWNERS
+from gatepass.core.catalogue import CONTROL_PLANE, OPEN_TO_OWNERS, OPEN_TO_SERVICE_ACCOUNTS
 from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import EVERYTHING, covers
 from gatepass.registry.actor import Actor
@@ -11,6 +11,10 @@ from gatepass.registry.grants.publishing import published_roles
 from gatepass.registry.storage.database import Reading
 
 _CLOSED = "a permission of Gatepass other than access-tokens:get and access-tokens:search"
+_CLOSED_TO_SERVICE_ACCOUNTS = (
+    "a permission of Gatepass other than access-tokens:get, access-tokens:search and "
+    "own-token:rotate"
+)
 
 
 def require_role(
@@ -21,7 +25,8 @@ def require_role(
     None that grants ``*`` or changes anything in the control plane: an owner is no person.
 
     Args:
-        held_by: must hold all that the role grants.
+        held_by: somebody of the company, who must hold all that the role grants. Only they can give
+            a service account the permission to rotate its tokens.
 
     Raises:
         InvalidInput: for ``role``; the company has none of that id, or it grants too much.
@@ -31,16 +36,27 @@ def require_role(
     if not isinstance(role, str) or role not in roles:
         raise InvalidInput([("role", "Must be the id of a role.")])
     permits = roles[role]
+    fits, closed = fits_owners, _CLOSED
     if held_by is not None:
         held_by.require_held(permits)
-    if not fits_owners(permits):
-        raise InvalidInput([("role", f"Must not include * or {_CLOSED}: only a user's role can.")])
+        fits, closed = fits_service_accounts, _CLOSED_TO_SERVICE_ACCOUNTS
+    if not fits(permits):
+        raise InvalidInput([("role", f"Must not include * or {closed}: only a user's role can.")])
 
 
 def fits_owners(permits: Collection[str]) -> bool:
-    """Whether a role that permits *permits* is one that owners may have."""
+    """Whether a role that permits *permits* is one that a platform may give owners."""
+    return _fits(permits, OPEN_TO_OWNERS)
+
+
+def fits_service_accounts(permits: Collection[str]) -> bool:
+    """Whether it is one that people of the company may give service accounts."""
+    return _fits(permits, OPEN_TO_SERVICE_ACCOUNTS)
+
+
+def _fits(permits: Collection[str], open_: Collection[str]) -> bool:
     return EVERYTHING not in permits and not any(
-        covers(permits, known.name) for known in CONTROL_PLANE if known.name not in OPEN_TO_OWNERS
+        covers(permits, known.name) for known in CONTROL_PLANE if known.name not in open_
     )
 
 

@@ -196,6 +196,22 @@ def administrators(reading: Reading, company: str, *, most: int) -> Sequence[Any
     ).all()
 
 
+def owner_or_administrators(
+    reading: Reading, owner: str, company: str, *, most: int
+) -> Sequence[Any]:
+    """Ids, companies and addresses of the people that an owner's access token concerns.
+
+    The owner, if it is an active user; else the first administrators of the company.
+    """
+    its = users.c
+    own = reading.session.execute(
+        select(its.id, its.company_id, its.email).where(
+            its.id == owner, its.deactivated_at.is_(None)
+        )
+    ).all()
+    return own or administrators(reading, company, most=most)
+
+
 def latest_row(reading: Reading, email: str) -> Row[Any] | None:
     """The row of the active user with that address; else of the most recently deactivated one."""
     ended = users.c.deactivated_at

@@ -25,6 +25,7 @@ from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import users
 
 _SENTENCES = {
+    Reason.token_pending: "This credential waits for the approval of a second person.",
     Reason.token_deactivated: "This credential has been deactivated.",
     Reason.token_expired: "This credential has expired.",
     Reason.account_deactivated: "This account has been deactivated.",
@@ -91,10 +92,10 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
     The command line and the system are returned unchanged.
 
     Raises:
-        Forbidden: its credential was deactivated or has expired (``token_deactivated``,
-            ``token_expired``), its user or company was deactivated (``account_deactivated``), or
-            the company's allowlist doesn't contain its address
-            (``company_address_not_allowed``); or an admin key's networks don't
+        Forbidden: its credential was deactivated, is pending or has expired
+            (``token_deactivated``, ``token_pending``, ``token_expired``), its user or company was
+            deactivated (``account_deactivated``), or the company's allowlist doesn't contain its
+            address (``company_address_not_allowed``); or an admin key's networks don't
             (``address_not_allowed``).
     """
     if actor.kind == "admin_key":
@@ -108,6 +109,8 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
         raise Forbidden("This credential isn't valid for this user.", reason="token_invalid")
     if grant.ended:
         raise _forbidden(Reason.token_deactivated)
+    if grant.pending:
+        raise _forbidden(Reason.token_pending)
     if grant.expires_at is not None and reading.now >= grant.expires_at:
         raise _forbidden(Reason.token_expired)
     if holder is None or rules is None or not (holder.active and rules.active):

@@ -52,10 +52,8 @@ def publish_grants(change: Change, records: Sequence[Grant]) -> None:
 def deactivate_grants(change: Change, ids: Sequence[str]) -> None:
     """Publish the grants *ids* as deactivated; those that aren't published are passed over."""
     records = change.session.scalars(_SELECT_GRANTS, {"ids": ids})
-    ended = [
-        msgspec.structs.replace(grants.decode_grant(one), deactivated=True, rehearsal=None)
-        for one in records
-    ]
+    final = {"deactivated": True, "rehearsal": None, "pending": False}
+    ended = [msgspec.structs.replace(grants.decode_grant(one), **final) for one in records]
     publish_grants(change, ended)
 
 

@@ -28,7 +28,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import admin_keys, portal_sessions
-from gatepass.registry.directory.users import administrators
+from gatepass.registry.directory.users import owner_or_administrators
 from gatepass.registry.grants.publishing import published_grants, published_prefixes
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Change, Reading, Write
@@ -204,5 +204,4 @@ def _recipients(reading: Reading, of_operators: bool, company: str, user: str) -
     if of_operators:
         wanted = active.where(its.operator.is_(True)).order_by(its.created_at)
         return reading.session.execute(wanted.limit(_MOST_RECIPIENTS)).all()
-    own = reading.session.execute(active.where(its.id == user)).all()
-    return own or administrators(reading, company, most=_MOST_RECIPIENTS)
+    return owner_or_administrators(reading, user, company, most=_MOST_RECIPIENTS)

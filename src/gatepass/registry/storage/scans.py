@@ -278,6 +278,8 @@ def _cost(reading: Reading, scans: Sequence[Scan]) -> float:
     if not any(scan.which for scan in scans):
         return 1.0
     samples = [select(scan.sample().subquery()) for scan in scans if not scan.few]
+    if not samples:
+        return 1.0
     rows = union_all(*samples).subquery()
     read, matched = reading.session.execute(
         select(func.count(), func.coalesce(func.sum(rows.c.matches), 0))

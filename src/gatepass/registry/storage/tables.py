@@ -512,6 +512,15 @@ access_tokens = _records(
     # After how many days without use it is deactivated, and when that was set.
     Column("unused_days", BigInteger),
     Column("unused_set_at", BigInteger),
+    # Since when it waits for a second person's approval; the ids of those who added permissions
+    # to it meanwhile; when the people who can approve it were asked to.
+    Column("pending_since", BigInteger),
+    Column("extended_by", JSONText),
+    Column("approval_asked_at", BigInteger),
+    # The approval, its own or that of the token it replaces.
+    Column("approved_at", BigInteger),
+    Column("approved_by", key_text),
+    Column("approved_by_name", Text),
     # When a round of ``membership.expiry_warnings`` looks at it next; 0 is at once, None never. And
     # the last warning: when, and of which end (expiry, unused). The time alone is set by a change
     # of the expiry.
@@ -571,7 +580,16 @@ access_tokens = _records(
         "rehearsal_until",
         **_where("rehearsal_until IS NOT NULL"),
     ),
-    Index("ix_access_tokens_family", "family_id", **_where("family_id IS NOT NULL")),
+    Index(
+        "ix_access_tokens_family",
+        *("family_id", "created_at"),
+        **_where("family_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_access_tokens_pending",
+        *("pending_since", "company_id", "id"),
+        **_where("pending_since IS NOT NULL AND deactivated_at IS NULL"),
+    ),
     Index(
         "ix_access_tokens_unused",
         *("unused_set_at", "id"),

@@ -242,6 +242,8 @@ def _add(change: Change, actor: Actor, company: str, keys: Sequence[_Key]) -> No
             "created_by": actor.person.id,
             "created_by_name": None if actor.person.id else actor.name,
             "deactivated_at": None,
+            # A round warns of its end.
+            "warn_at": None if key.found["expires_at"] is None else 0,
             "imported_prefix": key.prefix,
             **key.found,
         }

@@ -5,15 +5,16 @@ this table as well, and so does the fold of use.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import bindparam, insert, select, text, update
 
 from gatepass.registry.storage.database import Write
 from gatepass.registry.storage.tables import access_token_recency
 
-#: The partial index of ``access_tokens`` that a token is in.
+#: The partial index of ``access_tokens`` that a token is in. Pending ones are among the active.
 Life = Literal["active", "expired", "deactivated"]
+LIVES: tuple[Life, ...] = get_args(Life)
 
 _recency = access_token_recency.c
 

@@ -17,10 +17,11 @@ from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
 from gatepass.registry.storage.tables import access_tokens, owners, token_use, users
 from gatepass.registry.tokens import observed_calls
+from gatepass.registry.tokens.approval_records import Approval, approval_of
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.rotation_records import Rotation, of_new_token, rotations
 
-TokenStatus = Literal["active", "expired", "deactivated"]
+TokenStatus = Literal["active", "pending", "expired", "deactivated"]
 
 _maker, _user = users.alias("maker"), users.alias("owning_user")
 
@@ -100,6 +101,7 @@ class AccessToken:
         unused_days: after so many without use it is deactivated (``unused``).
         rotation: None if it replaces no other token and wasn't replaced.
         rehearsal: the one that is running, if any.
+        approval: None if it neither has one nor waits for one.
     """
 
     id: str
@@ -123,6 +125,7 @@ class AccessToken:
     last_used: LastUse | None
     rotation: Rotation | None
     rehearsal: RunningRehearsal | None
+    approval: Approval | None
     imported: bool = False
 
 
@@ -162,7 +165,7 @@ def new_token(
         company=columns["company_id"],
         label=columns["label"],
         kind=columns["kind"],
-        status="active",
+        status="active" if columns.get("pending_since") is None else "pending",
         permissions=tuple(columns["permissions"]),
         effective_permissions=effective(columns["permissions"], role),
         networks=tuple(columns["networks"]),
@@ -179,13 +182,15 @@ def new_token(
         last_used=None,
         rotation=of_new_token(columns.get("replaces")),
         rehearsal=None,
+        approval=approval_of(columns),
     )
 
 
 def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
     """The grant that derives from a token's columns."""
     networks, ended = columns["networks"], columns["deactivated_at"] is not None
-    until = None if ended else columns.get("rehearsal_until")
+    pending = not ended and columns.get("pending_since") is not None
+    until = None if ended or pending else columns.get("rehearsal_until")
     rehearsal = None
     if until is not None:
         rehearsal = Rehearsal(columns["rehearsal_start"], until, columns["rehearsal_share"])
@@ -200,16 +205,22 @@ def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
         networks=Networks.of(map(parse_network, networks)) if networks else None,
         domains=tuple(columns["domains"]),
         expires_at=columns["expires_at"],
-        deactivated=ended or rehearsal is not None,
+        deactivated=ended or pending or rehearsal is not None,
         metadata=columns["metadata"] or None,
         external_id=columns["external_id"],
         rehearsal=rehearsal,
+        pending=pending,
     )
+
+
+def _status(row: Row[Any], now: int) -> TokenStatus:
+    status = status_of(row, now)
+    return "pending" if status == "active" and row.pending_since is not None else status
 
 
 def _rehearsal(reading: Reading, row: Row[Any]) -> RunningRehearsal | None:
     until = row.rehearsal_until
-    if until is None or not reading.now < until or status_of(row, reading.now) != "active":
+    if until is None or not reading.now < until or _status(row, reading.now) != "active":
         return None
     refused = observed_calls.total(reading, row.id, Reason.token_rehearsed.value)
     return RunningRehearsal(until, row.rehearsal_share, refused - row.rehearsal_refused_before)
@@ -232,7 +243,7 @@ def _token(
         AccessToken,
         row,
         company=row.company_id,
-        status=status_of(row, now),
+        status=_status(row, now),
         permissions=tuple(row.permissions),
         effective_permissions=effective(row.permissions, role),
         networks=tuple(row.networks),
@@ -244,4 +255,5 @@ def _token(
         last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,
         rotation=rotation,
         rehearsal=rehearsal,
+        approval=approval_of(row._mapping),
     )

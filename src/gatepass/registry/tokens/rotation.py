@@ -23,10 +23,16 @@ from gatepass.registry.input.text import label_problem
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import decoys, policy_enforcement, store, token_owners
+from gatepass.registry.tokens import (
+    approval,
+    decoys,
+    policy_enforcement,
+    store,
+    token_owners,
+)
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken, grant_of
-from gatepass.registry.tokens.rotation_records import LONGEST_CLOSING_S, Close
+from gatepass.registry.tokens.rotation_records import BY_ITSELF, LONGEST_CLOSING_S, Close
 
 #: The longest time, in seconds, after which the old token closes by the clock.
 LONGEST_AFTER_S = LONGEST_CLOSING_S
@@ -42,12 +48,19 @@ class Closing:
         after: in seconds, for ``after``.
         silent_for: in seconds, for ``when_silent``; None is ``SILENCE_S``.
         label: None is the old one's.
+        by_itself: whether the token rotates itself.
     """
 
     close: Close
     after: int | None = None
     silent_for: int | None = None
     label: str | None = None
+    by_itself: bool = False
+
+    @property
+    def stored(self) -> str:
+        """As the token's row has it."""
+        return BY_ITSELF if self.by_itself else self.close
 
     def require_valid(self) -> None:
         """Raise InvalidInput with all errors of the fields."""
@@ -99,8 +112,9 @@ def rotate(
         NotFound: there is none, or it is another company's.
         InvalidInput: with all errors of the fields; or, of the new token's, those by the company's
             policy: it requires networks, and the old one has none.
-        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``, ``decoy``, each
-            with the ``current`` record; ``owner_deactivated``.
+        Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``,
+            ``token_pending``, ``decoy``, each with the ``current`` record; ``owner_deactivated``;
+            ``approval_required``: it would close now, and the new one waits for a second person.
     """
     actor = acting(change, actor, "access-tokens:create", person=True, portal=True)
     row = store.find(change, actor.company, token_id, owner=actor.only_owner)
@@ -157,41 +171,78 @@ def _require_replaceable(change: Change, row: Row[Any]) -> None:
 def _replace(
     change: Change, actor: Actor, row: Row[Any], closing: Closing
 ) -> tuple[AccessToken, str]:
-    new_owner = token_owners.of_token(change, row)
-    settings = {name: getattr(row, name) for name in CHANGEABLE}
+    changed: dict[str, Any] = {"replaces": row.id, "expires_at": renewed(row, change.now)}
     if closing.label is not None:
-        settings["label"] = closing.label
-    settings["expires_at"] = _renewed(row, change.now)
-    settings = policy_enforcement.shortened(change, row.company_id, settings)
-    # It moves to the new token; both are active for a while, and it names one.
-    update_row(change, access_tokens, row.id, external_id=None)
-    token, text = store.add(
-        change, actor, row.company_id, new_owner, settings | {"replaces": row.id}, kind=row.kind
-    )
-    _close(change, actor, row, closing, token)
+        changed["label"] = closing.label
+    token, text = add_copy(change, actor, row, changed, may_wait=closing.close != "now")
+    begin_closing(change, actor, row, closing, token)
     return token, text
 
 
-def _renewed(row: Row[Any], now: int) -> int | None:
-    """The new token's expiry: as long from now as the old one's was from its creation."""
+def renewed(row: Row[Any], now: int) -> int | None:
+    """A new token's expiry: as long from now as that of the token of *row* from its creation."""
     expires_at: int | None = row.expires_at
     return None if expires_at is None else min(now + expires_at - row.created_at, LATEST_EXPIRY)
 
 
-def _close(
-    change: Change, actor: Actor, row: Row[Any], closing: Closing, successor: AccessToken
+def add_copy(
+    change: Change, actor: Actor, row: Row[Any], changed: Mapping[str, Any], *, may_wait: bool
+) -> tuple[AccessToken, str]:
+    """Create a token with the owner, settings and approval of another one; return it with its text.
+
+    Args:
+        row: of ``records.STORED``, that of the other one; it loses its external id.
+        changed: the settings that differ; and ``replaces``. Their times are shortened as the
+            company's policy requires.
+        may_wait: whether it may be pending: the other one works until it is approved.
+
+    Raises:
+        InvalidInput: by the company's policy: it requires networks, and the other one has none.
+        Conflict: ``owner_deactivated``; ``approval_required``, with the ``current`` record.
+    """
+    new_owner = token_owners.of_token(change, row)
+    same = {name: getattr(row, name) for name in CHANGEABLE}
+    settings = policy_enforcement.shortened(change, row.company_id, {**same, **changed})
+    settings |= approval.kept(row)
+    if not may_wait and approval.of_new_token(change, row.company_id, settings):
+        raise Conflict(
+            "The new token would wait for a second person, while the old one ends.",
+            reason="approval_required",
+            current=store.token_of(change, row),
+        )
+    # It moves to the new token; both are active for a while, and it names one.
+    update_row(change, access_tokens, row.id, external_id=None)
+    return store.add(change, actor, row.company_id, new_owner, settings, kind=row.kind)
+
+
+def begin_closing(
+    change: Change,
+    actor: Actor,
+    row: Row[Any],
+    closing: Closing,
+    successor: AccessToken,
+    *,
+    instead_of: str | None = None,
 ) -> None:
+    """Let a token close that *successor* replaces.
+
+    Args:
+        row: of ``records.STORED``.
+        instead_of: the id of its former successor.
+    """
     close, at_once = closing.close, closing.close == "now"
     silent_for = SILENCE_S if closing.silent_for is None else closing.silent_for
     values: dict[str, Any] = {
         "external_id": None,
         "replaced_by": successor.id,
         "rotated_at": change.now,
-        "rotation_close": close,
+        "rotation_close": closing.stored,
         "silent_for_ms": 1_000 * silent_for if close == "when_silent" else None,
     }
-    after: dict[str, Any] = {"close": close, "replaced_by": successor.id}
+    after: dict[str, Any] = {"close": closing.stored, "replaced_by": successor.id}
     before: Mapping[str, Any] | None = None
+    if instead_of is not None:
+        after["instead_of"] = instead_of
     if successor.label != row.label:
         after["successor_label"] = successor.label
     if not at_once:

@@ -4,6 +4,7 @@ Each filter has an index in the order of the list. With several filters, the one
 tokens match leads, and the others check what it finds.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypedDict
@@ -44,8 +45,9 @@ from gatepass.registry.storage.tables import (
 )
 from gatepass.registry.storage.word_index import LABELS, Found, beginning_with
 from gatepass.registry.tokens.input import KINDS
+from gatepass.registry.tokens.recency import LIVES
 
-STATUSES = ("active", "expired", "deactivated")
+STATUSES = ("active", "pending", "expired", "deactivated")
 NETWORKS = ("any", "none")
 USES = ("ever", "never")
 
@@ -59,6 +61,9 @@ _recency = access_token_recency.c
 _NO_NETWORKS = literal_column("'[]'", Text)
 _networks = type_coerce(_token.networks, Text)
 _NEVER = 2**63 - 1
+_waiting = access_tokens.alias("waiting").c
+# The first is a range, so that the index of the few pending tokens is chosen.
+_WAITS = [_token.pending_since > 0, _token.deactivated_at.is_(None)]
 
 
 class Filters(TypedDict, total=False):
@@ -66,7 +71,7 @@ class Filters(TypedDict, total=False):
 
     q: part of the label, in any case, or the beginning of the id, with or without ``gpat_``;
         surrounding space is ignored.
-    status: ``active``, ``expired`` or ``deactivated``, at ``reading.now``.
+    status: ``active``, ``pending``, ``expired`` or ``deactivated``, at ``reading.now``.
     permission: only tokens with this permission, by name or within ``resource:*``.
     kind: ``api``, ``ui`` or ``decoy``.
     owner: the id of a user, service account or external owner; or ``ext:`` and an external id.
@@ -149,7 +154,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.status not in (None, *STATUSES):
-            raise InvalidInput([("status", "Must be active, expired or deactivated.")])
+            raise InvalidInput([("status", "Must be active, pending, expired or deactivated.")])
         name = self.permission
         if name is not None and not (is_permission(name) or is_wildcard(name)):
             raise InvalidInput([("permission", "Must be a permission such as charges:create.")])
@@ -225,12 +230,11 @@ class Selection:
     def of_status_and_kind(self) -> _Conditions:
         """Its status and kind."""
         now = self.reading.now
+        unexpired = or_(_token.expires_at.is_(None), _token.expires_at > now)
         by_status: dict[str | None, _Conditions] = {
             None: [],
-            "active": [
-                _token.deactivated_at.is_(None),
-                or_(_token.expires_at.is_(None), _token.expires_at > now),
-            ],
+            "active": [_token.deactivated_at.is_(None), unexpired, self._approved],
+            "pending": [*_WAITS, unexpired],
             "expired": [_token.deactivated_at.is_(None), _token.expires_at <= now],
             "deactivated": [_token.deactivated_at.is_not(None)],
         }
@@ -447,7 +451,7 @@ class Selection:
     @property
     def uses(self) -> list[_Conditions]:
         """Ranges of the index of ``access_token_recency``, one for each status."""
-        lives = STATUSES if self.status is None else (self.status,)
+        lives: Collection[str] = LIVES if self.status is None else {self.status}.intersection(LIVES)
         ours = [_recency.company_id == self.company, *self.last_used_range]
         return [[*ours, _recency.life == life] for life in lives]
 
@@ -503,6 +507,17 @@ class Selection:
         ]
 
     @property
+    def _approved(self) -> ColumnElement[bool]:
+        """It doesn't wait for approval. By its id: the indexes of the lists have that alone."""
+        waiting = select(_waiting.id).where(
+            _waiting.pending_since > 0, _waiting.deactivated_at.is_(None)
+        )
+        if self.company is not None:
+            # As an expression, it can't make the engine choose an index of all its tokens.
+            waiting = waiting.where(func.coalesce(_waiting.company_id, "") == self.company)
+        return _token.id.not_in(waiting)
+
+    @property
     def apart(self) -> _Conditions:
         """Its company, as an expression that chooses no index."""
         return [func.coalesce(_token.company_id, "") == self.company]
@@ -520,7 +535,8 @@ class Selection:
         early = [lives, lapsed, _token.lapsed_at > now]
         by_status: dict[str | None, tuple[list[_Conditions], list[_Conditions]]] = {
             None: ([[lives, before], [lives, lapsed], [ended]], []),
-            "active": ([[lives, before, unexpired]], [early]),
+            "active": ([[lives, before, unexpired, self._approved]], [[*early, self._approved]]),
+            "pending": ([], [[*_WAITS, unexpired]]),
             "expired": ([[lives, lapsed, _token.expires_at <= now]], [due]),
             "deactivated": ([[ended]], []),
         }

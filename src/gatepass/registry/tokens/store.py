@@ -11,8 +11,9 @@ from sqlalchemy import Row, insert
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import ACCESS_TOKEN, make
 from gatepass.core.errors import Conflict, InvalidInput
-from gatepass.registry.actor import Actor, Subject
+from gatepass.registry.actor import Actor, Person, Subject
 from gatepass.registry.audit import log
+from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish, publish_grants
 from gatepass.registry.input.text import folded
 from gatepass.registry.replication import receipts
@@ -21,6 +22,7 @@ from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import mark_deactivated, require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import (
+    approval,
     external_ids,
     indexing,
     policy_enforcement,
@@ -80,7 +82,7 @@ def add(
     Args:
         company: an id.
         found: its fields, as ``input.read`` returns them; and ``replaces``, the id of the token
-            that it replaces.
+            that it replaces, with what ``approval.kept`` returns.
 
     Raises:
         InvalidInput: the company's policy doesn't allow it, with an error by field.
@@ -89,6 +91,10 @@ def add(
     found = policy_enforcement.require_of_new(change, company, kind, found)
     external_ids.claim(change, company, found["external_id"])
     credential = make(ACCESS_TOKEN)
+    maker = actor.person
+    if maker.id is not None and not users.is_user(maker.id):
+        # A service account's token has rotated itself; the column names a user.
+        maker = Person(None, maker.name)
     columns = {
         "id": credential.id,
         "company_id": company,
@@ -97,25 +103,28 @@ def add(
         "label_folded": folded(found["label"]),
         "created_at": change.now,
         "owner_id": new_owner.owner.id,
-        "created_by": actor.person.id,
+        "created_by": maker.id,
         # A user's name is read from their record.
-        "created_by_name": None if actor.person.id else actor.name,
+        "created_by_name": None if maker.id else maker.name,
         "form_id": form_id,
         "deactivated_at": None,
         "unused_set_at": None if found["unused_days"] is None else change.now,
         # A round looks at it.
         "warn_at": 0 if found["expires_at"] or found["unused_days"] else None,
         **found,
+        **approval.of_new_token(change, company, found),
     }
     change.session.execute(insert(access_tokens), columns)
     indexing.add(change, columns)
     recency.add(change, columns)
     publish(change, grant_of(columns))
-    token = new_token(columns, new_owner.owner, actor.person, new_owner.permits)
+    token = new_token(columns, new_owner.owner, maker, new_owner.permits)
     after = {**found, "kind": kind}
     if token.owner.id != actor.user:
         after |= {"owner": token.owner.id, "owner_name": token.owner.name}
     _record(change, actor, "created", token, after=after)
+    if token.status == "pending":
+        _record(change, actor, "pending", token)
     return token, credential.text
 
 
@@ -127,7 +136,7 @@ def read_changes(
     catalogue: Catalogue,
     if_match: Collection[str] | None,
 ) -> dict[str, Any]:
-    """Parse the changes of a token, which must be active.
+    """Parse the changes of a token, which must be active or pending.
 
     Raises:
         Conflict: ``changed_meanwhile``, ``token_deactivated`` or ``token_expired``, with the
@@ -136,7 +145,7 @@ def read_changes(
     """
     token = token_of(change, row)
     require_unchanged(token, etag(token), if_match, "this token")
-    require_active(token, "changed")
+    require_active(token, "changed", pending=True)
     found = fields.read(
         changes,
         kind=row.kind,
@@ -159,13 +168,17 @@ def _require_closing(expires_at: int | None, rotated_at: int) -> None:
         )
 
 
-def require_active(token: AccessToken, what: str) -> None:
+def require_active(token: AccessToken, what: str, *, pending: bool = False) -> None:
     """Require that *token* is active, to be *what*, such as ``changed``.
 
+    Args:
+        pending: whether it may be pending as well.
+
     Raises:
-        Conflict: ``token_deactivated`` or ``token_expired``, with the ``current`` record.
+        Conflict: ``token_deactivated``, ``token_expired`` or ``token_pending``, with the
+            ``current`` record.
     """
-    if token.status != "active":
+    if token.status != "active" and not (pending and token.status == "pending"):
         raise Conflict(
             f"This token is {token.status} and can't be {what}.",
             reason=f"token_{token.status}",
@@ -179,7 +192,7 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
     Raises:
         Forbidden: ``permission_missing``: its owner isn't a user, and their role doesn't grant a
             permission that it gets.
-        Conflict: ``external_id_taken``.
+        Conflict: ``external_id_taken``; ``approval_required``, with the ``current`` record.
     """
     added = set(found.get("permissions", ())) - set(row.permissions)
     token_owners.require_granted(change, row, added)
@@ -192,6 +205,9 @@ def update(change: Change, actor: Actor, row: Row[Any], found: Mapping[str, Any]
         external_id = after.get("external_id", row.external_id)
         external_ids.claim(change, row.company_id, external_id, but=row.id)
     values = dict(after)
+    if "permissions" in after:
+        token = token_of(change, row)
+        values |= approval.of_changed_token(change, actor, token, after["permissions"])
     if "label" in after:
         values["label_folded"] = folded(after["label"])
     if "expires_at" in after:

@@ -1,10 +1,10 @@
 """Tokens that end when nobody uses them: when each ends, and the round that ends them.
 
-A token's days count from its last use, from when they were set, and from the last restore of a
-backup, whichever is the latest. A verifier that reported no use for an hour or longer may have
-allowed a call meanwhile: nothing ends while it runs, and once it is gone the days count from its
-end. What it leaves unreported when it stops, some seconds, counts for nothing: otherwise no token
-would ever end where verifiers come and go.
+A token's days count from its last use, from when they were set, from its approval, and from the
+last restore of a backup, whichever is the latest. A verifier that reported no use for an hour or
+longer may have allowed a call meanwhile: nothing ends while it runs, and once it is gone the days
+count from its end. What it leaves unreported when it stops, some seconds, counts for nothing:
+otherwise no token would ever end where verifiers come and go.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,7 +25,7 @@ MOST_AT_ONCE = 1_000
 
 _token = access_tokens.c
 #: The moments from which a token's days count; the latest one decides.
-_FROM = (_token.unused_set_at, access_token_recency.c.last_at)
+_FROM = (_token.unused_set_at, _token.approved_at, access_token_recency.c.last_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ def endings(reading: Reading, before: int, ids: Collection[str] | None = None) -
         .where(
             _token.unused_days.is_not(None),
             _token.deactivated_at.is_(None),
+            # One that waits for its approval can't be used.
+            _token.pending_since.is_(None),
             or_(_token.expires_at.is_(None), _token.expires_at > reading.now),
             *(func.coalesce(moment, 0) <= before - length for moment in _FROM),
         )

@@ -11,6 +11,7 @@ SENTENCES: dict[str, str] = {
     Reason.token_missing: "No credential was sent.",
     Reason.token_invalid: "The credential is not one that this installation issued.",
     Reason.token_deactivated: "The token has been deactivated.",
+    Reason.token_pending: "The token waits for the approval of a second person.",
     Reason.token_rehearsed: "The token's deactivation is rehearsed, and this call is refused.",
     Reason.token_expired: "The token has expired.",
     Reason.account_deactivated: "The account this token belongs to is no longer active.",
@@ -34,6 +35,7 @@ TOKEN_AT_FAULT = frozenset(
     (
         Reason.token_invalid,
         Reason.token_deactivated,
+        Reason.token_pending,
         Reason.token_rehearsed,
         Reason.token_expired,
         Reason.account_deactivated,

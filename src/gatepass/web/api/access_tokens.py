@@ -11,6 +11,7 @@ from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, LONGEST_EXTERNA
 from gatepass.registry.input.metadata import KEY, MOST_BYTES, MOST_KEYS
 from gatepass.registry.input.networks import MOST_NETWORKS
 from gatepass.registry.input.text import LONGEST_LABEL
+from gatepass.registry.membership import token_approvals
 from gatepass.registry.storage.database import Change
 from gatepass.registry.tokens import access_tokens, bulk, rehearsals, rotation, selection
 from gatepass.registry.tokens import search as token_search
@@ -34,8 +35,8 @@ from gatepass.web.api.shapes import (
     Listed,
     Permissions,
     Record,
-    Status,
     TakenTime,
+    TokenStatus,
     current_as,
     plain,
     sent,
@@ -157,7 +158,7 @@ class AccessTokenFilter(Fields):
     """Filters of the list of access tokens; an absent one or null filters nothing."""
 
     q: str | None = Field(default=None, max_length=200, examples=["nightly"])
-    status: Status | None = None
+    status: TokenStatus | None = None
     permission: str | None = Field(default=None, max_length=200, examples=["charges:create"])
     kind: Literal["api", "ui", "decoy"] | None = None
     owner: str | None = Field(
@@ -283,7 +284,7 @@ async def _filters(
             "without `gpat_`."
         ),
     ] = None,
-    status: Status | None = None,
+    status: TokenStatus | None = None,
     permission: Term | None = None,
     kind: Literal["api", "ui", "decoy"] | None = None,
     owner: OwnerTerm | None = None,
@@ -448,7 +449,8 @@ def modify(
     if_match: IfMatch,
 ) -> AccessToken:
     """Needs `access-tokens:modify`, and all permissions of the token before and after. Expired and
-    deactivated tokens can't be changed (409). An external id that another active token has is 409
+    deactivated tokens can't be changed (409). An active one gets no permission that needs a second
+    person (409 `approval_required`). An external id that another active token has is 409
     `external_id_taken`. With `If-Match`, only that version is changed (else 409)."""
     with current_as(AccessToken), node.database.write(node.clock.now()) as change:
         token = access_tokens.modify(
@@ -496,6 +498,31 @@ def end_rehearsal(
     return changing(operation)
 
 
+@router.post(
+    "/access-tokens/{id}/approve", summary="Approve an access token", responses=refusing(409)
+)
+def approve(
+    response: Response,
+    actor: SignedIn,
+    changing: CurrentChange,
+    id: RecordId,
+    _: NoBody,
+    if_match: IfMatch,
+) -> AccessToken:
+    """Needs `access-tokens:approve`, and all of the token's permissions. Those who created or own
+    it, or added a permission to it meanwhile, can't approve it (403 `second_person_required`). One
+    that waits for no approval is 409 `not_pending`; one that has ended 409 `token_deactivated` or
+    `token_expired`. Repeating it changes nothing. With `If-Match`, only that version is approved
+    (else 409)."""
+
+    def operation(change: Change) -> AccessToken:
+        token = token_approvals.approve(change, actor, id, if_match=if_match)
+        return sent(AccessToken, token, response)
+
+    with current_as(AccessToken):
+        return changing(operation)
+
+
 @router.post("/access-tokens/{id}/deactivate", summary="Deactivate an access token for good")
 def deactivate(
     response: Response,
@@ -527,8 +554,10 @@ def rotate(
     alone (403 `not_owner`); that of a service account or an external owner needs
     `service-accounts:manage`. The new token has the old one's owner, settings and length of life.
     A replaced token is 409 `already_rotated`, one that has ended 409 `token_deactivated` or
-    `token_expired`, each with the `current` record; a deactivated owner's 409 `owner_deactivated`.
-    The answer is the only one with the new token's text."""
+    `token_expired`, a pending one 409 `token_pending`, each with the `current` record; a
+    deactivated owner's 409 `owner_deactivated`. The new token waits for a second person if the old
+    one's permissions need one and it wasn't approved; then the old one can't close `now` (409
+    `approval_required`). The answer is the only one with the new token's text."""
 
     def operation(change: Change) -> CreatedAccessToken:
         token, text = rotation.rotate(change, actor, id, how.closing())

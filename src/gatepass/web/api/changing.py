@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, cast
 from fastapi import Depends, Header, Request, Response
 
 from gatepass.core.decision import Reason
-from gatepass.core.errors import InvalidInput, NotConfirmed
+from gatepass.core.errors import GatepassError, InvalidInput, NotConfirmed
 from gatepass.node.node import Node
 from gatepass.registry.storage.database import Change, Reading, Repeated
 from gatepass.registry.storage.idempotent_answers import Answer, IdempotentRequest
@@ -41,13 +41,15 @@ class Changing:
     status: int
     request: IdempotentRequest | None
 
-    def __call__(self, operation: Callable[[Change], R]) -> R:
+    def __call__(self, operation: Callable[[Change], R | GatepassError]) -> R:
         """Carry out *operation*, or answer a repeated request as the first time.
 
         Args:
-            operation: returns the answer, which the change includes.
+            operation: returns the answer, which the change includes; or an error to raise once the
+                change is committed, which a repetition doesn't get again.
 
         Raises:
+            GatepassError: the operation returned it.
             Conflict: ``idempotency_mismatch``: the key was used with another body.
             NotConfirmed: this node's copy doesn't include the change yet, and it made nothing new.
         """
@@ -56,10 +58,13 @@ class Changing:
             with self.node.database.write(self.node.clock.now()) as change:
                 self.begin(change)
                 made = operation(change)
-                self.keep(change, made)
+                if not isinstance(made, GatepassError):
+                    self.keep(change, made)
         except Repeated as repeated:
             assert change is not None
             return cast(R, self.again(repeated, change.confirmed))
+        if isinstance(made, GatepassError):
+            raise made
         return self.settled(made, change.confirmed)
 
     def reading(self, operation: Callable[[Reading], R]) -> R:

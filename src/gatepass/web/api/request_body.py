@@ -1,7 +1,7 @@
 """Strict JSON request bodies: no unknown fields, no type coercion."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -29,9 +29,13 @@ class Fields(BaseModel):
     """Base class of request bodies.
 
     The models define names and types; the registry validates values, for pages and API alike.
+
+    Attributes:
+        may_be_absent: whether no body at all is an empty object.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    may_be_absent: ClassVar[bool] = False
 
     def named(self) -> dict[str, Any]:
         """The fields that the body has, by name."""
@@ -40,6 +44,8 @@ class Fields(BaseModel):
 
 class NoFields(Fields):
     """The body of an action without fields: absent, or an empty object."""
+
+    may_be_absent: ClassVar[bool] = True
 
 
 class _Body:
@@ -50,8 +56,8 @@ class _Body:
 
     async def __call__(self, request: Request) -> Fields:
         content = await request.body()
-        if not content and self.model is NoFields:
-            return NoFields()
+        if not content and self.model.may_be_absent:
+            return self.model()
         if not is_json(request) and request.headers.get("content-type") not in _UNDECLARED:
             raise HTTPException(415)
         if len(content) <= _PARSED_INLINE_BYTES:

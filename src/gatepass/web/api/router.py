@@ -29,6 +29,7 @@ from gatepass.web.api import (
     receipts,
     reported_credentials,
     roles,
+    self_rotation,
     service_accounts,
     token_policy,
     users,
@@ -68,8 +69,9 @@ def endpoints(*, cross_origin: bool) -> list[tuple[str, str]]:
 _MODULES = (
     authentications,
     catalogue,
-    # "export" is not a token id, so its path goes before that of one token.
+    # "export" and "self" are no token ids, so their paths go before those of one token.
     access_token_export,
+    self_rotation,
     access_tokens,
     observed_calls,
     receipts,

@@ -166,6 +166,8 @@ def plain(value: str) -> str:
 
 
 Status = Literal["active", "expired", "deactivated"]
+#: Of an access token, which may also wait for its approval.
+TokenStatus = Literal["active", "pending", "expired", "deactivated"]
 
 # The registry has the last word on these; the document says what can be valid at all.
 #: An e-mail address in a request.

@@ -25,6 +25,7 @@ from gatepass.core.reason import Reason
 from gatepass.core.routes import Route, RouteError
 from gatepass.node.node import Node
 from gatepass.registry.membership import decoy_alarms
+from gatepass.registry.membership.token_alarms import tell_of_late_use
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import usage
@@ -131,6 +132,7 @@ def fold_report(node: Node, content: bytes, companies: frozenset[str] | None) ->
             observed = [_observed(calls, now) for calls in sent.calls if _is_known(calls, known)]
             if usage.fold(write, name, sent.start, sent.end, counted, observed):
                 decoy_alarms.raise_alarms(write, observed)
+                tell_of_late_use(write, observed)
         folded_to = usage.folded_to(write, name)
         if sent.finished and folded_to == sent.end:
             usage.forget(write, name)

@@ -2,7 +2,16 @@
 
 from fastapi import APIRouter
 
-from gatepass.web.pages.access_tokens import bulk, detail, edit, index, new, rehearse, rotate
+from gatepass.web.pages.access_tokens import (
+    approve,
+    bulk,
+    detail,
+    edit,
+    index,
+    new,
+    rehearse,
+    rotate,
+)
 from gatepass.web.pages.account import (
     authentications,
     email,
@@ -54,7 +63,7 @@ for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new" and "deactivate" are no token ids, so their pages go before that of one token.
-    *(index, new, bulk, edit, rotate, rehearse, detail),
+    *(index, new, bulk, edit, rotate, rehearse, approve, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(

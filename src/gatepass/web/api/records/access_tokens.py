@@ -8,8 +8,8 @@ from gatepass.registry.tokens import records
 from gatepass.web.api.shapes import (
     OwnerOfToken,
     Record,
-    Status,
     Time,
+    TokenStatus,
     Versions,
     person_id,
     person_name,
@@ -62,6 +62,20 @@ class Rehearsal(Record):
     refused: int = Field(examples=[12], description="How many were, a few seconds late.")
 
 
+class Approval(Record):
+    """A token's approval by a second person."""
+
+    pending_since: Time | None = Field(
+        description="Since when it waits; null once it is approved.", examples=[None]
+    )
+    until: Time | None = Field(
+        description="When it is deactivated if it still waits.", examples=[None]
+    )
+    approved_at: Time | None
+    approved_by: str | None = person_id("approved_by")
+    approved_by_name: str | None = person_name("approved_by")
+
+
 class AccessToken(Record):
     """An access token; never its text."""
 
@@ -71,7 +85,7 @@ class AccessToken(Record):
     imported: bool = Field(examples=[False], description="Whether another system issued its text.")
     label: str = Field(examples=["Nightly settlement"])
     kind: Literal["api", "ui", "decoy"]
-    status: Status
+    status: TokenStatus
     permissions: tuple[str, ...] = Field(
         examples=[["charges:*"]], description="As chosen, with wildcards."
     )
@@ -98,4 +112,7 @@ class AccessToken(Record):
     rotation: Rotation | None
     rehearsal: Rehearsal | None = Field(
         description="The running rehearsal of its deactivation.", examples=[None]
+    )
+    approval: Approval | None = Field(
+        description="Null if it neither waits for approval nor was approved."
     )

@@ -42,6 +42,7 @@ export class Created {
         h("h2", { tabindex: -1, part: "heading" }, texts.parts("created.title", { label: isolated(token.label) })),
         h("p", {}, ability(this.#portal, token)),
       ),
+      token.status === "pending" && notice("info", texts.of("details.ended.pending")),
       h(
         "div",
         { class: "card body stack", part: "card" },

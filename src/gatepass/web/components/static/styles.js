@@ -100,6 +100,7 @@ input:is([type="checkbox"], [type="radio"]) { accent-color: var(--_accent); inli
 .badge { --_kind: var(--_muted); display: inline-flex; align-items: center; gap: 6px; padding: 1px 8px; border-radius: 99px; font-size: 0.85em; font-weight: 600; color: var(--_kind); background: color-mix(in srgb, var(--_kind) 10%, transparent); white-space: nowrap; }
 .badge::before { content: ""; inline-size: 6px; block-size: 6px; border-radius: 50%; background: currentcolor; }
 .badge.active { --_kind: var(--_good); }
+.badge.pending { --_kind: var(--_accent); }
 .badge.expired { --_kind: var(--_warn); }
 .badge.deactivated::before { border-radius: 1px; block-size: 2px; inline-size: 8px; }
 .kind { padding: 0 5px; border: 1px solid var(--_line); border-radius: 4px; font-size: 0.8em; font-weight: 650; }

@@ -10,7 +10,7 @@ const PAGE = 20,
   MOST_CHIPS = 2,
   TYPING_MS = 250;
 const COLUMNS = ["token", "permissions", "restrictions", "expires", "lastUsed", "status", "actions"];
-const STATUSES = ["active", "expired", "deactivated", "any"];
+const STATUSES = ["active", "pending", "expired", "deactivated", "any"];
 
 export class TokenList {
   #portal;
@@ -354,7 +354,7 @@ export class TokenList {
       h("div", {}, h("dt", {}, texts.of(`details.${name}`)), h("dd", {}, ...children));
     const by = (text, name) =>
       name ? texts.parts("details.createdBy", { time: portal.time(text), name: isolated(name) }) : portal.time(text);
-    // It has a cause and no person: it was replaced, or reported as leaked.
+    // It has a cause and no person: it was replaced, reported as leaked, or an old text of it was used again.
     const cause = token.deactivated_by && token.deactivated_by === token.deactivated_by_name;
     const used = token.last_used;
     const does = () => {

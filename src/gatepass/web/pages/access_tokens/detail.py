@@ -11,8 +11,10 @@ from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import (
     access_tokens,
+    approval,
     observed_calls,
     policy_breaches,
+    records,
     token_policies,
     unused,
     usage,
@@ -33,9 +35,12 @@ from gatepass.web.pages.widgets.sparkline import DayOfUse, days_until
 _HISTORY = 50
 _DAYS = 30
 _CALLS = 50
+_APPROVERS = 4
+_CHANGED = "Not approved: somebody changed the token meanwhile. Look at it again."
 _OUTCOMES: dict[str, Outcome] = {"allowed": "allowed", "refused": "refused"}
 _DONE = {
     "saved": "Saved. The changes are in effect.",
+    "approved": "Approved. The token works from now on.",
     "created": "Token created. Its text was shown once and can't be shown again.",
 }
 
@@ -97,6 +102,8 @@ def show(
         policy = token_policies.of(reading, token.company)
         ends_unused_at = unused.ending_of(reading, token.id) if token.unused_days else None
         made = _calls(reading, token.id, now, calls)
+        pending = token.status == "pending"
+        approvers = approval.approvers(reading, token, most=_APPROVERS) if pending else ()
         history = None
         if screen.actor.may("audit:get"):
             history = search.list_(reading, screen.actor, subject=token.id, limit=_HISTORY).items
@@ -111,6 +118,10 @@ def show(
         use=use,
         broken=[broken_rule(policy, rule) for rule in policy_breaches.of_token(policy, token)],
         ends_unused_at=ends_unused_at,
+        approvers=[one.name for one in approvers],
+        may_approve=pending and screen.visitor.may_approve(token),
+        etag=records.etag(token),
+        not_approved=_CHANGED if done == "changed" else "",
         predecessor=predecessor,
         successor=successor,
         calls=made,

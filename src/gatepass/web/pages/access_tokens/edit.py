@@ -41,7 +41,7 @@ def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
     form.kind = token.kind
     pressed = fields.one("do")
     if pressed == "sentence":
-        return summary_part(screen, form)
+        return summary_part(screen, form, token)
     if pressed != "save":
         form.press(pressed, screen.visitor.own_network)
         return form_page(screen, _TEMPLATE, form, **_shown(screen, token))
@@ -112,12 +112,12 @@ def _editable(screen: Screen, token_id: str) -> AccessToken:
 
     Raises:
         Forbidden: the visitor may not, or the token includes more than they do.
-        Conflict: the token is not active.
+        Conflict: the token is neither active nor pending.
     """
     screen.require("access-tokens:modify")
     with screen.read() as reading:
         token = access_tokens.get(reading, screen.actor, token_id)
-    if token.status != "active":
+    if token.status not in ("active", "pending"):
         raise Conflict(f"This token is {token.status} and can't be changed.", reason="ended")
     for name in token.permissions:
         if not screen.actor.may(name):

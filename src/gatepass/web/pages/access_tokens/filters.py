@@ -40,7 +40,7 @@ _COLUMNS = {
     "expires_at": ("expires", "expires-desc"),
     "last_used": ("used", "used-desc"),
 }
-_STATUSES = ("active", "expired", "deactivated", "any")
+_STATUSES = ("active", "pending", "expired", "deactivated", "any")
 _KINDS = ("api", "ui", "decoy")
 
 
@@ -138,6 +138,12 @@ class Filters:
         chosen = "" if self.sort == _SORT_OF.get(self.show, "") else self.sort
         show = "" if show == self.show else show
         return Filters(show=show, sort=chosen or _SORT_OF.get(show, "")).address()
+
+    @property
+    def pending(self) -> str:
+        """The address of the list with the pending tokens; with the active ones if it has those."""
+        status = "active" if self.status == "pending" else "pending"
+        return Filters(status=status, sort=self.sort).address()
 
     def search(self, now: int) -> TokenFilters:
         """The filters, as the registry takes them.

@@ -4,7 +4,9 @@ from typing import Any
 
 from starlette.responses import HTMLResponse
 
+from gatepass.core.approval import needing_approval
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
+from gatepass.core.token_policy import TokenPolicy
 from gatepass.registry.tokens import token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm
@@ -34,6 +36,7 @@ def form_page(
         latest_expiry=latest,
         policy=policy,
         summary=form.summary(now),
+        **_second_person(policy, form, token),
         **context,
     )
 
@@ -56,10 +59,11 @@ def refused_page(
         status = 422
         form.accept_errors([pair for pair in error.errors if pair[0] not in form.errors])
     elif isinstance(error, Conflict):
-        if error.reason != "external_id_taken":
+        fields = {"external_id_taken": "external_id", "approval_required": "permissions"}
+        if error.reason not in fields:
             raise error
         status = 409
-        form.errors["external_id"] = error.message
+        form.errors[fields[error.reason]] = error.message
     elif isinstance(error, Forbidden):
         if error.permission is None:
             raise error
@@ -74,6 +78,23 @@ def refused_page(
     return form_page(screen, template, form, status, **context)
 
 
-def summary_part(screen: Screen, form: TokenForm) -> HTMLResponse:
-    """The summary beside the form alone, for the live preview."""
-    return screen.render("sentence.html", summary=form.summary(screen.now()))
+def summary_part(screen: Screen, form: TokenForm, token: AccessToken | None = None) -> HTMLResponse:
+    """The summary beside the form alone, for the live preview.
+
+    Args:
+        token: the one that is edited; None for a new one.
+    """
+    with screen.read() as reading:
+        policy = token_policies.of(reading, screen.company)
+    summary = form.summary(screen.now())
+    return screen.render("sentence.html", summary=summary, **_second_person(policy, form, token))
+
+
+def _second_person(
+    policy: TokenPolicy, form: TokenForm, token: AccessToken | None
+) -> dict[str, Any]:
+    """What of the form's permissions needs a second person; of an active token's, what is added."""
+    active = token is not None and token.status == "active"
+    held = token.permissions if token is not None and active else ()
+    needs = needing_approval(form.permissions, policy.approval_required, held=held)
+    return {"needs": needs, "adding": active}

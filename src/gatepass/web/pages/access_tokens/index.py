@@ -15,6 +15,7 @@ from gatepass.registry.storage.paging import Page
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens import token_owners, usage
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.selection import Filters as TokenFilters
 from gatepass.web.api.access_token_export import exported
 from gatepass.web.api.list_files import FileFormat
 from gatepass.web.pages.access_tokens.bulk import deactivated_sentence
@@ -45,6 +46,8 @@ def show_list(request: Request, screen: CurrentScreen, cursor: str = "") -> Resp
         owner_name = token_owners.name_of(reading, screen.actor, owner) if owner else None
         empty = not (filters.narrowed or page.items or page.problem or _exist(reading, screen))
         shown = {} if empty else _shown(reading, screen)
+        waiting = TokenFilters(status="pending")
+        pending = 0 if empty else token_search.count(reading, screen.actor, waiting)
         used = [token.id for token in page.items if token.last_used]
         use = usage.daily(reading, used, days=_DAYS) if used else {}
     now = screen.now()
@@ -60,6 +63,7 @@ def show_list(request: Request, screen: CurrentScreen, cursor: str = "") -> Resp
         owner_name=owner_name,
         permission_choices=[(name, name) for name in _permissions(screen, filters)],
         shown=shown,
+        pending=pending,
         shown_titles=SHOWN,
         sort_choices=[(sort, title) for sort, (_, _, title) in SORTS.items()],
         too_many=(page.count or 0) > _MANY,

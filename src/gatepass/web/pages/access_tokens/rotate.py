@@ -98,6 +98,8 @@ def send_form(request: Request, screen: CurrentScreen, id: str, fields: Form) ->
     except Conflict as error:
         if error.reason == "owner_deactivated":
             raise
+        if error.reason == "approval_required":
+            return _page(screen, token, _with(form, failure=f"Not rotated: {error.message}"), 409)
         # It was replaced or ended meanwhile, perhaps by this very form.
         return see_other(f"/access-tokens/{token.id}")
     except InvalidInput as error:

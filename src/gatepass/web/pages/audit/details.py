@@ -10,6 +10,8 @@ from gatepass.registry.audit.sentences import elapsed
 MOST_ITEMS = 20
 _NAMES = {
     "accepted_at": "Accepted",
+    "access_token": "Used token",
+    "access_tokens_ended": "Tokens ended",
     "authentications_ended": "Sign-ins ended",
     "backup_at": "Backup of",
     "close": "Closes",
@@ -22,6 +24,7 @@ _NAMES = {
     "entries": "Networks",
     "expires_at": "Expires",
     "handed_over": "Handed over",
+    "instead_of": "Instead of",
     "lifetime_ms": "Lifetime",
     "longest_life_days": "Longest life in days",
     "median_ms": "Median",
@@ -57,6 +60,7 @@ _WORDS = {
     "now": "At once",
     "after": "After a while",
     "when_silent": "When it is silent",
+    "self": "By itself, after a while",
 }
 _ANYTHING = frozenset(("networks", "domains"))
 # What None means.
@@ -134,7 +138,7 @@ def _shown(field: str, is_set: bool, value: Any) -> Shown:
         return Shown(at=value)
     if type(value) is int and field.endswith("_ms"):
         return Shown(elapsed(value))
-    if field in ("kind", "access_tokens", "because"):
+    if field in ("kind", "access_tokens", "because", "close"):
         return Shown(_WORDS.get(value, str(value)))
     return Shown(str(value))
 

@@ -7,7 +7,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.grants import SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_records, owner_search, owners, role_records
 from gatepass.registry.directory.owner_records import Owner
-from gatepass.registry.directory.owner_roles import fits_owners, require_not_above
+from gatepass.registry.directory.owner_roles import fits_service_accounts, require_not_above
 from gatepass.registry.directory.role_records import Role
 from gatepass.registry.tokens.of_owner import left
 from gatepass.web.pages.company.owners import PATHS
@@ -169,7 +169,7 @@ def _sentence(screen: Screen, account: Owner | None, name: str, role: str) -> st
 
 
 def _fits(screen: Screen, role: Role) -> bool:
-    return fits_owners(role_records.permits(role, screen.node.catalogue))
+    return fits_service_accounts(role_records.permits(role, screen.node.catalogue))
 
 
 def _roles(screen: Screen) -> dict[str, Role]:

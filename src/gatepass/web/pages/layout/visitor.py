@@ -10,6 +10,7 @@ from gatepass.core.grants import DECOY, USER
 from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, role_records
+from gatepass.registry.tokens import approval
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import (
     NotAdmitted,
@@ -90,6 +91,11 @@ class Visitor:
         if token.owner.type == USER:
             return self.may_create and token.owner.id == self.actor.user
         return self.may_create and self.may_change("service-accounts:manage")
+
+    def may_approve(self, token: AccessToken) -> bool:
+        """Whether to offer approving *token*, which is pending."""
+        actor = self.actor
+        return actor.kind == "user" and approval.may_approve(actor.user, actor.permissions, token)
 
     def may_deactivate(self, token: AccessToken) -> bool:
         """Whether to offer deactivating *token*: with the permission, or to its owner."""

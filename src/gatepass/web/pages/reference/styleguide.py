@@ -11,6 +11,7 @@ from gatepass.core.token_policy import TokenPolicy
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact, Caller
+from gatepass.registry.tokens.approval_records import Approval
 from gatepass.registry.tokens.policy_breaches import BreakingToken, PolicyBreaches
 from gatepass.registry.tokens.records import AccessToken, LastUse, TokenOwner
 from gatepass.web.caller import CurrentNode
@@ -144,6 +145,7 @@ def _tokens(now: int) -> list[AccessToken]:
         last_used=LastUse(now - 2 * MINUTE, "203.0.113.77", "charges:search"),
         rotation=None,
         rehearsal=None,
+        approval=None,
     )
 
     def another(**changes: Any) -> AccessToken:
@@ -168,6 +170,14 @@ def _tokens(now: int) -> list[AccessToken]:
             "reads each quarter",
             networks=("2001:db8:40::/48", "10.20.0.0/16", "192.0.2.7/32"),
             last_used=None,
+        ),
+        another(
+            id="gpat_Pe11Nd22In33Gg44",
+            label="Refunds of the summer sale",
+            status="pending",
+            permissions=("refunds:create",),
+            last_used=None,
+            approval=Approval(now - HOUR, now - HOUR + 7 * DAY, (), None, None),
         ),
         another(
             id="gpat_Uv34Wx56Yz78Ab90",

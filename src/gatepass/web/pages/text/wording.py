@@ -16,7 +16,11 @@ _ORDER = ("read", "search", "create", "edit", None, "deactivate", "delete", "man
 #: Together these are called managing a resource. Anything less is listed, so that no choice in a
 #: form leaves its summary unchanged.
 _MANAGED = (("get",), ("search",), ("create",), ("modify", "update"), ("deactivate", "delete"))
-_RESOURCES = {"audit": "the audit log", "company": "company settings"}
+_RESOURCES = {
+    "audit": "the audit log",
+    "company": "company settings",
+    "own-token": "the access token in use",
+}
 #: Permissions whose action is a noun.
 _READ_AS = {"company:webhooks": "webhooks:manage"}
 _OWN_RESOURCES = frozenset(

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 
 _KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _UNUSED = sa.text("unused_days IS NOT NULL AND deactivated_at IS NULL")
