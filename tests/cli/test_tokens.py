@@ -3,6 +3,8 @@
 import json
 import sys
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +181,66 @@ def test_labels_cannot_control_the_terminal(
     said: Callable[..., Any] = installed("--version")
     assert "\x1b" not in said.out
     assert sys.stdout.isatty() is False
+
+
+FOREIGN = "acme_live_0123456789abcdefghijklmnop"
+
+
+def line(**fields: Any) -> str:
+    given = {
+        "sha256": sha256(FOREIGN.encode()).hexdigest(),
+        "prefix": "acme_live_",
+        "label": "From before",
+        "permissions": ["access-tokens:get"],
+        **fields,
+    }
+    return json.dumps(given) + "\n"
+
+
+def test_keys_of_another_system_are_imported(installed: Any, tmp_path: Path) -> None:
+    file = tmp_path / "keys.jsonl"
+    file.write_text("\n" + line(expires_at="2100-01-01T00:00:00+01:00"))
+    assert not allowed(FOREIGN)
+    said = installed("token", "import", str(file), "--company", "acme")
+    assert (said.code, said.out, said.err) == (0, "", "1 key was imported for Acme.\n")
+    assert allowed(FOREIGN)
+    (listed,) = json.loads(installed("token", "list", "--json").out)["items"]
+    assert (listed["imported"], listed["expires_at"]) == (True, "2099-12-31T23:00:00.000Z")
+    assert "api, imported" in installed("token", "list").out
+    assert "api, imported" in installed("token", "show", listed["id"]).out
+    another = line(sha256="0" * 64)
+    said = installed("token", "import", "-", "--company", "Acme", "--json", stdin=another)
+    assert json.loads(said.out) == {"imported": 1}
+
+
+def test_a_wrong_line_is_named_and_nothing_is_imported(installed: Any, tmp_path: Path) -> None:
+    """Nothing of the file is repeated: a column may hold texts in place of digests."""
+    file = tmp_path / "keys.jsonl"
+    for content, errors in (
+        (line() + line(sha256=FOREIGN), ["line 2: sha256: Must be 64 hexadecimal digits."]),
+        (line(expires_at="2100-01-01"), ["line 1: expires_at: "]),
+        (f'{{"{FOREIGN}": 1, "{FOREIGN}": 2}}\n', ["line 1: JSON: "]),
+        (line(**{FOREIGN: 1}), ["line 1: fields: "]),
+        (f"{FOREIGN}\n[]\n\xff\n", ["line 1: JSON: ", "line 2: JSON: ", "line 3: JSON: "]),
+        ("", ["file: Must have 1 to 100,000 keys."]),
+        (line(label="x" * 70_000), ["line 1: length: "]),
+        (line() * 30, ["line 2: sha256: "] + ["line "] * 19),
+    ):
+        file.write_bytes(content.encode("latin-1"))
+        said = installed("token", "import", str(file), "--company", "Acme")
+        assert (said.code, said.out) == (1, "")
+        *shown, last = said.err.splitlines()
+        assert last.startswith("gatepass: nothing was imported")
+        assert len(shown) == len(errors)
+        for each, start in zip(shown, errors, strict=True):
+            assert each.startswith(f"gatepass: {start}")
+        assert FOREIGN not in said.err
+    assert json.loads(installed("token", "list", "--json").out)["items"] == []
+    for arguments, error in (
+        ((str(file), "--company", "Nobody"), "no company"),
+        ((str(tmp_path / "absent"), "--company", "Acme"), "can't be read"),
+        ((str(file),), "--company"),
+    ):
+        said = installed("token", "import", *arguments)
+        assert said.code in (1, 2)
+        assert error in said.err.lower()

@@ -20,6 +20,7 @@ from gatepass.core.decision import (
     admit,
     admit_verifier,
     decide,
+    decide_within,
     held,
 )
 from gatepass.core.grants import CompanyRules, Grant, Holder, Rehearsal, Trial, external_role
@@ -90,6 +91,7 @@ def test_cases(case: dict[str, Any]) -> None:
     assert decision.status == VECTORS["status"][case["reason"]]
     known = case["reason"] not in ("token_missing", "token_invalid")
     assert decision.grant is (stored[0] if known else None)
+    assert decision.decoy is (stored[0] if case.get("decoy") else None)
     if "effective" in case:
         assert decision.effective == tuple(case["effective"]) == held(*stored)
     if not known:
@@ -109,6 +111,18 @@ def test_admission_ends_before_routes_and_permissions(case: dict[str, Any]) -> N
     decision = admit(*stored, call(case["call"]), now)
     assert decision.reason == expected
     assert decision.effective == decide(*stored, call(case["call"]), now).effective
+    assert decision.decoy is (stored[0] if case.get("decoy") else None)
+
+
+def test_a_decoy_is_reported_to_its_company_for_every_asker() -> None:
+    """A limited verifier key can't tell it from an unknown token; its company is told."""
+    (grant, holder, company), now = facts({"grant": {"kind": "decoy"}})
+    asked = call({"token": "good", "permission": "charges:create"})
+    decision = decide_within(frozenset(("cmp_2",)), grant, holder, company, asked, now)
+    assert (decision.reason, decision.grant, decision.decoy) == ("token_invalid", None, grant)
+    (other, *_), _ = facts({})
+    decision = decide_within(frozenset(("cmp_2",)), other, holder, company, asked, now)
+    assert (decision.reason, decision.decoy) == ("token_invalid", None)
 
 
 def test_every_reason_has_a_case_and_a_status() -> None:

@@ -1,13 +1,15 @@
-"""``gatepass token``: list, show, rotate and deactivate access tokens of all companies."""
+"""``gatepass token``: list, show, import, rotate, deactivate access tokens of all companies."""
 
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gatepass.cli.installation import changing, every, reading
+from gatepass.cli.installation import changing, every, opened, reading
+from gatepass.cli.key_file import read_key_file
 from gatepass.cli.output import (
     AsJson,
     as_sent,
@@ -15,15 +17,17 @@ from gatepass.cli.output import (
     print_json,
     print_list,
     print_result,
+    warn_unconfirmed,
     when,
 )
 from gatepass.cli.tree import app
 from gatepass.core.display_text import printable
+from gatepass.core.errors import InvalidInput
 from gatepass.core.grants import USER
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.input.metadata import entries as metadata_entries
-from gatepass.registry.tokens import access_tokens, rotation
+from gatepass.registry.tokens import access_tokens, importing, rotation
 from gatepass.registry.tokens.records import AccessToken as Token
 from gatepass.registry.tokens.records import TokenOwner
 from gatepass.registry.tokens.rotation import SILENCE_S, Closing
@@ -97,7 +101,7 @@ def list_(
             token.id,
             token.label,
             token.owner.name,
-            token.kind,
+            f"{token.kind}, imported" if token.imported else token.kind,
             token.status,
             " ".join(token.permissions),
             when(token.expires_at),
@@ -121,7 +125,7 @@ def show(id: Id, json: AsJson = False) -> None:
             ("Label", token.label),
             ("Company", company.name),
             ("Owner", _owner(token.owner)),
-            ("Kind", token.kind),
+            ("Kind", f"{token.kind}, imported" if token.imported else token.kind),
             ("Status", token.status),
             ("Permissions", " ".join(token.permissions)),
             ("Effective permissions", " ".join(token.effective_permissions) or "nothing"),
@@ -227,3 +231,42 @@ def rotate(
         return
     typer.echo(text)
     typer.echo(f"{token.id} ({printable(token.label)}) replaces {id}.", err=True)
+
+
+@group.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="JSON Lines; - is standard input.", show_default=False),
+    ],
+    company: Annotated[
+        str,
+        typer.Option(
+            "--company",
+            help="The company that the keys act for.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ],
+    json: AsJson = False,
+) -> None:
+    """Import keys of another system by the SHA-256 of their texts: all of the file, or none."""
+    try:
+        lines = read_key_file(file)
+        with opened() as node, node.database.write(node.clock.now()) as change:
+            found = companies.named(change, company)
+            number = importing.import_keys(
+                change, Actor.command_line(), found.id, lines, catalogue=node.catalogue
+            )
+    except InvalidInput as error:
+        for field, message in error.errors:
+            typer.echo(f"gatepass: {field}: {message}", err=True)
+        more = f"; {error.left_out:,} more errors" if error.left_out else ""
+        typer.echo(f"gatepass: nothing was imported{more}", err=True)
+        raise typer.Exit(1) from None
+    warn_unconfirmed(change)
+    if json:
+        print_json({"imported": number})
+    else:
+        keys = "1 key was" if number == 1 else f"{number:,} keys were"
+        typer.echo(f"{keys} imported for {printable(found.name)}.", err=True)

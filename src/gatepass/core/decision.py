@@ -14,7 +14,8 @@ from gatepass.core.credentials import (
     Credential,
 )
 from gatepass.core.domains import is_one_of, origin_allowed, origin_of_referer, parse_origin
-from gatepass.core.grants import CompanyRules, Grant, Holder, role_of_key
+from gatepass.core.grants import DECOY, CompanyRules, Grant, Holder, role_of_key
+from gatepass.core.imported_keys import is_imported
 from gatepass.core.permissions import (
     EVERYTHING,
     NOT_FOR_TOKENS,
@@ -45,6 +46,7 @@ _PREFIXES = {"api": ACCESS_TOKEN + "_", "ui": ACCESS_TOKEN + "_", "login": LOGIN
 # The control plane accepts portal sessions as well; a decision about a call never does.
 _PREFIXES_OF_CALLERS = {**_PREFIXES, "portal": PORTAL_SESSION + "_"}
 _NO_PREFIX = "\0"
+_KINDS_OF_IMPORTED = ("api", "ui")
 #: Pairs of sets of permissions whose intersection is cached: tokens have equal ones.
 _EFFECTIVE_KEPT = 1_024
 _NOTHING: frozenset[str] = frozenset()
@@ -87,6 +89,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         role: the current permissions of the user's role.
         call: the decided call.
         owner: the token's; None unless the token's secret matched and its owner is known.
+        decoy: the decoy that was used, for its report alone: no answer depends on it.
     """
 
     reason: Reason
@@ -94,6 +97,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     role: frozenset[str]
     call: Call
     owner: Holder | None = None
+    decoy: Grant | None = None
 
     @property
     def allowed(self) -> bool:
@@ -171,10 +175,12 @@ def decide_within(
 ) -> Decision:
     """Decide for a limited verifier key, to which all but *companies* are unknown.
 
-    A token of another company is refused, and counted, like an id that doesn't exist.
+    A token of another company is refused, and counted, like an id that doesn't exist. A decoy is
+    unknown to everybody, so its own company is told of its use.
     """
-    known = grant if grant is not None and grant.company in companies else None
-    return decide(known, holder, company, call, now)
+    if grant is not None and grant.company not in companies and grant.kind != DECOY:
+        grant = None
+    return decide(grant, holder, company, call, now)
 
 
 def admit(
@@ -302,7 +308,10 @@ def _admitted_role(
             credential.digest is not grant.digest
             and not compare_digest(credential.digest, grant.digest)
         )
-        or not credential.id.startswith(prefixes.get(grant.kind, _NO_PREFIX))
+        or not (
+            credential.id.startswith(prefixes.get(grant.kind, _NO_PREFIX))
+            or (grant.kind in _KINDS_OF_IMPORTED and is_imported(credential.id))
+        )
     ):
         return _TOKEN_INVALID
 
@@ -433,5 +442,15 @@ def _refused(
 ) -> Decision:
     """A refusal in checks 1 to 8. It reveals nothing of the grant until the secret matched."""
     if refusal is _TOKEN_MISSING or refusal is _TOKEN_INVALID:
-        return Decision(refusal, None, _NOTHING, call)
+        return Decision(refusal, None, _NOTHING, call, None, _decoy(grant, call))
     return Decision(refusal, grant, _role(grant, holder, company), call, holder)
+
+
+def _decoy(grant: Grant | None, call: Call) -> Grant | None:
+    """*grant* if it is an active decoy and the call has its text."""
+    if grant is None or grant.kind != DECOY or grant.deactivated:
+        return None
+    credential = call.credential
+    if not isinstance(credential, Credential):
+        return None
+    return grant if compare_digest(credential.digest, grant.digest) else None

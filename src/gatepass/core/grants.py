@@ -25,6 +25,8 @@ USER: Final = "user"
 SERVICE_ACCOUNT: Final = "service_account"
 EXTERNAL: Final = "external"
 _EXTERNAL_ROLE = "external/"
+#: The kind of a token that is made to be found: every use is refused like an unknown token's.
+DECOY: Final = "decoy"
 
 
 class Rehearsal(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -48,8 +50,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         id: the credential's first 21 characters.
         digest: SHA-256 of its secret.
-        kind: ``api``, ``ui``, ``login``, ``verifier``, ``limited-verifier``, ``admin`` or
-            ``portal``.
+        kind: ``api``, ``ui``, ``decoy``, ``login``, ``verifier``, ``limited-verifier``, ``admin``
+            or ``portal``.
         company, user: ids; empty for a verifier key, which acts for the installation. ``user`` is
             the owner's, who isn't always a user. An admin key has no user, and a company only if it
             is limited to one.

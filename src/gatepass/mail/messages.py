@@ -311,6 +311,46 @@ def _others_reported(count: int) -> list[str]:
     return [f"{more} reported with it, and ended as well. The audit log names each."]
 
 
+def decoy_used(
+    envelope: Envelope,
+    *,
+    company: str,
+    name: str,
+    label: str,
+    call: str,
+    address: str | None,
+    at: int,
+    url: str,
+) -> EmailMessage:
+    """The mail about a decoy that somebody used.
+
+    Args:
+        call: what was called, such as ``POST /v1/charges``; "" if it isn't known.
+        address: where from; None if it isn't known.
+        at: Unix ms.
+        url: the decoy's page.
+    """
+    company, name, label = _person(company), _person(name), _person(label)
+    where = f"from {_one_line(address)}" if address else "from an unknown address"
+    what = f", for {_one_line(call)}" if call else ""
+    return _message(
+        envelope,
+        subject=f"Somebody used the decoy “{label}” of {company}",
+        before=[
+            f"Hello {name},",
+            f"Somebody used the decoy “{label}” {where}{what}, on {exactly(at)}.",
+            "The call was refused like one with a token that doesn't exist. Its sender has read "
+            "the place where you left the decoy.",
+        ],
+        call="See where it was used",
+        url=url,
+        after=[
+            "Look at what else that place holds, and replace it. Further uses are on that page; "
+            "there is at most one such mail a minute.",
+        ],
+    )
+
+
 def token_reuse(
     envelope: Envelope, *, company: str, name: str, label: str, url: str
 ) -> EmailMessage:

@@ -11,11 +11,13 @@ from email.message import EmailMessage
 from typing import Any
 
 from gatepass.core.credentials import ACCESS_TOKEN, ADMIN_KEY, LOGIN_TOKEN, VERIFIER_KEY
+from gatepass.core.imported_keys import IMPORTED_KEY
 from gatepass.log_limit import LogLimit
 from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
 from gatepass.registry.membership import (
+    decoy_alarms,
     email_change_links,
     email_changes,
     expiry_letters,
@@ -216,10 +218,24 @@ def _credential_reported(
 #: Of a reported credential, by its prefix: its name, and the page about it.
 _REPORTED = {
     ACCESS_TOKEN: ("access token", "/access-tokens/{}"),
+    IMPORTED_KEY: ("access token", "/access-tokens/{}"),
     LOGIN_TOKEN: ("sign-in", "/account/authentications"),
     ADMIN_KEY: ("admin key", "/company/admin-keys"),
     VERIFIER_KEY: ("verifier key", "/company/verifier-keys"),
 }
+
+
+def _decoy_used(envelope: Envelope, letter: decoy_alarms.Letter, site: str) -> EmailMessage:
+    return messages.decoy_used(
+        envelope,
+        company=letter.company,
+        name=letter.user_name,
+        label=letter.label,
+        call=letter.call,
+        address=letter.address,
+        at=letter.at,
+        url=f"{site}/access-tokens/{letter.id}",
+    )
 
 
 def _token_reuse(envelope: Envelope, letter: token_alarms.Letter, site: str) -> EmailMessage:
@@ -309,6 +325,7 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     email_changes.REQUESTED_MAIL: (email_change_links.notice, _email_change_requested),
     email_change_links.CHANGED_MAIL: (email_change_links.notice, _email_changed),
     reported_credentials.MAIL: (reported_credentials.letter, _credential_reported),
+    decoy_alarms.MAIL: (decoy_alarms.letter, _decoy_used),
     token_alarms.REUSE_MAIL: (token_alarms.letter, _token_reuse),
     token_alarms.LATE_USE_MAIL: (token_alarms.letter, _token_used_late),
     PAUSED_MAIL: (notices.letter, _webhook_paused),

@@ -23,7 +23,7 @@ from gatepass.node.reporting import Reporting
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
-from gatepass.registry.membership import expiry_warnings, token_approvals
+from gatepass.registry.membership import decoy_alarms, expiry_warnings, token_approvals
 from gatepass.registry.membership.token_alarms import tell_of_late_use
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
@@ -353,6 +353,7 @@ class Node:
                 if start < spool.size:
                     batches, calls = by_kind(spool.lines(start))
                     if registry_usage.fold(write, spool.name, start, spool.size, batches, calls):
+                        decoy_alarms.raise_alarms(write, calls)
                         tell_of_late_use(write, calls)
             self._folded[spool.name] = spool.size
         if spool.finished:

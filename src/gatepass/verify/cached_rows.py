@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from gatepass.core import credentials
+from gatepass.core import credentials, imported_keys
 from gatepass.core.credentials import Credential
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import (
@@ -22,6 +22,7 @@ from gatepass.core.grants import (
     decode_holder,
     share_values,
 )
+from gatepass.core.imported_keys import LONGEST, SHORTEST
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.recent import RecentCache
 
@@ -89,6 +90,8 @@ class CachedRows:
         self._file = file
         self.shared = file.shared
         self.span = Span(0, None, 0)
+        # The declared prefixes, and the span they were read in.
+        self._prefixes: tuple[Span | None, tuple[str, ...]] = (None, ())
         self._tokens: RecentCache[bytes, CachedToken] = RecentCache(CACHE_SIZE)
         self._holders: RecentCache[str, _Row[Holder]] = RecentCache(CACHE_SIZE)
         self._companies: RecentCache[str, _Row[CompanyRules]] = RecentCache(CACHE_SIZE)
@@ -106,7 +109,7 @@ class CachedRows:
         """
         # Length and alphabet first, so that a flood of megabyte-long texts isn't hashed.
         if len(text) != credentials.LENGTH or not text.isascii():
-            return None
+            return self._find_imported(text, generation, boot_ns)
         # Keyed by digest: the cache holds no secret, and a look-up's timing reveals none.
         key = blake2b(text.encode()).digest()
         span = self.span
@@ -117,6 +120,26 @@ class CachedRows:
         if cached is not None and cached.span is span:
             return cached
         return self._read(text, key, span, cached)
+
+    def _find_imported(self, text: str, generation: int, boot_ns: int) -> CachedToken | None:
+        """The rows of a key of another system; most texts have no prefix that was declared."""
+        if not text.isascii() or not SHORTEST <= len(text) <= LONGEST:
+            return None
+        span = self.span_at(generation, boot_ns)
+        if not text.startswith(self._prefixes_in(span)):
+            return None
+        key = blake2b(text.encode()).digest()
+        cached = self._tokens.recent.get(key) or self._tokens.revive(key)
+        if cached is not None and cached.span is span:
+            return cached
+        return self._read(text, key, span, cached)
+
+    def _prefixes_in(self, span: Span) -> tuple[str, ...]:
+        read_in, prefixes = self._prefixes
+        if read_in is not span:
+            prefixes = self._file.imported_prefixes()
+            self._prefixes = (span, prefixes)
+        return prefixes
 
     def span_at(self, generation: int, boot_ns: int) -> Span:
         """The current span, extended if nothing was committed since; or a new one.
@@ -142,7 +165,9 @@ class CachedRows:
         # An entry of an earlier span saves parsing and decoding, never reading.
         credential = credentials.parse(text) if former is None else former.credential
         if credential is None:
-            return None
+            credential = imported_keys.parse(text, self._prefixes_in(span))
+            if credential is None:
+                return None
         record = self._file.record("grants", credential.id)
         if record is None:
             return None

@@ -14,9 +14,10 @@ No network, no lock, no write, no await. See docs/explanation/one-request.md.
 
 from collections.abc import Callable
 
+from gatepass.core.credentials import Credential
 from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier, decide
 from gatepass.core.errors import Unavailable
-from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.core.grants import DECOY, CompanyRules, Grant, Holder
 from gatepass.core.networks import parse_address
 from gatepass.core.routes import CatalogueRoute, Routes
 from gatepass.verify.cached_rows import CachedRows, CachedToken
@@ -247,9 +248,22 @@ class Decider:
             if self.copy:
                 shared.require_fresh(clock.boot_ns(), clock.wall_ms())
             if cached is None or cached.grant.kind != "limited-verifier":
+                if cached is not None and cached.grant.kind == DECOY:
+                    self.note_decoy(cached.grant)
                 return reason, None
             return reason, cached.grant.permissions
         raise Unavailable("the grants change too quickly to be read")
+
+    def note_decoy(self, decoy: Grant, address: bytes | None = None) -> None:
+        """Count a use of a decoy where no call is decided, such as a report of its text.
+
+        Args:
+            address: packed (``core.networks``); None if it isn't known.
+        """
+        if self.usage is not None:
+            now = self.clock.now()
+            call = Call(Credential(decoy.id, decoy.digest), address=address)
+            self.usage.note(decide(decoy, None, None, call, now), now)
 
     def fresh(self) -> bool:
         """Whether the grants are the database itself, or a copy whose lease runs."""

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gatepass.core.errors import Misconfigured, Unavailable
+from gatepass.core.imported_keys import PREFIX_IDS
 from gatepass.verify import forks
 from gatepass.verify.freshness import SharedMap, in_place, inode
 
@@ -119,6 +120,15 @@ class GrantFile:
         """
         ((holder, rules),) = self._rows(_SELECT_BOTH, (user, company))
         return holder, rules
+
+    def imported_prefixes(self) -> tuple[str, ...]:
+        """The prefixes of keys that companies imported (``core.imported_keys``).
+
+        Raises:
+            Unavailable: the file can't be read.
+        """
+        start = len(PREFIX_IDS[0])
+        return tuple(row[0][start:] for row in self._rows(_SELECT_PREFIXES, PREFIX_IDS))
 
     def position(self) -> tuple[int, str] | None:
         """The (revision, tag) that the rows are of; None if the file doesn't say.
@@ -274,6 +284,7 @@ class _Reader:
         self.checked_at = -1
 
 
+_SELECT_PREFIXES = "SELECT id FROM grants WHERE id >= ? AND id < ?"
 _IS_COPY = "SELECT 1 FROM sqlite_master WHERE name = 'followed'"
 _POSITION = "SELECT revision, tag, scope FROM followed WHERE id = 1"
 _POSITION_TABLES = "SELECT name FROM sqlite_master WHERE name IN ('followed', 'revision')"

@@ -7,7 +7,8 @@ token.
 
 Where the secret matched, equal calls are counted together, whatever was decided. They are bounded
 in number: a caller with a token chooses paths, addresses and origins. Calls over a bound are
-counted without what tells them apart. An unknown token leaves nothing but the reason's count.
+counted without what tells them apart. An unknown token leaves nothing but the reason's count; a
+decoy, which is refused like one, leaves its calls.
 """
 
 import time
@@ -19,6 +20,7 @@ import msgspec
 
 from gatepass.core.credentials import ACCESS_TOKEN
 from gatepass.core.decision import Decision
+from gatepass.core.imported_keys import IMPORTED_KEY
 from gatepass.core.networks import format_address
 from gatepass.core.observed_call import CountedCall, needed, observe, observed_origin
 from gatepass.core.reason import Reason
@@ -41,6 +43,7 @@ LINE_CALLS = 128
 # Releases the interpreter's lock, which requests wait for.
 _PAUSE_SECONDS = 0.000_05
 
+_ACCESS_TOKENS = (ACCESS_TOKEN, IMPORTED_KEY)
 # Bound once: an enumeration looks up its members at each use.
 _ALLOWED = Reason.allowed
 
@@ -101,7 +104,7 @@ class Usage:
         """Count one decision made at *now* (Unix ms). Concurrent threads may lose a count, never
         invent one."""
         grant, counts = decision.grant, self._counts
-        if grant is not None:
+        if grant is not None or (grant := decision.decoy) is not None:
             # Only some facts of the call: a decision would keep its grant in memory.
             call, reason, token = decision.call, decision.reason, grant.id
             permission, address, route = call.permission, call.address, call.route
@@ -326,7 +329,7 @@ class _Lines:
                 reason = use.reason._value_
                 decisions[reason] = decisions.get(reason, 0) + count
             # Of sign-ins and portal sessions only the decisions are counted.
-            if count and use.token.startswith(ACCESS_TOKEN):
+            if count and use.token.startswith(_ACCESS_TOKENS):
                 self._add(use, count, over)
         lines = msgspec.json.encode(Batch(self._tokens, decisions)) + b"\n"
         if self._calls:

@@ -262,3 +262,29 @@ def test_an_access_token_cannot_create_tokens(installation: Installation) -> Non
     page = visit.get(PATH)
     assert page.answer.status_code == 403
     assert "signed_in_user_required" in page.text
+
+
+def test_a_decoy_needs_a_label_alone(installation: Installation, ada: Visit) -> None:
+    """Fields that the page hides are ignored; its page shows where it was used."""
+    page = create(
+        ada, label="In the wiki", kind="decoy", network_address=["nonsense"], network_bits=["8"]
+    )
+    assert page.answer.status_code == 200
+    page.shows("Created: In the wiki", "You are told when somebody uses it.")
+    assert "curl" not in page.text
+    text = text_of(page)
+    path = f"/access-tokens/{text[:21]}"
+    ada.get(path).shows("It opens nothing.", "Nobody used it in the last 30 days.")
+    assert "Rotate" not in ada.get(path).text
+    call = {"permission": "charges:get", "address": "203.0.113.9"}
+    assert installation.verify(text, **call)["reason"] == "token_invalid"
+    installation.node.usage.flush()
+    installation.node.fold()
+    ada.get(path).shows("Somebody used this decoy", "charges:get", "203.0.113.9")
+    ada.get("/access-tokens?kind=decoy").shows("In the wiki", "Decoy")
+    edit = ada.get(f"{path}/edit").form(f"{path}/edit")
+    saved = ada.send(f"{path}/edit", edit.filled(label="Elsewhere", do="save"))
+    assert saved.answer.status_code == 303 or "Elsewhere" in saved.text
+    ada.get(path).shows("Elsewhere")
+    summary = ada.send(PATH, ada.get(PATH).form(PATH).filled(kind="decoy", do="sentence"))
+    assert "It opens nothing." in summary.text

@@ -20,6 +20,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
     ada = installation.signed_in()
     token = installation.access_token("charges:get")[:21]
     ended = installation.access_token("charges:get")[:21]
+    decoy = ada.post("/v1/access-tokens", json={"label": "Wiki", "kind": "decoy"}).json()["id"]
     ada.patch(f"/v1/access-tokens/{token}", json={"label": "Other"})
     ada.post(f"/v1/access-tokens/{ended}/deactivate")
     role = ada.post("/v1/roles", json={"name": "Till", "permissions": ["charges:get"]}).json()["id"]
@@ -84,6 +85,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "external-owners": external,
         "webhooks": webhook,
         "ended": ended,
+        "decoy": decoy,
     }
 
 
@@ -108,6 +110,8 @@ def every_page(ids: dict[str, str], *, search: str = "nothing") -> list[str]:
     return [
         *found,
         f"/access-tokens/{ids['ended']}",
+        f"/access-tokens/{ids['decoy']}",
+        f"/access-tokens/{ids['decoy']}/edit",
         f"/access-tokens/new?replace={token}",
         f"/access-tokens?q={search}",
         "/access-tokens?status=any",

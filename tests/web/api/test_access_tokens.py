@@ -94,6 +94,7 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "last_used": None,
         "rotation": None,
         "rehearsal": None,
+        "imported": False,
         "approval": None,
     }
     path = f"/v1/access-tokens/{token['id']}"

@@ -14,6 +14,7 @@ from gatepass.core.credentials import (
     PORTAL_SESSION,
 )
 from gatepass.core.errors import InvalidInput
+from gatepass.core.imported_keys import IMPORTED_KEY
 from gatepass.registry.actor import Actor
 from gatepass.registry.input.emails import fold_email
 from gatepass.registry.input.text import folded, storable
@@ -26,7 +27,9 @@ from gatepass.registry.storage.word_index import LABELS, OWNER_NAMES, USER_NAMES
 #: With more matches the search asks for a longer term: leaving some out would be worse.
 MOST = 20
 
-_ACTING = tuple(f"{each}_" for each in (ACCESS_TOKEN, LOGIN_TOKEN, ADMIN_KEY, PORTAL_SESSION))
+_ACTING = tuple(
+    f"{each}_" for each in (ACCESS_TOKEN, IMPORTED_KEY, LOGIN_TOKEN, ADMIN_KEY, PORTAL_SESSION)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gatepass.core.display_text import marked, relaxed
+from gatepass.core.grants import DECOY
 from gatepass.registry.audit.events import AuditEvent
 
 #: Names of fields in sentences.
@@ -167,7 +168,18 @@ def _owner_modified(event: AuditEvent) -> str:
     return _listed(said) or f"modified {_owner(event)}"
 
 
+def _decoy_used(event: AuditEvent) -> str:
+    call = _after(event, "route") and f"{_after(event, 'method')} {_after(event, 'route')}"
+    what = call or _after(event, "permission")
+    where = _after(event, "address") or "an unknown address"
+    return f"Somebody used the decoy {event.subject.name} from {where}" + (
+        f", for {what}" if what else ""
+    )
+
+
 def _token_created(event: AuditEvent) -> str:
+    if _after(event, "kind") == DECOY:
+        return f"created the decoy {event.subject.name}"
     owner = _after(event, "owner_name")
     return _plainly(event) + (f" for {owner}" if owner else "")
 
@@ -392,6 +404,7 @@ def _webhook_paused(event: AuditEvent) -> str:
 
 _SAID: dict[str, _Said] = {
     "access_token.created": _token_created,
+    "access_token.imported": _token_created,
     "access_token.modified": _token_modified,
     "access_token.rotated": _token_rotated,
     "access_token.handed_over": _token_handed_over,
@@ -442,6 +455,7 @@ _SAID: dict[str, _Said] = {
 }
 # Events without a known actor.
 _WITHOUT_ACTOR: dict[str, _Said] = {
+    "access_token.decoy_used": _decoy_used,
     "access_token.expiring": _token_expiring,
     "access_token.expired": "The access token {name} has expired",
     "access_token.refused_everywhere": _refused_everywhere("the access token {}"),

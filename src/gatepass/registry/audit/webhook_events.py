@@ -25,7 +25,7 @@ EVENT_OF: dict[str, str] = {
         for action in (
             *("access_token.created", "access_token.modified", "access_token.rotated"),
             *("access_token.deactivated", "access_token.reuse_detected", *_ENDING),
-            *("access_token.pending", "access_token.approved"),
+            *("access_token.pending", "access_token.approved", "access_token.decoy_used"),
             *(
                 action
                 for kind in KINDS.values()
@@ -36,10 +36,14 @@ EVENT_OF: dict[str, str] = {
             "authentication.created",
         )
     },
+    "access_token.imported": "access_token.created",
     "access_token.handed_over": "access_token.modified",
     "allowlist.lifted": "allowlist.changed",
     "allowlist.trial_started": "allowlist.changed",
 }
+# The use of a decoy changed nothing, and is told with its call.
+_CALLS = frozenset(("access_token.decoy_used",))
+_OF_CALL = ("permission", "method", "route", "address")
 #: The names of all events, in the order of their groups.
 EVENTS = tuple(dict.fromkeys(EVENT_OF.values()))
 #: The wildcards, each for all events of a group, later ones too.
@@ -116,7 +120,10 @@ def _time(at: int) -> str:
 
 
 def _details(audited: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a token that ends by itself: when, why, and how many days are left."""
+    """Of a token that ends by itself: when, why, and how many days are left; of a decoy that was
+    used, the call."""
+    if audited["action"] in _CALLS:
+        return {"call": {name: audited["after"][name] for name in _OF_CALL}}
     if audited["action"] not in _ENDING:
         return {}
     after = dict(audited["after"])

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, text
 from gatepass.core import grants
 from gatepass.core.errors import NotFound
 from gatepass.core.grants import CompanyRules, Grant, Holder
+from gatepass.core.imported_keys import PREFIX_IDS
 from gatepass.core.networks import parse_address
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.verify.grant_file import REMOVE, UPSERT
@@ -30,6 +31,7 @@ _SELECT = {
 _SELECT_GRANTS = text("SELECT record FROM grants WHERE id IN :ids").bindparams(
     bindparam("ids", expanding=True)
 )
+_SELECT_BETWEEN = text("SELECT record FROM grants WHERE id >= :low AND id < :high")
 _SELECT_OF_ACTOR = text(
     "SELECT (SELECT record FROM grants WHERE id = :credential), "
     "(SELECT record FROM holders WHERE id = :user), "
@@ -78,6 +80,14 @@ def published_grants(reading: Reading, credentials: Collection[str]) -> list[Gra
         return []
     found = reading.session.scalars(_SELECT_GRANTS, {"ids": list(credentials)})
     return [grants.decode_grant(record) for record in found]
+
+
+def published_prefixes(reading: Reading) -> dict[str, str]:
+    """The prefixes of imported keys, each with the id of the company whose keys have it."""
+    low, high = PREFIX_IDS
+    found = reading.session.scalars(_SELECT_BETWEEN, {"low": low, "high": high})
+    declared = map(grants.decode_grant, found)
+    return {each.label: each.company for each in declared}
 
 
 def published_holder(reading: Reading, owner: str) -> Holder | None:

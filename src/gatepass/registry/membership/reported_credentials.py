@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from gatepass.core import imported_keys
 from gatepass.core.credentials import (
     ACCESS_TOKEN,
     ADMIN_KEY,
@@ -21,13 +22,14 @@ from gatepass.core.credentials import (
     matches,
     parse,
 )
-from gatepass.core.grants import Grant
+from gatepass.core.grants import DECOY, Grant
+from gatepass.core.imported_keys import IMPORTED_KEY
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.authentication import sessions
 from gatepass.registry.directory import admin_keys, portal_sessions
 from gatepass.registry.directory.users import owner_or_administrators
-from gatepass.registry.grants.publishing import published_grants
+from gatepass.registry.grants.publishing import published_grants, published_prefixes
 from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.tables import access_tokens, companies, outgoing_mail, users
@@ -42,12 +44,15 @@ MOST = 1_000
 #: A verifier key goes on working, so its report can be repeated; operators are told so often.
 TOLD_AGAIN_MS = 24 * 3_600_000
 
-_REPORTED = frozenset((ACCESS_TOKEN, LOGIN_TOKEN, PORTAL_SESSION, ADMIN_KEY, VERIFIER_KEY))
+_REPORTED = frozenset(
+    (ACCESS_TOKEN, IMPORTED_KEY, LOGIN_TOKEN, PORTAL_SESSION, ADMIN_KEY, VERIFIER_KEY)
+)
 _OPERATORS = frozenset((ADMIN_KEY, VERIFIER_KEY))
 _MAIL_EXPIRES_MS = 3 * 24 * 3_600_000
 _MOST_RECIPIENTS = 50
 _TABLES = {
     ACCESS_TOKEN: access_tokens,
+    IMPORTED_KEY: access_tokens,
     ADMIN_KEY: admin_keys_table,
     VERIFIER_KEY: verifier_keys_table,
 }
@@ -72,11 +77,16 @@ class Letter:
 
 
 def recognized(reading: Reading, texts: Iterable[str]) -> dict[str, Grant]:
-    """The grants of the credentials among *texts*, by text; those whose secret is right."""
+    """The grants of the credentials among *texts*, by text; those whose secret is right.
+
+    Decoys among them are told of, and never ended: a thief could silence one by reporting it.
+    """
+    prefixes = tuple(published_prefixes(reading))
     parsed = {
         text: found
         for text in texts
-        if (found := parse(text)) is not None and found.prefix in _REPORTED
+        if (found := parse(text) or imported_keys.parse(text, prefixes)) is not None
+        and found.prefix in _REPORTED
     }
     ids = {each.id for each in parsed.values()}
     grants = {grant.id: grant for grant in published_grants(reading, ids)}
@@ -96,18 +106,22 @@ def end(change: Change, texts: Sequence[str], *, address: str | None) -> None:
     Args:
         address: of the reporter, for the audit log.
     """
-    live = [each for each in recognized(change, texts).values() if not each.ended]
+    known = recognized(change, texts).values()
+    live = [each for each in known if not each.ended and each.kind != DECOY]
     found = sorted(live, key=lambda grant: (grant.company, grant.id))
     actor = replace(Actor.system(), cause="reported", address=address)
     by_kind = {prefix: [each for each in found if each.id[:4] == prefix] for prefix in _REPORTED}
-    for _, tokens in groupby(by_kind[ACCESS_TOKEN], key=lambda grant: grant.company):
+    of_owners = sorted(
+        by_kind[ACCESS_TOKEN] + by_kind[IMPORTED_KEY], key=lambda grant: grant.company
+    )
+    for _, tokens in groupby(of_owners, key=lambda grant: grant.company):
         revoke(change, actor, [grant.id for grant in tokens])
     sessions.end_each(change, actor, [grant.id for grant in by_kind[LOGIN_TOKEN]])
     portal_sessions.end_each(change, actor, [grant.id for grant in by_kind[PORTAL_SESSION]])
     for grant in by_kind[ADMIN_KEY]:
         admin_keys.end(change, actor, grant.id)
-    for kind in (ACCESS_TOKEN, LOGIN_TOKEN, ADMIN_KEY):
-        _enqueue(change, by_kind[kind])
+    for grants in (of_owners, by_kind[LOGIN_TOKEN], by_kind[ADMIN_KEY]):
+        _enqueue(change, grants)
     for grant in by_kind[VERIFIER_KEY]:
         if not _told_lately(change, grant.id):
             label = str(_label(change, grant.id))

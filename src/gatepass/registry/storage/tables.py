@@ -507,6 +507,8 @@ access_tokens = _records(
     Column("rehearsal_refused_before", BigInteger),
     # The id of the first token of those that have rotated themselves since.
     Column("family_id", key_text),
+    # Of an imported key: what its text begins with.
+    Column("imported_prefix", key_text),
     # After how many days without use it is deactivated, and when that was set.
     Column("unused_days", BigInteger),
     Column("unused_set_at", BigInteger),

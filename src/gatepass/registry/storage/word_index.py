@@ -6,7 +6,7 @@ neither reads what doesn't match: the vocabulary names the words in which a matc
 those lead to the records.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, select, true
@@ -40,7 +40,15 @@ class WordIndex:
         self, write: Write, company: str, record: str, created_at: int, texts: Iterable[str]
     ) -> None:
         """Index the texts of a new record. They must be folded."""
-        self._add(write, company, record, created_at, words_of(texts))
+        self.add_each(write, company, created_at, {record: texts})
+
+    def add_each(
+        self, write: Write, company: str, created_at: int, texts: Mapping[str, Iterable[str]]
+    ) -> None:
+        """Index the texts of new records, by their ids. They must be folded."""
+        self._add(
+            write, company, created_at, {record: words_of(its) for record, its in texts.items()}
+        )
 
     def replace(
         self,
@@ -66,7 +74,7 @@ class WordIndex:
                 )
             )
         # The vocabulary keeps words that no record has any more: they lead nowhere.
-        self._add(write, company, record, created_at, new - former)
+        self._add(write, company, created_at, {record: new - former})
 
     def find(self, reading: Reading, company: str, q: str) -> "Found":
         """Where the index has records whose texts contain *q*, which must be folded."""
@@ -89,9 +97,8 @@ class WordIndex:
         self,
         write: Write,
         company: str,
-        record: str,
         created_at: int,
-        words: Iterable[tuple[str, str]],
+        words: Mapping[str, Iterable[tuple[str, str]]],
     ) -> None:
         rows = [
             {
@@ -101,7 +108,8 @@ class WordIndex:
                 "id": record,
                 "rest": rest,
             }
-            for word, rest in words
+            for record, its in words.items()
+            for word, rest in its
         ]
         vocabulary = [
             {"company_id": company, "part": part, "word": word}

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.grants import DECOY
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.company_scope import scope
 from gatepass.registry.grants.authorization import acting
@@ -16,7 +17,7 @@ from gatepass.registry.replication.receipt_status import Receipt
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.paging import Page
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import external_ids, observed_calls, store, token_owners
+from gatepass.registry.tokens import decoys, external_ids, observed_calls, store, token_owners
 from gatepass.registry.tokens import input as fields
 from gatepass.registry.tokens.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
@@ -31,7 +32,7 @@ def create(
     catalogue: Catalogue,
     label: str,
     kind: str,
-    permissions: Sequence[str],
+    permissions: Sequence[str] = (),
     expires_at: int | None = None,
     networks: Sequence[str] = (),
     domains: Sequence[str] = (),
@@ -46,6 +47,7 @@ def create(
     A portal session needs no permission but those of the token, and creates tokens of its owner.
 
     Args:
+        kind: ``api``, ``ui``, or ``decoy``, which has a *label* alone.
         expires_at: Unix ms, in the future; None is never.
         metadata: texts by key; None is none.
         external_id: unique among the company's active tokens.
@@ -58,7 +60,7 @@ def create(
         Forbidden: ``signed_in_user_required``; without ``access-tokens:create``, or without one of
             the *permissions*; for another owner also without ``service-accounts:manage``, or if its
             role doesn't grant one of the *permissions*; ``not_owner``: the owner is another user;
-            ``portal_session``: it sets an external id.
+            ``portal_session``: it sets an external id, or creates a decoy.
         NotFound: there is no such owner, or it is another company's.
         InvalidInput: with all errors of the fields.
         Conflict: ``form_already_used``; ``current`` is the id of the token that it created;
@@ -72,6 +74,8 @@ def create(
     if form_id is not None:
         _require_unused_form(change, actor.user, form_id)
     external_ids.require_allowed(actor, external_id)
+    if kind == DECOY:
+        decoys.require_creator(actor, owner)
     new_owner = token_owners.of_new_token(change, actor, owner)
     found = fields.read(
         {

@@ -1,6 +1,6 @@
 """The indexes that searches of access tokens read: words of labels, permissions, metadata."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, RowMapping, delete
@@ -25,6 +25,19 @@ def add(write: Write, token: Columns) -> None:
     )
     _post(write, _PERMISSION, token, before=(), after=token["permissions"])
     _post(write, _ENTRY, token, before=(), after=entries(token["metadata"]))
+
+
+def add_each(write: Write, tokens: Sequence[Columns]) -> None:
+    """Index new tokens of one company, created at the same time, without metadata."""
+    company, created_at = tokens[0]["company_id"], tokens[0]["created_at"]
+    labels = {token["id"]: [token["label_folded"]] for token in tokens}
+    LABELS.add_each(write, company, created_at, labels)
+    rows = [
+        {"company_id": company, "created_at": created_at, "id": token["id"], "permission": name}
+        for token in tokens
+        for name in token["permissions"]
+    ]
+    insert_missing(write, access_token_permissions, rows)
 
 
 def replace(write: Write, before: Columns, after: Columns) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.domains import InvalidDomain, parse_domain
-from gatepass.core.grants import USER
+from gatepass.core.grants import DECOY, USER
 from gatepass.registry.input.days import read_days
 from gatepass.registry.input.expiry import read_expiry
 from gatepass.registry.input.external_ids import external_id_problem
@@ -14,7 +14,7 @@ from gatepass.registry.input.networks import read_networks
 from gatepass.registry.input.permissions import read_token_permissions
 from gatepass.registry.input.text import Problems, label_problem, read_items
 
-KINDS = ("api", "ui")
+KINDS = ("api", "ui", DECOY)
 #: The fields that can be changed later; a token's kind can't.
 CHANGEABLE = (
     "label",
@@ -36,6 +36,9 @@ DEFAULTS: Mapping[str, object] = {
     "external_id": None,
     "unused_days": None,
 }
+
+#: What a decoy has instead of all but a label.
+_OF_DECOY: Mapping[str, object] = {**DEFAULTS, "permissions": ()}
 
 MOST_DOMAINS = 100
 MOST_UNUSED_DAYS = 365
@@ -64,7 +67,7 @@ def read(
     """
     problems = Problems()
     if kind not in KINDS:
-        problems.add("kind", 'Must be "api" or "ui".')
+        problems.add("kind", 'Must be "api", "ui" or "decoy".')
     readers: dict[str, Callable[[object], object]] = {
         "label": lambda value: _label(value, problems),
         "permissions": lambda value: read_token_permissions(
@@ -82,6 +85,10 @@ def read(
         reader = readers.get(field)
         if reader is None:
             problems.add(field, "Must be left out: it can't be set.")
+        elif kind == DECOY and field in _OF_DECOY:
+            if value:
+                problems.add(field, "Must be left out: a decoy has a label alone.")
+            found[field] = _OF_DECOY[field]
         else:
             found[field] = reader(value)
     problems.settle()

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from gatepass.core.catalogue import Catalogue
+from gatepass.core.grants import DECOY
 from gatepass.core.token_policy import DAY_MS, TokenPolicy, breaches
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Reading
@@ -68,7 +69,7 @@ def preview(
 
 def of_token(policy: TokenPolicy, token: AccessToken) -> Collection[str]:
     """The names of the rules of *policy* that a token breaks."""
-    return breaches(policy, limits_of(asdict(token)))
+    return () if token.kind == DECOY else breaches(policy, limits_of(asdict(token)))
 
 
 def of_company(reading: Reading, company: str, policy: TokenPolicy) -> PolicyBreaches:
@@ -78,7 +79,7 @@ def of_company(reading: Reading, company: str, policy: TokenPolicy) -> PolicyBre
         return PolicyBreaches(0, {}, [])
     active = and_(
         _token.company_id == company,
-        _token.kind.in_(KINDS),
+        _token.kind.in_(set(KINDS) - {DECOY}),
         _token.deactivated_at.is_(None),
         or_(_token.expires_at.is_(None), _token.expires_at > reading.now),
     )

@@ -6,8 +6,8 @@ They create and modify those of service accounts and external owners: a user's o
 from collections.abc import Collection, Mapping
 
 from gatepass.core.catalogue import Catalogue
-from gatepass.core.errors import Forbidden, NotFound
-from gatepass.core.grants import USER
+from gatepass.core.errors import Forbidden, InvalidInput, NotFound
+from gatepass.core.grants import DECOY, USER
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.directory.owner_roles import fits_owners, require_open
@@ -44,6 +44,8 @@ def create(
         Conflict: ``company_deactivated``, ``owner_deactivated``, ``external_id_taken``.
     """
     actor = acting(change, actor, area="tokens")
+    if kind == DECOY:
+        raise InvalidInput([("kind", 'Must be "api" or "ui".')])
     its = companies.find_active(change, actor, company).id
     new_owner = token_owners.of_company(change, its, owner)
     found = fields.read(

@@ -4,7 +4,7 @@
 this table as well, and so does the fold of use.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from sqlalchemy import bindparam, insert, select, text, update
@@ -27,8 +27,17 @@ _USED = text(
 
 def add(write: Write, token: Mapping[str, Any]) -> None:
     """Add a new token, by its columns; it was never used."""
-    columns = {name: token[name] for name in ("id", "company_id", "created_at")}
-    write.session.execute(insert(access_token_recency), columns | {"life": "active", "last_at": 0})
+    add_each(write, [token])
+
+
+def add_each(write: Write, tokens: Sequence[Mapping[str, Any]]) -> None:
+    """Add new tokens, likewise."""
+    columns = [
+        {name: token[name] for name in ("id", "company_id", "created_at")}
+        | {"life": "active", "last_at": 0}
+        for token in tokens
+    ]
+    write.session.execute(insert(access_token_recency), columns)
 
 
 def set_life(write: Write, ids: Collection[str], life: Life) -> None:

@@ -90,7 +90,8 @@ class AccessToken:
 
     Attributes:
         id: the first 21 characters of its text.
-        kind: ``api`` or ``ui``.
+        kind: ``api``, ``ui`` or ``decoy``, which has no permissions and no limits.
+        imported: whether another system issued its text.
         permissions: as chosen.
         effective_permissions: those of them that its owner's role grants now.
         networks: canonical, such as ``203.0.113.0/24``; empty means any address.
@@ -125,6 +126,7 @@ class AccessToken:
     rotation: Rotation | None
     rehearsal: RunningRehearsal | None
     approval: Approval | None
+    imported: bool = False
 
 
 def etag(token: AccessToken) -> str:
@@ -249,6 +251,7 @@ def _token(
         owner=TokenOwner(row.owner_type, row.owner_id, row.owner_external_id, row.owner_name),
         created_by=Person(row.created_by, row.maker_name),
         deactivated_by=deactivated_by(row),
+        imported=row.imported_prefix is not None,
         last_used=LastUse(row.last_at, row.last_address, row.last_permission) if used else None,
         rotation=rotation,
         rehearsal=rehearsal,

@@ -19,7 +19,7 @@ from gatepass.registry.storage.batches import in_batches
 from gatepass.registry.storage.database import Change, Database, Reading
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import observed_calls, store
+from gatepass.registry.tokens import decoys, observed_calls, store
 from gatepass.registry.tokens.records import STORED, AccessToken, grant_of
 
 #: The longest rehearsal, in minutes.
@@ -40,8 +40,8 @@ def start(change: Change, actor: Actor, token_id: str, *, minutes: int, share: i
         Forbidden: ``signed_in_user_required``; without ``access-tokens:deactivate``.
         NotFound: there is none, or it is another company's.
         InvalidInput: with all errors of the fields.
-        Conflict: ``token_deactivated``, ``token_expired`` or ``rehearsal_running``, with the
-            ``current`` record.
+        Conflict: ``token_deactivated``, ``token_expired``, ``decoy`` or ``rehearsal_running``, with
+            the ``current`` record.
     """
     actor = acting(change, actor, "access-tokens:deactivate", person=True)
     row = store.find(change, actor.company, token_id)
@@ -52,6 +52,7 @@ def start(change: Change, actor: Actor, token_id: str, *, minutes: int, share: i
     if errors:
         raise InvalidInput(errors)
     token = store.token_of(change, row)
+    decoys.refuse(token, "rehearsed")
     store.require_active(token, "rehearsed")
     if token.rehearsal is not None:
         raise Conflict(

@@ -23,7 +23,13 @@ from gatepass.registry.input.text import label_problem
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import approval, policy_enforcement, store, token_owners
+from gatepass.registry.tokens import (
+    approval,
+    decoys,
+    policy_enforcement,
+    store,
+    token_owners,
+)
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.records import AccessToken, grant_of
 from gatepass.registry.tokens.rotation_records import BY_ITSELF, LONGEST_CLOSING_S, Close
@@ -107,7 +113,7 @@ def rotate(
         InvalidInput: with all errors of the fields; or, of the new token's, those by the company's
             policy: it requires networks, and the old one has none.
         Conflict: ``already_rotated``, ``token_deactivated``, ``token_expired``,
-            ``token_pending``, each with the ``current`` record; ``owner_deactivated``;
+            ``token_pending``, ``decoy``, each with the ``current`` record; ``owner_deactivated``;
             ``approval_required``: it would close now, and the new one waits for a second person.
     """
     actor = acting(change, actor, "access-tokens:create", person=True, portal=True)
@@ -152,6 +158,7 @@ def rotate_owned(
 
 def _require_replaceable(change: Change, row: Row[Any]) -> None:
     token = store.token_of(change, row)
+    decoys.refuse(token, "replaced")
     if row.replaced_by is not None:
         raise Conflict(
             f"This token was replaced by {row.replaced_by} already.",

@@ -22,6 +22,8 @@ from sqlalchemy import (
 
 from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH
 from gatepass.core.errors import InvalidInput, NotFound
+from gatepass.core.grants import DECOY
+from gatepass.core.imported_keys import IMPORTED_KEY, is_imported
 from gatepass.core.permissions import is_permission, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owner_records
@@ -71,7 +73,7 @@ class Filters(TypedDict, total=False):
         surrounding space is ignored.
     status: ``active``, ``pending``, ``expired`` or ``deactivated``, at ``reading.now``.
     permission: only tokens with this permission, by name or within ``resource:*``.
-    kind: ``api`` or ``ui``.
+    kind: ``api``, ``ui`` or ``decoy``.
     owner: the id of a user, service account or external owner; or ``ext:`` and an external id.
     created_by: the id of the user who created them.
     metadata: only tokens with this ``key:value``.
@@ -80,6 +82,8 @@ class Filters(TypedDict, total=False):
     used: ``ever`` or ``never``.
     unused_since: Unix ms; only tokens that weren't used since, also those never used.
     network: ``any``, only tokens with networks; or ``none``, only those without.
+
+    A decoy is never used and has no networks, and that is right. So the last three don't match it.
     """
 
     q: str | None
@@ -155,7 +159,7 @@ class Selection:
         if name is not None and not (is_permission(name) or is_wildcard(name)):
             raise InvalidInput([("permission", "Must be a permission such as charges:create.")])
         if self.kind not in (None, *KINDS):
-            raise InvalidInput([("kind", "Must be api or ui.")])
+            raise InvalidInput([("kind", "Must be api, ui or decoy.")])
         key, colon, _ = (self.metadata or "").partition(":")
         if self.metadata is not None and not (colon and is_key(key)):
             raise InvalidInput([("metadata", "Must be key:value, such as team:payments.")])
@@ -253,6 +257,7 @@ class Selection:
             "expires_before": self._expiring,
             "use": self._in_use,
             "network": self._limited,
+            "decoys": self._no_decoys,
         }
         return [each for name, found in filters.items() if name != left_out for each in found]
 
@@ -299,6 +304,12 @@ class Selection:
             "any": [networks != _NO_NETWORKS],
         }
         return by_network[self.network]
+
+    @property
+    def _no_decoys(self) -> _Conditions:
+        if self.network is None and not self.last_used_range:
+            return []
+        return [func.coalesce(_token.kind, "") != DECOY]
 
     @property
     def last_used_range(self) -> _Conditions:
@@ -539,6 +550,8 @@ def id_start(q: str) -> str | None:
     id; its secret isn't read. A pasted id may end in the ellipsis of a list.
     """
     text = q.strip().rstrip("\u2026")
+    if is_imported(text):
+        return _imported_start(text)
     whole = text if text.startswith(_PREFIX) else f"{_PREFIX}{text}"
     rest = whole.removeprefix(_PREFIX)
     if not rest.isascii() or not (rest.isalnum() or text == _PREFIX):
@@ -546,6 +559,12 @@ def id_start(q: str) -> str | None:
     # Longer than an id, it can only be a token's text.
     fits = len(whole) <= ID_LENGTH or text.startswith(_PREFIX)
     return whole[:ID_LENGTH] if fits else None
+
+
+def _imported_start(text: str) -> str | None:
+    rest = text.removeprefix(f"{IMPORTED_KEY}_")
+    fits = len(text) <= ID_LENGTH and rest.isascii() and (rest.isalnum() or not rest)
+    return text if fits and rest != text else None
 
 
 def _posted(table: Table, value: ColumnElement[bool]) -> ColumnElement[bool]:

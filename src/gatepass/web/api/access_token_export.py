@@ -99,6 +99,7 @@ _FILE: ListFile[records.AccessToken] = ListFile(
         "id": lambda token: token.id,
         "label": lambda token: token.label,
         "kind": lambda token: token.kind,
+        "imported": lambda token: "true" if token.imported else "false",
         "status": lambda token: token.status,
         "owner_type": lambda token: token.owner.type,
         "owner_id": lambda token: token.owner.id,

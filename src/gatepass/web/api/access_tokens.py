@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal, TypedDict
 
 from fastapi import Depends, Query, Response
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from gatepass.core.errors import InvalidInput
+from gatepass.core.grants import DECOY
 from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, LONGEST_EXTERNAL_ID
 from gatepass.registry.input.metadata import KEY, MOST_BYTES, MOST_KEYS
 from gatepass.registry.input.networks import MOST_NETWORKS
@@ -82,12 +83,22 @@ UnusedDays = Annotated[int, Field(json_schema_extra={"minimum": 1, "maximum": MO
 MetadataTerm = Annotated[str, Query(max_length=MOST_BYTES + 1), BeforeValidator(plain)]
 
 
+def _without_required_permissions(schema: dict[str, Any]) -> None:
+    schema["required"] = [name for name in schema["required"] if name != "permissions"]
+
+
 class NewAccessToken(Fields):
     """A new access token."""
 
+    model_config = ConfigDict(json_schema_extra=_without_required_permissions)
+
     label: str = Field(json_schema_extra=_LABEL, examples=["Nightly settlement"])
-    kind: Literal["api", "ui"]
-    permissions: Permissions
+    kind: Literal["api", "ui", "decoy"] = Field(
+        description="A `decoy` has a label alone: it is refused like an unknown token, and every "
+        "use of it is reported.",
+        examples=["api"],
+    )
+    permissions: Permissions = Field(description="Required, except for a `decoy`, which has none.")
     expires_at: TakenTime | None = Field(default=None, description="Absent or null: never.")
     networks: list[str] = Field(
         default=[],
@@ -114,6 +125,13 @@ class NewAccessToken(Fields):
         description="A service account or an external owner, with `service-accounts:manage`. "
         "Absent or null: yourself.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_decoy(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("kind") == DECOY:
+            return {"permissions": [], **value}
+        return value
 
 
 class AccessTokenChanges(Fields):
@@ -142,7 +160,7 @@ class AccessTokenFilter(Fields):
     q: str | None = Field(default=None, max_length=200, examples=["nightly"])
     status: TokenStatus | None = None
     permission: str | None = Field(default=None, max_length=200, examples=["charges:create"])
-    kind: Literal["api", "ui"] | None = None
+    kind: Literal["api", "ui", "decoy"] | None = None
     owner: str | None = Field(
         default=None,
         max_length=len(BY_EXTERNAL_ID) + LONGEST_EXTERNAL_ID,
@@ -268,7 +286,7 @@ async def _filters(
     ] = None,
     status: TokenStatus | None = None,
     permission: Term | None = None,
-    kind: Literal["api", "ui"] | None = None,
+    kind: Literal["api", "ui", "decoy"] | None = None,
     owner: OwnerTerm | None = None,
     created_by: Annotated[
         Term | None, Query(description="The id of the user who created them.")

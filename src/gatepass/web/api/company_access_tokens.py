@@ -1,9 +1,9 @@
 """``/v1/companies/{id}/access-tokens``: the access tokens of a company, for its platform."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Change
@@ -23,7 +23,7 @@ from gatepass.web.api.owner_reference import OwnerReference
 from gatepass.web.api.parameters import IfMatch, Paging, RecordId, Reference
 from gatepass.web.api.records.access_tokens import AccessToken
 from gatepass.web.api.request_body import NoBody, body, refusing, resource
-from gatepass.web.api.shapes import Listed, current_as, sent
+from gatepass.web.api.shapes import Listed, Permissions, current_as, sent
 from gatepass.web.caller import CurrentNode, administering
 
 router = resource("Companies' access tokens")
@@ -34,6 +34,10 @@ Administrator = Annotated[Actor, Depends(administering("tokens"))]
 class NewOwnedAccessToken(NewAccessToken):
     """A new access token of a service account or an external owner."""
 
+    model_config = ConfigDict(json_schema_extra=None)
+
+    kind: Literal["api", "ui"]
+    permissions: Permissions
     owner: OwnerReference = Field(
         description="A service account or an external owner of the company."
     )

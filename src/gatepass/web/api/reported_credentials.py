@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from gatepass.core.networks import format_address
+from gatepass.core.grants import DECOY
+from gatepass.core.networks import format_address, parse_address
 from gatepass.node.node import Node
 from gatepass.registry.authentication.throttling import source_of
 from gatepass.registry.membership import reported_credentials
@@ -118,6 +119,9 @@ def _end(node: Node, response: Response, texts: list[str], address: str | None) 
     """End what can be ended; returns those of *texts* that are, or were, credentials."""
     with node.database.read(node.clock.now()) as reading:
         known = reported_credentials.recognized(reading, texts)
+    # Decoys are answered like unknown texts.
+    for text in [text for text, grant in known.items() if grant.kind == DECOY]:
+        node.verifier.note_decoy(known.pop(text), parse_address(address))
     # Nothing is written for texts that are no valid credentials.
     if not all(grant.ended for grant in known.values()):
         with node.database.write(node.clock.now()) as change:

@@ -7,13 +7,17 @@ import msgspec
 
 from gatepass.core.credentials import ACCESS_TOKEN, LOGIN_TOKEN
 from gatepass.core.errors import InvalidInput
+from gatepass.core.grants import DECOY
+from gatepass.core.imported_keys import IMPORTED_KEY, PREFIX, PREFIX_IDS
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
 from gatepass.registry.storage.revisions import ChangedRow
 
 #: How many companies, and how many permissions, a follower may name.
 MOST_NAMED = 200
 
-_DECIDED = (f"{ACCESS_TOKEN}_", f"{LOGIN_TOKEN}_")
+_DECIDED = (f"{ACCESS_TOKEN}_", f"{LOGIN_TOKEN}_", f"{IMPORTED_KEY}_", PREFIX_IDS[0])
+# A decoy has no permissions, and each follower reports its use; prefixes have none either.
+_WITHOUT_PERMISSIONS = (DECOY, PREFIX)
 _NONE = frozenset(("",))
 
 
@@ -24,7 +28,7 @@ class Limits:
     Attributes:
         companies: ids; only grants, holders and rules of these companies pass.
         permissions: only grants pass that cover one of these, or for ``resource:*`` any permission
-            of that resource; and all login grants, which hold what their user's role does.
+            of that resource; all login grants, which hold what their user's role does; all decoys.
     """
 
     companies: frozenset[str] = frozenset()
@@ -86,6 +90,8 @@ class Limits:
             return False
         if not self.permissions or key.startswith(LOGIN_TOKEN):
             return True
+        if grant.kind in _WITHOUT_PERMISSIONS:
+            return True
         return any(_covers(grant.permissions, wanted) for wanted in self.permissions)
 
 
@@ -100,7 +106,7 @@ class _GrantFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     id: msgspec.Raw
     digest: msgspec.Raw
-    kind: msgspec.Raw
+    kind: str
     company: str
     user: msgspec.Raw
     label: msgspec.Raw

@@ -24,6 +24,7 @@ from gatepass.core.permissions import is_permission
 from gatepass.core.reason import Reason
 from gatepass.core.routes import Route, RouteError
 from gatepass.node.node import Node
+from gatepass.registry.membership import decoy_alarms
 from gatepass.registry.membership.token_alarms import tell_of_late_use
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
@@ -43,7 +44,7 @@ _REASONS = frozenset(reason.value for reason in Reason)
 _Count = Annotated[int, Meta(ge=1, le=_MOST_USES)]
 _Moment = Annotated[int, Meta(ge=0, le=_MOST)]
 _Offset = Annotated[int, Meta(ge=0, le=_MOST)]
-_TokenId = Annotated[str, Meta(pattern=r"^gpat_[0-9A-Za-z]{16}$", max_length=21)]
+_TokenId = Annotated[str, Meta(pattern=r"^gp(at|im)_[0-9A-Za-z]{16}$", max_length=21)]
 _Address = Annotated[str, Meta(max_length=45)]
 _Name = Annotated[str, Meta(max_length=200)]
 _Reason = Annotated[str, Meta(pattern=r"^[a-z_]+$", max_length=40)]
@@ -130,6 +131,7 @@ def fold_report(node: Node, content: bytes, companies: frozenset[str] | None) ->
             counted = [_counted(batch, known, now) for batch in sent.batches]
             observed = [_observed(calls, now) for calls in sent.calls if _is_known(calls, known)]
             if usage.fold(write, name, sent.start, sent.end, counted, observed):
+                decoy_alarms.raise_alarms(write, observed)
                 tell_of_late_use(write, observed)
         folded_to = usage.folded_to(write, name)
         if sent.finished and folded_to == sent.end:

@@ -1,13 +1,15 @@
 """Use is reported once, whichever process reports it."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from gatepass.core.imported_keys import declaration, of_digest
 from gatepass.verify.replica import reporting
 from tests.support.feed.following import Follow
 from tests.support.feed.scripted_feed import Connection, ScriptedFeed
-from tests.support.grants.grant_fixtures import Samples
+from tests.support.grants.grant_fixtures import Samples, reason, until_decided
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -45,6 +47,36 @@ def test_use_is_counted_once_and_its_spool_removed(
     assert sum(use[0] for use in uses) == sum(each[3] for each in calls) == 5
     assert list(use.glob("*.spool")) == []
     later.close()
+
+
+def test_decoys_and_imported_keys_are_known_and_reported(
+    samples: Samples, feed: ScriptedFeed, follow: Follow, use: Path
+) -> None:
+    text = "acme_live_0123456789abcdefghijklmnop"
+    found = of_digest(sha256(text.encode()).digest())
+    key = samples.changed("good", id=found.id, digest=found.digest)
+    decoy = samples.token("decoy", kind="decoy", permissions=frozenset())
+    verifier = follow()
+    assert reason(verifier, text) == "token_invalid"
+    feed.commit(declaration("acme_live_", "cmp_1"), key, decoy)
+    until_decided(verifier, text, "allowed")
+    call = {"permission": "charges:get", "address": "203.0.113.9"}
+    decision = verifier.check(samples.texts["decoy"], **call)
+    assert (decision.reason, decision.grant) == ("token_invalid", None)
+    verifier.close()
+    follow()
+    until(lambda: not list(use.glob("*.spool")))
+    calls = [each for what, said in feed.told if what == "use" for each in said.get("calls", ())]
+    reported = {(each[0], each[2][0]) for each in calls}
+    assert reported == {(key.id, "allowed"), (decoy.id, "token_invalid")}
+    tokens = {
+        token
+        for what, said in feed.told
+        if what == "use"
+        for batch in said["batches"]
+        for token in batch["tokens"]
+    }
+    assert tokens == {key.id}
 
 
 def test_what_was_folded_before_is_not_sent_again(

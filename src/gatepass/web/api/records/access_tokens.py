@@ -82,8 +82,9 @@ class AccessToken(Record):
     etag: ClassVar[Versions] = records.etag
 
     id: str = Field(examples=["gpat_4fT0aB3cD5eF7gH9"])
+    imported: bool = Field(examples=[False], description="Whether another system issued its text.")
     label: str = Field(examples=["Nightly settlement"])
-    kind: Literal["api", "ui"]
+    kind: Literal["api", "ui", "decoy"]
     status: TokenStatus
     permissions: tuple[str, ...] = Field(
         examples=[["charges:*"]], description="As chosen, with wildcards."

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.responses import Response
 
+from gatepass.core.grants import DECOY
 from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
@@ -107,7 +108,7 @@ def show(
         if screen.actor.may("audit:get"):
             history = search.list_(reading, screen.actor, subject=token.id, limit=_HISTORY).items
     return screen.render(
-        "access_tokens/show.html",
+        "access_tokens/decoy.html" if token.kind == DECOY else "access_tokens/show.html",
         token=token,
         flash=_DONE.get(done, ""),
         permission_rows=permission_rows(

@@ -41,7 +41,7 @@ _COLUMNS = {
     "last_used": ("used", "used-desc"),
 }
 _STATUSES = ("active", "pending", "expired", "deactivated", "any")
-_KINDS = ("api", "ui")
+_KINDS = ("api", "ui", "decoy")
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,8 @@ class Filters:
     def no_match(self) -> str:
         """That nothing matches, in a sentence."""
         kind = {"api": "API ", "ui": "UI "}.get(self.kind, "")
+        noun = "decoy" if self.kind == "decoy" else "token"
         status = "" if self.status == "any" else f"{self.status} "
         if self.q:
-            return f"No {status}{kind}token has “{marked(self.q, self.q)}” in its label or id."
-        return f"There are no {status}{kind}tokens."
+            return f"No {status}{kind}{noun} has “{marked(self.q, self.q)}” in its label or id."
+        return f"There are no {status}{kind}{noun}s."

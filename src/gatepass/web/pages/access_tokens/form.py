@@ -12,7 +12,7 @@ from typing import Self
 
 from gatepass.core.domains import InvalidDomain, parse_domain
 from gatepass.core.errors import InvalidInput
-from gatepass.core.grants import USER
+from gatepass.core.grants import DECOY, USER
 from gatepass.core.networks import InvalidNetwork
 from gatepass.core.token_policy import TokenPolicy
 from gatepass.registry.input.days import days_problem
@@ -49,7 +49,11 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Summary:
-    """The parts of the summary sentence, or the input that is ``missing`` for it."""
+    """The parts of the summary sentence, or the input that is ``missing`` for it.
+
+    Attributes:
+        decoy: whether it is one, which has no parts.
+    """
 
     missing: str
     permissions: tuple[str, ...] = ()
@@ -57,6 +61,7 @@ class Summary:
     domains: tuple[str, ...] = ()
     expires_at: int | None = None
     unused_days: int | None = None
+    decoy: bool = False
 
 
 @dataclass
@@ -200,6 +205,8 @@ class TokenForm:
 
     def summary(self, now: int) -> Summary:
         """The summary of saving the form. An invalid row is reported, never left out."""
+        if self.kind == DECOY:
+            return Summary("", decoy=True)
         shown = self.errors
         chosen = self._read(now)
         errors, self.errors = self.errors, shown
@@ -235,6 +242,8 @@ class TokenForm:
         return self.errors.get(name)
 
     def _read(self, now: int) -> Chosen:
+        if self.kind == DECOY:
+            return self._decoy()
         self.errors = {"": SPLIT} if self.sent is not None and self.sent.split else {}
         networks = self._networks()
         # For API hides the domains: they are kept in case the user switches back, but not used.
@@ -259,6 +268,12 @@ class TokenForm:
             self.external_id or None,
             self._unused_days(),
         )
+
+    def _decoy(self) -> Chosen:
+        """A decoy, without the fields that the page hides then."""
+        self.errors = {} if self.label else {"label": "Must have a label."}
+        self.owner = ""
+        return Chosen(self.label, self.kind, (), (), (), None, {}, None, None)
 
     def _unused_days(self) -> int | None:
         days = whole_number(self.unused_days)

@@ -45,7 +45,13 @@ _NAMES = {
 }
 # The sentence or another field shows these.
 _LEFT_OUT = frozenset(("role", "accepted_by", "owner", "cause"))
-_WORDS = {"api": "API", "ui": "UI", "deactivate": "Deactivated", "keep": "Kept"} | {
+_WORDS = {
+    "api": "API",
+    "ui": "UI",
+    "decoy": "Decoy",
+    "deactivate": "Deactivated",
+    "keep": "Kept",
+} | {
     "hand_over": "Handed over",
     "service_account": "Service account",
     "expiry": "It expires",

@@ -6,7 +6,7 @@ from fastapi import Request
 
 from gatepass.core.decision import Reason
 from gatepass.core.display_text import has_visible
-from gatepass.core.grants import USER
+from gatepass.core.grants import DECOY, USER
 from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, role_records
@@ -85,7 +85,9 @@ class Visitor:
 
     def may_rotate(self, token: AccessToken) -> bool:
         """Whether to offer rotating *token*, while it is active: one's own, or one of a service
-        account or an external owner."""
+        account or an external owner; never a decoy."""
+        if token.kind == DECOY:
+            return False
         if token.owner.type == USER:
             return self.may_create and token.owner.id == self.actor.user
         return self.may_create and self.may_change("service-accounts:manage")

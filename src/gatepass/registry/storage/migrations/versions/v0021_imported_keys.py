@@ -1,0 +1,13 @@
+"""Keys of other systems that were imported as access tokens."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0021"
+down_revision = "0019"
+
+_KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def upgrade() -> None:
+    op.add_column("access_tokens", sa.Column("imported_prefix", _KEY))
