@@ -257,8 +257,8 @@ def test_people_decide_before_an_old_text(registry: SmallRegistry, ada: Actor) -
     registry.do(rotation.rotate, ada, by_people.id, Closing("when_silent"))
     refused = [by_people]
     account = registry.service_account(ada)
-    for what in ("rotated", "ended", "widened", "handed over", "narrowed"):
-        token, _ = token_of(registry, ada, networks=["198.51.100.0/24"])
+    for what in ("rotated", "ended", "widened", "kept unused", "handed over", "narrowed"):
+        token, _ = token_of(registry, ada, networks=["198.51.100.0/24"], unused_days=9)
         successor, _ = rotate(registry, token)
         if what == "rotated":
             registry.do(rotation.rotate, ada, successor.id, Closing("when_silent"))
@@ -266,6 +266,8 @@ def test_people_decide_before_an_old_text(registry: SmallRegistry, ada: Actor) -
             registry.do(access_tokens.deactivate, ada, successor.id)
         elif what == "widened":
             registry.modify(ada, successor, networks=[])
+        elif what == "kept unused":
+            registry.modify(ada, successor, unused_days=None)
         elif what == "handed over":
             registry.do(update_row, table, successor.id, owner_id=account.id)
         else:

@@ -193,12 +193,18 @@ def _within(successor: Row[Any], row: Row[Any]) -> bool:
         and all(covers(row.permissions, name) for name in successor.permissions)
         and _narrower(successor.networks, row.networks)
         and _narrower(successor.domains, row.domains)
+        and _sooner(successor.unused_days, row.unused_days)
     )
 
 
 def _narrower(entries: Collection[str], than: Collection[str]) -> bool:
     # An empty list is no limit.
     return not than or (bool(entries) and set(entries) <= set(than))
+
+
+def _sooner(days: int | None, than: int | None) -> bool:
+    # None is never.
+    return than is None or (days is not None and days <= than)
 
 
 def _replace(
