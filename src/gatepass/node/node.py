@@ -24,7 +24,7 @@ from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
 from gatepass.registry.membership import decoy_alarms, expiry_warnings, token_approvals
-from gatepass.registry.membership.token_alarms import tell_of_late_use
+from gatepass.registry.membership.token_alarms import end_reused, tell_of_late_use
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
@@ -318,6 +318,7 @@ class Node:
             close_silent(self.database, self.clock.now, self._running)
             end_unused(self.database, self.clock.now, self._running)
             deactivate_unapproved(self.database, self.clock.now, self._running)
+            end_reused(self.database, self.clock.now, self._running)
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.

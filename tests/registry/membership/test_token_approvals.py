@@ -238,6 +238,19 @@ def test_only_pending_ones_are_approved(registry: SmallRegistry, ada: Actor) -> 
         assert conflict.value.current == registry.get(token)
 
 
+def test_after_seven_days_nobody_approves_it(registry: SmallRegistry, ada: Actor) -> None:
+    """By time alone: the round that deactivates it may be late."""
+    token, _ = registry.token(ada)
+    mona = registry.user(registry.northwind, "mona@northwind.example", "Mona", "manager")
+    registry.now += PENDING_MS
+    late = registry.signed_in(mona)
+    with nothing_changes(registry), pytest.raises(Conflict) as conflict:
+        approve(registry, late, token)
+    assert conflict.value.reason == "token_deactivated"
+    registry.now -= 1
+    assert approve(registry, late, token).status == "active"
+
+
 def test_a_pending_token_is_not_rehearsed_and_can_be_refused(
     registry: SmallRegistry, ada: Actor
 ) -> None:

@@ -172,6 +172,44 @@ def test_asking_again_once_the_successor_was_used_ends_the_family(
     assert refusal.value.reason == "token_deactivated"
 
 
+def test_a_use_that_is_counted_late_ends_the_family_all_the_same(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    """A thief asks in the seconds before the job's first use of its new token is counted."""
+    token, text = token_of(registry, ada)
+    jobs, _ = rotate(registry, token)
+    registry.now += 1_000
+    thiefs, stolen = rotate(registry, token)
+    other, _ = token_of(registry, ada)
+    rotate(registry, other)
+    rotate(registry, other)
+
+    def round_() -> int:
+        return token_alarms.end_reused(registry.database, lambda: registry.now)
+
+    assert round_() == 0, "an answer got lost"
+    use(registry, jobs)
+    assert round_() == 1
+    assert statuses(registry, token, jobs, thiefs) == ["deactivated"] * 3
+    assert {registry.reason(each) for each in (text, stolen)} == {Reason.token_deactivated}
+    assert registry.get(thiefs).deactivated_by == Person("reuse", "reuse")
+    event = registry.events(registry.northwind)[-1]
+    assert (event.action, event.subject.id) == ("access_token.reuse_detected", token.id)
+    assert sentence(event).endswith("in use, which ended 2 tokens that follow from the same one")
+    with nothing_changes(registry):
+        assert round_() == 0
+    assert registry.get(other).status == "active"
+
+
+def test_what_people_made_of_a_used_token_stays(registry: SmallRegistry, ada: Actor) -> None:
+    token, _ = token_of(registry, ada)
+    second, _ = rotate(registry, token)
+    use(registry, second)
+    third, _ = registry.do(rotation.rotate, ada, second.id, Closing("now"))
+    assert token_alarms.end_reused(registry.database, lambda: registry.now) == 0
+    assert statuses(registry, token, third) == ["active"] * 2
+
+
 def test_the_audit_log_says_what_happened(registry: SmallRegistry, ada: Actor) -> None:
     token, _ = token_of(registry, ada)
     rotate(registry, token)
@@ -219,8 +257,8 @@ def test_people_decide_before_an_old_text(registry: SmallRegistry, ada: Actor) -
     registry.do(rotation.rotate, ada, by_people.id, Closing("when_silent"))
     refused = [by_people]
     account = registry.service_account(ada)
-    for what in ("rotated", "ended", "widened", "handed over", "narrowed"):
-        token, _ = token_of(registry, ada, networks=["198.51.100.0/24"])
+    for what in ("rotated", "ended", "widened", "kept unused", "handed over", "narrowed"):
+        token, _ = token_of(registry, ada, networks=["198.51.100.0/24"], unused_days=9)
         successor, _ = rotate(registry, token)
         if what == "rotated":
             registry.do(rotation.rotate, ada, successor.id, Closing("when_silent"))
@@ -228,6 +266,8 @@ def test_people_decide_before_an_old_text(registry: SmallRegistry, ada: Actor) -
             registry.do(access_tokens.deactivate, ada, successor.id)
         elif what == "widened":
             registry.modify(ada, successor, networks=[])
+        elif what == "kept unused":
+            registry.modify(ada, successor, unused_days=None)
         elif what == "handed over":
             registry.do(update_row, table, successor.id, owner_id=account.id)
         else:

@@ -121,6 +121,17 @@ def test_a_used_successor_ends_the_family(
     assert len(mails(any_installation, "token_reuse", token)) == 1
 
 
+def test_a_call_of_the_api_is_use(installation: Installation) -> None:
+    ada = installation.signed_in()
+    token = create(ada)
+    new = rotate(installation, token).json()
+    assert installation.client(new["token"]).get("/v1/me").status_code == 200
+    installation.node.usage.flush()
+    installation.node.fold()
+    assert got(ada, new)["last_used"] is not None
+    assert reasons(rotate(installation, token)) == (401, "token_deactivated")
+
+
 def test_late_use_is_told_of_once_a_day(any_installation: Installation, ada: httpx.Client) -> None:
     token = create(ada)
     new = rotate(any_installation, token).json()

@@ -1,6 +1,6 @@
 """Mail about access tokens that rotate themselves, and whose old texts somebody uses."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -11,8 +11,9 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory.users import owner_or_administrators
 from gatepass.registry.membership import outbox
-from gatepass.registry.storage.database import Reading, Write
+from gatepass.registry.storage.database import Database, Reading, Write
 from gatepass.registry.storage.tables import access_tokens, companies, users
+from gatepass.registry.tokens import self_rotation
 from gatepass.registry.tokens.rotation_records import BY_ITSELF
 from gatepass.registry.tokens.self_rotation import Reuse
 
@@ -45,6 +46,37 @@ class Letter:
 def tell_of_reuse(write: Write, reuse: Reuse) -> None:
     """Enqueue mail about a family that was deactivated, to the people it concerns."""
     _enqueue(write, REUSE_MAIL, reuse.token, reuse.owner, reuse.company)
+
+
+def end_reused(
+    database: Database, now: Callable[[], int], pause: Callable[[], bool] = lambda: True
+) -> int:
+    """End the families whose reuse shows only now (``self_rotation.asked_again_after_use``).
+
+    Several nodes may run it.
+
+    Args:
+        now: returns the time in Unix ms; called for each transaction.
+        pause: called between two transactions; returns whether to continue.
+
+    Returns:
+        The number of families.
+
+    Raises:
+        Unavailable: the database can't be used now.
+    """
+    with database.read(now()) as reading:
+        found = self_rotation.asked_again_after_use(reading)
+    ended = 0
+    for token in found:
+        with database.write(now()) as change:
+            reuse = self_rotation.end_family_of(change, token)
+            if reuse is not None:
+                tell_of_reuse(change, reuse)
+                ended += 1
+        if not pause():
+            break
+    return ended
 
 
 def tell_of_late_use(write: Write, calls: Iterable[CountedCall]) -> None:

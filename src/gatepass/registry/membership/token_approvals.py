@@ -66,6 +66,14 @@ def approve(
         raise Conflict("This token needs no approval.", reason="not_pending", current=token)
     if token.status == "active":
         return token
+    until = token.approval.until
+    if until is not None and change.now >= until:
+        # The round that deactivates it hasn't run yet.
+        raise Conflict(
+            "This token has waited too long, and can't be approved any more.",
+            reason="token_deactivated",
+            current=token,
+        )
     values = {
         "pending_since": None,
         "approved_at": change.now,

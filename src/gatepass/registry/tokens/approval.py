@@ -1,8 +1,9 @@
 """Which access tokens wait for a second person, and who that can be.
 
 A token that covers a permission of the policy's ``approval_required`` waits, however it is created.
-``store`` asks here, so that no way to a token passes by. The policy is read at that moment alone: a
-policy that changes later neither ends a token nor approves one.
+``store`` asks here, so that no way to a new token passes by. Imported keys exist already, and don't
+wait. The policy is read at that moment alone: a policy that changes later neither ends a token nor
+approves one.
 """
 
 from collections.abc import Collection, Mapping, Sequence

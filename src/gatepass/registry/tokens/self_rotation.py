@@ -5,7 +5,7 @@ may get lost, so an old token may ask again, as long as nobody used its successo
 did, two parties have a text of the family, and one of them shouldn't: all of it is deactivated.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from gatepass.registry.audit import log
 from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.rows import update_row
-from gatepass.registry.storage.tables import access_tokens
+from gatepass.registry.storage.tables import access_tokens, token_use
 from gatepass.registry.tokens import rotation, store, token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
@@ -33,6 +33,7 @@ MOST_AN_HOUR = 240
 
 HOUR_MS = 3_600_000
 _token = access_tokens.c
+_next, _member = access_tokens.alias("next_token"), access_tokens.alias("family_member")
 
 #: What a request by a token to rotate itself means.
 Meaning = Literal["rotate", "replace_successor", "reuse", "already_rotated"]
@@ -136,6 +137,38 @@ def rotate(change: Change, actor: Actor, after: int = OVERLAP_S) -> tuple[Access
     return _replace(change, actor, row, successor, Closing("after", after, by_itself=True))
 
 
+def asked_again_after_use(reading: Reading) -> Sequence[str]:
+    """The ids of tokens that were given another successor although the former one was used.
+
+    The use wasn't counted yet when they asked. Only those whose family still has a token that
+    works.
+    """
+    its = _member.c
+    works = or_(its.expires_at.is_(None), its.expires_at > reading.now)
+    family = select(its.id).where(its.family_id == _token.family_id, its.deactivated_at.is_(None))
+    return reading.session.scalars(
+        select(_token.replaces)
+        .join(token_use, token_use.c.token_id == _token.id)
+        .join(_next, _next.c.id == _token.replaced_by)
+        .where(
+            _token.rotation_close == "now",
+            _token.family_id.is_not(None),
+            # Not what people made of it: that is another family.
+            _next.c.family_id == _token.family_id,
+            family.where(works).exists(),
+        )
+        .distinct()
+        .order_by(_token.replaces)
+    ).all()
+
+
+def end_family_of(change: Change, token_id: str) -> Reuse | None:
+    """Deactivate the family of a token that asked again; None if that was done meanwhile."""
+    if token_id not in asked_again_after_use(change):
+        return None
+    return _end_family(change, Actor.system(), store.find(change, None, token_id))
+
+
 def _successor(reading: Reading, row: Row[Any]) -> Row[Any] | None:
     """The row of the token that replaces that of *row*, if it asked for it."""
     if row.rotation_close != BY_ITSELF:
@@ -160,12 +193,18 @@ def _within(successor: Row[Any], row: Row[Any]) -> bool:
         and all(covers(row.permissions, name) for name in successor.permissions)
         and _narrower(successor.networks, row.networks)
         and _narrower(successor.domains, row.domains)
+        and _sooner(successor.unused_days, row.unused_days)
     )
 
 
 def _narrower(entries: Collection[str], than: Collection[str]) -> bool:
     # An empty list is no limit.
     return not than or (bool(entries) and set(entries) <= set(than))
+
+
+def _sooner(days: int | None, than: int | None) -> bool:
+    # None is never.
+    return than is None or (days is not None and days <= than)
 
 
 def _replace(
