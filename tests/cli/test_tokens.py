@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.cli.installation import opened
+from gatepass.cli.key_file import read_key_file
+from gatepass.core.errors import InvalidInput
 from gatepass.registry.directory import users
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
@@ -195,6 +197,16 @@ def line(**fields: Any) -> str:
         **fields,
     }
     return json.dumps(given) + "\n"
+
+
+def test_a_file_of_keys_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Programs on Windows write one."""
+    file = tmp_path / "keys.jsonl"
+    file.write_text(line(), encoding="utf-8-sig")
+    assert [number for number, _ in read_key_file(file)] == [1]
+    file.write_text(line() + line(), encoding="utf-16")
+    with pytest.raises(InvalidInput):
+        read_key_file(file)
 
 
 def test_keys_of_another_system_are_imported(installed: Any, tmp_path: Path) -> None:
