@@ -11,8 +11,12 @@ import pytest
 from sqlalchemy import update
 
 from gatepass.cli.installation import opened
+from gatepass.cli.key_file import read_key_file
+from gatepass.core.errors import InvalidInput
+from gatepass.core.imported_keys import of_digest
 from gatepass.registry.directory import users
 from gatepass.registry.storage import tables
+from gatepass.registry.storage.ended_log import Revocation
 from gatepass.registry.tokens import access_tokens
 from tests.support.token_fields import FIRST, shown_words
 
@@ -195,6 +199,34 @@ def line(**fields: Any) -> str:
         **fields,
     }
     return json.dumps(given) + "\n"
+
+
+def test_a_file_of_keys_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Programs on Windows write one."""
+    file = tmp_path / "keys.jsonl"
+    file.write_text(line(), encoding="utf-8-sig")
+    assert [number for number, _ in read_key_file(file)] == [1]
+    file.write_text(line() + line(), encoding="utf-16")
+    with pytest.raises(InvalidInput):
+        read_key_file(file)
+
+
+def test_a_key_that_ended_before_a_restore_is_not_imported_again(
+    installed: Any, tmp_path: Path
+) -> None:
+    """The backup may be older than its import; ``ended.log`` is kept apart."""
+    file = tmp_path / "keys.jsonl"
+    file.write_text(line())
+    id = of_digest(sha256(FOREIGN.encode()).digest()).id
+    with opened() as node:
+        node.ended_log.append([Revocation(1, "access_token", id, 1)])
+    said = installed("token", "import", str(file), "--company", "Acme")
+    assert said.code == 1
+    assert said.err == (
+        "gatepass: line 1: sha256: Must be a key that wasn't imported yet.\n"
+        "gatepass: nothing was imported\n"
+    )
+    assert not allowed(FOREIGN)
 
 
 def test_keys_of_another_system_are_imported(installed: Any, tmp_path: Path) -> None:

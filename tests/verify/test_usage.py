@@ -635,6 +635,24 @@ def test_calls_of_a_process_are_bounded(
     assert folder.tokens == {f"gpat_{token:016d}": 5 for token in range(10)}
 
 
+def test_a_decoy_is_told_apart_however_many_calls_there_are(
+    usage: Usage, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise other tokens' calls, perhaps of the same intruder, would silence its alarm."""
+    monkeypatch.setattr(usage_module, "MOST_CALLS", 20)
+    monkeypatch.setattr(usage_module, "MOST_IN_PART", 1)
+    for token in range(1_000):
+        usage.note(decided(token=f"gpat_{token:016d}"), START_MS)
+    found = decided(reason=Reason.token_invalid, token=f"gpat_{1_000:016d}")
+    decoy = structs.replace(found, grant=None, decoy=found.grant)
+    for _ in range(2):
+        usage.note(decoy, START_MS)
+    usage.flush()
+    (call,) = (call for token, _, call in folded(directory).calls if token == f"gpat_{1_000:016d}")
+    assert call is not None
+    assert (call.reason, call.address) == ("token_invalid", "0.0.0.0")
+
+
 def test_remembered_calls_are_bounded_as_well(
     samples: Samples, counting: Verifier, usage: Usage, directory: Path
 ) -> None:

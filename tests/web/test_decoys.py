@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from gatepass.core.credentials import make, new_id
+from gatepass.core.decision import Decision, Reason
 from gatepass.core.grants import Grant, encode
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import verifier_keys
@@ -100,6 +102,27 @@ def test_a_use_is_answered_like_an_unknown_token_and_reported(installation: Inst
         # It isn't ended, and doesn't count as used.
         record = ada.get(f"/v1/access-tokens/{text[:21]}").json()
         assert (record["status"], record["last_used"]) == ("active", None)
+
+
+def test_a_copy_that_has_it_asks_the_registry_as_for_an_unknown_token(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the time of an answer, and one without the database, is that of an unknown token."""
+    texts = decoy(installation.signed_in()), make("gpat").text
+    node, asked = installation.node, list[str]()
+    monkeypatch.setattr(node.verifier, "copy", True)
+    monkeypatch.setattr(node.file.shared, "require_fresh", lambda *_: None)
+    by_registry = node._admit_by_registry
+
+    def counting(text: str, sender: Any) -> Decision:
+        asked.append(text)
+        return by_registry(text, sender)
+
+    monkeypatch.setattr(node, "_admit_by_registry", counting)
+    for text in texts:
+        found = node.admit(text, address=None, origin=None, address_garbage=False)
+        assert found.reason is Reason.token_invalid
+    assert tuple(asked) == texts
 
 
 def test_followers_with_limits_know_it_and_report_it(any_installation: Installation) -> None:

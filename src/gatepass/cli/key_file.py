@@ -1,6 +1,7 @@
 """Reading a file of keys to import: JSON Lines, an object for each key."""
 
 import sys
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def read_key_file(path: Path) -> list[Line]:
         raise Misconfigured(f"{path} must have at most {MOST_BYTES >> 20} MiB")
     lines: list[Line] = []
     errors: list[tuple[str, str]] = []
-    for number, line in enumerate(content.split(b"\n"), 1):
+    for number, line in enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if not line.strip():
             continue
         try:

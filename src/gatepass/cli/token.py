@@ -24,6 +24,7 @@ from gatepass.cli.tree import app
 from gatepass.core.display_text import printable
 from gatepass.core.errors import InvalidInput
 from gatepass.core.grants import USER
+from gatepass.core.imported_keys import is_imported
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.input.metadata import entries as metadata_entries
@@ -255,8 +256,14 @@ def import_(
         lines = read_key_file(file)
         with opened() as node, node.database.write(node.clock.now()) as change:
             found = companies.named(change, company)
+            # A backup that was restored may be older than the import of a key that has ended.
             number = importing.import_keys(
-                change, Actor.command_line(), found.id, lines, catalogue=node.catalogue
+                change,
+                Actor.command_line(),
+                found.id,
+                lines,
+                catalogue=node.catalogue,
+                ended={each.id for each in node.ended_log.read() if is_imported(each.id)},
             )
     except InvalidInput as error:
         for field, message in error.errors:

@@ -176,11 +176,15 @@ class Node:
         A token that this node's copy lacks is looked up in the registry, so that a sign-in on one
         node is valid on another at once. Verification never does that.
 
+        A decoy is looked up as well: answered sooner than an unknown token, or while the database
+        is away, it would give itself away.
+
         Raises:
             Unavailable: this node can't decide now.
         """
         decision, known = self.verifier.admit(credential, **sender)
-        if known is None and self.verifier.copy and not isinstance(credential, Reason):
+        unknown = known is None or decision.decoy is not None
+        if unknown and self.verifier.copy and not isinstance(credential, Reason):
             return self._admit_by_registry(credential, sender)
         return decision
 

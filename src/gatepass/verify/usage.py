@@ -46,6 +46,7 @@ _PAUSE_SECONDS = 0.000_05
 _ACCESS_TOKENS = (ACCESS_TOKEN, IMPORTED_KEY)
 # Bound once: an enumeration looks up its members at each use.
 _ALLOWED = Reason.allowed
+_TOKEN_INVALID = Reason.token_invalid
 
 
 class Use(msgspec.Struct, gc=False):
@@ -116,7 +117,7 @@ class Usage:
             part = counts.parts[hash(token) % PARTS]
             seen = part.get(token)
             if seen is None:
-                if len(part) < MOST_IN_PART:
+                if len(part) < MOST_IN_PART or decision.decoy is not None:
                     part[token] = _Token(
                         token, reason, permission, route, address, origin, 1, now, now
                     )
@@ -341,8 +342,11 @@ class _Lines:
         address = None if use.address is None else format_address(use.address)
         names = needed(use.permission, None if route is None else route.permission)
         allowed, call = reason is _ALLOWED, None
-        if not over and self._room and self._told_apart.get(token, 0) < MOST_CALLS_OF_TOKEN:
-            self._told_apart[token] = self._told_apart.get(token, 0) + 1
+        apart = self._told_apart.get(token, 0)
+        # A decoy's first call raises its alarm, however many calls of other tokens there are.
+        room = self._room > 0 or (apart == 0 and reason is _TOKEN_INVALID)
+        if not over and room and apart < MOST_CALLS_OF_TOKEN:
+            self._told_apart[token] = apart + 1
             self._room -= 1
             call = observe(reason, names, route, address, use.origin)
         self._calls.append(CountedCall(token, allowed, call, count, use.first, last))

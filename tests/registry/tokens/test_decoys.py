@@ -48,6 +48,8 @@ def test_it_has_a_label_alone(registry: SmallRegistry, ada: Actor) -> None:
         ("expires_at", registry.now + 1000),
         ("metadata", {"team": "x"}),
         ("external_id", "x"),
+        ("external_id", ""),
+        ("unused_days", 0),
         ("owner", registry.carl.id),
     ):
         with pytest.raises(InvalidInput) as caught:

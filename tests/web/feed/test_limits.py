@@ -15,6 +15,7 @@ from gatepass.core.grants import (
     decode_holder,
     encode,
 )
+from gatepass.core.imported_keys import declaration
 from gatepass.registry.storage.revisions import ChangedRow
 from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import chunks
@@ -134,6 +135,22 @@ def test_an_undecodable_record_is_sent(record: bytes) -> None:
     limited = Limits(frozenset({"com_one"}), frozenset({"charges:get"}))
     damaged: ChangedRow = ("grants", "gpat_1", record, 1)
     assert limited.of([damaged]) == [damaged]
+
+
+def test_prefixes_of_other_companies_are_not_named() -> None:
+    """Unlike an id, a prefix says whose keys these are."""
+    one, two = (
+        (
+            "grants",
+            f"gpim/{name}_",
+            encode(declaration(f"{name}_", f"com_{name}")),
+            1,
+        )
+        for name in ("one", "two")
+    )
+    limited = Limits(frozenset({"com_one"}), frozenset({"charges:get"}))
+    assert limited.of([one, two]) == list(limited.only([one, two])) == [one]
+    assert Limits().of([one, two]) == [one, two]
 
 
 def test_portions_are_limited_by_size() -> None:

@@ -7,7 +7,7 @@ good, and so is each key: one that was deactivated can't be imported again.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,11 +75,13 @@ def import_keys(
     lines: Sequence[Line],
     *,
     catalogue: Catalogue,
+    ended: Collection[str] = (),
 ) -> int:
     """Import the keys of a list; returns their number. Policies don't bind them: they exist.
 
     Args:
         company: the id of an active company.
+        ended: ids of keys that were deactivated, also those that the database lost since.
 
     Raises:
         Forbidden: ``operator_required``.
@@ -89,7 +91,7 @@ def import_keys(
     actor = acting(change, actor, operator=True)
     if not 1 <= len(lines) <= MOST_KEYS:
         raise InvalidInput([("file", f"Must have 1 to {MOST_KEYS:,} keys.")])
-    reader = _Reader(change, company, catalogue)
+    reader = _Reader(change, company, catalogue, ended)
     keys: list[_Key] = []
     for some in _portions(lines):
         read = [key for number, given in some if (key := reader.read(number, given)) is not None]
@@ -114,10 +116,13 @@ class _Reader:
         errors: by ``line N: field``.
     """
 
-    def __init__(self, reading: Reading, company: str, catalogue: Catalogue) -> None:
+    def __init__(
+        self, reading: Reading, company: str, catalogue: Catalogue, ended: Collection[str]
+    ) -> None:
         self._reading = reading
         self._company = company
         self._catalogue = catalogue
+        self._ended = ended
         self._owners: dict[str | None, NewOwner] = {}
         self._lines: dict[str, int] = {}
         self.declared = published_prefixes(reading)
@@ -155,7 +160,7 @@ class _Reader:
         return _Key(line, credential.id, credential.digest, str(prefix), kind, owner.owner, found)
 
     def require_new(self, keys: Sequence[_Key]) -> None:
-        """Note the keys that came before in the list, or are in the registry."""
+        """Note the keys that came before in the list, are in the registry, or ended."""
         token = access_tokens.c.id
         ids = [key.id for key in keys]
         known = set(self._reading.session.scalars(select(token).where(token.in_(ids))))
@@ -164,7 +169,7 @@ class _Reader:
             problem = ""
             if first != key.line:
                 problem = f"Must be another key than that of line {first}."
-            elif key.id in known:
+            elif key.id in known or key.id in self._ended:
                 problem = "Must be a key that wasn't imported yet."
             if problem:
                 self.errors.append((f"line {key.line}: sha256", problem))

@@ -86,7 +86,7 @@ def read(
         if reader is None:
             problems.add(field, "Must be left out: it can't be set.")
         elif kind == DECOY and field in _OF_DECOY:
-            if value:
+            if value not in (None, [], (), {}):
                 problems.add(field, "Must be left out: a decoy has a label alone.")
             found[field] = _OF_DECOY[field]
         else:

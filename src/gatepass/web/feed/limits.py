@@ -48,13 +48,18 @@ class Limits:
         return replace(self, companies=self.companies or companies or _NONE)
 
     def of(self, changes: Iterable[ChangedRow]) -> list[ChangedRow]:
-        """*changes* for this follower: a record outside the limits is sent as deleted."""
-        return [
-            (table, key, record, revision)
-            if record is not None and self._holds(table, key, record)
-            else (table, key, None, revision)
-            for table, key, record, revision in changes
-        ]
+        """*changes* for this follower: a record outside the limits is sent as deleted.
+
+        But another company's prefix isn't sent: its id is the prefix, which may name the company.
+        It was never within the limits, as it keeps its company.
+        """
+        found: list[ChangedRow] = []
+        for table, key, record, revision in changes:
+            if record is None or self._holds(table, key, record):
+                found.append((table, key, record, revision))
+            elif not key.startswith(PREFIX_IDS[0]):
+                found.append((table, key, None, revision))
+        return found
 
     def only(self, rows: Iterable[tuple[str, str, bytes, int]]) -> Iterator[ChangedRow]:
         """The rows of a snapshot that are within the limits."""
