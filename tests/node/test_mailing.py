@@ -333,6 +333,7 @@ def test_a_server_that_hangs_after_accepting_a_mail_gets_it_once_and_the_others_
     assert all(one.delivered_at is not None for one in page.items)
 
 
+@pytest.mark.slow
 def test_a_mail_that_times_out_does_not_block_the_others(
     registry: SmallRegistry, ada: Actor
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_damaged_spool_keeps_a_node_from_reporting_use(
     assert node.reporting.use_until == before
 
 
+@pytest.mark.slow
 def test_a_node_completes_receipts(node: Node) -> None:
     until(lambda: rows(node.database, "nodes"))
     installation = Installation(node)
@@ -122,6 +123,7 @@ def test_a_node_that_listens_on_all_addresses_reports_its_public_one(node: Node)
     assert registration_of(v6).address == "[::1]:8790"
 
 
+@pytest.mark.slow
 def test_a_node_that_was_deleted_registers_again(node: Node) -> None:
     until(lambda: rows(node.database, "nodes"))
     with node.database.auxiliary_write(node.clock.now()) as write:

@@ -158,6 +158,7 @@ def arriving_at_once(
     return statuses
 
 
+@pytest.mark.slow
 def test_bodies_have_a_memory_limit_and_each_sender_a_share() -> None:
     """A refused body takes no memory from others. Of 16,000 bytes callers have 6,000, each at most
     1,000; unauthenticated senders have 4,000, each address at most 500."""

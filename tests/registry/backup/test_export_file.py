@@ -170,6 +170,7 @@ def test_an_invalid_export_is_refused_before_anything_is_written(
     assert not (tmp_path / "target.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_any_damaged_file_is_refused_with_one_line(
     exported: Path, tmp_path: Path, seed: int

@@ -106,6 +106,7 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(word_index, "_MOST_WORDS", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("limits")
 def test_a_search_finds_what_a_look_at_each_token_finds(
     registry: SmallRegistry, ada: Actor

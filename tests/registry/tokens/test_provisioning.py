@@ -274,6 +274,7 @@ def _status(active: bool) -> str:
     return "active" if active else "deactivated"
 
 
+@pytest.mark.slow
 def test_any_order_of_operations_agrees_with_the_model(registry: SmallRegistry) -> None:
     Platform.registry = registry
     run_state_machine_as_test(

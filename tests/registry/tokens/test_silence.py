@@ -120,6 +120,7 @@ def test_a_refused_call_is_no_silence(closings: Closings) -> None:
     assert not closings.closes_at(NOW + HOUR)
 
 
+@pytest.mark.slow
 def test_a_verifier_that_never_reported_is_waited_for(closings: Closings) -> None:
     closings.register("node_a")
     for now in range(NOW, NOW + 3 * HOUR, STALENESS):

@@ -329,6 +329,7 @@ def test_endless_http_is_cut_off(
         list(asked(feed).frames())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["head", "trailers", "answer to a report"])
 def test_a_dripping_response_is_cut_off(
     feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, place: str

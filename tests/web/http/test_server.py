@@ -154,6 +154,7 @@ def test_the_system_holds_little_of_an_answer() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_stopping_answers_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing new is accepted; idle connections close a moment later, others with their answer."""
     monkeypatch.setattr(server_module, "_LINGERING_SECONDS", 0)
@@ -176,6 +177,7 @@ def test_stopping_answers_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> Non
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_stopping_waits_for_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_LAST_SECONDS", 0)
 

@@ -65,6 +65,7 @@ def test_a_change_is_followed_in_the_background(
     assert primary.asked[-1] == "close"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("fault", ["heartbeat", "changes", "wait", "close"])
 def test_the_follower_retries_during_an_outage(
