@@ -18,7 +18,7 @@ from gatepass.registry.directory import companies
 from gatepass.settings import Settings
 from gatepass.verify.replica.database_follower import Follower, NodeLock
 from gatepass.verify.replica.grant_copy import open_copy
-from tests.support.apps.installation import CATALOGUE
+from tests.support.apps.installation import CATALOGUE, Installation
 from tests.support.waiting import until
 
 
@@ -161,3 +161,16 @@ def test_a_spool_is_folded_again_only_once_it_has_grown(
             assert writes == folded
     node.fold()
     assert not list(node.file.use_directory.glob("running.spool"))
+
+
+def test_no_ending_of_tokens_waits_for_another(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that always fails must not keep stolen tokens working."""
+    started: dict[str, object] = {}
+    monkeypatch.setattr(
+        installation.node, "_start", lambda name, work, **_: started.update({name: work})
+    )
+    monkeypatch.setattr(installation.node, "_start_task", lambda task: None)
+    installation.node._take_duties()
+    assert {"closing", "unused", "unapproved", "reuse"} <= started.keys()

@@ -297,13 +297,20 @@ class Node:
             failure="asking for the approval of tokens failed",
             interval_s=_ASKING_SECONDS,
         )
-        self._start(
-            "closing",
-            self._end_silent,
-            failure="closing replaced tokens failed",
-            interval_s=_CLOSING_SECONDS,
-            first_s=_FIRST_CLOSING_SECONDS,
-        )
+        # A task each: one that fails must not keep the others from ending what is due.
+        for name, end in (
+            ("closing", close_silent),
+            ("unused", end_unused),
+            ("unapproved", deactivate_unapproved),
+            ("reuse", end_reused),
+        ):
+            self._start(
+                name,
+                partial(self._end_due, end),
+                failure=f"ending tokens ({name}) failed",
+                interval_s=_CLOSING_SECONDS,
+                first_s=_FIRST_CLOSING_SECONDS,
+            )
         self._start(
             "warnings",
             self._warn,
@@ -316,13 +323,12 @@ class Node:
         if self.verifier.not_ready() is None:
             expiry_warnings.warn(self.database, self.clock.now, self._between_batches)
 
-    def _end_silent(self) -> None:
-        # By a wrong clock, tokens would look silent that aren't.
+    def _end_due(
+        self, end: Callable[[Database, Callable[[], int], Callable[[], bool]], int]
+    ) -> None:
+        # By a wrong clock, tokens would look silent, unused or expired that aren't.
         if self.verifier.not_ready() is None:
-            close_silent(self.database, self.clock.now, self._running)
-            end_unused(self.database, self.clock.now, self._running)
-            deactivate_unapproved(self.database, self.clock.now, self._running)
-            end_reused(self.database, self.clock.now, self._running)
+            end(self.database, self.clock.now, self._running)
 
     def _compact(self) -> None:
         # By a wrong clock, rows that are still needed would be deleted.

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gatepass.registry.tokens.unused import end_unused
 from tests.support.apps.installation import Installation
 from tests.support.apps.problems import fields
 
@@ -79,7 +80,7 @@ def test_a_duty_of_the_node_ends_unused_tokens(installation: Installation) -> No
     answers = []
     for seconds in (86_398, 2):
         installation.node.clock.offset_ns += seconds * 1_000_000_000
-        installation.node._end_silent()
+        installation.node._end_due(end_unused)
         answers.append(installation.verify(text, permission="charges:get")["reason"])
     assert answers == ["allowed", "token_deactivated"]
 
