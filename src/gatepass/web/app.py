@@ -7,7 +7,7 @@ around every other request; FastAPI with the API, the pages and any extra router
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -82,7 +82,9 @@ def create_app(
             media_type="application/json",
         )
 
-    app.router.routes.extend(_routes(tuple(extra)))
+    app.router.routes.extend(_routes())
+    for router in extra:
+        app.include_router(router)
     endpoints = Endpoints(node.verifier, trusted, node.verifier.not_ready, misconfigurations)
     bodies = Bodies()
     framework = CrossOrigin(
@@ -96,11 +98,11 @@ def create_app(
     return StrictTransportSecurity(application) if https else application
 
 
-@lru_cache(maxsize=4)
-def _routes(extra: tuple[APIRouter, ...]) -> Sequence[BaseRoute]:
+@cache
+def _routes() -> Sequence[BaseRoute]:
     # Their first use analyses some hundred functions: once for all applications of a process.
     every = APIRouter()
-    for router in (api.router, metrics.router, components.router, pages.router, *extra):
+    for router in (api.router, metrics.router, components.router, pages.router):
         every.include_router(router)
     return every.routes
 
