@@ -214,7 +214,12 @@ class Endpoints:
             reply = _with_reason(replace(problem_of_decision(decision), detail=detail))
             if len(self._refusals) < _PEERS_KEPT:
                 self._refusals[decision.reason, detail] = reply
-        return reply
+        help = self._verifier.help(decision)
+        if help is None:
+            return reply
+        # Visible ASCII, as the shared map keeps it.
+        line = b"x-gatepass-help: %s\r\n" % help.encode("ascii")
+        return Reply(reply.status, reply.lines + line, reply.body)
 
     # --- services -----------------------------------------------------------------------------
 
