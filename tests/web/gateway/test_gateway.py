@@ -8,8 +8,8 @@ from gatepass.core.grants import EXTERNAL, Holder
 from gatepass.core.reason import STATUS
 from gatepass.settings import DEFAULT_PUBLIC_URL
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web.gateway.endpoints import GATEWAY, LONGEST_PERMISSIONS, Endpoints
-from tests.support.apps.gateway_clients import Ask, asgi, plain
+from gatepass.web.gateway.endpoints import LONGEST_PERMISSIONS, Endpoints
+from tests.support.apps.gateway_clients import GATEWAY, Ask, asgi, plain
 from tests.support.grants.grant_fixtures import MANY, Samples
 from tests.support.processes.workers import ask
 
