@@ -160,7 +160,7 @@ def _deactivation(case: _Case, holds: bool) -> str:
     if rehearsal is not None and not grant.pending and case.now < rehearsal.until:
         return (
             f"A rehearsal of its deactivation refuses {rehearsal.share} % of its calls until "
-            f"{worded_time(rehearsal.until)}, {'but not' if holds else 'and'} this one."
+            f"{utc_text(rehearsal.until)}, {'but not' if holds else 'and'} this one."
         )
     if holds:
         return "It is neither deactivated nor pending."
@@ -174,7 +174,7 @@ def _expiry(case: _Case, holds: bool) -> str:
     if expires_at is None:
         return "It never expires."
     verb = "expires" if holds else "expired"
-    return f"It {verb} on {worded_time(expires_at)}; the call is on {worded_time(case.now)}."
+    return f"It {verb} on {utc_text(expires_at)}; the call is on {utc_text(case.now)}."
 
 
 def _account(case: _Case, holds: bool) -> str:
@@ -285,7 +285,7 @@ def entries(networks: Networks) -> Iterator[Network]:
             yield Network(first, 8 * len(first) - size.bit_length())
 
 
-def worded_time(ms: int) -> str:
+def utc_text(ms: int) -> str:
     """A time in Unix ms, in words, such as ``2026-12-24 18:00:00 UTC``."""
     moment = _EPOCH + timedelta(milliseconds=ms)
     return f"{moment.replace(microsecond=0, tzinfo=None).isoformat(' ')} UTC"

@@ -1,6 +1,7 @@
 """What is kept of a call whose token's secret matched, and the id of a refusal."""
 
 import hmac
+import re
 from functools import lru_cache
 
 import msgspec
@@ -20,6 +21,9 @@ LONGEST_PERMISSION = 200
 _ID_PREFIX = "dec_"
 _ID_CHARACTERS = 22
 _VERSION = "1"
+#: Whether a text has the form of a refusal's id.
+is_decision_id = re.compile(f"{_ID_PREFIX}[0-9A-Za-z]{{{_ID_CHARACTERS}}}").fullmatch
+
 _ORIGINS_KEPT = 1_024
 _NEEDED_KEPT = 1_024
 _LONGEST_KEPT = 512
