@@ -92,26 +92,28 @@ def asked(**world: Any) -> Asked:
     route = None
     if given["path"] is not None:
         route = CATALOGUE.routes.match(given["method"], given["path"])
+    roles = {**permits, role: {**permits, **external}[role]}
+    call = Call(
+        Reason.token_missing,
+        permission=given["permission"],
+        route=route,
+        address=parse_address(given["address"]),
+        origin=given["origin"],
+    )
     return Asked(
-        token,
-        grant,
-        Holder("usr_1", "com_1", given["active"], role, given["owner_type"]),
-        CompanyRules("com_1", True, networks, {**permits, role: ({**permits, **external})[role]}),
-        Call(
-            Reason.token_missing,
-            permission=given["permission"],
-            route=route,
-            address=parse_address(given["address"]),
-            origin=given["origin"],
-        ),
-        NOW,
-        NOW,
-        decide,
-        {},
-        Allowlist(entries, None, entries) if given["sees_list"] else None,
-        ROLES if given["sees_roles"] else None,
-        given["policy"],
-        CATALOGUE,
+        token=token,
+        grant=grant,
+        holder=Holder("usr_1", "com_1", given["active"], role, given["owner_type"]),
+        company=CompanyRules("com_1", True, networks, roles),
+        call=call,
+        at=NOW,
+        now=NOW,
+        rule=decide,
+        change={},
+        allowlist=Allowlist(entries, None, entries) if given["sees_list"] else None,
+        roles=ROLES if given["sees_roles"] else None,
+        policy=given["policy"],
+        catalogue=CATALOGUE,
     )
 
 

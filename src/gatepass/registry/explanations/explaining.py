@@ -214,20 +214,22 @@ def _explained(
     if grant is None:
         raise NotFound("There is no such access token.")
     sees_list, sees_roles = actor.may("company:get"), actor.may("roles:get")
+    listed = allowlist_entries.load(reading, row.company_id) if sees_list else None
+    roles = role_records.of_company(reading, catalogue, row.company_id) if sees_roles else None
     asked = Asked(
-        row,
-        grant,
-        holder,
-        company,
-        call,
-        at,
-        reading.now,
-        rule,
-        change or Change(),
-        allowlist_entries.load(reading, row.company_id) if sees_list else None,
-        role_records.of_company(reading, catalogue, row.company_id) if sees_roles else None,
-        token_policies.of(reading, row.company_id),
-        catalogue,
+        token=row,
+        grant=grant,
+        holder=holder,
+        company=company,
+        call=call,
+        at=at,
+        now=reading.now,
+        rule=rule,
+        change=change or Change(),
+        allowlist=listed,
+        roles=roles,
+        policy=token_policies.of(reading, row.company_id),
+        catalogue=catalogue,
     )
     return Explained(asked.explain(asked.change), fixes.find(asked) if fixable else [])
 

@@ -184,6 +184,8 @@ def _add_permission(asked: Asked, change: Change, explanation: Explanation) -> I
     present = list(change.get("permissions", asked.token.permissions))
     chosen = frozenset(present) - {EVERYTHING}
     needed = explanation.decision.needed
+    if not needed:
+        return
     missing = [name for name in needed if not covers(chosen, name)]
     if not missing:
         # The token has them, and the role of its owner lacks one.

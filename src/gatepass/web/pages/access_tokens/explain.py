@@ -4,8 +4,8 @@ Both only read. A refusal is kept some seconds after it was answered, so its pag
 before: it waits.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.responses import HTMLResponse, Response
@@ -49,11 +49,16 @@ class TriedCall:
     errors: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, call: CallRecord) -> "TriedCall":
-        """The form with a call that was refused. A route stands in for its path."""
+    def of(cls, call: CallRecord, needed: Sequence[str]) -> "TriedCall":
+        """The form with a call that was refused. A route stands in for its path.
+
+        Args:
+            needed: the permissions that it needed; its route's is the last one.
+        """
         address = call.address or ""
+        asked = needed[:1] if len(needed) > 1 or not call.route else ()
         return cls(
-            "" if call.route else call.permission or "",
+            "".join(asked),
             call.method or "",
             call.route or "",
             "" if "/" in address else address,
@@ -106,15 +111,8 @@ def try_call(
                 reading, screen.actor, token.id, form.question(), catalogue=screen.node.catalogue
             )
         except InvalidInput as error:
-            form = TriedCall(
-                form.permission,
-                form.method,
-                form.path,
-                form.address,
-                form.origin,
-                dict(error.errors),
-            )
-            return _page(screen, reading, token, form, status=422)
+            wrong = replace(form, errors=dict(error.errors))
+            return _page(screen, reading, token, wrong, status=422)
         return _page(screen, reading, token, form, explained)
 
 
@@ -131,7 +129,7 @@ def show(screen: CurrentScreen, id: str, tried: str = "") -> Response:
                 raise
             return _waiting(screen, id, whole_number(tried) or 0)
         token = access_tokens.get(reading, screen.actor, found.access_token)
-        form = TriedCall.of(found.call)
+        form = TriedCall.of(found.call, found.explanation.needed)
         return _page(screen, reading, token, form, found.explanation, refused=found.call)
 
 
