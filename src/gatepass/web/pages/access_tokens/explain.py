@@ -98,8 +98,9 @@ def try_call(
     origin: str = "",
 ) -> Response:
     """The form; with a permission, or method and path, also the explanation of that call."""
-    typed = (each.strip() for each in (permission, method, path, address, origin))
-    form = TriedCall(*typed)
+    form = TriedCall(
+        permission.strip(), method.strip(), path.strip(), address.strip(), origin.strip()
+    )
     with screen.read() as reading:
         token = _explainable(screen, reading, id)
         if not form.asks:

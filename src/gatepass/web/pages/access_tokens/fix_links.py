@@ -8,7 +8,6 @@ from gatepass.core.grants import EXTERNAL, USER
 from gatepass.registry.directory.people_holding import people_holding
 from gatepass.registry.explanations.change import OF_TOKEN, Change
 from gatepass.registry.explanations.fixes import Fix
-from gatepass.registry.network_policy import allowlist_entries
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.suggested import query_of
@@ -37,22 +36,23 @@ class OfferedFix:
 
 def offered(screen: Screen, reading: Reading, token: AccessToken, fix: Fix) -> OfferedFix:
     """*fix* as the visitor can make it, or others."""
-    held, forms = fix.held, tuple(_forms(reading, token, fix.change))
+    summary, forms, held = fix.summary, tuple(_forms(token, fix.change)), fix.held
     if token.status == "expired":
         # It can't be changed any more.
-        held = {"access-tokens:create", *token.permissions}
-        forms = (("Create a replacement", f"/access-tokens/new?replace={token.id}"),)
+        summary = "Create a replacement of the token."
+        forms = ((summary, f"/access-tokens/new?replace={token.id}"),)
+        held = frozenset(("access-tokens:create", *token.permissions))
     if not forms:
-        return OfferedFix(fix.summary, note="The product that the owner comes from can do this.")
+        return OfferedFix(summary, note="The product that the owner comes from can do this.")
     if all(screen.visitor.may_change(name) for name in held):
-        return OfferedFix(fix.summary, forms)
+        return OfferedFix(summary, forms)
     people = people_holding(reading, token.company, held, most=_ASKED)
     if not people:
-        return OfferedFix(fix.summary, note="Nobody in the company may do this at the moment.")
-    return OfferedFix(fix.summary, ask=tuple(each.name for each in people))
+        return OfferedFix(summary, note="Nobody in the company may do this at the moment.")
+    return OfferedFix(summary, ask=tuple(each.name for each in people))
 
 
-def _forms(reading: Reading, token: AccessToken, change: Change) -> Iterator[tuple[str, str]]:
+def _forms(token: AccessToken, change: Change) -> Iterator[tuple[str, str]]:
     if any(name in change for name in OF_TOKEN):
         query = urlencode(query_of(token, change))
         yield "Edit the token", f"/access-tokens/{token.id}/edit?{query}"
@@ -62,7 +62,6 @@ def _forms(reading: Reading, token: AccessToken, change: Change) -> Iterator[tup
         path = f"{(USERS if users else SERVICE_ACCOUNTS).path}/{token.owner.id}/{page}"
         yield "Change the owner's role", f"{path}?role={quote(change['role'])}"
     if "allowlist" in change:
-        present = {each.network for each in allowlist_entries.load(reading, token.company).entries}
-        # A fix adds one.
-        added = [each.network for each in change["allowlist"] if each.network not in present]
-        yield "Edit the allowlist", f"{SECURITY.path}?{urlencode({'add': added[-1]})}"
+        # A fix adds one entry, the last.
+        added = urlencode({"add": change["allowlist"][-1].network})
+        yield "Edit the allowlist", f"{SECURITY.path}?{added}"

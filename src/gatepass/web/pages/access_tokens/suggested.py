@@ -1,6 +1,7 @@
 """A link to the form of a token with a change filled in, which isn't saved by opening it."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from starlette.datastructures import QueryParams
@@ -42,25 +43,19 @@ def fill_in(form: TokenForm, query: QueryParams, catalogue: Catalogue) -> bool:
     """
     before = form.networks[:], form.domains[:], form.permissions[:], form.expire, form.expires_on
     for text in query.getlist("add_network"):
-        try:
+        with suppress(InvalidNetwork):
             form.networks.append(row_of(str(parse_network(text))))
-        except InvalidNetwork:
-            continue
     for text in query.getlist("add_domain") if form.kind == "ui" else ():
-        try:
+        with suppress(InvalidDomain):
             form.domains.append(parse_domain(text))
-        except InvalidDomain:
-            continue
     for name in query.getlist("add_permission"):
         if catalogue.knows(name) and name not in form.permissions:
             form.permissions.append(name)
     if query.get(_EXPIRES) == NEVER:
         form.expire = NEVER
     elif _EXPIRES in query:
-        try:
+        with suppress(ValueError):
             form.expire, form.expires_on = AT, written(parse_time(query[_EXPIRES]))
-        except ValueError:
-            pass
     return before != (
         form.networks,
         form.domains,
