@@ -224,8 +224,9 @@ def test_the_allowlist_is_named_to_those_who_may_see_it() -> None:
 
     hidden = {"name_allowlist": False}
     assert told("203.0.113.9") == "203.0.113.9 is in 203.0.113.0/24."
-    assert told("192.0.2.9").endswith("none of the company's allowlist: 198.51.100.0/24, "
-                                      "203.0.113.0/24.")
+    assert told("192.0.2.9").endswith(
+        "none of the company's allowlist: 198.51.100.0/24, 203.0.113.0/24."
+    )
     assert told("203.0.113.9", **hidden) == "203.0.113.9 is in the company's allowlist."
     assert told("192.0.2.9", **hidden) == "192.0.2.9 is not in the company's allowlist."
     assert "so it isn't in the company's allowlist" in told(None, **hidden)
@@ -234,7 +235,8 @@ def test_the_allowlist_is_named_to_those_who_may_see_it() -> None:
 def test_what_passes_says_why() -> None:
     world = World({"kind": "ui", "domains": ("shop.example.com",), "expires_at": NOW + 1_000})
     told = world.explain(origin="https://shop.example.com", route=CHARGE)
-    assert told.decision.allowed and told.failed is None
+    assert told.decision.allowed
+    assert told.failed is None
     assert [check.detail for check in told.checks[2:]] == [
         "It is neither deactivated nor pending.",
         "It expires on 2027-01-15 08:00:01 UTC; the call is on 2027-01-15 08:00:00 UTC.",

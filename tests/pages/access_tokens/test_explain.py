@@ -15,9 +15,7 @@ CHARGE = {"method": "POST", "path": "/v1/charges"}
 
 @pytest.fixture
 def text(installation: Installation) -> str:
-    return installation.access_token(
-        "charges:get", label="Settlement", networks=["203.0.113.0/24"]
-    )
+    return installation.access_token("charges:get", label="Settlement", networks=["203.0.113.0/24"])
 
 
 def outcomes(page: Page) -> list[str]:
@@ -74,9 +72,7 @@ def test_any_call_can_be_tried(installation: Installation, ada: Visit, text: str
         ({"path": "/v1/charges"}, "method and path go together"),
     ],
 )
-def test_what_cannot_be_tried(
-    ada: Visit, text: str, query: dict[str, str], message: str
-) -> None:
+def test_what_cannot_be_tried(ada: Visit, text: str, query: dict[str, str], message: str) -> None:
     page = ada.get(f"/access-tokens/{text[:21]}/explain", params=query)
     assert page.answer.status_code == 422
     page.shows(message)
@@ -106,9 +102,7 @@ def test_a_role_is_chosen_already(installation: Installation, ada: Visit) -> Non
     demoted = {"role": "reporting"}
     answer = installation.signed_in().patch(f"/v1/users/{bob.id}", json=demoted)
     assert answer.status_code == 200, answer.text
-    page = ada.get(
-        f"/access-tokens/{text[:21]}/explain", params={"permission": "charges:create"}
-    )
+    page = ada.get(f"/access-tokens/{text[:21]}/explain", params={"permission": "charges:create"})
     link = page.links["Give the token's owner the role Customer Service"]
     form = ada.get(link).form(f"/company/users/{bob.id}/role")
     assert form.one("role") == "customer-service"
@@ -123,9 +117,7 @@ def test_those_who_may_not_are_told_who_may(
     assert not [path for path in page.links.values() if "/edit?" in path]
 
 
-def test_an_expired_token_leads_to_its_replacement(
-    installation: Installation, ada: Visit
-) -> None:
+def test_an_expired_token_leads_to_its_replacement(installation: Installation, ada: Visit) -> None:
     now = installation.node.clock.now()
     text = installation.access_token("charges:get", expires_at=format_time(now + 60_000))
     installation.node.clock.offset_ns += 61_000_000_000

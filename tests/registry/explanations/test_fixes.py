@@ -171,27 +171,41 @@ def test_several_obstacles_are_one_change() -> None:
 
 def test_a_role_is_changed_to_the_smallest_that_suffices() -> None:
     found = fixes.find(asked(role="reader", permissions=["charges:*"], permission="charges:create"))
-    assert [fix.change for fix in found][0] == {"role": "till"}
-    assert [fix.change["role"] for fix in found][-1] == "admin"
+    assert found[0].change == {"role": "till"}
+    assert found[-1].change == {"role": "admin"}
     assert {fix.permission for fix in found} == {"users:manage"}
     assert "charges:*" in found[0].held
-    assert told(role="reader", permissions=["charges:*"], permission="charges:create",
-                sees_roles=False) == []
+    assert (
+        told(
+            role="reader", permissions=["charges:*"], permission="charges:create", sees_roles=False
+        )
+        == []
+    )
 
 
 def test_token_and_role_may_both_lack_it() -> None:
     found = fixes.find(asked(role="reader", permission="charges:create"))
-    assert [set(fix.change) for fix in found][0] == {"permissions", "role"}
+    assert set(found[0].change) == {"permissions", "role"}
     assert (found[0].fix, found[0].permission) == ("add_permission", "users:manage")
 
 
 def test_roles_of_other_owners_hold_nothing_of_the_control_plane() -> None:
     for owner in ("service_account", "external"):
-        found = told(owner_type=owner, role="reader", permissions=["charges:create"],
-                     permission="charges:create")
+        found = told(
+            owner_type=owner,
+            role="reader",
+            permissions=["charges:create"],
+            permission="charges:create",
+        )
         assert found[0] == ("change_role", {"role"}, "service-accounts:manage")
-        changed = fixes.find(asked(owner_type=owner, role="reader",
-                                   permissions=["charges:create"], permission="charges:create"))
+        changed = fixes.find(
+            asked(
+                owner_type=owner,
+                role="reader",
+                permissions=["charges:create"],
+                permission="charges:create",
+            )
+        )
         assert [fix.change["role"] for fix in changed] == ["till", "customer-service"]
 
 

@@ -122,9 +122,7 @@ def test_another_role(installation: Installation) -> None:
     assert (reasons(answer), fields(answer)) == ((422, "invalid"), ["change.role"])
 
 
-def test_the_fields_of_a_change_are_those_of_patch(
-    installation: Installation, token: str
-) -> None:
+def test_the_fields_of_a_change_are_those_of_patch(installation: Installation, token: str) -> None:
     ada = installation.signed_in()
     change = {
         "networks": ["10.0.0.0/8", "nowhere"],
@@ -170,15 +168,21 @@ def test_a_call_is_a_permission_or_a_method_and_a_path(
 def test_what_the_caller_may_not_see_is_not_named(installation: Installation) -> None:
     installation.allow_only("127.0.0.0/8", "203.0.113.0/24")
     desk = installation.joined("desk@example.com", "Desk", role="customer-service")
-    text = installation.access_token("charges:get", maker="desk@example.com")
-    told = explain(desk, text, permission="charges:get", address="192.0.2.9")
+    bob = installation.new_user("bob@example.com", role="manager").id
+    text = installation.access_token("charges:create", maker="bob@example.com")
+    ada = installation.signed_in()
+    ada.patch(f"/v1/users/{bob}", json={"role": "reporting"})
+    told = explain(desk, text, permission="charges:create", address="192.0.2.9")
     assert told["reason"] == "company_address_not_allowed"
     assert told["checks"][5]["detail"] == "192.0.2.9 is not in the company's allowlist."
     assert told["fixes"] == []
     for change in ({"allowlist": []}, {"role": "admin"}):
         assert refusal(desk, text, change=change) == (403, "permission_missing")
-    told = explain(desk, text, permission="audit:get", address="127.0.0.1")
+    # Another role would allow it.
+    call = {"permission": "charges:create", "address": "127.0.0.1"}
+    told = explain(desk, text, **call)
     assert (told["reason"], told["fixes"]) == ("permission_missing", [])
+    assert explain(ada, text, **call)["fixes"][0]["fix"] == "change_role"
 
 
 def test_an_access_token_explains_its_own_calls(installation: Installation, token: str) -> None:

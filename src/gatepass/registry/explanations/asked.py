@@ -48,9 +48,7 @@ class Asked:
 
     def explain(self, change: Change) -> Explanation:
         """The explanation after *change*."""
-        after = changed(
-            self.grant, self.holder, self.company, change, catalogue=self.catalogue
-        )
+        after = changed(self.grant, self.holder, self.company, change, catalogue=self.catalogue)
         return explain(
             *after,
             self.call,

@@ -79,6 +79,7 @@ def read_change(
         actor.require("roles:get")
     errors = _Errors()
     of_token = {name: given[name] for name in OF_TOKEN if name in given}
+    nothing: dict[str, Any] = {}
     read = errors.collect(
         lambda: token_fields.read(
             of_token,
@@ -88,7 +89,7 @@ def read_change(
             stored=token.permissions,
             now=reading.now,
         ),
-        {},
+        nothing,
     )
     found = cast(Change, read)
     if "role" in given:

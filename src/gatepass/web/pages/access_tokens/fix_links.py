@@ -54,8 +54,7 @@ def offered(screen: Screen, reading: Reading, token: AccessToken, fix: Fix) -> O
 
 def _forms(token: AccessToken, change: Change) -> Iterator[tuple[str, str]]:
     if any(name in change for name in OF_TOKEN):
-        query = urlencode(query_of(token, change))
-        yield "Edit the token", f"/access-tokens/{token.id}/edit?{query}"
+        yield "Edit the token", f"/access-tokens/{token.id}/edit?{query_of(token, change)}"
     if "role" in change and token.owner.type != EXTERNAL:
         users = token.owner.type == USER
         page = "role" if users else "edit"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
@@ -25,8 +26,12 @@ _ADDED: Mapping[str, str] = {
 _EXPIRES = "expires_at"
 
 
-def query_of(token: AccessToken, change: Change) -> Iterator[tuple[str, str]]:
-    """The parameters of a link to the form with what *change* adds to *token*."""
+def query_of(token: AccessToken, change: Change) -> str:
+    """The query of a link to the form with what *change* adds to *token*."""
+    return urlencode(list(_parameters(token, change)))
+
+
+def _parameters(token: AccessToken, change: Change) -> Iterator[tuple[str, str]]:
     for parameter, field in _ADDED.items():
         present = getattr(token, field)
         wanted = cast(Mapping[str, Any], change).get(field, ())
