@@ -143,7 +143,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
 def _check(number: int, name: str, failed: int | None, case: _Case) -> Check:
     if number <= 2:
         # A question about a token that is known: nobody presents its text.
-        return Check(number, name, "not_applicable", "Taken for granted: the token is known.")
+        return Check(number, name, "not_applicable", "Not looked at: the token is named by its id.")
     if failed is not None and number > failed:
         return Check(number, name, "not_reached", "")
     if number >= 9 and not case.complete:
