@@ -31,9 +31,8 @@ def refusal(client: httpx.Client, token: str, **call: Any) -> tuple[int, str]:
     return reasons(client.post("/v1/decisions/explain", json=body))
 
 
-def test_the_checks_down_to_the_first_cross(any_installation: Installation) -> None:
-    text = any_installation.access_token("charges:get", networks=["203.0.113.0/24"])
-    ada = any_installation.signed_in()
+def test_the_checks_down_to_the_first_cross(installation: Installation, token: str) -> None:
+    text, ada = token, installation.signed_in()
     told = explain(ada, text, **CHARGE, address="192.0.2.9")
     assert (told["allowed"], told["reason"], told["status"]) == (False, "address_not_allowed", 403)
     assert told["needed"] == ["charges:create"]
@@ -147,22 +146,20 @@ def test_the_fields_of_a_change_are_those_of_patch(installation: Installation, t
     assert reasons(ada.post("/v1/decisions/explain", json=forbidden)) == (422, "not_for_tokens")
 
 
-@pytest.mark.parametrize(
-    ("call", "field"),
-    [
+def test_a_call_is_a_permission_or_a_method_and_a_path(
+    installation: Installation, token: str
+) -> None:
+    ada = installation.signed_in()
+    wrong: list[tuple[dict[str, str], str]] = [
         ({}, "permission"),
         ({"method": "GET"}, "path"),
         ({"path": "/v1/charges"}, "method"),
         ({"permission": "charges:*"}, "permission"),
         ({"permission": "charges:get", "token": "gpat_"}, "token"),
-    ],
-)
-def test_a_call_is_a_permission_or_a_method_and_a_path(
-    installation: Installation, token: str, call: dict[str, str], field: str
-) -> None:
-    body = {"access_token": token[:21], **call}
-    answer = installation.signed_in().post("/v1/decisions/explain", json=body)
-    assert fields(answer) == [field]
+    ]
+    for call, field in wrong:
+        body = {"access_token": token[:21], **call}
+        assert fields(ada.post("/v1/decisions/explain", json=body)) == [field]
 
 
 def test_what_the_caller_may_not_see_is_not_named(installation: Installation) -> None:
