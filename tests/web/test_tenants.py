@@ -16,6 +16,7 @@ from gatepass.registry.directory.companies import Company
 from gatepass.web.api.request_body import body_model
 from tests.support.apps.all_routes import api_routes, operations, page_routes, queries, routes
 from tests.support.apps.installation import Installation
+from tests.support.apps.refusals import refused
 from tests.support.apps.stored import everything
 
 #: Part of every name in the other company.
@@ -52,6 +53,8 @@ ID_FIELDS = {"role"}
 OTHER_FIELDS = frozenset(
     (
         *("after", "close", "silent_for"),
+        # Of another company's token: tests/web/api/test_decisions.py
+        *("access_token", "at", "change"),
         *("access_tokens", "address", "calls", "code", "confirm", "credentials"),
         *("domains", "email", "entries"),
         # For the OIDC provider, whose token names it.
@@ -114,6 +117,11 @@ class Tenant:
             )
         return owner.id
 
+    def refusal(self) -> str:
+        text = self.installation.access_token("charges:get", maker=self.email, label=self.name)
+        call = {"permission": "charges:create"}
+        return refused(self.installation, text, maker=self.email, **call)
+
     def colleague(self) -> str:
         email = f"desk@{self.name}.example".lower()
         return self.installation.new_user(email, f"{self.name} Desk", company=self.company).id
@@ -145,6 +153,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
         "/v1/webhooks",
         {"url": f"https://{tenant.name}.example/".lower(), "events": ["access_token.*"]},
     ),
+    "decisions": lambda tenant: tenant.refusal(),
 }
 
 

@@ -1,6 +1,7 @@
 """What is kept of a call whose token's secret matched, and the id of a refusal."""
 
 import hmac
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -26,6 +27,9 @@ OBSERVED: Final = (ACCESS_TOKEN, IMPORTED_KEY)
 _ID_PREFIX = "dec_"
 _ID_CHARACTERS = 22
 _VERSION = "1"
+#: Whether a text has the form of a refusal's id.
+is_decision_id = re.compile(f"{_ID_PREFIX}[0-9A-Za-z]{{{_ID_CHARACTERS}}}").fullmatch
+
 _ORIGINS_KEPT = 1_024
 _NEEDED_KEPT = 1_024
 _IDS_KEPT = 4_096

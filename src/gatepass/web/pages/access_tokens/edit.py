@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
@@ -11,6 +12,7 @@ from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
+from gatepass.web.pages.access_tokens.suggested import fill_in
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import Difference
 from gatepass.web.pages.layout.resuming import resumable
@@ -23,13 +25,14 @@ router = page_router()
 
 
 @router.get("/access-tokens/{id}/edit")
-def show_form(screen: CurrentScreen, id: str) -> Response:
-    """The form with the token's settings."""
+def show_form(request: Request, screen: CurrentScreen, id: str) -> Response:
+    """The form with the token's settings, and a change that a link suggests."""
     token = _editable(screen, id)
     form = TokenForm.of(token)
     form.etag = records.etag(token)
     form.permissions = [name for name in token.permissions if screen.node.catalogue.knows(name)]
-    return form_page(screen, _TEMPLATE, form, **_shown(screen, token))
+    suggested = fill_in(form, request.query_params, screen.node.catalogue)
+    return form_page(screen, _TEMPLATE, form, suggested=suggested, **_shown(screen, token))
 
 
 @router.post("/access-tokens/{id}/edit")

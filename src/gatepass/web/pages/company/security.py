@@ -29,11 +29,14 @@ router = page_router()
 
 
 @router.get(PATH)
-def show(screen: CurrentScreen, done: str = "") -> Response:
-    """The list, as a form for visitors who may change it."""
+def show(screen: CurrentScreen, done: str = "", add: str = "") -> Response:
+    """The list, as a form for visitors who may change it, with a network that a link adds."""
     with screen.read() as reading:
         current = allowlist.show(reading, screen.actor, screen.company)
     form = AllowlistForm.of(current.entries, allowlist_entries.etag(current))
+    if screen.visitor.may_change("company:modify") and form.suggest(add):
+        current, reach = _look(screen, form)
+        return _page(screen, current, form, reach, suggested=True)
     reach = Reach(networks=tuple(entry.network for entry in current.entries))
     return _page(screen, current, form, reach, FormState(flash=_DONE.get(done, "")))
 
@@ -152,10 +155,13 @@ def _page(
     form: AllowlistForm,
     reach: Reach,
     state: FormState = OPENED,
+    *,
+    suggested: bool = False,
 ) -> HTMLResponse:
     return screen.render_form(
         "company/security.html",
         state,
+        suggested=suggested,
         current=current,
         form=form,
         reach=reach,

@@ -27,9 +27,9 @@ router = page_router()
 
 
 @router.get("/company/users/{id}/role")
-def show_form(screen: CurrentScreen, id: str) -> Response:
-    """The roles to choose from."""
-    return _page(screen, _user(screen, id))
+def show_form(screen: CurrentScreen, id: str, role: str = "") -> Response:
+    """The roles to choose from; *role* is chosen already."""
+    return _page(screen, _user(screen, id), role)
 
 
 @router.post("/company/users/{id}/role")
