@@ -150,7 +150,14 @@ def test_every_reason_has_its_check() -> None:
             {"kind": "ui", "domains": ("shop.example.com",)},
             {"referer": "https://evil.example/pay"},
             8,
-            "https://evil.example is not in shop.example.com.",
+            "https://evil.example doesn't match shop.example.com.",
+        ),
+        (
+            {"kind": "ui", "domains": ("a.example", "b.example", "c.example", "*.d.example")},
+            {"origin": "https://d.example"},
+            8,
+            "https://d.example matches none of the token's domains: a.example, b.example, "
+            "c.example and others.",
         ),
         (
             {},
@@ -243,7 +250,7 @@ def test_what_passes_says_why() -> None:
         "Its owner and company are active.",
         "The company has no allowlist: any address may reach it.",
         "The token has no networks: any address may use it.",
-        "https://shop.example.com is one of the token's domains.",
+        "https://shop.example.com matches one of the token's domains.",
         "It matches POST /v1/charges.",
         "The token and its owner's role hold charges:create.",
     ]

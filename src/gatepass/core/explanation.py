@@ -4,7 +4,7 @@
 with a decision; only the words are this module's.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Literal
@@ -143,7 +143,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
 def _check(number: int, name: str, failed: int | None, case: _Case) -> Check:
     if number <= 2:
         # A question about a token that is known: nobody presents its text.
-        return Check(number, name, "not_applicable", "Taken for granted: the token is known.")
+        return Check(number, name, "not_applicable", "Not looked at: the token is named by its id.")
     if failed is not None and number > failed:
         return Check(number, name, "not_reached", "")
     if number >= 9 and not case.complete:
@@ -222,9 +222,10 @@ def _origin(case: _Case, holds: bool) -> str:
     if not domains:
         return f"The token has no domains: any site may use it, {parsed} too."
     if holds:
-        return f"{parsed} is one of the token's domains."
-    compared = _is_none_of(domains, "the token's domains")
-    return f"{parsed} {compared}"
+        return f"{parsed} matches one of the token's domains."
+    if len(domains) == 1:
+        return f"{parsed} doesn't match {domains[0]}."
+    return f"{parsed} matches none of the token's domains: {_some(domains)}."
 
 
 def _route(case: _Case, _: bool) -> str:
@@ -309,25 +310,25 @@ def _in_list(address: bytes | None, networks: Networks, whose: str) -> str:
     if address is None:
         return f"The call has no address that can be read, so it isn't in {whose}."
     shown = format_address(address)
-    if not networks.contains(address):
-        return f"{shown} {_is_none_of(map(str, entries(networks)), whose)}"
-    found = next(each for each in entries(networks) if _contains(each, address))
-    return f"{shown} is in {found}."
+    if networks.contains(address):
+        found = next(each for each in entries(networks) if _contains(each, address))
+        return f"{shown} is in {found}."
+    # Lists may have thousands of entries.
+    named = [str(each) for each in islice(entries(networks), _NAMED + 1)]
+    if not named:
+        return f"{shown} is not in {whose}: the list is empty."
+    if len(named) == 1:
+        return f"{shown} is not in {named[0]}."
+    return f"{shown} is in none of {whose}: {_some(named)}."
 
 
 def _contains(network: Network, address: bytes) -> bool:
     return len(network.address) == len(address) and network.first <= address <= network.last
 
 
-def _is_none_of(items: Iterable[str], whose: str) -> str:
-    """The end of a sentence about something that a list lacks, such as "is not in 10.0.0.0/8."."""
-    named = list(islice(items, _NAMED + 1))
-    if not named:
-        return f"is not in {whose}: the list is empty."
-    if len(named) == 1:
-        return f"is not in {named[0]}."
-    more = " and others" if len(named) > _NAMED else ""
-    return f"is in none of {whose}: {', '.join(named[:_NAMED])}{more}."
+def _some(items: Sequence[str]) -> str:
+    """The first of *items*, and whether there are more."""
+    return ", ".join(items[:_NAMED]) + (" and others" if len(items) > _NAMED else "")
 
 
 def _first(items: list[str]) -> str:

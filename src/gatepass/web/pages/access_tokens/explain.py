@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import HTMLResponse, Response
 
+from gatepass.core.catalogue import Catalogue
 from gatepass.core.errors import InvalidInput, NotFound
 from gatepass.core.grants import DECOY
 from gatepass.core.networks import parse_address
@@ -20,7 +21,7 @@ from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, observed_calls
 from gatepass.registry.tokens.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.verify.http.refusals import SENTENCES
+from gatepass.verify.http.refusals import SENTENCES, sentence
 from gatepass.web.pages.access_tokens.fix_links import offered
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import whole_number
@@ -70,14 +71,20 @@ class TriedCall:
         """Whether it names anything that can be decided."""
         return bool(self.permission or self.method or self.path)
 
-    def question(self) -> Question:
-        """As the registry takes it.
-
-        Raises:
-            InvalidInput: the address can't be read. (A call's would count as none.)
-        """
+    def wrong(self, catalogue: Catalogue) -> dict[str, str]:
+        """A message for each field that isn't valid."""
+        found = {}
+        try:
+            self.question().call(catalogue)
+        except InvalidInput as error:
+            found = dict(error.errors)
+        # A call's address that can't be read counts as none; what a person types is mistyped.
         if self.address and parse_address(self.address) is None:
-            raise InvalidInput([("address", "Must be an IP address such as 203.0.113.7.")])
+            found["address"] = "Must be an IP address such as 203.0.113.7."
+        return found
+
+    def question(self) -> Question:
+        """As the registry takes it."""
         return Question(
             self.permission or None,
             self.method or None,
@@ -107,13 +114,12 @@ def try_call(
             last = None if token.last_used is None else token.last_used.address
             blank = TriedCall(address=form.address or last or screen.visitor.address or "")
             return _page(screen, reading, token, blank)
-        try:
-            explained = explaining.explain(
-                reading, screen.actor, token.id, form.question(), catalogue=screen.node.catalogue
-            )
-        except InvalidInput as error:
-            wrong = replace(form, errors=dict(error.errors))
-            return _page(screen, reading, token, wrong, status=422)
+        wrong = form.wrong(screen.node.catalogue)
+        if wrong:
+            return _page(screen, reading, token, replace(form, errors=wrong), status=422)
+        explained = explaining.explain(
+            reading, screen.actor, token.id, form.question(), catalogue=screen.node.catalogue
+        )
         return _page(screen, reading, token, form, explained)
 
 
@@ -164,6 +170,7 @@ def _page(
     status: int = 200,
 ) -> HTMLResponse:
     found = [] if explained is None else explained.fixes
+    denied = None if explained is None or explained.allowed else explained.explanation.decision
     return screen.render(
         _TEMPLATE,
         status,
@@ -172,6 +179,7 @@ def _page(
         explained=explained,
         refused=refused,
         fixes=[offered(screen, reading, token, fix) for fix in found],
+        verdict="" if denied is None else sentence(denied),
         reasons=SENTENCES,
         **_choices(screen, form),
     )
