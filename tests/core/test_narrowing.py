@@ -44,6 +44,8 @@ def call(
             ("a:get", "access-tokens:*", "users:get"),
             (),
         ),
+        # A wildcard that stays has the permission that was seen.
+        (("users:*", "users:get"), [call("users:get"), call(None)], ("users:*",), ("users:get",)),
         # Too many to be told apart
         (("a:get", "a:create"), [call("a:get"), SeenCall(False)], ("a:get", "a:create"), ()),
         (("a:get",), [], ("a:get",), ()),
@@ -71,7 +73,12 @@ def test_permissions(
             ("203.0.113.9/32",),
             ("198.51.100.0/24",),
         ),
-        (("2001:db8::7/128",), ["2001:db8::/64"], ("2001:db8::7/128",), ()),
+        (
+            ("2001:db8::7/128", "192.0.2.0/24"),
+            ["2001:db8::/64"],
+            ("2001:db8::7/128",),
+            ("192.0.2.0/24",),
+        ),
         (("203.0.113.9/32",), ["203.0.113.9"], ("203.0.113.9/32",), ()),
         # With a list, calls from an unknown address would be refused.
         ((), ["203.0.113.9", None], (), ()),
