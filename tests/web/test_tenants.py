@@ -40,11 +40,13 @@ OPERATORS = ("verifier-keys", "admin-keys", "companies")
 #: Bodies that are valid for a record of the caller's own company.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/access-tokens/{id}"): {"label": "Taken over"},
+    ("POST", "/v1/access-tokens/{id}/impact"): {"change": {}},
     ("POST", "/v1/access-tokens/{id}/rehearse"): {"minutes": 5, "share": 10},
     ("POST", "/v1/access-tokens/{id}/rotate"): {"close": "after", "after": 60},
     ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
     ("POST", "/v1/users/{id}/email"): {"email": "taken.over@example.com"},
     ("PATCH", "/v1/roles/{id}"): {"name": "Taken over"},
+    ("POST", "/v1/roles/{id}/preview"): {"permissions": ["charges:get"]},
     ("PATCH", "/v1/service-accounts/{id}"): {"name": "Taken over"},
     ("PATCH", "/v1/webhooks/{id}"): {"paused": False},
 }

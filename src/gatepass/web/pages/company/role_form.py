@@ -9,6 +9,8 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.permissions import EVERYTHING
 from gatepass.registry.directory import role_records, roles
 from gatepass.registry.directory.role_records import Role
+from gatepass.registry.tokens import role_impact
+from gatepass.registry.tokens.impact import Impact
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.company.roles import editable_role
 from gatepass.web.pages.layout.after_change import see_other
@@ -155,13 +157,20 @@ def _changed_meanwhile(screen: Screen, id: str, form: RoleForm) -> HTMLResponse:
 def _sentence_or_page(
     screen: Screen, form: RoleForm, pressed: str, role: Role | None = None
 ) -> HTMLResponse:
+    if pressed == "impact":
+        return screen.render("impact.html", impact=_impact(screen, form, role), of_token=False)
     if pressed != "sentence":
-        return _page(screen, form, role)
+        return _page(screen, form, role, impact=_impact(screen, form, role))
     return screen.render("company/sentence.html", sentence=_sentence(screen, form, role))
 
 
 def _page(
-    screen: Screen, form: RoleForm, role: Role | None = None, state: FormState = OPENED
+    screen: Screen,
+    form: RoleForm,
+    role: Role | None = None,
+    state: FormState = OPENED,
+    *,
+    impact: Impact | None = None,
 ) -> HTMLResponse:
     chosen, catalogue = form.permissions, screen.node.catalogue
     return screen.render_form(
@@ -173,7 +182,25 @@ def _page(
         own_groups=offered(catalogue, screen.actor, chosen, built_in=True, of_role=True),
         forgotten=[] if role is None else forgotten(catalogue, role.permissions),
         sentence=_sentence(screen, form, role),
+        impact=impact,
     )
+
+
+def _impact(screen: Screen, form: RoleForm, role: Role | None) -> Impact | None:
+    """The calls that the change of a role would newly refuse; None if it changes no permission."""
+    if role is None or set(form.permissions) == set(role.permissions):
+        return None
+    try:
+        with screen.read() as reading:
+            return role_impact.preview(
+                reading,
+                screen.actor,
+                role.id,
+                form.permissions,
+                catalogue=screen.node.catalogue,
+            )
+    except InvalidInput:
+        return None
 
 
 def _sentence(screen: Screen, form: RoleForm, role: Role | None) -> str:

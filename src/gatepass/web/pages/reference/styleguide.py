@@ -23,6 +23,7 @@ from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.reference.styleguide_explanation import SAMPLE_FIXES, sample_explanation
+from gatepass.web.pages.reference.styleguide_impact import sample_impacts
 from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_receipts
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 from gatepass.web.pages.widgets.expiry import AT, CHOICES
@@ -75,6 +76,7 @@ def show_styleguide(node: CurrentNode) -> Response:
         unfinished=Summary("Enter a label and choose at least one permission."),
         explanation=sample_explanation(now),
         fixes=SAMPLE_FIXES,
+        impacts=sample_impacts(now),
         snippets=[
             Snippet("curl", "curl http://127.0.0.1:8787/v1/me"),
             Snippet("Python", "import urllib.request"),

@@ -2,6 +2,7 @@
 // summary.
 import "./expiry.js";
 import { asking, typedMeanwhile } from "./ask.js";
+import { showImpact } from "./impact.js";
 import { pick } from "./picker.js";
 import { growRows } from "./rows.js";
 
@@ -13,4 +14,5 @@ const ask = asking(form, "sentence", "sentence", 150);
 growRows(form);
 form.addEventListener("input", ask);
 pick(form);
+showImpact(form);
 if (typedMeanwhile(form)) ask();
