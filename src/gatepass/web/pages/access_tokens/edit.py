@@ -10,7 +10,7 @@ from gatepass.registry.input.metadata import entries as metadata_entries
 from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
-from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
+from gatepass.web.pages.access_tokens.form_page import form_page, press, refused_page, summary_part
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import Difference
 from gatepass.web.pages.layout.resuming import resumable
@@ -43,7 +43,7 @@ def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
     if pressed == "sentence":
         return summary_part(screen, form, token)
     if pressed != "save":
-        form.press(pressed, screen.visitor.own_network)
+        press(screen, form, pressed)
         return form_page(screen, _TEMPLATE, form, **_shown(screen, token))
     return _save(screen, token, form)
 
