@@ -374,7 +374,7 @@ def test_a_picker_of_200_permissions(demo: Demo, person: Page) -> None:
     expect(page.get_by_role("radio", name="90 days")).to_be_checked()
     assert barriers(page) == []
     page.set_viewport_size({"width": 390, "height": 800})
-    expect(page.locator("[data-so-far]")).to_have_text("0 permissions · 90 days · Any address")
+    expect(page.locator("[data-so-far]")).to_have_text("0 permissions · 90 days · any address")
     expect(page.get_by_role("button", name="Create", exact=True)).to_be_in_viewport()
 
 

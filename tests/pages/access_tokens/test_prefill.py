@@ -35,7 +35,7 @@ def test_a_link_fills_the_form_and_says_so(ada: Visit) -> None:
     page.shows(
         "This form was filled by a link.",
         "Permissions charges:create, charges:get, refunds:*",
-        "Expires 30",
+        "Expires 30 days",
         "203.0.113.0/24, 2001:db8::1",
         "It can read and create charges; do everything with refunds.",
     )

@@ -16,7 +16,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.input.text import label_problem
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.resuming import LONGEST_PATH
-from gatepass.web.pages.text.forms import Fields
+from gatepass.web.pages.text.forms import Fields, whole_number
 from gatepass.web.pages.widgets.expiry import read_written
 from gatepass.web.pages.widgets.network_rows import row_of
 from gatepass.web.pages.widgets.permission_groups import without_covered
@@ -68,6 +68,12 @@ class Link:
     left_out: LeftOut = LeftOut()
     too_long: bool = False
     domains_ignored: bool = False
+
+    @property
+    def days(self) -> int:
+        """The number of days that it gives the token; 0 if it says otherwise."""
+        (text,) = self.given.get("expires", ["0"])
+        return max(0, whole_number(text) or 0)
 
 
 def choose_held(

@@ -12,7 +12,7 @@ export function pick(form) {
     levels: all(".levels input", element),
     wildcard: element.querySelector(".all input"),
     singles: all(".permission:not(.all) input", element),
-    // Whether Choose was pressed before anything was chosen; and what was chosen before another level.
+    // Whether Choose was pressed, for nothing or what Read chooses; and what was chosen before another level.
     choosing: false,
     before: [],
   }));
@@ -30,7 +30,7 @@ export function pick(form) {
       if (line.wildcard) line.wildcard.disabled = whole;
       for (const box of line.singles) box.disabled = whole || Boolean(line.wildcard?.checked);
       for (const level of line.levels) level.disabled = whole;
-      const now = levelOf(line) === "none" && line.choosing ? "choose" : levelOf(line);
+      const now = line.choosing ? "choose" : levelOf(line);
       for (const level of line.levels) level.checked = level.value === now;
       const some = line.singles.filter((box) => box.checked).length;
       line.of.textContent = line.wildcard?.checked ? "All, now and later" : some ? `${some} of ${line.singles.length}` : "";
