@@ -166,7 +166,7 @@ def test_presets_and_the_recommended_expiry_without_scripts(ada: Visit) -> None:
 def test_a_page_with_200_permissions_stays_small(
     installation: Installation, ada: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Folded, below 150 kB and 15 kB compressed; with 60, a third of that."""
+    """Folded, below 100 kB and 11 kB compressed; with 60, half of that."""
     sizes = {}
     for resources in (12, 40):
         lines = [
@@ -182,7 +182,7 @@ def test_a_page_with_200_permissions_stays_small(
         assert "<details open>" not in product
         body = page.html.encode()
         sizes[resources] = (len(body), len(gzip.compress(body)))
-    assert sizes[12] < (75_000, 0), sizes
-    assert sizes[40] < (150_000, 0), sizes
-    assert sizes[12][1] < 11_000, sizes
-    assert sizes[40][1] < 15_000, sizes
+    assert sizes[12] < (48_000, 0), sizes
+    assert sizes[40] < (100_000, 0), sizes
+    assert sizes[12][1] < 7_500, sizes
+    assert sizes[40][1] < 10_500, sizes
