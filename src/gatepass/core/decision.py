@@ -39,6 +39,7 @@ __all__ = [
     "decide",
     "decide_within",
     "held",
+    "introspect",
 ]
 
 
@@ -178,9 +179,7 @@ def decide_within(
     A token of another company is refused, and counted, like an id that doesn't exist. A decoy is
     unknown to everybody, so its own company is told of its use.
     """
-    if grant is not None and grant.company not in companies and grant.kind != DECOY:
-        grant = None
-    return decide(grant, holder, company, call, now)
+    return decide(_known_to(companies, grant), holder, company, call, now)
 
 
 def admit(
@@ -197,6 +196,27 @@ def admit(
     if grant is not None and grant.kind == "portal" and isinstance(role, frozenset):
         # Check 8: it is used on its own pages alone.
         role = _page_refusal(grant.domains, call) or role
+    if not isinstance(role, frozenset):
+        return _refused(role, grant, holder, company, call)
+    return Decision(_ALLOWED, grant, role, call, holder)
+
+
+def introspect(
+    companies: frozenset[str] | None,
+    grant: Grant | None,
+    holder: Holder | None,
+    company: CompanyRules | None,
+    call: Call,
+    now: int,
+) -> Decision:
+    """Checks 1 to 8 for a verifier key that asks whether a token is valid.
+
+    Args:
+        companies: those that a limited key knows; None is all.
+    """
+    if companies is not None:
+        grant = _known_to(companies, grant)
+    role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call)
     return Decision(_ALLOWED, grant, role, call, holder)
@@ -264,6 +284,12 @@ def held(
     if grant.kind == "portal" and role and holder is not None and company is not None:
         role = company.roles.get(role_of_key(holder.role), _NOTHING)
     return _effective(grant, role)
+
+
+def _known_to(companies: frozenset[str], grant: Grant | None) -> Grant | None:
+    if grant is None or grant.company in companies or grant.kind == DECOY:
+        return grant
+    return None
 
 
 def _admit_admin_key(grant: Grant, company: CompanyRules | None, call: Call, now: int) -> Decision:
