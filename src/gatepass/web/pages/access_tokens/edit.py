@@ -13,7 +13,7 @@ from gatepass.registry.tokens import access_tokens, records
 from gatepass.registry.tokens.impact import Impact
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
-from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
+from gatepass.web.pages.access_tokens.form_page import form_page, press, refused_page, summary_part
 from gatepass.web.pages.access_tokens.suggested import fill_in
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import Difference
@@ -50,7 +50,7 @@ def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
     if pressed == "impact":
         return screen.render("impact.html", impact=_impact(screen, token, form), of_token=True)
     if pressed != "save":
-        form.press(pressed, screen.visitor.own_network)
+        press(screen, form, pressed)
         shown = _shown(screen, token) | {"impact": _impact(screen, token, form)}
         return form_page(screen, _TEMPLATE, form, **shown)
     return _save(screen, token, form)

@@ -20,7 +20,12 @@ from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.text.wording import can
-from gatepass.web.pages.widgets.permission_groups import offered, without_covered
+from gatepass.web.pages.widgets.permission_groups import (
+    PermissionGroup,
+    offered,
+    without_covered,
+)
+from gatepass.web.pages.widgets.permission_presets import Presets, presets_of
 
 router = page_router()
 
@@ -160,6 +165,9 @@ def _sentence_or_page(
     if pressed == "impact":
         return screen.render("impact.html", impact=_impact(screen, form, role), of_token=False)
     if pressed != "sentence":
+        *_, presets = _offered(screen, form.permissions)
+        chosen = presets.press(pressed)
+        form.permissions = form.permissions if chosen is None else chosen
         return _page(screen, form, role, impact=_impact(screen, form, role))
     return screen.render("company/sentence.html", sentence=_sentence(screen, form, role))
 
@@ -172,15 +180,16 @@ def _page(
     *,
     impact: Impact | None = None,
 ) -> HTMLResponse:
-    chosen, catalogue = form.permissions, screen.node.catalogue
+    groups, own_groups, presets = _offered(screen, form.permissions)
     return screen.render_form(
         "company/role_form.html",
         state,
         form=form,
         role=role,
-        groups=offered(catalogue, screen.actor, chosen, built_in=False, of_role=True),
-        own_groups=offered(catalogue, screen.actor, chosen, built_in=True, of_role=True),
-        forgotten=[] if role is None else forgotten(catalogue, role.permissions),
+        groups=groups,
+        own_groups=own_groups,
+        permission_presets=presets,
+        forgotten=[] if role is None else forgotten(screen.node.catalogue, role.permissions),
         sentence=_sentence(screen, form, role),
         impact=impact,
     )
@@ -201,6 +210,19 @@ def _impact(screen: Screen, form: RoleForm, role: Role | None) -> Impact | None:
             )
     except InvalidInput:
         return None
+
+def _offered(
+    screen: Screen, chosen: list[str]
+) -> tuple[list[PermissionGroup], list[PermissionGroup], Presets]:
+    """What the picker offers: the product's permissions, Gatepass's own, and presets of both."""
+    catalogue, actor = screen.node.catalogue, screen.actor
+    groups, own_groups = (
+        offered(catalogue, actor, chosen, built_in=built_in, of_role=True)
+        for built_in in (False, True)
+    )
+    everything = actor.may(EVERYTHING)
+    presets = presets_of(catalogue, actor, groups, own_groups, chosen, everything=everything)
+    return groups, own_groups, presets
 
 
 def _sentence(screen: Screen, form: RoleForm, role: Role | None) -> str:

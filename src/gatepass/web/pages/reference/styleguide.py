@@ -28,6 +28,7 @@ from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_r
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 from gatepass.web.pages.widgets.expiry import AT, CHOICES
 from gatepass.web.pages.widgets.permission_groups import PermissionGroup
+from gatepass.web.pages.widgets.permission_presets import Preset, Presets
 from gatepass.web.pages.widgets.snippets import Snippet
 from gatepass.web.pages.widgets.sparkline import DayOfUse
 
@@ -64,6 +65,7 @@ def show_styleguide(node: CurrentNode) -> Response:
         colours=COLOURS,
         tokens=tokens,
         groups=_groups(),
+        permission_presets=_presets(),
         form=_form(),
         empty_form=TokenForm(),
         presets=CHOICES,
@@ -228,18 +230,38 @@ def _groups() -> list[PermissionGroup]:
 
     return [
         PermissionGroup(
-            "charges", "charges", "charges:*", some("charges", "create", "get", "refund"), True
+            *("charges", "charges", "charges:*", some("charges", "create", "get", "refund")),
+            level="choose",
         ),
-        PermissionGroup("payouts", "payouts", "payouts:*", some("payouts", "get", "search"), True),
-        PermissionGroup("webhooks", "webhooks", "", some("webhooks", "create"), False),
+        PermissionGroup(
+            *("payouts", "payouts", "payouts:*", some("payouts", "get", "search")),
+            chosen=1,
+            level="choose",
+        ),
+        PermissionGroup(
+            *("refunds", "refunds", "", some("refunds", "get", "create")),
+            chosen=1,
+            level="read",
+            is_open=False,
+        ),
+        PermissionGroup("webhooks", "webhooks", "", some("webhooks", "create")),
     ]
+
+
+def _presets() -> Presets:
+    presets = (
+        Preset("nothing", "Nothing", "", ()),
+        Preset("read", "Read only", "All that only reads", ("charges:get", "payouts:get")),
+        Preset("0", "Shop backend", "Takes payments", ("charges:create",), left_out=2),
+    )
+    return Presets(presets, frozenset())
 
 
 def _form() -> TokenForm:
     return TokenForm(
         label="Nightly settlement",
         kind="ui",
-        permissions=["charges:*", "payouts:get"],
+        permissions=["charges:*", "payouts:get", "refunds:get"],
         expire=AT,
         expires_on="2030-12-24T14:30",
         networks=[("203.0.113.77", "24"), ("2001:db8:40::", "48"), ("300.1.2.3", "")],
