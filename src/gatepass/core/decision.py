@@ -90,6 +90,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         call: the decided call.
         owner: the token's; None unless the token's secret matched and its owner is known.
         decoy: the decoy that was used, for its report alone: no answer depends on it.
+        at: when it was made, in Unix ms.
     """
 
     reason: Reason
@@ -98,6 +99,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     call: Call
     owner: Holder | None = None
     decoy: Grant | None = None
+    at: int = 0
 
     @property
     def allowed(self) -> bool:
@@ -112,7 +114,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     @property
     def effective(self) -> tuple[str, ...]:
         """The token's current permissions, sorted; empty unless its secret matched."""
-        return () if self.grant is None else _effective(self.grant, self.role)
+        return () if self.grant is None else _effective(self.grant, self.role, self.at)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -145,7 +147,7 @@ def decide(
     """
     role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
-        return _refused(role, grant, holder, company, call)
+        return _refused(role, grant, holder, company, call, now)
     assert grant is not None  # check 2
     permission = call.permission
     route = call.route
@@ -153,16 +155,16 @@ def decide(
     # 9. The path is unambiguous and a catalogue route matches.
     if route is not None and type(route) is not CatalogueRoute:
         unmatched = _PATH_AMBIGUOUS if route is _PATH_AMBIGUOUS else Reason.route_unknown
-        return Decision(unmatched, grant, role, call, holder)
+        return Decision(unmatched, grant, role, call, holder, None, now)
 
-    # 10. What is asked for and what the route needs are held.
+    # 10. What is asked for and what the route needs are held, by the token or by an exception.
     if (
         (route is None and permission is None)
-        or (route is not None and not _may(grant, role, route.permission))
-        or (permission is not None and not _may(grant, role, permission))
+        or (route is not None and not _may(grant, role, route.permission, now))
+        or (permission is not None and not _may(grant, role, permission, now))
     ):
-        return Decision(Reason.permission_missing, grant, role, call, holder)
-    return Decision(_ALLOWED, grant, role, call, holder)
+        return Decision(Reason.permission_missing, grant, role, call, holder, None, now)
+    return Decision(_ALLOWED, grant, role, call, holder, None, now)
 
 
 def decide_within(
@@ -198,8 +200,8 @@ def admit(
         # Check 8: it is used on its own pages alone.
         role = _page_refusal(grant.domains, call) or role
     if not isinstance(role, frozenset):
-        return _refused(role, grant, holder, company, call)
-    return Decision(_ALLOWED, grant, role, call, holder)
+        return _refused(role, grant, holder, company, call, now)
+    return Decision(_ALLOWED, grant, role, call, holder, None, now)
 
 
 def admit_verifier(grant: Grant | None, credential: Credential | Reason | None) -> Reason:
@@ -251,32 +253,35 @@ def admin_key_refusal(
 
 
 def held(
-    grant: Grant | None, holder: Holder | None, company: CompanyRules | None
+    grant: Grant | None, holder: Holder | None, company: CompanyRules | None, now: int
 ) -> tuple[str, ...]:
     """The effective permissions, sorted: the token's that its user's role has now.
 
     Of a portal session, those that its tokens may hold. It keeps the wildcards that the owner's
     role has, although an external owner's tokens permit by name alone: tokens have them, too.
+
+    Args:
+        now: Unix ms; exceptions count until they end.
     """
     if grant is None:
         return ()
     role = _role(grant, holder, company)
     if grant.kind == "portal" and role and holder is not None and company is not None:
         role = company.roles.get(role_of_key(holder.role), _NOTHING)
-    return _effective(grant, role)
+    return _effective(grant, role, now)
 
 
 def _admit_admin_key(grant: Grant, company: CompanyRules | None, call: Call, now: int) -> Decision:
     credential = call.credential
     if not isinstance(credential, Credential):
         refusal = _TOKEN_MISSING if credential is _TOKEN_MISSING else _TOKEN_INVALID
-        return Decision(refusal, None, _NOTHING, call)
+        return Decision(refusal, None, _NOTHING, call, at=now)
     if credential.prefix != ADMIN_KEY or not compare_digest(credential.digest, grant.digest):
-        return Decision(_TOKEN_INVALID, None, _NOTHING, call)
+        return Decision(_TOKEN_INVALID, None, _NOTHING, call, at=now)
     refused = admin_key_refusal(
         grant, company, call.address, now, address_garbage=call.address_garbage
     )
-    return Decision(refused or _ALLOWED, grant, _NOTHING, call)
+    return Decision(refused or _ALLOWED, grant, _NOTHING, call, at=now)
 
 
 def _admitted_role(
@@ -385,8 +390,8 @@ def _page_refusal(origins: tuple[str, ...], call: Call) -> Reason | None:
     return None if is_one_of(origins, origin) else Reason.origin_not_allowed
 
 
-def _may(grant: Grant, role: frozenset[str], name: str) -> bool:
-    """Whether token and role both hold *name*."""
+def _may(grant: Grant, role: frozenset[str], name: str, now: int) -> bool:
+    """Whether token, or one of its exceptions, and role both hold *name*."""
     # The usual case, without parsing the name; "*" can't be asked for.
     if (
         name in grant.permissions
@@ -399,13 +404,18 @@ def _may(grant: Grant, role: frozenset[str], name: str) -> bool:
         return False
     if grant.kind == "login":
         return True
-    return name not in NOT_FOR_TOKENS and covers(_chosen(grant), name)
+    if name in NOT_FOR_TOKENS:
+        return False
+    return name in grant.excepted(now) or covers(_chosen(grant), name)
 
 
-def _effective(grant: Grant, role: frozenset[str]) -> tuple[str, ...]:
+def _effective(grant: Grant, role: frozenset[str], now: int) -> tuple[str, ...]:
     if grant.kind == "login":
         return tuple(sorted(role))
-    return _effective_in(grant.permissions, role)
+    # Most tokens have no exceptions.
+    if grant.exceptions is None:
+        return _effective_in(grant.permissions, role)
+    return _effective_in(grant.permissions | grant.excepted(now), role)
 
 
 @lru_cache(_EFFECTIVE_KEPT)
@@ -439,11 +449,12 @@ def _refused(
     holder: Holder | None,
     company: CompanyRules | None,
     call: Call,
+    now: int,
 ) -> Decision:
     """A refusal in checks 1 to 8. It reveals nothing of the grant until the secret matched."""
     if refusal is _TOKEN_MISSING or refusal is _TOKEN_INVALID:
-        return Decision(refusal, None, _NOTHING, call, None, _decoy(grant, call))
-    return Decision(refusal, grant, _role(grant, holder, company), call, holder)
+        return Decision(refusal, None, _NOTHING, call, None, _decoy(grant, call), now)
+    return Decision(refusal, grant, _role(grant, holder, company), call, holder, None, now)
 
 
 def _decoy(grant: Grant | None, call: Call) -> Grant | None:

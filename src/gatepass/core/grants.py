@@ -25,6 +25,7 @@ USER: Final = "user"
 SERVICE_ACCOUNT: Final = "service_account"
 EXTERNAL: Final = "external"
 _EXTERNAL_ROLE = "external/"
+_NOTHING: frozenset[str] = frozenset()
 #: The kind of a token that is made to be found: every use is refused like an unknown token's.
 DECOY: Final = "decoy"
 
@@ -70,6 +71,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
         external_id: the id that one of them knows it by, likewise.
         rehearsal: None if there is none.
         pending: a second person must approve it first.
+        exceptions: permissions that it holds besides its own, each until a time (Unix ms); None if
+            there are none. A reader that doesn't know them refuses these calls.
     """
 
     id: str
@@ -87,6 +90,13 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     external_id: str | None = None
     rehearsal: Rehearsal | None = None
     pending: bool = False
+    exceptions: dict[str, int] | None = None
+
+    def excepted(self, now: int) -> frozenset[str]:
+        """The permissions of the exceptions that are in effect at *now* (Unix ms)."""
+        if self.exceptions is None:
+            return _NOTHING
+        return frozenset(name for name, until in self.exceptions.items() if now < until)
 
     @property
     def ended(self) -> bool:

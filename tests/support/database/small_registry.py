@@ -262,7 +262,7 @@ class SmallRegistry:
             company=grant.company,
             user=grant.user,
             name=name,
-            permissions=frozenset(held(grant, holder, rules)),
+            permissions=frozenset(held(grant, holder, rules, self.now)),
             credential=credential,
             address=address,
             operator=operator,
