@@ -18,7 +18,11 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         The ids of the records, by the part of a path that precedes ``{id}``.
     """
     ada = installation.signed_in()
-    token = installation.access_token("charges:get")[:21]
+    text = installation.access_token("charges:get")
+    token = text[:21]
+    asked = installation.client(text).post(
+        "/v1/access-requests", json={"permission": "charges:create", "justification": "x"}
+    )
     ended = installation.access_token("charges:get")[:21]
     decoy = ada.post("/v1/access-tokens", json={"label": "Wiki", "kind": "decoy"}).json()["id"]
     ada.patch(f"/v1/access-tokens/{token}", json={"label": "Other"})
@@ -63,6 +67,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
             (tables.access_tokens, "label"),
             (tables.verifier_keys, "label"),
             (tables.admin_keys, "label"),
+            (tables.access_requests, "justification"),
             (tables.allowlist_entries, "note"),
             (tables.audit_events, "actor_name"),
             (tables.audit_events, "subject_name"),
@@ -84,6 +89,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "service-accounts": account,
         "external-owners": external,
         "webhooks": webhook,
+        "access-requests": asked.json()["id"],
         "ended": ended,
         "decoy": decoy,
     }

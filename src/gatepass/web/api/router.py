@@ -8,6 +8,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from gatepass.web.api import (
+    access_requests,
     access_token_export,
     access_tokens,
     admin_keys,
@@ -74,6 +75,7 @@ _MODULES = (
     self_rotation,
     access_tokens,
     observed_calls,
+    access_requests,
     receipts,
     allowlist,
     token_policy,

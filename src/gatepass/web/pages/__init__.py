@@ -10,6 +10,7 @@ from gatepass.web.pages.access_tokens import (
     index,
     new,
     rehearse,
+    requests,
     rotate,
 )
 from gatepass.web.pages.account import (
@@ -63,7 +64,7 @@ for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new" and "deactivate" are no token ids, so their pages go before that of one token.
-    *(index, new, bulk, edit, rotate, rehearse, approve, detail),
+    *(index, new, bulk, edit, rotate, rehearse, approve, requests, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(
