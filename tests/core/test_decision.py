@@ -22,6 +22,7 @@ from gatepass.core.decision import (
     decide,
     decide_within,
     held,
+    introspect,
 )
 from gatepass.core.grants import CompanyRules, Grant, Holder, Rehearsal, Trial, external_role
 from gatepass.core.networks import Networks, parse_address, parse_network
@@ -111,6 +112,7 @@ def test_admission_ends_before_routes_and_permissions(case: dict[str, Any]) -> N
     decision = admit(*stored, call(case["call"]), now)
     assert decision.reason == expected
     assert decision.effective == decide(*stored, call(case["call"]), now).effective
+    assert introspect(None, *stored, call(case["call"]), now).effective == decision.effective
     assert decision.decoy is (stored[0] if case.get("decoy") else None)
 
 

@@ -48,6 +48,7 @@ grants = st.builds(
     rehearsal=st.none()
     | st.builds(Rehearsal, st.integers(0, 2**53), st.integers(0, 2**53), st.integers(1, 100)),
     pending=st.booleans(),
+    issued_at=st.none() | st.integers(0, 2**43),
     exceptions=st.none() | st.dictionaries(texts, st.integers(0, 2**53), min_size=1, max_size=3),
 )
 holders = st.builds(
@@ -248,7 +249,9 @@ def test_a_former_release_reads_the_fields_it_knows(grant: Grant) -> None:
         getattr(former, name) == getattr(grant, name) for name in FormerGrant.__struct_fields__
     )
     plain = replace(
-        grant, metadata=None, external_id=None, rehearsal=None, pending=False, exceptions=None
+        grant,
+        **dict.fromkeys(("metadata", "external_id", "rehearsal", "issued_at", "exceptions")),
+        pending=False,
     )
     as_before = FormerGrant(*(getattr(grant, name) for name in FormerGrant.__struct_fields__))
     assert encode(plain) == msgspec.msgpack.encode(as_before, order="deterministic")

@@ -39,6 +39,7 @@ __all__ = [
     "decide",
     "decide_within",
     "held",
+    "introspect",
 ]
 
 
@@ -50,6 +51,7 @@ _KINDS_OF_IMPORTED = ("api", "ui")
 #: Pairs of sets of permissions whose intersection is cached: tokens have equal ones.
 _EFFECTIVE_KEPT = 1_024
 _NOTHING: frozenset[str] = frozenset()
+_NEVER_MS = 1 << 62
 # Bound once: an enumeration looks up its members at each use. isinstance(x, Reason) is slow, too,
 # so the hot path tests for the non-enum type.
 _ALLOWED = Reason.allowed
@@ -114,7 +116,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     @property
     def effective(self) -> tuple[str, ...]:
         """The token's current permissions, sorted; empty unless its secret matched."""
-        return () if self.grant is None else _effective(self.grant, self.role, self.at)
+        # Without a time, no exception counts.
+        at = self.at or _NEVER_MS
+        return () if self.grant is None else _effective(self.grant, self.role, at)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -180,9 +184,7 @@ def decide_within(
     A token of another company is refused, and counted, like an id that doesn't exist. A decoy is
     unknown to everybody, so its own company is told of its use.
     """
-    if grant is not None and grant.company not in companies and grant.kind != DECOY:
-        grant = None
-    return decide(grant, holder, company, call, now)
+    return decide(_known_to(companies, grant), holder, company, call, now)
 
 
 def admit(
@@ -199,6 +201,27 @@ def admit(
     if grant is not None and grant.kind == "portal" and isinstance(role, frozenset):
         # Check 8: it is used on its own pages alone.
         role = _page_refusal(grant.domains, call) or role
+    if not isinstance(role, frozenset):
+        return _refused(role, grant, holder, company, call, now)
+    return Decision(_ALLOWED, grant, role, call, holder, None, now)
+
+
+def introspect(
+    companies: frozenset[str] | None,
+    grant: Grant | None,
+    holder: Holder | None,
+    company: CompanyRules | None,
+    call: Call,
+    now: int,
+) -> Decision:
+    """Checks 1 to 8 for a verifier key that asks whether a token is valid.
+
+    Args:
+        companies: those that a limited key knows; None is all.
+    """
+    if companies is not None:
+        grant = _known_to(companies, grant)
+    role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
         return _refused(role, grant, holder, company, call, now)
     return Decision(_ALLOWED, grant, role, call, holder, None, now)
@@ -269,6 +292,12 @@ def held(
     if grant.kind == "portal" and role and holder is not None and company is not None:
         role = company.roles.get(role_of_key(holder.role), _NOTHING)
     return _effective(grant, role, now)
+
+
+def _known_to(companies: frozenset[str], grant: Grant | None) -> Grant | None:
+    if grant is None or grant.company in companies or grant.kind == DECOY:
+        return grant
+    return None
 
 
 def _admit_admin_key(grant: Grant, company: CompanyRules | None, call: Call, now: int) -> Decision:

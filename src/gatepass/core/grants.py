@@ -71,6 +71,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
         external_id: the id that one of them knows it by, likewise.
         rehearsal: None if there is none.
         pending: a second person must approve it first.
+        issued_at: when it was created, in Unix seconds; None if that isn't known. No decision
+            reads it.
         exceptions: permissions that it holds besides its own, each until a time (Unix ms); None if
             there are none. A reader that doesn't know them refuses these calls.
     """
@@ -90,6 +92,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     external_id: str | None = None
     rehearsal: Rehearsal | None = None
     pending: bool = False
+    issued_at: int | None = None
     exceptions: dict[str, int] | None = None
 
     def excepted(self, now: int) -> frozenset[str]:

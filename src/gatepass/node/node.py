@@ -39,6 +39,7 @@ from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.periodic_task import PeriodicTask
+from gatepass.verify.readiness import Readiness
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.spools import Spool, by_kind, spools, unreported_ms
@@ -118,6 +119,7 @@ class Node:
         self.verifier = Verifier(
             self.file, clock, catalogue.routes, copy=not on_one_machine, usage=self.usage
         )
+        self.readiness = Readiness(self.verifier.not_ready)
         self.leaving = False
         self._maintenance = Maintenance(self.verifier, self.usage)
         self._lock: NodeLock | None = None

@@ -155,6 +155,7 @@ class Decider:
         referer: str | None = None,
         address_garbage: bool = False,
         rule: _Rule = decide,
+        counted: bool = True,
     ) -> tuple[Decision, CachedToken | None]:
         """Decide one call from its parsed parts; endpoints use this.
 
@@ -165,6 +166,7 @@ class Decider:
             address_garbage: a gateway's forwarding header couldn't be read.
             rule: ``decide``, or ``admit`` for the control plane, which then checks permissions
                 operation by operation.
+            counted: whether it is a use of the token. A decoy's always is.
 
         Returns:
             The decision, and the token's rows (None for an unknown token).
@@ -196,7 +198,7 @@ class Decider:
                 continue
             if self.copy:
                 shared.require_fresh(clock.boot_ns(), clock.wall_ms())
-            if self.usage is not None:
+            if self.usage is not None and (counted or decision.decoy is not None):
                 self.usage.note(decision, now)
             return decision, cached
         raise Unavailable("the grants change too quickly to be read")

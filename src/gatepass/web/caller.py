@@ -30,6 +30,7 @@ from gatepass.registry.storage.database import Reading
 from gatepass.verify.http.client_address import client_address
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential, read_single
+from gatepass.web.access_log import TOLD
 from gatepass.web.body_limits import allow_large_body, sender_authenticated
 from gatepass.web.cookies import cookie_counts, login_cookie
 from gatepass.web.cross_origin import cross_origin, name_origin, page_origin
@@ -219,8 +220,13 @@ def _address_text(decision: Decision) -> str | None:
 
 def _note_sender(request: Request, decision: Decision) -> None:
     grant = decision.grant
+    told = request.scope.get(TOLD)
+    if told is not None:
+        told["reason"] = decision.reason.value
     if grant is None:
         return
+    if told is not None:
+        told["token"] = grant.id
     # A ``ui`` token authenticates nobody: anyone who opens its page has it.
     if decision.allowed and grant.kind != "ui":
         sender_authenticated(request.scope, grant.id)

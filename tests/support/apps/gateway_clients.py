@@ -24,7 +24,7 @@ def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
         if path == GATEWAY:
             reply = endpoints.gateway(peer, lines)
         else:
-            reply = endpoints.verify(path, lines, body)
+            reply = endpoints.serve(path, lines, body)
         found = [(name.decode(), value.decode()) for name, value in reply.headers]
         return Answer(reply.status, found, reply.body)
 

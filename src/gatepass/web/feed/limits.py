@@ -134,6 +134,7 @@ class _GrantFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     external_id: msgspec.Raw = _NIL
     rehearsal: msgspec.Raw = _NIL
     pending: msgspec.Raw = _NIL
+    issued_at: msgspec.Raw = _NIL
     exceptions: dict[str, int] | None = None
 
 

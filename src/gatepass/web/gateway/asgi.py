@@ -12,10 +12,10 @@ from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
 from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
 from gatepass.web.gateway.reply import Reply, refusal
-from gatepass.web.gateway.verification import BATCH, VERIFY
+from gatepass.web.gateway.services import PATHS
 
 #: Paths that are answered in their plain spelling only.
-_PLAIN = ("/authz", "/health/", "/metrics", "/v1/")
+_PLAIN = ("/access/", "/authz", "/health/", "/metrics", "/v1/")
 # Escapes of RFC 3986's unreserved characters, and of the slash.
 _needless_escape = re.compile(
     rb"%(?:2[DEF]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE
@@ -27,7 +27,7 @@ _without_external_ids = partial(
 
 
 class GatewayPaths:
-    """Answers ``/authz/*``, ``/v1/verify`` and health, and passes other requests on to *app*.
+    """Answers gateways, services with a verifier key, and health; *app* answers all else.
 
     Requests for our endpoints with percent-encoded spellings of the path are 404.
 
@@ -54,8 +54,8 @@ class GatewayPaths:
         elif path == GATEWAY:
             client = scope.get("client")
             reply = self._endpoints.gateway(client[0] if client else "", lines)
-        elif path in (VERIFY, BATCH) and method == "POST":
-            reply = await self._endpoints.receive_verify(path, self._bodies, lines, next_piece)
+        elif path in PATHS and method == "POST":
+            reply = await self._endpoints.receive(path, self._bodies, lines, next_piece)
         else:
             found = self._endpoints.without_body(path, method)
             if found is None:

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from hashlib import blake2b
+from time import perf_counter
 from typing import Final
+from urllib.parse import unquote
 
 from gatepass.core.reason import Reason
 from gatepass.core.routes import Routes
 from gatepass.verify.http.header_lines import Lines
+from gatepass.web import access_log
 from gatepass.web.body_limits import (
     MOST_BODY_BYTES,
     Bodies,
@@ -18,19 +21,21 @@ from gatepass.web.body_limits import (
 )
 from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
 from gatepass.web.gateway.reply import Reply, refusal
-from gatepass.web.gateway.verification import BATCH, VERIFY
+from gatepass.web.gateway.services import PATHS
 from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, rest_of
 from gatepass.web.http.body_connection import BodyConnection
 from gatepass.web.http.connection import Header
 from gatepass.web.http.server import Server
 
 _GATEWAY: Final = GATEWAY.encode()
-_SERVICES: Final = (VERIFY.encode(), BATCH.encode())
+_SERVICES: Final = frozenset(path.encode() for path in PATHS)
 _ROUTES_KEPT = 4_096
 _LONGEST_ROUTE_KEPT = 512
 
-# What a header is to this port. Those of the last three kinds are read by the endpoints.
-_IGNORED, _FRAMING, _HOST, _URI, _METHOD, _READ = range(6)
+# What a header is to this port. Those of the last four kinds are read, but no decision depends on
+# the first of them.
+_IGNORED, _FRAMING, _HOST, _ABOUT, _URI, _METHOD, _READ = range(7)
+_UNREAD: Final = (_IGNORED, _ABOUT)
 _KINDS: Final = {
     b"host": _HOST,
     b"connection": _FRAMING,
@@ -38,6 +43,8 @@ _KINDS: Final = {
     b"transfer-encoding": _FRAMING,
     b"expect": _FRAMING,
     b"content-length": _READ,
+    b"x-request-id": _ABOUT,
+    b"traceparent": _ABOUT,
     b"x-original-uri": _URI,
     b"x-original-method": _METHOD,
     b"authorization": _READ,
@@ -62,10 +69,12 @@ class Port:
     Args:
         endpoints: answers the requests.
         routes: the catalogue's.
+        logged: whether each request is logged (``access_log``).
     """
 
-    def __init__(self, endpoints: Endpoints, routes: Routes) -> None:
+    def __init__(self, endpoints: Endpoints, routes: Routes, *, logged: bool = False) -> None:
         self.endpoints = endpoints
+        self._connection = LoggedConnection if logged else GatewayConnection
         self.bodies = Bodies()
         # The spellings of usual gateways from the start: a stranger may fill up the rest.
         self.kinds = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
@@ -84,7 +93,7 @@ class Port:
 
     def connection(self, server: Server) -> "GatewayConnection":
         """A connection of *server*."""
-        return GatewayConnection(server, self)
+        return self._connection(server, self)
 
     def kind(self, name: bytes) -> int:
         """What a header is, by its name in a spelling that wasn't seen before."""
@@ -145,7 +154,7 @@ class GatewayConnection(BodyConnection):
             kind = kinds.get(name)
             if kind is None:
                 kind = self._port.kind(name)
-            if kind == _IGNORED:
+            if kind in _UNREAD:
                 continue
             if kind == _READ:
                 read += (name, value)
@@ -187,7 +196,7 @@ class GatewayConnection(BodyConnection):
             return
         # The key is checked before the body: without one no body is read or held in memory.
         lines = self._lines()
-        asker = self._endpoints.asker(lines)
+        asker = self._endpoints.asker(path, lines)
         expects = bool(lines("expect"))
         if isinstance(asker, Reply):
             if expects:
@@ -213,10 +222,10 @@ class GatewayConnection(BodyConnection):
         """Answer a service."""
         path = self.target.partition(b"?")[0].decode("latin-1")
         if at_once:
-            self._send(self._endpoints.verification.answer(path, content, self._companies))
+            self._send(self._endpoints.answer(path, self._lines(), content, self._companies))
         else:
             # The key may have been revoked while the body arrived.
-            self._send(self._endpoints.verify(path, self._lines(), content))
+            self._send(self._endpoints.serve(path, self._lines(), content))
 
     def body_refused(self, refused: BodyRefused) -> None:
         """Answer with the status that says why."""
@@ -267,6 +276,35 @@ class GatewayConnection(BodyConnection):
 
     def _lines(self) -> Lines:
         return self._port.lines(self.headers)
+
+
+class LoggedConnection(GatewayConnection):
+    """A connection whose requests are logged."""
+
+    _began = 0.0
+
+    def head_received(self) -> None:
+        """Answer the request, or read its body."""
+        self._began = perf_counter()
+        super().head_received()
+
+    def _send(self, reply: Reply) -> None:
+        super()._send(reply)
+        lines = self._port.lines(self.headers)
+        token, reason = access_log.told(reply.headers, reply.body)
+        access_log.note(
+            access_log.Request(
+                method=self.method.decode("latin-1") or "-",
+                path=unquote(self.target.partition(b"?")[0].decode("latin-1")),
+                status=reply.status,
+                duration_ms=(perf_counter() - self._began) * 1000,
+                address=self._endpoints.client_of(self.peer, lines),
+                request_id=access_log.request_id(lines),
+                trace=access_log.trace(lines),
+                token=token,
+                reason=reason,
+            )
+        )
 
 
 def _lower(name: bytes) -> str:

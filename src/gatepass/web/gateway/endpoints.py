@@ -4,6 +4,7 @@ A plain class that turns a request into a reply, without a framework. The main p
 of the framework (``asgi``); the verify port serves nothing else (``connection``).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -16,7 +17,7 @@ from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import Grant, Holder
-from gatepass.core.networks import parse_address
+from gatepass.core.networks import format_address, parse_address
 from gatepass.core.routes import CatalogueRoute
 from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
@@ -34,8 +35,10 @@ from gatepass.web.body_limits import (
     drain,
     read,
 )
+from gatepass.web.gateway.introspection import INTROSPECT, bearer_of_basic
 from gatepass.web.gateway.reply import JSON, Reply, refusal
-from gatepass.web.gateway.verification import BATCH, VERIFY, Verification, failing_closed
+from gatepass.web.gateway.services import ECHOING, PATHS, Services
+from gatepass.web.gateway.verification import failing_closed
 from gatepass.web.http.connection import UNIX_PEER
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.problems import (
@@ -54,6 +57,7 @@ LONGEST_PERMISSIONS = 2_000
 
 _NOTHING: Final = "-"
 _PEERS_KEPT = 4_096
+_request_id = re.compile(r"[!-~]{1,200}", re.ASCII).fullmatch
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -100,7 +104,7 @@ class Endpoints:
         misconfigurations: Misconfigurations | None = None,
     ) -> None:
         self._verifier = verifier
-        self.verification = Verification(verifier)
+        self.services = Services(verifier)
         self._trusted = trusted
         self._not_ready = not_ready
         self._misconfigurations = misconfigurations or Misconfigurations()
@@ -110,7 +114,7 @@ class Endpoints:
 
     def without_body(self, path: str, method: str) -> Reply | None:
         """Answer a request that needs neither headers nor body; None if *path* isn't ours."""
-        if path in (VERIFY, BATCH):
+        if path in PATHS:
             return refusal(405, ("Allow", "POST"))
         if path in ("/health/live", "/health/ready"):
             if method not in ("GET", "HEAD"):
@@ -123,6 +127,11 @@ class Endpoints:
     def trusts(self, peer: str) -> bool:
         """Whether a socket peer may ask as a gateway."""
         return self._peer(peer)[1]
+
+    def client_of(self, peer: str, lines: Lines) -> str | None:
+        """The address of the client for which a socket peer asks; None if it isn't known."""
+        address, _ = client_address(self._peer(peer)[0], lines("x-forwarded-for"), self._trusted)
+        return None if address is None else format_address(address)
 
     def gateway(self, peer: str, lines: Lines) -> Reply:
         """Answer nginx's ``auth_request``: 204, 401 or 403; 5xx only without a decision.
@@ -218,12 +227,12 @@ class Endpoints:
 
     # --- services -----------------------------------------------------------------------------
 
-    async def receive_verify(
+    async def receive(
         self, path: str, bodies: Bodies, lines: Lines, next_piece: NextPiece
     ) -> Reply:
-        """Read the body of a request for ``verification``, and answer it."""
+        """Read the body of a service's request, and answer it."""
         # The key is checked before the body: without one no body is read or held in memory.
-        asker = self.asker(lines)
+        asker = self.asker(path, lines)
         if isinstance(asker, Reply):
             return asker.closing(not await drain(lines, next_piece))
         try:
@@ -234,23 +243,33 @@ class Endpoints:
                 if announced and announced != len(content):
                     # The body broke off: half a request isn't decided.
                     raise BodyRefused(400)
-                return self.verify(path, lines, content)
+                return self.serve(path, lines, content)
         except BodyRefused as refused:
             return refusal(refused.status, *refused.headers).closing(True)
 
-    def asker(self, lines: Lines) -> Asker | Reply:
+    def asker(self, path: str, lines: Lines) -> Asker | Reply:
         """The sender of a request with a verifier key, or the key's refusal."""
-        return failing_closed(partial(self._asker, lines))
+        return failing_closed(partial(self._asker, path, lines))
 
-    def verify(self, path: str, lines: Lines, body: bytes) -> Reply:
+    def serve(self, path: str, lines: Lines, body: bytes) -> Reply:
         """Answer a service whose key may have been revoked since it was checked."""
-        asker = self.asker(lines)
+        asker = self.asker(path, lines)
         if isinstance(asker, Reply):
             return asker
-        return self.verification.answer(path, body, asker.companies)
+        return self.answer(path, lines, body, asker.companies)
 
-    def _asker(self, lines: Lines) -> Asker | Reply:
-        credential = read_credential(lines("authorization"), lines("x-access-token"))
+    def answer(
+        self, path: str, lines: Lines, body: bytes, companies: frozenset[str] | None
+    ) -> Reply:
+        """Answer a service whose key has just been checked."""
+        reply = self.services.answer(path, body, companies)
+        return _echoing(reply, lines("x-request-id")) if path in ECHOING else reply
+
+    def _asker(self, path: str, lines: Lines) -> Asker | Reply:
+        authorization = lines("authorization")
+        if path == INTROSPECT:
+            authorization = bearer_of_basic(authorization)
+        credential = read_credential(authorization, lines("x-access-token"))
         reason, companies = self._verifier.verifier_key(credential)
         if reason is Reason.allowed:
             return Asker(credential[:ID_LENGTH], companies)
@@ -268,6 +287,13 @@ class Endpoints:
     def live(self) -> Reply:
         """200."""
         return Reply(200, JSON, b'{"status":"live"}')
+
+
+def _echoing(reply: Reply, ids: Sequence[str | None]) -> Reply:
+    """*reply*, with the id of the request if it has a usual one."""
+    if len(ids) != 1 or ids[0] is None or not _request_id(ids[0]):
+        return reply
+    return Reply(reply.status, reply.lines + b"x-request-id: %s\r\n" % ids[0].encode(), reply.body)
 
 
 def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes | None, bool]:
