@@ -13,6 +13,7 @@ from gatepass.web.pages.access_tokens import (
     new,
     record,
     rehearse,
+    requests,
     rotate,
 )
 from gatepass.web.pages.account import (
@@ -66,7 +67,8 @@ for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new", "record" and "deactivate" are no token ids, so their pages go before that of one token.
-    *(index, new, record, bulk, edit, explain, least_privilege, rotate, rehearse, approve, detail),
+    *(index, new, record, bulk, edit, explain, least_privilege, rotate, rehearse, approve),
+    *(requests, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(
