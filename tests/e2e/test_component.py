@@ -92,10 +92,10 @@ def hear(page: Page) -> Callable[[], list[Any]]:
     return lambda: page.evaluate("heard")
 
 
-def allowed(demo: Demo, token: str) -> Any:
+def allowed(demo: Demo, token: str, permission: str = "charges:get") -> Any:
     """What Gatepass decides about a call with that text."""
     with httpx.Client(base_url=demo.url, headers={"x-access-token": demo.verifier_key}) as client:
-        asked = {"token": token, "permission": "charges:get"}
+        asked = {"token": token, "permission": permission}
         return client.post("/v1/verify", json=asked).json()["reason"]
 
 
@@ -308,12 +308,19 @@ def test_a_token_in_use_is_deactivated_by_its_label(
 ) -> None:
     text = customer.create("Busy")["token"]
     assert allowed(demo, text) == "allowed"
-
-    def used() -> bool:
-        return bool(customer.api.get("/v1/access-tokens?q=Busy").json()["items"][0]["last_used"])
-
-    until(used)
+    assert allowed(demo, text, "payouts:get") == "permission_missing"
+    calls = f"/v1/access-tokens/{text[:21]}/calls"
+    until(lambda: len(customer.api.get(calls).json()["items"]) == 2)
     row = opened(element, "Busy")
+    button(row, "Busy").click()
+    for words in ("1 call allowed", "1 call refused", "The token lacks this permission."):
+        expect(row).to_contain_text(words)
+    listed = row.locator(".calls li:not([hidden])")
+    expect(listed).to_have_count(1)
+    button(row, "Show all calls").click()
+    expect(listed).to_have_count(2)
+    expect(listed.last).to_contain_text("charges:get")
+    expect(row.locator(".chart g > rect:not(.slot)")).to_have_count(2)
     button(row, "Deactivate Busy").click()
     dialog = element.get_by_role("dialog")
     expect(dialog).to_contain_text("This token is in use")
@@ -707,6 +714,7 @@ def test_the_summary_is_worded_as_on_the_dashboard(page: Page, element: Locator)
             "networks": [f"{each}" for each in networks],
             "domains": domains,
             "expires_at": at,
+            "imported": at is None,
         }
 
         page.route("**/v1/access-tokens?**", partial(_listed_as, record))
@@ -720,6 +728,8 @@ def test_the_summary_is_worded_as_on_the_dashboard(page: Page, element: Locator)
             expect(
                 element.get_by_text("This token can't do anything at the moment.")
             ).to_be_visible()
+        mark = element.locator(".kind", has_text="Imported")
+        expect(mark).to_have_count(1 if at is None else 0)
         page.unroute("**/v1/access-tokens?**")
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from gatepass.core.observed_call import CountedCall, ObservedCall
 from gatepass.registry.actor import Actor
-from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import access_tokens, observed_calls
 from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
 from tests.support.apps.used_tokens import use
@@ -50,10 +51,46 @@ def test_a_row_shows_the_token(installation: Installation, ada: Visit) -> None:
         "Ada Lovelace",
         "API",
         "Never",
-        "Active",
         "just now",
         "1 token",
     )
+
+
+def test_what_needs_attention_is_marked(installation: Installation, ada: Visit) -> None:
+    """And the state of each token only where the filter doesn't say it."""
+    clock = installation.node.clock
+    week = 7 * 86_400_000
+    silent = installation.access_token("charges:get", label="silent")
+    tried = installation.access_token("charges:get", label="tried")
+    clock.offset_ns += (week + 1_000) * 1_000_000
+    soon = format_time(clock.now() + week - 60_000)
+    installation.access_token("charges:get", label="ending", expires_at=soon)
+    ended = installation.access_token("charges:get", label="ended")[:21]
+    ada = Visit.signed_in(installation.client())
+    ada.send(f"/access-tokens/{ended}/deactivate", {})
+    use(installation.node, tried, 60_000)
+    refused = ObservedCall("address_not_allowed", (), None, None, "192.0.2.1", None)
+    with installation.node.database.auxiliary_write(clock.now()) as write:
+        observed_calls.fold(
+            write,
+            [
+                CountedCall(tried[:21], False, refused, 26, clock.now(), clock.now()),
+                CountedCall(silent[:21], False, refused, 9, clock.now(), clock.now()),
+            ],
+        )
+
+    def marks(page: Page) -> list[str]:
+        badges = page.html.split('<span class="badge ')[1:]
+        return [each.partition(">")[2].partition("<")[0] for each in badges]
+
+    page = ada.get("/access-tokens?sort=label")
+    assert labels(page) == ["ending", "silent", "tried"]
+    assert marks(page) == ["Expires soon", "Never used", "26 refused"]
+    page = ada.get("/access-tokens?sort=label&status=any")
+    assert marks(page) == [
+        *("Deactivated", "Active", "Expires soon"),
+        *("Active", "Never used", "Active", "26 refused"),
+    ]
 
 
 def test_search_by_label_and_id(installation: Installation, ada: Visit) -> None:

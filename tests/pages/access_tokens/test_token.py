@@ -84,8 +84,8 @@ def test_use_is_shown(installation: Installation, ada: Visit, text: str, path: s
     use(installation.node, text, 2 * 60_000 + 5_000)
     page = ada.get(path)
     page.shows("7 calls in total", "2 min ago", "203.0.113.9", "charges:get")
-    bars = [each for tag, each in page.elements if tag == "rect" and "x" in each]
-    assert len([each for each in bars if each.get("class") != "none"]) == 1
+    classes = [each.get("class") for tag, each in page.elements if tag == "rect" and "x" in each]
+    assert (classes.count("slot"), classes.count("allowed")) == (30, 1)
     assert "2 min ago" in ada.get("/access-tokens").text
 
 
@@ -300,11 +300,11 @@ def test_an_unknown_token_gets_a_page(ada: Visit, token: str) -> None:
     assert "Page not found" in page.text
 
 
-def test_the_calls_of_30_days_are_shown(
+def test_calls_are_shown_by_day_and_refused_ones_by_name(
     installation: Installation, ada: Visit, text: str, path: str
 ) -> None:
-    """Allowed and refused, with the reason in words; equal ones of several days together."""
-    ada.get(path).shows("No calls in the last 30 days.")
+    """Refused ones first, with the reason in words and a way to its explanation."""
+    ada.get(path).shows("Never used. Calls appear here within seconds")
     now = installation.node.clock.now()
 
     def call(reason: str, *facts: str | None, needed: str = "charges:get") -> ObservedCall:
@@ -315,7 +315,7 @@ def test_the_calls_of_30_days_are_shown(
     missing = call("permission_missing", None, None, None, None, needed="refunds:create")
     calls = [
         *((True, get, 700, 0), (True, get, 800, 2), (True, get, 9_000, 31)),
-        *((False, unknown, 2, 1), (False, missing, 1, 1), (False, None, 5, 1)),
+        *((False, unknown, 2, 1), (False, missing, 1, 8), (False, None, 5, 1)),
     ]
     with installation.node.database.auxiliary_write(now) as write:
         observed_calls.fold(
@@ -325,21 +325,61 @@ def test_the_calls_of_30_days_are_shown(
                 for allowed, made, count, ago in calls
             ],
         )
+    use(installation.node, text, 2 * 60_000)
     page = ada.get(path)
+    page.shows("7 allowed", "8 refused", "in the last 30 days", "Refused calls")
     page.shows(
-        *("GET /v1/charges/{id}", "1,500", "203.0.113.9", "just now", "First 2 days ago"),
         *("A path that isn't in the catalogue", "https://shop.example"),
         "No route of the catalogue matches this method and path.",
         *("refunds:create", "The credential doesn't hold the permission this needs."),
         "Other calls, too many to tell apart",
     )
-    assert "9,000" not in page.answer.text
-    refused = ada.get(f"{path}?calls=refused")
-    refused.shows("refunds:create")
-    assert "GET /v1/charges/{id}" not in refused.answer.text
-    ada.get(f"{path}?calls=nonsense").shows("1,500", "refunds:create")
-    ended = installation.access_token("charges:get")[:21]
-    ada.get(f"/access-tokens/{ended}?calls=allowed").shows("No allowed calls in the last 30 days.")
+    assert "1,500" not in page.text
+    decisions = [href for href in page.links.values() if href.startswith("/decisions/")]
+    assert len(decisions) == 2
+    assert all(href.startswith("/decisions/dec_") for href in decisions)
+    all_ = ada.get(page.links["Show all calls"])
+    all_.shows(
+        "GET /v1/charges/{id}", "1,500×", "first 2 days ago", "last just now", "refunds:create"
+    )
+    assert "9,000" not in all_.text
+    week = ada.get(page.links["7 days"])
+    week.shows("7 refused", "in the last 7 days")
+    assert "refunds:create" not in week.text
+    assert "refunds:create" in ada.get(f"{path}?days=x&calls=x&page=-1").text
+    ada.get(f"{path}?page=9").shows("There are no more calls.")
+    quarter = ada.get(f"{week.links['90 days']}")
+    ada.get(quarter.links["Show all calls"]).shows("10,500×")
+
+
+def test_a_long_list_of_calls_has_pages(
+    installation: Installation, ada: Visit, text: str, path: str
+) -> None:
+    now = installation.node.clock.now()
+    calls = [
+        ObservedCall("permission_missing", ("refunds:create",), None, None, f"192.0.2.{nth}", None)
+        for nth in range(60)
+    ]
+    with installation.node.database.auxiliary_write(now) as write:
+        observed_calls.fold(write, [CountedCall(text[:21], False, c, 1, now, now) for c in calls])
+    page = ada.get(path)
+    assert page.html.count("Why?") == 50
+    second = ada.get(page.links["Next"])
+    assert second.html.count("Why?") == 10
+    assert ada.get(second.links["Previous"]).html.count("Why?") == 50
+
+
+def test_many_permissions_and_networks_are_folded(installation: Installation, ada: Visit) -> None:
+    networks = [f"10.{nth}.0.0/16" for nth in range(30)]
+    names = [name for name in sorted(installation.node.catalogue.names) if ":" in name]
+    text = installation.access_token(
+        *[name for name in names if name.startswith(("charges", "refunds", "payouts"))],
+        networks=networks,
+    )
+    page = ada.get(path_of(text))
+    record = installation.signed_in().get(f"/v1{path_of(text)}").json()
+    assert f"{len(record['permissions'])} permissions" in page.text
+    page.shows("30 networks", "18 more", "10.29.0.0/16", "10.0.0.0 – 10.0.255.255")
 
 
 def test_tokens_that_rotated_themselves_name_each_other(

@@ -270,8 +270,13 @@ def test_callers_are_named_the_latest_first(registry: SmallRegistry, token: str)
     def call(address: str | None, *needed: str, reason: str = "allowed") -> ObservedCall:
         return ObservedCall(reason, needed, None, None, address, None)
 
-    assert registry.ask(observed_calls.callers, token, since=0) == []
-    assert registry.ask(observed_calls.last_seen, token) is None
+    def callers(since: int) -> list[Caller]:
+        found = registry.ask(observed_calls.callers, {token: since, "gpat_unknown": 0})
+        assert found.pop("gpat_unknown") == []
+        return found[token]
+
+    assert callers(0) == []
+    assert registry.ask(observed_calls.last_seen, [token]) == {}
     day = NOW - DAY_MS
     fold(
         registry,
@@ -284,16 +289,14 @@ def test_callers_are_named_the_latest_first(registry: SmallRegistry, token: str)
         counted(token, None, 4, NOW - 70, allowed=True),
     )
     fold(registry, counted(token, structs.replace(ALLOWED, origin=None), 1, NOW - 50))
-    assert registry.ask(observed_calls.callers, token, since=day) == [
+    assert callers(day) == [
         Caller("192.0.2.1", "charges:create", NOW - 40, 1),
         Caller("192.0.2.1", "charges:get", NOW - 50, 6),
         Caller(None, None, NOW - 60, 5),
     ]
-    assert registry.ask(observed_calls.callers, token, since=NOW - 45) == [
-        Caller("192.0.2.1", "charges:create", NOW - 40, 1)
-    ]
+    assert callers(NOW - 45) == [Caller("192.0.2.1", "charges:create", NOW - 40, 1)]
     # A refused call, too, shows that somebody has the token.
-    assert registry.ask(observed_calls.last_seen, token) == NOW - 1
+    assert registry.ask(observed_calls.last_seen, [token]) == {token: NOW - 1}
 
 
 def test_equal_calls_of_several_days_together(registry: SmallRegistry, token: str) -> None:
@@ -317,15 +320,42 @@ def test_equal_calls_of_several_days_together(registry: SmallRegistry, token: st
     rest = ("None", 2 * MOST, day, NOW - 1)
     allowed = ("allowed", 5, day - 5, NOW - 9)
     refused = ("permission_missing", 1, day, day)
-    assert found() == [rest, allowed, refused]
-    assert found(most=2) == [rest, allowed]
+    assert found() == [refused, rest, allowed]
+    assert found(most=2) == [refused, rest]
+    assert found(most=2, skipped=1) == [rest, allowed]
     assert found(outcome="allowed") == [rest, allowed]
     assert found(outcome="refused", since=0) == [("permission_missing", 5, NOW - 2 * DAY_MS, day)]
+    (both,) = registry.ask(observed_calls.over_days, token, since=0, outcome="refused", most=9)
+    assert both.decision == decision_id(digest(registry, token), REFUSED, day), "the last day's"
     assert found(since=NOW) == [("None", MOST, NOW - 1, NOW - 1), ("allowed", 3, NOW - 9, NOW - 9)]
+
+
+def test_refused_calls_are_counted_by_day(registry: SmallRegistry, token: str) -> None:
+    """As allowed ones are; those of a clock that is slightly fast are today's."""
+    other = registry.token(registry.signed_in(registry.ada))[0].id
+    fold(
+        registry,
+        *(
+            counted(token, REFUSED, 4, NOW - 2 * DAY_MS),
+            counted(token, REFUSED, 9, NOW - 3 * DAY_MS),
+        ),
+        *(
+            counted(token, REFUSED, 2),
+            counted(token, None, 5, allowed=False),
+            counted(token, ALLOWED),
+        ),
+        counted(token, REFUSED, 1, NOW + DAY_MS),
+    )
+    found = registry.ask(usage.daily_refused, [token, other], days=3)
+    assert found == {token: [4, 0, 8], other: [0, 0, 0]}
+    assert registry.ask(usage.daily_refused, []) == {}
+    reason = "permission_missing"
+    totals = registry.ask(observed_calls.totals, [token, other], reason)
+    assert totals == {token: 16, other: 0}
 
 
 def test_at_most_fifty_callers_are_named(registry: SmallRegistry, token: str) -> None:
     calls = [structs.replace(ALLOWED, address=f"192.0.2.{number}") for number in range(60)]
     fold(registry, *(counted(token, call, 1, NOW + n) for n, call in enumerate(calls)))
-    found = registry.ask(observed_calls.callers, token, since=NOW)
-    assert [each.address for each in found] == [f"192.0.2.{n}" for n in range(59, 9, -1)]
+    found = registry.ask(observed_calls.callers, {token: NOW})
+    assert [each.address for each in found[token]] == [f"192.0.2.{n}" for n in range(59, 9, -1)]

@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from gatepass.core.errors import InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.paging import Page
-from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import access_tokens, rehearsals, rotation
 from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.rotation import Closing
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 
@@ -187,3 +189,38 @@ def test_pages_are_consistent_under_concurrent_changes(registry: SmallRegistry, 
     assert sorted(seen) == sorted(made)
     assert len(seen) == 7
     assert find(registry, ada, limit=8).next is None
+
+
+def test_a_page_takes_as_many_queries_however_many_tokens_close(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    """And however many are rehearsed; each may be closing in a way of its own."""
+
+    def queries() -> int:
+        made: list[str] = []
+
+        def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
+            made.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", listen)
+        try:
+            find(registry, ada)
+        finally:
+            event.remove(Engine, "before_cursor_execute", listen)
+        return len(made)
+
+    def close_and_rehearse() -> None:
+        for closing in (Closing("when_silent"), Closing("after", after=3_600)):
+            old = registry.token(ada)[0].id
+            registry.do(rotation.rotate, ada, old, closing)
+        rehearsed = registry.token(ada)[0].id
+        registry.do(rehearsals.start, ada, rehearsed, minutes=5, share=10)
+
+    close_and_rehearse()
+    of_a_few = queries()
+    for _ in range(3):
+        close_and_rehearse()
+    page = find(registry, ada)
+    assert sum(1 for token in page.items if token.rotation and token.rotation.replaced_by) == 8
+    assert sum(1 for token in page.items if token.rehearsal) == 4
+    assert queries() == of_a_few

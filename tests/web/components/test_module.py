@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from collections import Counter
 from importlib.resources import files
 
 from gatepass.web.components.module import ENTRY, joined
@@ -12,6 +13,12 @@ SOURCES = {
     each.name: each.read_text("utf-8")
     for each in (files("gatepass.web.components") / "static").iterdir()
 }
+#: Those of the dashboard's pages that it uses, too.
+SHARED = {
+    name: (files("gatepass.web.pages") / "static" / name).read_text("utf-8")
+    for name in ("networks.js", "network_diagram.js")
+}
+_DEFINING = "(?:class|function|const|let)"
 FORBIDDEN = (
     *("localStorage", "sessionStorage", "indexedDB", ".cookie", "history.", "location."),
     *("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"),
@@ -49,14 +56,15 @@ def test_it_is_whole() -> None:
         "export class AccessTokens extends HTMLElement {"
     ]
     assert 'const NAME = "gatepass-access-tokens";' in text
-    for name, source in SOURCES.items():
-        defined = re.findall(r"^(?:export )?(?:class|function|const) (\w+)", source, re.MULTILINE)
-        assert defined, name
-        for each in defined:
-            found = re.findall(
-                rf"^(?:export )?(?:class|function|const) {each}\b", text, re.MULTILINE
-            )
-            assert len(found) == 1, (name, each)
+    defined = Counter[str]()
+    for name, source in (SOURCES | SHARED).items():
+        names = re.findall(rf"^(?:export )?(?:async )?{_DEFINING} (\w+)", source, re.MULTILINE)
+        assert names, name
+        defined.update(names)
+        for each in names:
+            assert re.search(rf"^(?:export )?(?:async )?{_DEFINING} {each}\b", text, re.MULTILINE)
+    # One scope for all: two of the same name are an error in browsers.
+    assert [each for each, times in defined.items() if times > 1] == []
 
 
 def test_it_neither_stores_nor_writes_markup() -> None:

@@ -110,7 +110,8 @@ def _endings(reading: Reading, rows: Sequence[Row[Any]]) -> tuple[EndingToken, .
 def _ending(reading: Reading, row: Row[Any], at: int) -> EndingToken:
     callers = 0
     if row.last_at is not None and row.last_at > reading.now - CALLERS_MS:
-        callers = len(observed_calls.callers(reading, row.id, since=reading.now - CALLERS_MS))
+        since = {row.id: reading.now - CALLERS_MS}
+        callers = len(observed_calls.callers(reading, since)[row.id])
     return EndingToken(
         id=row.id,
         label=row.label,

@@ -38,7 +38,7 @@ def _closing(reading: Reading) -> Sequence[str]:
 
 def _silent(reading: Reading, ids: Sequence[str]) -> list[tuple[str, str]]:
     """Company and id of those tokens of *ids* that close now."""
-    silences = Silences(reading)
+    silences = Silences(reading, ids)
     rows = reading.session.execute(
         STORED.where(_token.id.in_(ids), _token.deactivated_at.is_(None)).order_by(_token.id)
     )

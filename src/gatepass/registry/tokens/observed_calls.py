@@ -6,7 +6,7 @@ token chooses paths, addresses and origins, so the rows of a token and day are b
 one row for all that are allowed, or one for all that are refused.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, TypedDict, Unpack
@@ -15,11 +15,12 @@ import msgspec
 from sqlalchemy import (
     BindParameter,
     Row,
+    and_,
     bindparam,
     case,
     func,
     insert,
-    null,
+    or_,
     select,
     update,
 )
@@ -47,6 +48,17 @@ CALLERS_NAMED = 50
 MOST = 2**48
 
 Outcome = Literal["allowed", "refused"]
+
+#: How many refused calls each token had on each day, as rows with ``uses``.
+REFUSED_PER_DAY = (
+    select(
+        observed_calls.c.token_id,
+        observed_calls.c.day,
+        func.sum(observed_calls.c.uses).label("uses"),
+    )
+    .where(~observed_calls.c.allowed)
+    .group_by(observed_calls.c.token_id, observed_calls.c.day)
+)
 
 _TOKENS_AT_ONCE = 100
 _KEY_BYTES = 12
@@ -154,36 +166,47 @@ def list_(
 
 
 def over_days(
-    reading: Reading, token_id: str, *, since: int, outcome: Outcome | None, most: int
+    reading: Reading,
+    token_id: str,
+    *,
+    since: int,
+    outcome: Outcome | None,
+    most: int,
+    skipped: int = 0,
 ) -> list[CallRecord]:
     """A token's observed calls since the day of a time (Unix ms), equal ones of all days together.
 
-    The last made first. Performs no permission check: the caller must have done it.
+    Refused ones first, and of each outcome the last made. Performs no permission check: the caller
+    must have done it.
 
     Args:
         most: of the list.
+        skipped: so many of the first are left out.
 
     Returns:
-        Records without ``decision``, which is of one day.
+        Records with the ``decision`` of the last day.
     """
     facts = (
         *(_table.allowed, _table.reason, _table.permission, _table.route, _table.method),
         *(_table.address, _table.origin),
     )
-    last_at = func.max(_table.last_at)
     rows = select(
         *facts,
-        null().label("decision"),
-        func.sum(_table.uses).label("uses"),
-        func.min(_table.first_at).label("first_at"),
-        last_at.label("last_at"),
+        _table.decision,
+        func.sum(_table.uses).over(partition_by=facts).label("uses"),
+        func.min(_table.first_at).over(partition_by=facts).label("first_at"),
+        _table.last_at,
+        func.row_number()
+        .over(partition_by=facts, order_by=(_table.last_at.desc(), _table.call))
+        .label("nth"),
     ).where(_table.token_id == token_id, _table.day >= since // DAY_MS)
     if outcome is not None:
         rows = rows.where(_table.allowed == (outcome == "allowed"))
+    each = rows.subquery()
     # By all columns, so that those of the same time are in the same order each time.
-    order = (last_at.desc(), *facts)
-    found = reading.session.execute(rows.group_by(*facts).order_by(*order).limit(most))
-    return [_record(row) for row in found]
+    order = (each.c.allowed, each.c.last_at.desc(), *(each.c[fact.name] for fact in facts))
+    latest = select(each).where(each.c.nth == 1).order_by(*order)
+    return [_record(row) for row in reading.session.execute(latest.limit(most).offset(skipped))]
 
 
 def refusal(reading: Reading, decision: str) -> Refusal | None:
@@ -203,30 +226,52 @@ def refusal(reading: Reading, decision: str) -> Refusal | None:
     return Refusal(row.token_id, _record(row), needed)
 
 
-def callers(reading: Reading, token_id: str, *, since: int) -> list[Caller]:
-    """Where a token's allowed calls came from since a time (Unix ms), the latest first.
+def callers(reading: Reading, since: Mapping[str, int]) -> dict[str, list[Caller]]:
+    """Where the allowed calls of tokens came from, the latest first; no token is left out.
 
-    At most ``CALLERS_NAMED``. Performs no permission check: the caller must have done it.
+    Of each at most ``CALLERS_NAMED``. Performs no permission check: the caller must have done it.
+
+    Args:
+        since: a time (Unix ms) for each token.
     """
+    found: dict[str, list[Caller]] = {token: [] for token in since}
+    if not since:
+        return found
+    by_time: dict[int, list[str]] = {}
+    for token, at in since.items():
+        by_time.setdefault(at, []).append(token)
     last_at = func.max(_table.last_at)
-    rows = reading.session.execute(
+    order = (last_at.desc(), _table.address, _table.permission)
+    ranked = (
         select(
+            _table.token_id,
             _table.address,
             _table.permission,
             last_at.label("last_at"),
             func.sum(_table.uses).label("uses"),
+            func.row_number().over(partition_by=_table.token_id, order_by=order).label("nth"),
         )
         .where(
-            _table.token_id == token_id,
-            _table.day >= since // DAY_MS,
             _table.allowed,
-            _table.last_at >= since,
+            or_(
+                *(
+                    and_(
+                        _table.token_id.in_(tokens),
+                        _table.day >= at // DAY_MS,
+                        _table.last_at >= at,
+                    )
+                    for at, tokens in by_time.items()
+                )
+            ),
         )
-        .group_by(_table.address, _table.permission)
-        .order_by(last_at.desc(), _table.address, _table.permission)
-        .limit(CALLERS_NAMED)
+        .group_by(_table.token_id, _table.address, _table.permission)
+        .subquery()
     )
-    return [Caller(row.address, row.permission, row.last_at, int(row.uses)) for row in rows]
+    rows = select(ranked).where(ranked.c.nth <= CALLERS_NAMED).order_by(ranked.c.nth)
+    for row in reading.session.execute(rows):
+        caller = Caller(row.address, row.permission, row.last_at, int(row.uses))
+        found[row.token_id].append(caller)
+    return found
 
 
 def allowed_today(reading: Reading, ids: Collection[str]) -> dict[str, int]:
@@ -240,26 +285,33 @@ def allowed_today(reading: Reading, ids: Collection[str]) -> dict[str, int]:
     return {token: int(uses) for token, uses in rows}
 
 
-def total(reading: Reading, token_id: str, reason: str) -> int:
-    """How many of a token's observed calls had *reason*, as far as they are told apart.
+def totals(reading: Reading, ids: Collection[str], reason: str) -> dict[str, int]:
+    """How many calls of each token had *reason*, as far as they are told apart; none is left out.
 
     Performs no permission check: the caller must have done it.
     """
-    counted = select(func.sum(_table.uses)).where(
-        _table.token_id == token_id, _table.reason == reason
-    )
-    return int(reading.session.execute(counted).scalar_one() or 0)
-
-
-def last_seen(reading: Reading, token_id: str) -> int | None:
-    """The last call with a token's secret, allowed or refused (Unix ms); None if there was none.
-
-    Performs no permission check: the caller must have done it.
-    """
-    found: int | None = reading.session.execute(
-        select(func.max(_table.last_at)).where(_table.token_id == token_id)
-    ).scalar_one()
+    found = dict.fromkeys(ids, 0)
+    if ids:
+        counted = select(_table.token_id, func.sum(_table.uses)).where(
+            _table.token_id.in_(ids), _table.reason == reason
+        )
+        rows = reading.session.execute(counted.group_by(_table.token_id))
+        found |= {token: int(uses) for token, uses in rows}
     return found
+
+
+def last_seen(reading: Reading, ids: Collection[str]) -> dict[str, int]:
+    """The last call with each token's secret, allowed or refused (Unix ms), where there was one.
+
+    Performs no permission check: the caller must have done it.
+    """
+    if not ids:
+        return {}
+    seen = select(_table.token_id, func.max(_table.last_at).label("last_at")).where(
+        _table.token_id.in_(ids)
+    )
+    rows = reading.session.execute(seen.group_by(_table.token_id))
+    return {row.token_id: row.last_at for row in rows}
 
 
 def fold(write: Write, calls: Iterable[CountedCall]) -> None:

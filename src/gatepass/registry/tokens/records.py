@@ -142,14 +142,14 @@ def etag(token: AccessToken) -> str:
 def tokens_of(reading: Reading, rows: list[Row[Any]]) -> list[AccessToken]:
     """The records of rows of ``STORED``, at ``reading.now`` and with the present roles."""
     rules = {company: published_rules(reading, company) for company in {r.company_id for r in rows}}
-    replaced = rotations(reading, rows)
+    replaced, rehearsed = rotations(reading, rows), _rehearsals(reading, rows)
     return [
         _token(
             row,
             reading.now,
             rules[row.company_id].roles.get(_role_of(row), ()),
             replaced.get(row.id),
-            _rehearsal(reading, row),
+            rehearsed.get(row.id),
         )
         for row in rows
     ]
@@ -224,12 +224,27 @@ def _status(row: Row[Any], now: int) -> TokenStatus:
     return "pending" if status == "active" and row.pending_since is not None else status
 
 
-def _rehearsal(reading: Reading, row: Row[Any]) -> RunningRehearsal | None:
-    until = row.rehearsal_until
-    if until is None or not reading.now < until or _status(row, reading.now) != "active":
-        return None
-    refused = observed_calls.total(reading, row.id, Reason.token_rehearsed.value)
-    return RunningRehearsal(until, row.rehearsal_share, refused - row.rehearsal_refused_before)
+def _rehearsals(reading: Reading, rows: Collection[Row[Any]]) -> dict[str, RunningRehearsal]:
+    """Those that are running, by token id."""
+    now = reading.now
+    running = [
+        row
+        for row in rows
+        if row.rehearsal_until is not None
+        and now < row.rehearsal_until
+        and _status(row, now) == "active"
+    ]
+    refused = observed_calls.totals(
+        reading, [row.id for row in running], Reason.token_rehearsed.value
+    )
+    return {
+        row.id: RunningRehearsal(
+            row.rehearsal_until,
+            row.rehearsal_share,
+            refused[row.id] - row.rehearsal_refused_before,
+        )
+        for row in running
+    }
 
 
 def _role_of(row: Row[Any]) -> str:

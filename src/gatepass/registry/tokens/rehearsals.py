@@ -62,9 +62,9 @@ def start(change: Change, actor: Actor, token_id: str, *, minutes: int, share: i
         "rehearsal_start": change.now,
         "rehearsal_until": change.now + minutes * _MINUTE_MS,
         "rehearsal_share": share,
-        "rehearsal_refused_before": observed_calls.total(
-            change, row.id, Reason.token_rehearsed.value
-        ),
+        "rehearsal_refused_before": observed_calls.totals(
+            change, [row.id], Reason.token_rehearsed.value
+        )[row.id],
     }
     _write(change, row, values)
     after = {"share": share, "until": values["rehearsal_until"]}

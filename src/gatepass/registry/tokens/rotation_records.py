@@ -1,6 +1,6 @@
 """The part of an access token's record that is about its rotation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -53,22 +53,23 @@ def rotations(reading: Reading, rows: Sequence[Row[Any]]) -> dict[str, Rotation]
     Args:
         rows: of ``records.STORED``.
     """
-    silences = Silences(reading)
+    # A few queries for all of them: a page of a list may have a hundred.
+    closing = [row for row in rows if is_closing(row, reading.now)]
+    callers = observed_calls.callers(
+        reading, {row.id: reading.now - _callers_within_ms(row) for row in closing}
+    )
+    by_silence = [row for row in closing if row.rotation_close == "when_silent"]
+    silences = Silences(reading, [row.id for row in by_silence])
+    silence = {row.id: silences.of(row) for row in by_silence}
     return {
-        row.id: _rotation(reading, row, silences)
+        row.id: _rotation(row, callers.get(row.id, ()), silence.get(row.id))
         for row in rows
         if row.replaces is not None or row.replaced_by is not None
     }
 
 
-def _rotation(reading: Reading, row: Row[Any], silences: Silences) -> Rotation:
+def _rotation(row: Row[Any], callers: Iterable[Caller], silence: Silence | None) -> Rotation:
     replaced = row.replaced_by is not None
-    closing = is_closing(row, reading.now)
-    silence = silences.of(row) if closing and row.rotation_close == "when_silent" else None
-    callers: tuple[Caller, ...] = ()
-    if closing:
-        within_ms = CALLERS_MS if row.silent_for_ms is None else row.silent_for_ms
-        callers = tuple(observed_calls.callers(reading, row.id, since=reading.now - within_ms))
     return Rotation(
         replaces=row.replaces,
         replaced_by=row.replaced_by,
@@ -77,7 +78,7 @@ def _rotation(reading: Reading, row: Row[Any], silences: Silences) -> Rotation:
         if replaced
         else None,
         waiting_for=() if silence is None else silence.waiting_for,
-        callers=callers,
+        callers=tuple(callers),
         silence=silence,
     )
 
@@ -89,6 +90,11 @@ def is_closing(row: Row[Any], now: int) -> bool:
         and row.deactivated_at is None
         and (row.expires_at is None or now < row.expires_at)
     )
+
+
+def _callers_within_ms(row: Row[Any]) -> int:
+    within_ms: int | None = row.silent_for_ms
+    return CALLERS_MS if within_ms is None else within_ms
 
 
 def _close(stored: str) -> Close:

@@ -4,7 +4,7 @@ Silence counts from the last call with its secret that was seen, up to when ever
 have allowed it has reported its use (``replication.use_reports``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -49,10 +49,12 @@ class Silence:
 
 
 class Silences:
-    """The silences of tokens, in one transaction."""
+    """The silences of the tokens with these ids, in one transaction."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, ids: Collection[str]) -> None:
         self._reading = reading
+        # Refused calls count, too; followers of former releases report only those allowed.
+        self._seen = observed_calls.last_seen(reading, ids)
         self._reports: Callable[[str], UseReports] = lru_cache(maxsize=None)(
             lambda company: use_reports.of_company(reading, company)
         )
@@ -64,11 +66,9 @@ class Silences:
             row: of ``records.STORED``.
         """
         reports = self._reports(row.company_id)
-        # Refused calls count, too; followers of former releases report only those allowed.
-        seen = observed_calls.last_seen(self._reading, row.id)
         since = max(
-            *(row.rotated_at, self._restored_at),
-            *(at or 0 for at in (row.last_at, seen, row.perhaps_used_at)),
+            *(row.rotated_at, self._restored_at, self._seen.get(row.id, 0)),
+            *(at or 0 for at in (row.last_at, row.perhaps_used_at)),
         )
         unreported = [gone for gone in reports.gone if gone.until > since]
         return Silence(

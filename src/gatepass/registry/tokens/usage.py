@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Table, case, delete, func, insert, select, update
+from sqlalchemy import Select, Table, case, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gatepass.core.observed_call import CountedCall
@@ -115,17 +115,14 @@ def decision_counts(reading: Reading) -> dict[str, int]:
 
 def daily(reading: Reading, tokens: Collection[str], *, days: int = 7) -> dict[str, list[int]]:
     """The uses of each token on each of the last *days* days (UTC), today last."""
-    today: int = reading.now // DAY_MS
-    counts = {token: [0] * days for token in tokens}
-    rows = reading.session.execute(
-        select(token_use_days).where(
-            token_use_days.c.token_id.in_(counts), token_use_days.c.day > today - days
-        )
-    )
-    for row in rows:
-        # A later day comes from a node whose clock is slightly fast.
-        counts[row.token_id][min(row.day - today, 0) - 1] += row.uses
-    return counts
+    return _daily(reading, tokens, days, select(token_use_days))
+
+
+def daily_refused(
+    reading: Reading, tokens: Collection[str], *, days: int = 7
+) -> dict[str, list[int]]:
+    """The refused calls with each token's secret on each of the last *days* days, likewise."""
+    return _daily(reading, tokens, days, observed_calls.REFUSED_PER_DAY)
 
 
 def total(reading: Reading, token: str) -> int:
@@ -145,6 +142,19 @@ def addresses(reading: Reading, token: str) -> list[AddressUse]:
         .limit(ADDRESSES_KEPT)
     )
     return [AddressUse(row.address, row.last_at, row.uses) for row in rows]
+
+
+def _daily(
+    reading: Reading, tokens: Collection[str], days: int, counted: Select[Any]
+) -> dict[str, list[int]]:
+    today: int = reading.now // DAY_MS
+    counts = {token: [0] * days for token in tokens}
+    of = counted.selected_columns
+    wanted = counted.where(of.token_id.in_(counts), of.day > today - days)
+    for row in reading.session.execute(wanted) if counts else ():
+        # A later day comes from a node whose clock is slightly fast.
+        counts[row.token_id][min(row.day - today, 0) - 1] += int(row.uses)
+    return counts
 
 
 class _Use:

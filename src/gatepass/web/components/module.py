@@ -1,7 +1,7 @@
 """``/components/access-tokens.js``: ``<gatepass-access-tokens>`` as one module of JavaScript.
 
-Its source is a module for each concept. A host page gets them joined, without comment lines: one
-request, and one address in its Content-Security-Policy.
+Its source is a module for each concept. A host page gets them joined, without comments and
+indentation: one request, and one address in its Content-Security-Policy.
 """
 
 import hashlib
@@ -18,6 +18,8 @@ ENTRY = "access-tokens.js"
 _import = re.compile(r'^import \{[^}]*\} from "\./([\w.-]+)";\n', re.MULTILINE)
 _export = re.compile(r"^export (?=(?:async )?(?:function|class|const)\b)", re.MULTILINE)
 _comment = re.compile(r"^ *//.*\n", re.MULTILINE)
+# Of a line's beginning, and empty lines: a twentieth of what is sent.
+_space = re.compile(r"^\s+", re.MULTILINE)
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,7 +38,7 @@ def joined() -> str:
         parts[name] = ""
         for imported in _import.findall(text):
             add(imported)
-        text = _comment.sub("", _import.sub("", text)).lstrip("\n")
+        text = _space.sub("", _comment.sub("", _import.sub("", text)))
         # Moved behind what it imports.
         del parts[name]
         parts[name] = text if name == ENTRY else _export.sub("", text)

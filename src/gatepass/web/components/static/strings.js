@@ -19,6 +19,7 @@ export const ENGLISH = {
   status: "Status",
   statuses: { active: "Active", pending: "Pending", expired: "Expired", deactivated: "Deactivated", any: "Any" },
   kinds: { api: "API", ui: "UI" },
+  imported: "Imported",
   more: "Show more",
   shown: { one: "{count} token shown", other: "{count} tokens shown" },
   noneYet: "No access tokens yet",
@@ -73,6 +74,31 @@ export const ENGLISH = {
     },
     powerless: "This token can't do anything at the moment. Its permissions were taken away.",
     beyond: "This token has permissions that you can't give here, so you can only deactivate it.",
+  },
+
+  use: {
+    title: "Use in the last 30 days",
+    none: "No calls in the last 30 days.",
+    allowed: { one: "{count} call allowed", other: "{count} calls allowed" },
+    refused: { one: "{count} call refused", other: "{count} calls refused" },
+    partial: "These are the latest of more calls than can be shown.",
+    showAll: "Show all calls",
+    others: "Other calls, too many to tell apart",
+    noRoute: "A path that isn't in the catalogue",
+    ownApi: "The API of access tokens",
+    times: "{count}×, last {time}",
+  },
+  // Why a call was refused, by reason; `other` for any that isn't listed.
+  reasons: {
+    token_deactivated: "The token was deactivated.",
+    token_expired: "The token had expired.",
+    company_address_not_allowed: "Calls from this address aren't admitted.",
+    address_not_allowed: "The token isn't for this address.",
+    origin_missing: "The call named no website.",
+    origin_not_allowed: "The token isn't for this website.",
+    route_unknown: "The API has no such method and path.",
+    permission_missing: "The token lacks this permission.",
+    other: "It was refused.",
   },
 
   form: {

@@ -151,6 +151,19 @@ dd > ul { display: grid; gap: 6px; }
 .diagram .free { fill: color-mix(in srgb, currentcolor 20%, transparent); }
 .diagram p { color: var(--_muted); font-size: var(--_small); }
 
+.use { display: grid; grid-template-columns: minmax(0, 1fr); gap: 12px; padding-block-start: 16px; border-block-start: 1px solid var(--_line); }
+.sums { column-gap: 16px; }
+.key { inline-size: 12px; block-size: 12px; border: 1px solid var(--_accent); border-radius: 3px; background: var(--_accent); }
+.key.refused { border-color: var(--_danger); background: none; }
+.chart { max-inline-size: 720px; color: var(--_muted); font-size: 0.85em; }
+.chart > svg { display: block; inline-size: 100%; block-size: 88px; border-block: 1px solid var(--_line); }
+.dates { display: flex; justify-content: space-between; }
+.chart rect { fill: transparent; }
+.chart .allowed { fill: var(--_accent); }
+.chart .refused { stroke: var(--_danger); }
+.calls li { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 16px; padding-block: 8px; border-block-start: 1px solid var(--_line); }
+.calls li:focus { outline: none; }
+
 .choices { display: grid; gap: 12px; margin-block-start: 10px; }
 .choice { display: flex; gap: 10px; padding: 12px 14px; border: 1px solid var(--_control); border-radius: var(--_radius); cursor: pointer; }
 .choice strong, .choice .hint { display: block; }

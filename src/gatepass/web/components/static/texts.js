@@ -19,6 +19,7 @@ export class Texts {
   #number;
   #and;
   #exact;
+  #day;
   #relative;
 
   // `lang`: a language tag; one that browsers don't know means the browser's own.
@@ -33,6 +34,7 @@ export class Texts {
     this.#number = new Intl.NumberFormat(this.lang);
     this.#and = new Intl.ListFormat(this.lang, { type: "conjunction" });
     this.#exact = new Intl.DateTimeFormat(this.lang, { dateStyle: "medium", timeStyle: "short" });
+    this.#day = new Intl.DateTimeFormat(this.lang, { day: "numeric", month: "short", timeZone: "UTC" });
     this.#relative = new Intl.RelativeTimeFormat(this.lang, { style: "short" });
     this.now = new Intl.RelativeTimeFormat(this.lang, { numeric: "auto" }).format(0, "second");
   }
@@ -80,6 +82,11 @@ export class Texts {
 
   exact(at) {
     return this.#exact.format(at);
+  }
+
+  // The day of a time in UTC.
+  day(at) {
+    return this.#day.format(at);
   }
 
   // Future times are rounded, so that a token for 30 days says "in 30 days"; past ones are cut off.

@@ -5,6 +5,7 @@ import { button, h, icon, id, isolated, notice } from "./dom.js";
 import { confirmRotation } from "./rotation.js";
 import { diagram, parsed } from "./rows.js";
 import { ability, worded } from "./sentence.js";
+import { tokenUse } from "./token_use.js";
 
 const PAGE = 20,
   MOST_CHIPS = 2,
@@ -278,6 +279,7 @@ export class TokenList {
             { class: "under" },
             h("code", {}, `${token.id.slice(0, 12)}…`),
             h("span", { class: "kind" }, texts.of(`kinds.${token.kind}`)),
+            token.imported && h("span", { class: "kind" }, texts.of("imported")),
           ),
         ),
         cell("permissions", this.#chips(token.permissions)),
@@ -425,6 +427,7 @@ export class TokenList {
           h("div", { class: "chips" }, number, copyButton(texts, number, texts.of("details.copyId"), "quiet compact")),
         ),
       ),
+      tokenUse(portal, token),
     );
   }
 

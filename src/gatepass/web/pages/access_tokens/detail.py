@@ -1,7 +1,5 @@
 """/access-tokens/{id}: a token's settings, use and history, and its deactivation."""
 
-from dataclasses import dataclass
-
 from fastapi import Request
 from starlette.responses import Response
 
@@ -12,34 +10,30 @@ from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import (
     access_tokens,
     approval,
-    observed_calls,
     policy_breaches,
     records,
     request_records,
     token_policies,
     unused,
-    usage,
 )
-from gatepass.registry.tokens.observed_calls import CallRecord, Outcome
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.http.refusals import SENTENCES
 from gatepass.web.pages.access_tokens.least_privilege import least_privilege
+from gatepass.web.pages.access_tokens.use import RANGES, Shown, use_of
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.confirmation import confirmation_problem
 from gatepass.web.pages.text.forms import Form
 from gatepass.web.pages.text.policy_text import broken_rule
-from gatepass.web.pages.text.times import DAY, HOUR
-from gatepass.web.pages.widgets.permission_groups import permission_rows
+from gatepass.web.pages.text.times import HOUR
+from gatepass.web.pages.widgets.permission_groups import by_resource, permission_rows
 from gatepass.web.pages.widgets.snippets import serves, snippets
-from gatepass.web.pages.widgets.sparkline import DayOfUse, days_until
 
 _HISTORY = 50
-_DAYS = 30
-_CALLS = 50
 _APPROVERS = 4
+#: The rest are folded.
+_PERMISSIONS = 8
 _CHANGED = "Not approved: somebody changed the token meanwhile. Look at it again."
-_OUTCOMES: dict[str, Outcome] = {"allowed": "allowed", "refused": "refused"}
 _DONE = {
     "saved": "Saved. The changes are in effect.",
     "narrowed": "Narrowed. The change is in effect.",
@@ -52,30 +46,6 @@ _DONE = {
 router = page_router()
 
 
-@dataclass(frozen=True)
-class Calls:
-    """The distinct calls of a token in the last ``_DAYS`` days, the last made first.
-
-    Attributes:
-        outcome: which ones: ``allowed``, ``refused``, or "" for all.
-        records: ``_CALLS`` of them at most.
-        more: whether there are more.
-    """
-
-    outcome: str
-    records: list[CallRecord]
-    more: bool
-
-
-@dataclass(frozen=True)
-class Use:
-    """A token's use: calls in all, calls per day with today last, and the latest addresses."""
-
-    total: int
-    days: tuple[DayOfUse, ...]
-    addresses: tuple[usage.AddressUse, ...]
-
-
 @router.get("/access-tokens/{id}")
 def show(
     request: Request,
@@ -83,13 +53,11 @@ def show(
     id: str,
     done: str = "",
     part: str = "",
-    calls: str = "",
 ) -> Response:
     """One token; with ``part=receipt`` only the receipt of its deactivation, with
     ``part=recording`` only what a short-lived one used so far.
 
-    Args:
-        calls: those that are shown: allowed, refused; anything else is both.
+    What of its use is shown: see ``Shown``.
     """
     node, now = screen.node, screen.now()
     with screen.read() as reading:
@@ -108,28 +76,30 @@ def show(
             return screen.render(
                 "access_tokens/recording.html", token=token, recording=least.recording
             )
-        use = _use(reading, token.id, now)
+        shown = Shown.read(f"/access-tokens/{token.id}", request.query_params)
+        use = use_of(reading, token.id, shown)
         predecessor, successor = _rotated(reading, screen, token)
         policy = token_policies.of(reading, token.company)
         ends_unused_at = unused.ending_of(reading, token.id) if token.unused_days else None
-        made = _calls(reading, token.id, now, calls)
         pending = token.status == "pending"
         approvers = approval.approvers(reading, token, most=_APPROVERS) if pending else ()
         asked = request_records.pending_of(reading, token.id)
         history = None
         if screen.actor.may("audit:get"):
             history = search.list_(reading, screen.actor, subject=token.id, limit=_HISTORY).items
+    permissions = permission_rows(node.catalogue, token.permissions, token.effective_permissions)
     return screen.render(
         "access_tokens/decoy.html" if token.kind == DECOY else "access_tokens/show.html",
         token=token,
         flash=_DONE.get(done, ""),
-        permission_rows=permission_rows(
-            node.catalogue, token.permissions, token.effective_permissions
-        ),
         least=least,
-        reduced=not set(token.permissions) <= set(token.effective_permissions),
         asked=asked,
+        permission_rows=permissions,
+        permissions_shown=by_resource(permissions[:_PERMISSIONS]),
+        permissions_folded=by_resource(permissions[_PERMISSIONS:]),
+        reduced=not set(token.permissions) <= set(token.effective_permissions),
         use=use,
+        ranges=RANGES,
         broken=[broken_rule(policy, rule) for rule in policy_breaches.of_token(policy, token)],
         ends_unused_at=ends_unused_at,
         approvers=[one.name for one in approvers],
@@ -138,7 +108,6 @@ def show(
         not_approved=_CHANGED if done == "changed" else "",
         predecessor=predecessor,
         successor=successor,
-        calls=made,
         reasons=SENTENCES,
         receipt=receipt,
         staleness=node.settings.max_staleness,
@@ -172,14 +141,6 @@ def deactivate(screen: CurrentScreen, id: str, fields: Form) -> Response:
     return see_other(f"/access-tokens/{token.id}", confirmed=confirmed)
 
 
-def _use(reading: Reading, token_id: str, now: int) -> Use:
-    return Use(
-        total=usage.total(reading, token_id),
-        days=days_until(now, usage.daily(reading, [token_id], days=_DAYS)[token_id]),
-        addresses=tuple(usage.addresses(reading, token_id)),
-    )
-
-
 def _rotated(
     reading: Reading, screen: Screen, token: AccessToken
 ) -> tuple[AccessToken | None, AccessToken | None]:
@@ -191,14 +152,6 @@ def _rotated(
         for id in (token.rotation.replaces, token.rotation.replaced_by)
     )
     return before, after
-
-
-def _calls(reading: Reading, token_id: str, now: int, outcome: str) -> Calls:
-    wanted = _OUTCOMES.get(outcome)
-    found = observed_calls.over_days(
-        reading, token_id, since=now - _DAYS * DAY, outcome=wanted, most=_CALLS + 1
-    )
-    return Calls(wanted or "", found[:_CALLS], len(found) > _CALLS)
 
 
 def in_use(token: AccessToken, now: int) -> bool:

@@ -20,6 +20,7 @@ from gatepass.web.api.access_token_export import exported
 from gatepass.web.api.list_files import FileFormat
 from gatepass.web.pages.access_tokens.bulk import deactivated_sentence
 from gatepass.web.pages.access_tokens.filters import PATH, SHOWN, SORTS, Filters
+from gatepass.web.pages.access_tokens.marks import marks_of
 from gatepass.web.pages.layout.headers import security_headers
 from gatepass.web.pages.layout.lists import list_page
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
@@ -49,15 +50,19 @@ def show_list(request: Request, screen: CurrentScreen, cursor: str = "") -> Resp
         waiting = TokenFilters(status="pending")
         pending = 0 if empty else token_search.count(reading, screen.actor, waiting)
         asked = request_records.number_pending(reading, screen.actor, screen.node.catalogue)
-        used = [token.id for token in page.items if token.last_used]
-        use = usage.daily(reading, used, days=_DAYS) if used else {}
+        ids = [token.id for token in page.items]
+        allowed = usage.daily(reading, ids, days=_DAYS)
+        refused = usage.daily_refused(reading, ids, days=_DAYS)
     now = screen.now()
     return screen.render(
         "access_tokens/list.html",
         page.status,
         filters=filters,
         page=page,
-        use={id: days_until(now, counts) for id, counts in use.items() if any(counts)},
+        use={id: days_until(now, counts) for id, counts in allowed.items() if any(counts)},
+        marks={
+            each.id: marks_of(each, allowed[each.id], refused[each.id], now) for each in page.items
+        },
         filtered=not empty,
         no_match=filters.no_match,
         people=people,

@@ -211,6 +211,7 @@ def _impact(screen: Screen, form: RoleForm, role: Role | None) -> Impact | None:
     except InvalidInput:
         return None
 
+
 def _offered(
     screen: Screen, chosen: list[str]
 ) -> tuple[list[PermissionGroup], list[PermissionGroup], Presets]:

@@ -16,6 +16,7 @@ from gatepass.registry.tokens.policy_breaches import BreakingToken, PolicyBreach
 from gatepass.registry.tokens.records import AccessToken, LastUse, TokenOwner
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import Summary, TokenForm
+from gatepass.web.pages.access_tokens.marks import Mark
 from gatepass.web.pages.company.allowlist_impact import Reach
 from gatepass.web.pages.company.token_policy import UNREAD, Preview, preview_of
 from gatepass.web.pages.layout.errors import Explained
@@ -31,6 +32,7 @@ from gatepass.web.pages.widgets.permission_groups import PermissionGroup
 from gatepass.web.pages.widgets.permission_presets import Preset, Presets
 from gatepass.web.pages.widgets.snippets import Snippet
 from gatepass.web.pages.widgets.sparkline import DayOfUse
+from gatepass.web.pages.widgets.use_chart import use_chart
 
 router = page_router()
 
@@ -85,6 +87,15 @@ def show_styleguide(node: CurrentNode) -> Response:
         ],
         quiet=[DayOfUse(now // DAY - at, 0) for at in range(29, -1, -1)],
         busy=[DayOfUse(now // DAY - at, (at * 7919) % 97 * 11) for at in range(29, -1, -1)],
+        chart=use_chart(
+            now,
+            [(at * 7919) % 97 * 11 for at in range(29, -1, -1)],
+            [at % 9 * 4 if at % 3 else 0 for at in range(29, -1, -1)],
+        ),
+        marks={
+            tokens[0].id: [Mark("soon", "Expires soon"), Mark("refused", "26 refused")],
+            tokens[2].id: [Mark("unused", "Never used")],
+        },
         error=Explained(
             403,
             "permission_missing",

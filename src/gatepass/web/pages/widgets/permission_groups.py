@@ -60,6 +60,19 @@ class PermissionRow:
     lost: str = ""
 
 
+@dataclass(frozen=True)
+class ResourceRows:
+    """The permissions of a token for one resource; ``name``: the resource in words."""
+
+    name: str
+    rows: tuple[PermissionRow, ...]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.rows)
+
+
 def offered(
     catalogue: Catalogue,
     actor: Actor,
@@ -127,6 +140,12 @@ def permission_rows(
             title = titles.get(name, "No longer in the catalogue")
             rows.append(PermissionRow(name, title, lost))
     return rows
+
+
+def by_resource(rows: Iterable[PermissionRow]) -> list[ResourceRows]:
+    """*rows*, which are in the order of their names, by resource."""
+    groups = groupby(rows, key=lambda row: row.name.partition(":")[0])
+    return [ResourceRows(_words(resource), tuple(some)) for resource, some in groups]
 
 
 def _group(

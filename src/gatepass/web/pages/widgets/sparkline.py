@@ -1,4 +1,8 @@
-"""A token's calls per day, as the bars of a small SVG."""
+"""A token's allowed calls per day, as the bars of a small SVG.
+
+All lengths are in percent of the drawing, so that it is as wide as its place and a pattern isn't
+stretched.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +11,9 @@ from datetime import UTC, datetime
 from gatepass.web.pages.text.times import DAY
 from gatepass.web.pages.text.wording import counted
 
-HEIGHT = 56
-_BAR = 10
-_GAP = 3
-_LEAST = 3
+#: Of a bar's place, the rest is the gap.
+_BAR = 0.72
+_LEAST = 12
 
 
 @dataclass(frozen=True)
@@ -23,22 +26,20 @@ class DayOfUse:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its position, and its text on hover."""
+    """One bar. ``today``: whether its day isn't over, so that it will grow."""
 
-    x: int
-    y: int
-    width: int
-    height: int
+    x: str
+    y: str
+    width: str
+    height: str
     count: int
-    words: str
+    today: bool
 
 
 @dataclass(frozen=True)
 class Sparkline:
     """The drawing, and its text for screen readers."""
 
-    width: int
-    height: int
     bars: tuple[Bar, ...]
     words: str
 
@@ -50,24 +51,35 @@ def days_until(now: int, counts: Sequence[int]) -> tuple[DayOfUse, ...]:
 
 
 def sparkline(days: Sequence[DayOfUse]) -> Sparkline:
-    """One bar per day; the busiest fills the height, and a day without calls is a thin line."""
+    """One bar per day, the last one's for today; the busiest fills the height."""
     most = max((each.count for each in days), default=0)
-    bars = tuple(_bar(index, each, most) for index, each in enumerate(days))
+    bars = tuple(_bar(at, each, most, len(days)) for at, each in enumerate(days))
     total = sum(each.count for each in days)
     words = f"{counted(total, 'call')} in {counted(len(days), 'day')}"
     if total:
         words += f", at most {most:,} a day"
-    return Sparkline(max(1, len(days) * (_BAR + _GAP) - _GAP), HEIGHT, bars, words)
+    return Sparkline(bars, words)
 
 
-def _bar(index: int, use: DayOfUse, most: int) -> Bar:
-    height = _LEAST if not use.count else max(_LEAST, round(use.count / most * HEIGHT))
-    date = datetime.fromtimestamp(use.day * 86_400, UTC)
+def short_date(day: int) -> str:
+    """``24 Nov``: a day, in days since 1970."""
+    date = datetime.fromtimestamp(day * 86_400, UTC)
+    return f"{date.day} {date:%b}"
+
+
+def percent(share: float) -> str:
+    """A share of a hundred as a length of SVG."""
+    return f"{round(share, 2):g}%"
+
+
+def _bar(at: int, use: DayOfUse, most: int, days: int) -> Bar:
+    place = 100 / days
+    height = _LEAST if not use.count else max(_LEAST, use.count / most * 100)
     return Bar(
-        x=index * (_BAR + _GAP),
-        y=HEIGHT - height,
-        width=_BAR,
-        height=height,
+        x=percent((at + (1 - _BAR) / 2) * place),
+        y=percent(100 - height),
+        width=percent(_BAR * place),
+        height=percent(height),
         count=use.count,
-        words=f"{date.day} {date:%b}: {counted(use.count, 'call')}",
+        today=at == days - 1,
     )
