@@ -49,6 +49,11 @@ def test_a_file_is_brought_up_to_date(installed: Gatepass, document: Path, tmp_p
     assert said.code == 1
     assert "must be a route of one of the permissions" in said.err
     former = BEFORE.split("options")[0]
+    # So is a preset that names a permission which is dropped.
+    file.write_text(former + 'presets: {Payer: {permissions: ["payouts:get"]}}\n')
+    said = installed("catalogue", "import", str(document), "--out", str(file))
+    assert said.code == 1
+    assert "'payouts:get' must be a permission of this file" in said.err
     file.write_text(former)
     said = installed("catalogue", "import", str(document), "--out", str(file), "--check")
     assert said.code == 1
@@ -66,6 +71,7 @@ def test_a_file_is_brought_up_to_date(installed: Gatepass, document: Path, tmp_p
     assert (said.code, said.out) == (0, "")
     assert "is up to date" in said.err
     kept = file.read_text() + 'options:  # slashes\n  encoded_slash: ["GET /v1/charges/{id}"]\n'
+    kept += 'presets:\n  Lookers: {permissions: ["charges:look"]}\n'
     file.write_text(kept)
     assert installed("catalogue", "import", str(document), "--out", str(file)).code == 0
     assert file.read_text() == kept

@@ -25,6 +25,7 @@ FAMILIES = {
     "gatepass_webhook_deliveries_waiting": ("gauge", set()),
     "gatepass_webhook_deliveries_failing": ("gauge", set()),
     "gatepass_webhooks_paused": ("gauge", set()),
+    "gatepass_gateway_misconfigured": ("counter", set()),
     "gatepass_ready": ("gauge", set()),
     "gatepass_build_info": ("gauge", {"version"}),
     "process_cpu_seconds": ("counter", set()),

@@ -43,10 +43,13 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE")], json: AsJson = 
     added = [found for found in catalogue.permissions if not found.built_in]
     routes = sum(len(found.routes) for found in added)
     if json:
-        print_json({"ok": True, "permissions": len(added), "routes": routes, "problems": []})
+        counts = {"permissions": len(added), "routes": routes, "presets": len(catalogue.presets)}
+        print_json({"ok": True, **counts, "problems": []})
     else:
-        counted = f"{_counted(len(added), 'permission')}, {_counted(routes, 'route')}"
-        typer.echo(f"{file} is valid: {counted}.")
+        counted = [_counted(len(added), "permission"), _counted(routes, "route")]
+        if catalogue.presets:
+            counted.append(_counted(len(catalogue.presets), "preset"))
+        typer.echo(f"{file} is valid: {', '.join(counted)}.")
 
 
 @group.command("import")

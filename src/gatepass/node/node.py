@@ -195,6 +195,7 @@ class Node:
         """Start the background tasks, and the node's duties once this process has the lock."""
         # Imported now, if there is one: a request would wait for it.
         _ = self.provider
+        self.file.shared.set_public_url(self.settings.public_url)
         self._copying.serving = True
         self._maintenance.start()
         self._start(

@@ -19,6 +19,7 @@ from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import DECOY, CompanyRules, Grant, Holder
 from gatepass.core.networks import parse_address
+from gatepass.core.observed_call import refusal_id
 from gatepass.core.routes import CatalogueRoute, Routes
 from gatepass.verify.cached_rows import CachedRows, CachedToken
 from gatepass.verify.clock import Clock
@@ -221,6 +222,18 @@ class Decider:
             address_garbage=address_garbage,
             rule=admit,
         )
+
+    def help(self, decision: Decision) -> str | None:
+        """The address of the page that explains a refusal to people who may see the token.
+
+        None unless the secret of an access token matched, and while the installation's
+        ``PUBLIC_URL`` isn't known here. The page exists once the call is counted, in some seconds.
+        """
+        if decision.grant is None or decision.allowed:
+            return None
+        url = self.file.shared.public_url
+        id = None if url is None else refusal_id(decision)
+        return None if id is None else f"{url}/decisions/{id}"
 
     def verifier_key(self, credential: str | Reason) -> tuple[Reason, frozenset[str] | None]:
         """Check a verifier key.

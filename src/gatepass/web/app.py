@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Scope
 
-from gatepass.core.errors import GatepassError, InvalidInput
+from gatepass.core.errors import Forbidden, GatepassError, InvalidInput
 from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
@@ -42,14 +42,10 @@ from gatepass.web.http_boundary import (
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.layout.errors import error_page
-from gatepass.web.problems import (
-    Problem,
-    problem_of_decision,
-    problem_of_error,
-    problem_of_status,
-)
+from gatepass.web.problems import Problem, problem_of_error, problem_of_status
 from gatepass.web.public_origin import opened_elsewhere
 from gatepass.web.report_rate import ReportRate
+from gatepass.web.way_out import problem_of_forbidden, problem_of_refusal
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -127,7 +123,7 @@ def _document(cookie: str, public_url: str) -> bytes:
 
 
 async def _refused(request: Request, refused: NotAdmitted) -> Response:
-    problem = problem_of_decision(refused.decision)
+    problem = problem_of_refusal(request, refused.decision)
     return problem_response(_with_ignored_cookie(request, problem))
 
 
@@ -146,6 +142,10 @@ def _with_ignored_cookie(request: Request, problem: Problem) -> Problem:
         f"GATEPASS_PUBLIC_URL is {elsewhere.expected}."
     )
     return replace(problem, detail=detail)
+
+
+async def _forbidden(request: Request, error: Forbidden) -> Response:
+    return problem_response(problem_of_forbidden(request, error))
 
 
 async def _failed(request: Request, error: GatepassError) -> Response:
@@ -179,6 +179,7 @@ async def _our_fault(request: Request, error: Exception) -> Response:
 
 _HANDLERS: dict[type[Exception], Any] = {
     NotAdmitted: _refused,
+    Forbidden: _forbidden,
     GatepassError: _failed,
     RequestValidationError: _not_valid,
     HTTPException: _http_fault,

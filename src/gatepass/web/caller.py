@@ -41,6 +41,9 @@ from gatepass.web.strict_json import field_name
 # What a user without the second factor that their company requires can reach.
 _WAY_TO_SECOND_FACTOR = frozenset(("/account/two-factor", "/sign-out", "/v1/me", "/v1/sign-out"))
 
+# Key of a request's scope.
+_DECISION = "gatepass.decision"
+
 _UNKNOWN = "Must be left out: there is no such parameter."
 _MOST_ERRORS = 20
 
@@ -111,10 +114,17 @@ def admit(request: Request, credential: str | Reason) -> Decision:
         referer=referer,
         address_garbage=garbage,
     )
+    request.scope[_DECISION] = decision
     _note_sender(request, decision)
     grant = decision.grant
     if grant is not None and grant.kind == "portal":
         name_origin(request, grant.domains)
+    return decision
+
+
+def admission_of(request: Request) -> Decision | None:
+    """The last decision of ``admit`` about the request, if there was one."""
+    decision: Decision | None = request.scope.get(_DECISION)
     return decision
 
 

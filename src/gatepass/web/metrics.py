@@ -136,6 +136,11 @@ class _NodeMetrics:
             webhooks.failing,
         )
         yield GaugeMetricFamily("gatepass_webhooks_paused", "Paused webhooks.", webhooks.paused)
+        yield CounterMetricFamily(
+            "gatepass_gateway_misconfigured_total",
+            "Questions of gateways on this node that lacked the call's path or method.",
+            self.node.file.shared.gateway_faults,
+        )
         ready = self.node.readiness.not_ready() is None
         yield GaugeMetricFamily("gatepass_ready", "1 if this node can decide now, else 0.", ready)
         build = GaugeMetricFamily("gatepass_build_info", "The running version.", None, ["version"])

@@ -9,6 +9,7 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from tests.support.apps.all_routes import page_routes
 from tests.support.apps.installation import Installation
+from tests.support.apps.refusals import refused
 
 
 def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
@@ -19,7 +20,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
     """
     ada = installation.signed_in()
     text = installation.access_token("charges:get")
-    token = text[:21]
+    token, decision = text[:21], refused(installation, text, permission="charges:create")
     asked = installation.client(text).post(
         "/v1/access-requests", json={"permission": "charges:create", "justification": "x"}
     )
@@ -90,6 +91,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "external-owners": external,
         "webhooks": webhook,
         "access-requests": asked.json()["id"],
+        "decisions": decision,
         "ended": ended,
         "decoy": decoy,
     }
@@ -118,6 +120,7 @@ def every_page(ids: dict[str, str], *, search: str = "nothing") -> list[str]:
         f"/access-tokens/{ids['ended']}",
         f"/access-tokens/{ids['decoy']}",
         f"/access-tokens/{ids['decoy']}/edit",
+        f"/access-tokens/{token}/explain?permission=charges:create",
         f"/access-tokens/new?replace={token}",
         f"/access-tokens?q={search}",
         "/access-tokens?status=any",

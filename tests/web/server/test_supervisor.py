@@ -19,10 +19,10 @@ from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.spools import by_kind, spools
-from gatepass.web.gateway.endpoints import GATEWAY
 from gatepass.web.gateway.verification import VERIFY
 from gatepass.web.server import supervisor as serve_module
 from gatepass.web.server.supervisor import serve
+from tests.support.apps.gateway_clients import GATEWAY
 from tests.support.grants.grant_fixtures import CATALOGUE, Samples
 from tests.support.processes.ports import free_port, wait_for_port
 from tests.support.processes.workers import ask, with_tests_on_the_path

@@ -1,4 +1,4 @@
-"""Authorization endpoints: ``/authz/nginx`` for gateways, verification for services, and health.
+"""Authorization endpoints: ``/authz/…`` for gateways, verification for services, and health.
 
 A plain class that turns a request into a reply, without a framework. The main port puts it in front
 of the framework (``asgi``); the verify port serves nothing else (``connection``).
@@ -38,6 +38,7 @@ from gatepass.web.body_limits import (
 from gatepass.web.gateway.introspection import INTROSPECT, bearer_of_basic
 from gatepass.web.gateway.reply import JSON, Reply, refusal
 from gatepass.web.gateway.services import ECHOING, PATHS, Services
+from gatepass.web.gateway.sources import NGINX, OwnCall, Source, path_in
 from gatepass.web.gateway.verification import failing_closed
 from gatepass.web.http.connection import UNIX_PEER
 from gatepass.web.misconfiguration import Fault, Misconfigurations
@@ -50,7 +51,6 @@ from gatepass.web.problems import (
 )
 from gatepass.web.unhandled import log_unhandled
 
-GATEWAY = "/authz/nginx"
 #: A longer X-Gatepass-Permissions names only the permissions that the call needed: proxies limit
 #: header sizes.
 LONGEST_PERMISSIONS = 2_000
@@ -133,20 +133,32 @@ class Endpoints:
         address, _ = client_address(self._peer(peer)[0], lines("x-forwarded-for"), self._trusted)
         return None if address is None else format_address(address)
 
-    def gateway(self, peer: str, lines: Lines) -> Reply:
-        """Answer nginx's ``auth_request``: 204, 401 or 403; 5xx only without a decision.
+    def gateway(
+        self, peer: str, lines: Lines, source: Source = NGINX, own: OwnCall | None = None
+    ) -> Reply:
+        """Answer a gateway: 204 (or 200), 401 or 403; 5xx only without a decision.
 
         Args:
             peer: the socket peer's address as text, or ``UNIX_PEER``.
             lines: returns the values of a request header by its lower-case name.
+            source: of the endpoint that it asks.
+            own: the call that the request is itself about, for a source that reads it.
         """
-        return self._gateway(peer, lines).reply
+        return self._gateway(peer, lines, source, own).reply
 
-    def gateway_again(self, peer: str, key: bytes, lines: Callable[[], Lines]) -> Reply:
+    def gateway_again(
+        self,
+        peer: str,
+        key: bytes,
+        lines: Callable[[], Lines],
+        source: Source = NGINX,
+        own: OwnCall | None = None,
+    ) -> Reply:
         """``gateway``, with the answer to an equal request before, if it is still the answer.
 
         Args:
-            key: a digest of everything in the request that the answer depends on, and of *peer*.
+            key: a digest of everything in the request that the answer depends on, and of *peer* and
+                *source*.
         """
         decider = self._verifier
         try:
@@ -155,15 +167,15 @@ class Endpoints:
             return _with_reason(problem_of_error(error))
         if reply is None:
             asked_ms = decider.clock.now()
-            answer = self._gateway(peer, lines())
+            answer = self._gateway(peer, lines(), source, own)
             reply = answer.reply
             if answer.decision is not None and not answer.fault:
                 decider.remembered.remember(key, answer.decision, answer.known, reply, asked_ms)
         return reply
 
-    def _gateway(self, peer: str, lines: Lines) -> "_Answer":
+    def _gateway(self, peer: str, lines: Lines, source: Source, own: OwnCall | None) -> "_Answer":
         try:
-            return self._decide(peer, lines)
+            return self._decide(peer, lines, source, own)
         except Unavailable as error:
             return _Answer(_with_reason(problem_of_error(error)))
         except Exception as error:
@@ -171,21 +183,23 @@ class Endpoints:
             log_unhandled(error)
             return _Answer(_with_reason(problem_of_status(500)))
 
-    def _decide(self, peer: str, lines: Lines) -> "_Answer":
+    def _decide(self, peer: str, lines: Lines, source: Source, own: OwnCall | None) -> "_Answer":
         packed, trusted = self._peer(peer)
         if not trusted:
-            self._misconfigurations.note(Fault.gateway_untrusted, peer)
+            self._misconfigurations.note(Fault.gateway_untrusted, source.endpoint, peer)
             return _Answer(
                 _with_reason(
                     Problem(403, "peer_not_trusted", "Only trusted proxies may call this endpoint.")
                 )
             )
-        # Method and path of the gateway's own subrequest are never used.
-        uri, method = lines("x-original-uri"), lines("x-original-method")
+        uri, method = source.read(lines, own)
         credential = read_credential(lines("authorization"), lines("x-access-token"))
         if credential is Reason.token_missing and _is_handshake(lines, method):
             credential = read_credential((), (), lines("sec-websocket-protocol"))
-        address, garbage = client_address(packed, lines("x-forwarded-for"), self._trusted)
+        address: bytes | None = None
+        garbage, forwarded = False, lines("x-forwarded-for")
+        if forwarded or source.peer_may_call:
+            address, garbage = client_address(packed, forwarded, self._trusted)
         if garbage:
             self._misconfigurations.note(Fault.forwarded_unreadable, peer)
         origin, referer = read_origin(lines, "x-forwarded-host")
@@ -196,11 +210,16 @@ class Endpoints:
             route: CatalogueRoute | Reason = (
                 Reason.path_ambiguous if garbled else Reason.route_unknown
             )
-            unsent = _unsent(uri, method)
+            unsent = source.unsent(uri, method)
             if unsent:
                 self._misconfigurations.note(Fault.source_missing, peer, unsent)
+                self._verifier.file.shared.count_gateway_fault()
         else:
-            route = self._verifier.routes.match(method[0], uri[0])
+            path = path_in(uri[0]) if source.whole_url else uri[0]
+            if path is None:
+                route = Reason.path_ambiguous
+            else:
+                route = self._verifier.routes.match(method[0], path)
         decision, known = self._verifier.judge(
             credential, None, route, address, origin, referer, garbage
         )
@@ -211,7 +230,9 @@ class Endpoints:
         if len(permissions) > LONGEST_PERMISSIONS:
             permissions = " ".join(decision.needed)
         return _Answer(
-            Reply(204, _identity(known.grant, decision.owner, permissions)), decision, known
+            Reply(source.allowed, _identity(known.grant, decision.owner, permissions)),
+            decision,
+            known,
         )
 
     def _refusal(self, decision: Decision, unsent: str) -> Reply:
@@ -223,7 +244,12 @@ class Endpoints:
             reply = _with_reason(replace(problem_of_decision(decision), detail=detail))
             if len(self._refusals) < _PEERS_KEPT:
                 self._refusals[decision.reason, detail] = reply
-        return reply
+        help = self._verifier.help(decision)
+        if help is None:
+            return reply
+        # Visible ASCII, as the shared map keeps it.
+        line = b"x-gatepass-help: %s\r\n" % help.encode("ascii")
+        return Reply(reply.status, reply.lines + line, reply.body)
 
     # --- services -----------------------------------------------------------------------------
 
@@ -309,12 +335,6 @@ def _is_handshake(lines: Lines, method: Sequence[str | None]) -> bool:
     """Whether the call is a WebSocket handshake; the gateway forwards it as one or not at all."""
     upgrade = read_single(lines("upgrade"))
     return upgrade is not None and upgrade.lower() == "websocket" and list(method) == ["GET"]
-
-
-def _unsent(uri: Sequence[str | None], method: Sequence[str | None]) -> str:
-    """Names of the headers that the gateway must send exactly once and didn't."""
-    sent = (("X-Original-URI", uri), ("X-Original-Method", method))
-    return " and ".join(name for name, values in sent if len(values) != 1 or values[0] == "")
 
 
 def _identity(grant: Grant, owner: Holder | None, permissions: str) -> bytes:

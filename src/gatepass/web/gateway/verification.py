@@ -118,7 +118,7 @@ class Verification:
                 referer,
                 rule=decide if companies is None else partial(decide_within, companies),
             )
-            answer = msgspec.json.encode(_members(decision, known))
+            answer = msgspec.json.encode(_members(decision, known, verifier.help(decision)))
             remembered.remember(key, decision, known, answer, asked_ms)
             if body_key is not None:
                 remembered.remember(body_key, decision, known, Reply(200, JSON, answer), asked_ms)
@@ -143,13 +143,16 @@ def failing_closed(answer: Callable[[], _Answer]) -> _Answer | Reply:
         return refusal(500)
 
 
-def _members(decision: Decision, known: CachedToken | None) -> dict[str, Any]:
+def _members(decision: Decision, known: CachedToken | None, help: str | None) -> dict[str, Any]:
     """The members of a decision's JSON object."""
     members: dict[str, Any] = {
         "allowed": decision.allowed,
         "reason": decision.reason.value,
         "status": decision.status,
+        "needed": list(decision.needed),
     }
+    if help is not None:
+        members["help"] = help
     grant = decision.grant
     if grant is not None and known is not None:
         members["grant"] = {

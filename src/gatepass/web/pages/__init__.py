@@ -7,8 +7,11 @@ from gatepass.web.pages.access_tokens import (
     bulk,
     detail,
     edit,
+    explain,
     index,
+    least_privilege,
     new,
+    record,
     rehearse,
     requests,
     rotate,
@@ -63,8 +66,9 @@ router = APIRouter(include_in_schema=False)
 for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
-    # "new" and "deactivate" are no token ids, so their pages go before that of one token.
-    *(index, new, bulk, edit, rotate, rehearse, approve, requests, detail),
+    # "new", "record" and "deactivate" are no token ids, so their pages go before that of one token.
+    *(index, new, record, bulk, edit, explain, least_privilege, rotate, rehearse, approve, detail),
+    requests,
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(

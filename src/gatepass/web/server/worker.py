@@ -116,6 +116,7 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
 def _verify_worker(order: StartOrder, settings: Settings) -> None:
     clock = Clock(offset_ns=order.clock_offset_ns)
     file = GrantFile(settings.grant_path)
+    file.shared.set_public_url(settings.public_url)
     usage = Usage(file.use_directory)
     routes = parse_catalogue(order.catalogue).routes
     verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
