@@ -44,6 +44,7 @@ def test_the_call_in_words_and_an_answer(installation: Installation, ada: Visit,
         "Order 7 <needs> it.",
         "Nobody has checked it.",
     )
+    ada.get(page.links["Why it was refused"]).shows("permission")
     buttons = [value for name, value in page.form(path).buttons if name == "answer"]
     assert buttons == ["900", "3600", "always", "no"]
     page = answered(ada, path, "900")
