@@ -61,7 +61,9 @@ KINDS = {
     "invitations": Kind(
         "Invitations",
         _actions(
-            "invitation", "created", "resent", "link_taken", "delivered", "accepted", "deactivated"
+            "invitation",
+            *("created", "resent", "link_taken", "delivered", "not_mailed"),
+            *("accepted", "deactivated"),
         ),
     ),
     "passwords": Kind(
