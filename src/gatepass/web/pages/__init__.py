@@ -44,6 +44,7 @@ from gatepass.web.pages.people import (
     invitation_new,
     invitations,
     role,
+    user,
     users,
 )
 from gatepass.web.pages.people import email as user_email
@@ -80,6 +81,7 @@ for _screen in (
     *(owners, owner_form, owner_deactivate),
     # Nor a webhook's.
     *(webhook_form, webhooks),
+    # Nor are "invite" and "invitations" a user's.
     *(
         users,
         role,
@@ -89,6 +91,7 @@ for _screen in (
         handed_over,
         invitation_new,
         invitations,
+        user,
     ),
     log,
     portal,

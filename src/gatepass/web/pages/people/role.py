@@ -14,6 +14,7 @@ from gatepass.registry.directory import (
 from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
 from gatepass.registry.tokens.of_owner import left
+from gatepass.web.pages.company.role_strip import role_strips
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
@@ -87,6 +88,7 @@ def _page(
         user=user,
         role_name=known[user.role].name if user.role in known else "a deleted role",
         offered=offered,
+        strips=role_strips(screen.node.catalogue, offered),
         withheld=len(known) - len(offered),
         chosen=chosen,
         etag=etag or users.etag(user),
