@@ -46,6 +46,7 @@ from gatepass.web.pages.people import (
     role,
     user,
     users,
+    welcome,
 )
 from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
@@ -92,6 +93,7 @@ for _screen in (
         invitation_new,
         invitations,
         user,
+        welcome,
     ),
     log,
     portal,
