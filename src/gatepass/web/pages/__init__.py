@@ -7,6 +7,7 @@ from gatepass.web.pages.access_tokens import (
     bulk,
     detail,
     edit,
+    first_steps,
     index,
     new,
     rehearse,
@@ -65,7 +66,7 @@ for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new" and "deactivate" are no token ids, so their pages go before that of one token.
-    *(index, new, bulk, edit, rotate, rehearse, approve, detail),
+    *(index, first_steps, new, bulk, edit, rotate, rehearse, approve, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(
