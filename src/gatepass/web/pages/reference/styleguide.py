@@ -23,6 +23,7 @@ from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_receipts
+from gatepass.web.pages.reference.styleguide_people import sample_people
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 from gatepass.web.pages.widgets.expiry import AT, CHOICES
 from gatepass.web.pages.widgets.permission_groups import PermissionGroup
@@ -96,6 +97,7 @@ def show_styleguide(node: CurrentNode) -> Response:
             SimpleNamespace(words="Ada Lovelace changed the label of Settlement", at=now - DAY),
             SimpleNamespace(words="Ada Lovelace created Settlement", at=now - 9 * DAY),
         ],
+        **sample_people(now),
     )
 
 
