@@ -28,6 +28,7 @@ REGISTERED_BY = (
     "schedules",
     "webhooks",
     "rotation",
+    "warnings",
 )
 _DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 

@@ -150,11 +150,11 @@ def _judged(
 ) -> Iterator[Result]:
     honest = [job for job in jobs if not job.robbed]
     lost = [job.name for job in honest if reasons[job.name] != "allowed"]
-    yield _none(f"{engine}: jobs that lost their token", lost, len(honest))
+    yield none_of(f"{engine}: jobs that lost their token", lost, len(honest))
     working = [token for token in tokens if token["status"] == "active"]
     successors = Counter((token["rotation"] or {}).get("replaces") for token in working)
     twice = [of for of, number in successors.items() if of is not None and number > 1]
-    yield _none(f"{engine}: tokens with two successors that work", twice, len(tokens))
+    yield none_of(f"{engine}: tokens with two successors that work", twice, len(tokens))
     detected = Counter(
         event["subject"]["name"]
         for event in events
@@ -169,12 +169,13 @@ def _judged(
         whole = bool(ended) and len(moments) == 1 and not any(t in working for t in family)
         if whole is not job.robbed:
             wrong.append(job.name)
-    yield _none(f"{engine}: families that ended wrongly, or not at all", wrong, len(jobs))
+    yield none_of(f"{engine}: families that ended wrongly, or not at all", wrong, len(jobs))
     statuses = sum((job.statuses for job in jobs), Counter[int]())
     told = f"{statuses[201]:,} of {statuses.total():,}, {statuses[0]:,} without an answer"
     yield Finding(f"{engine}: self-rotations that were answered", told)
 
 
-def _none(what: str, found: list[str], number: int) -> Finding:
+def none_of(what: str, found: list[str], number: int) -> Finding:
+    """A finding that is met if nothing was *found* among *number*."""
     detail = ", ".join(found[:5])
     return Finding(what, f"{len(found)} of {number:,}", "0", not found, detail)

@@ -54,6 +54,13 @@ DEFAULTS: dict[str, Any] = {
     "oidc_roles": (),
     "oidc_required": False,
     "secret_scanning_keys": None,
+    "log_level": "info",
+    "log_format": "text",
+    "access_log": False,
+    "shutdown_delay": 0,
+    "metrics_token": None,
+    "metrics_port": None,
+    "security_contact": None,
 }
 
 
@@ -141,6 +148,16 @@ GOOD: list[tuple[str, str, Any]] = [
     ("LOGIN_LIFETIME", "0060", 60),
     ("INVITATION_LIFETIME", "86400", 86_400),
     ("MAX_STALENESS", "2", 2),
+    ("LOG_LEVEL", "WARNING", "warning"),
+    ("LOG_FORMAT", "json", "json"),
+    ("ACCESS_LOG", "on", True),
+    ("SHUTDOWN_DELAY", "0", 0),
+    ("SHUTDOWN_DELAY", "3600", 3600),
+    ("METRICS_TOKEN", "0123456789abcde~", "0123456789abcde~"),
+    ("METRICS_PORT", "9100", 9_100),
+    ("SECURITY_CONTACT", "security@example.com", "mailto:security@example.com"),
+    ("SECURITY_CONTACT", "mailto:security@example.com", "mailto:security@example.com"),
+    ("SECURITY_CONTACT", "https://example.com/report", "https://example.com/report"),
 ]
 
 
@@ -289,6 +306,25 @@ BAD: dict[str, list[str]] = {
     "LOGIN_LIFETIME": ["3153600001", *WHOLE],
     "INVITATION_LIFETIME": ["3153600001", *WHOLE],
     "MAX_STALENESS": ["3153600001", *WHOLE],
+    "LOG_LEVEL": ["loud", "info ", "20"],
+    "LOG_FORMAT": ["yaml", "json "],
+    "ACCESS_LOG": ["maybe", "on "],
+    "SHUTDOWN_DELAY": ["3601", *WHOLE[1:]],
+    "METRICS_TOKEN": [
+        SECRET,
+        f"{SECRET} with a space",
+        f"{SECRET}{SECRET}ä",
+        f"{SECRET}\n{SECRET}",
+    ],
+    "METRICS_PORT": ["65536", *WHOLE],
+    "SECURITY_CONTACT": [
+        "example.com",
+        "http://example.com",
+        "a@b@c",
+        "a b@c",
+        "https://",
+        "x\ny@z",
+    ],
 }
 
 

@@ -12,12 +12,15 @@ from gatepass.core.errors import Misconfigured
 
 PREFIX = "GATEPASS_"
 #: Settings that a file may hold instead, which keeps the secret out of process environments.
-IN_FILES = frozenset(("DATABASE_URL", "OIDC_CLIENT_SECRET", "SMTP_URL"))
+IN_FILES = frozenset(("DATABASE_URL", "METRICS_TOKEN", "OIDC_CLIENT_SECRET", "SMTP_URL"))
 #: Of programs that ask a server, as the documentation names them: the same host may set them.
 OF_CLIENTS = frozenset(
     ("ADMIN_KEY", "DIRECTORY", "EMAIL", "KEY", "PASSWORD", "URL", "VERIFIER_KEY")
 )
-_FILE = "_FILE"
+#: The suffix of a variable that names such a file.
+FILE = "_FILE"
+#: Names the configuration file (``config_file``).
+CONFIG = "CONFIG"
 _LARGEST_FILE = 65_536
 _LONGEST_NAME = 80
 
@@ -39,10 +42,8 @@ def find(environ: Mapping[str, str], name: str) -> tuple[str, str | None]:
         Misconfigured: the file can't be read, or both are set.
     """
     variable = PREFIX + name
-    text = environ.get(variable) or None
-    if text is not None and _by_kubernetes(variable, text):
-        text = None
-    in_file = variable + _FILE
+    text = environ[variable] if is_set(environ, name) else None
+    in_file = variable + FILE
     path = environ.get(in_file) if name in IN_FILES else None
     if path:
         if text is not None:
@@ -54,6 +55,12 @@ def find(environ: Mapping[str, str], name: str) -> tuple[str, str | None]:
     return variable, text
 
 
+def is_set(environ: Mapping[str, str], name: str) -> bool:
+    """Whether a variable of that name has a value, and not by Kubernetes."""
+    text = environ.get(PREFIX + name, "")
+    return bool(text) and not _by_kubernetes(PREFIX + name, text)
+
+
 def warnings(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
     """A line for each variable with our prefix that is no setting.
 
@@ -62,10 +69,10 @@ def warnings(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str
     Args:
         known: the settings' names, without the prefix.
     """
-    names = sorted({*known, *(name + _FILE for name in IN_FILES)})
+    names = sorted({*known, *(name + FILE for name in IN_FILES)})
     for variable, text in sorted(environ.items()):
         name = variable.removeprefix(PREFIX)
-        if name == variable or name in names or name in OF_CLIENTS:
+        if name in (variable, CONFIG) or name in names or name in OF_CLIENTS:
             continue
         if _of_service(name) or _by_kubernetes(variable, text):
             continue

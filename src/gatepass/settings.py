@@ -1,4 +1,4 @@
-"""The settings, read once from the environment.
+"""The settings, read once from the environment and the configuration file.
 
 Names, defaults and meanings are in docs/reference/settings.md. A setting that can't be read stops
 the start with one line that names it.
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from gatepass import environment
+from gatepass.config_file import Configured, configured
 from gatepass.core.errors import Misconfigured
 from gatepass.core.networks import InvalidNetwork, Network, parse_network
 from gatepass.environment import PREFIX, QUOTES
@@ -35,6 +36,10 @@ _OIDC_ALL = (
 _NONE_MEANS_EMPTY = ("trusted_proxies",)
 #: sockaddr_un holds 108 bytes on Linux, 104 elsewhere, with a zero at the end.
 _LONGEST_SOCKET = 103
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+_LONGEST_DELAY_S = 3600
+_SHORTEST_METRICS_TOKEN = 16
 _LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
 # A host outside ASCII is written with its A-labels (xn--…), as browsers compare origins.
 _ORIGIN = re.compile(
@@ -82,15 +87,26 @@ class Settings:
     oidc_roles: tuple[RoleMapping, ...] = ()
     oidc_required: bool = False
     secret_scanning_keys: Path | None = None
+    log_level: str = "info"
+    log_format: str = "text"
+    access_log: bool = False
+    shutdown_delay: int = 0
+    metrics_token: str | None = field(default=None, repr=False)
+    metrics_port: int | None = None
+    security_contact: str | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the settings from the environment (``GATEPASS_…``).
+        """Read the settings.
+
+        Args:
+            environ: variables (``GATEPASS_…``); by default the environment's, and those that the
+                configuration file sets.
 
         Raises:
             Misconfigured: one line that names the setting that can't be read.
         """
-        environ = os.environ if environ is None else environ
+        environ = cls.configured().environ if environ is None else environ
         cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
         def setting(name: str, parse: Callable[[str], Any], default: str | None) -> Any:
@@ -134,7 +150,23 @@ class Settings:
             oidc_roles=setting("OIDC_ROLES", _role_mappings, None) or (),
             oidc_required=setting("OIDC_REQUIRED", _switch, "off"),
             secret_scanning_keys=setting("SECRET_SCANNING_KEYS", _path, None),
+            log_level=setting("LOG_LEVEL", partial(_one_of, LOG_LEVELS), "info"),
+            log_format=setting("LOG_FORMAT", partial(_one_of, LOG_FORMATS), "text"),
+            access_log=setting("ACCESS_LOG", _switch, "off"),
+            shutdown_delay=setting("SHUTDOWN_DELAY", _delay, "0"),
+            metrics_token=setting("METRICS_TOKEN", _metrics_token, None),
+            metrics_port=setting("METRICS_PORT", _port, None),
+            security_contact=setting("SECURITY_CONTACT", _contact, None),
         )
+
+    @classmethod
+    def configured(cls) -> Configured:
+        """The environment's variables, and those that the configuration file sets.
+
+        Raises:
+            Misconfigured: the file can't be used.
+        """
+        return configured(os.environ, cls.names())
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -205,7 +237,9 @@ class Settings:
             one.name for one in fields(self) if one.name.startswith("oidc_")
         )
         oidc |= {"oidc_roles": (), "oidc_required": False}
-        return self.with_(database_url=database_url, smtp_url=None, **oidc)
+        return self.with_(
+            database_url=database_url, smtp_url=None, metrics_token=None, metrics_port=None, **oidc
+        )
 
     def to_environ(self) -> dict[str, str]:
         """The environment that ``read`` turns into these settings; for worker processes."""
@@ -297,6 +331,34 @@ def _workers(text: str) -> int:
 
 def _seconds(text: str) -> int:
     return _whole(text, "a lifetime in seconds", 1, _LONGEST_LIFETIME_S)
+
+
+def _delay(text: str) -> int:
+    return _whole(text, "a delay in seconds", 0, _LONGEST_DELAY_S)
+
+
+def _one_of(words: tuple[str, ...], text: str) -> str:
+    if text.lower() not in words:
+        raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}, not {text!r}")
+    return text.lower()
+
+
+def _metrics_token(text: str) -> str:
+    # Never repeated in the message.
+    if len(text) < _SHORTEST_METRICS_TOKEN or not re.fullmatch(r"[!-~]+", text, re.ASCII):
+        raise ValueError(
+            f"must have at least {_SHORTEST_METRICS_TOKEN} visible ASCII characters, and no space"
+        )
+    return text
+
+
+def _contact(text: str) -> str:
+    """A URI for ``security.txt`` (RFC 9116, 2.5.3)."""
+    if re.fullmatch(r"[^\s@:/]+@[^\s@:/]+", text, re.ASCII):
+        text = f"mailto:{text}"
+    if not re.fullmatch(r"(?:mailto:[!-~]+@|https://|tel:\+)[!-~]+", text, re.ASCII):
+        raise ValueError("must be an e-mail address, or an https, mailto or tel URI")
+    return text
 
 
 def _proxies(text: str) -> tuple[Network | str, ...]:

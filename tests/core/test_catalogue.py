@@ -69,6 +69,82 @@ def test_routes_that_let_an_encoded_slash_stand() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "routes", "reads"),
+    [
+        ("charges:get", (), True),
+        ("charges:search", ("GET /charges", "POST /charges/search"), True),
+        ("charges:get", ("GET /charges/{id}", "DELETE /charges/{id}"), False),
+        ("charges:export", ("GET /charges/export", "HEAD /charges/export"), True),
+        ("charges:export", ("GET /charges/export", "POST /charges/export"), False),
+        ("charges:export", (), False),
+        ("charges:read-write", (), False),
+        ("get:create", (), False),
+    ],
+)
+def test_a_permission_that_only_reads(name: str, routes: tuple[str, ...], reads: bool) -> None:
+    """Its action says so and no route of it changes; or all its routes are GET."""
+    assert CataloguePermission(name, name, routes).reads is reads
+
+
+def test_presets() -> None:
+    """Of the file's permissions, their wildcards, and the control plane's own, before or after."""
+    presets = """\
+presets:
+  Reports: {permissions: ["charges:*", "reports:export", "audit:get"]}
+  Zoë's till: {description: "Takes payments", permissions: ["charges:create"]}
+"""
+    for text in (presets + PAYMENTS, PAYMENTS + presets):
+        reports, till = parse_catalogue(text).presets
+        assert (reports.name, reports.description) == ("Reports", "")
+        assert reports.permissions == ("charges:*", "reports:export", "audit:get")
+        assert (till.name, till.description) == ("Zoë's till", "Takes payments")
+    assert parse_catalogue(PAYMENTS + "presets:\n").presets == ()
+
+
+@pytest.mark.parametrize(
+    ("preset", "sentence"),
+    [
+        ("P: {}", "the preset 'P' must have permissions"),
+        ("P:", "the preset 'P' must have permissions"),
+        ("P: {permissions: []}", "the preset 'P' must have permissions"),
+        ("P: [charges:get]", "must have fields"),
+        ("P: {permissions: charges:get}", "the permissions of the preset 'P' must be a list"),
+        ("P: {permissions: [5]}", "put it in quotes"),
+        ("P: {permissions: ['*']}", "'*' must not be *: only a role can hold everything"),
+        ("P: {permissions: ['refunds:*']}", "'refunds:*' must be of a resource with permissions"),
+        ("P: {permissions: ['access-tokens:*']}", "'access-tokens:*' must be replaced by names"),
+        ("P: {permissions: ['roles:manage']}", "'roles:manage' must be left out"),
+        ("P: {permissions: ['charges:refund']}", "'charges:refund' must be a permission of this"),
+        ("P: {permissions: ['Charges']}", "'Charges' must be a permission of this"),
+        ("P: {permissions: ['charges:get', 'charges:get']}", "must be given only once"),
+        ("P: {permissions: ['charges:get'], title: x}", "known: description and permissions"),
+        ("P: {permissions: ['charges:get'], description: 5}", "put it in quotes"),
+        ("P: {permissions: ['charges:get'], description: ''}", "1 to 200 printable"),
+        (f"{'P' * 61}: {{permissions: ['charges:get']}}", "1 to 60 printable"),
+        ("' ': {permissions: ['charges:get']}", "1 to 60 printable"),
+        ("\"\u202e\": {permissions: ['charges:get']}", "1 to 60 printable"),
+    ],
+)
+def test_problems_of_presets(preset: str, sentence: str) -> None:
+    """Each is told with the line it is on."""
+    text = f"permissions:\n  charges:get: {{}}\npresets:\n  {preset}"
+    ((line, told),) = problems(text)
+    assert line == 4
+    assert sentence in told
+
+
+def test_presets_are_bounded() -> None:
+    """At most 20, each of at most 200 permissions."""
+    names = [f"a:p{n}" for n in range(201)]
+    known = "permissions:\n" + "".join(f"  {name}: {{}}\n" for name in names)
+    many = "".join(f"  P{n}: {{permissions: ['a:*']}}\n" for n in range(21))
+    ((line, told),) = problems(f"{known}presets:\n{many}")
+    assert (line, told) == (224, "there must be at most 20 presets")
+    ((_, told),) = problems(f"{known}presets:\n  Large: {{permissions: {names}}}\n")
+    assert "at most 200 permissions" in told
+
+
+@pytest.mark.parametrize(
     "text", [None, "", "\n", "# nothing yet\n", "---\n", "permissions:\n", "permissions: {}", "{}"]
 )
 def test_an_empty_catalogue_adds_nothing(text: str | None) -> None:

@@ -196,3 +196,24 @@ def test_absurdly_long_texts_are_cheap(piece: str) -> None:
         parse_network(text)
     with pytest.raises(InvalidNetwork):
         parse_network("10.0.0.0/" + text)
+
+
+@pytest.mark.parametrize(
+    ("network", "held"),
+    [
+        ("203.0.113.0/24", True),
+        ("203.0.113.128/25", True),
+        ("203.0.112.0/23", None),
+        ("203.0.0.0/16", None),
+        ("203.0.114.0/24", False),
+        ("10.0.0.0/8", False),
+        ("240.0.0.0/4", False),
+        ("2001:db8::/64", None),
+        ("2001:db8::1/128", True),
+        ("2001:db8:1::/64", False),
+        ("cb00:7100::/32", False),
+    ],
+)
+def test_whether_networks_hold_another(network: str, held: bool | None) -> None:
+    found = Networks.of(map(parse_network, ("203.0.113.0/24", "198.51.100.7", "2001:db8::1")))
+    assert found.holds(parse_network(network)) is held

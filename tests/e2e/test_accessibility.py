@@ -20,7 +20,11 @@ NARROW: Any = {"width": 390, "height": 844}
 #: Routes that are downloads or only redirect.
 NO_PAGES = {"/favicon.ico", "/static/{version}/{name}", "/audit-log/export"}
 #: Pages beyond the routes: other states of pages, and the demo's own.
-MORE = ("/access-tokens?q=nothing+at+all", "/audit-log?from=yesterday", "/no/such/page")
+MORE = (
+    *("/access-tokens?q=nothing+at+all", "/audit-log?from=yesterday", "/no/such/page"),
+    # It waits for a refusal to arrive.
+    "/decisions/dec_0000000000000000000000",
+)
 SIGNED_OUT = ("/sign-in",)
 DEMO_PAGES = ("/styleguide",)
 
@@ -53,6 +57,13 @@ class Ids:
                 "invitations": one("/v1/invitations", lambda each: True),
                 "admin-keys": one("/v1/admin-keys", lambda each: True),
                 "verifier-keys": one("/v1/verifier-keys", lambda each: True),
+                "decisions": next(
+                    call["decision"]
+                    for token in client.get("/v1/access-tokens").json()["items"]
+                    for call in client.get(
+                        f"/v1/access-tokens/{token['id']}/calls?outcome=refused"
+                    ).json()["items"]
+                ),
                 "webhooks": webhook,
                 "service-accounts": one("/v1/service-accounts", lambda each: True),
                 "external-owners": one(

@@ -7,8 +7,14 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from gatepass.core.catalogue import parse_catalogue
+from gatepass.registry.actor import Actor
+from gatepass.web.pages.layout.templating import PAGES, page_environment
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE, relative
 from gatepass.web.pages.widgets.network_diagram import network_diagram
+from gatepass.web.pages.widgets.permission_groups import offered
+from gatepass.web.pages.widgets.permission_presets import presets_of
+from tests.support.browser.accessibility import barriers
 from tests.support.browser.windows import sign_in, window
 from tests.support.processes.demo import Demo
 
@@ -303,6 +309,73 @@ def test_everything_works_without_scripts(demo: Demo, without_scripts: Page) -> 
     page.goto("/access-tokens?q=by+hand&status=any")
     expect(page.locator("#count")).to_have_text("2 tokens")
     expect(page.get_by_role("row").filter(has_text="By hand again")).to_contain_text("Deactivated")
+
+
+def with_200_permissions(route: Route) -> None:
+    """The form of a new token as an installation with 200 permissions has it."""
+    actions = ("get", "search", "create", "modify", "delete")
+    names = [f"thing-{number:02}:{action}" for number in range(40) for action in actions]
+    catalogue = parse_catalogue("permissions:\n" + "".join(f"  {name}: {{}}\n" for name in names))
+    groups = offered(catalogue, Actor.system(), [], built_in=False)
+    picker = page_environment(PAGES).from_string(
+        '{% from "_permissions.html" import permission_picker with context %}'
+        "{{ permission_picker(groups, [], [], none, presets=presets) }}"
+    )
+    presets = presets_of(catalogue, Actor.system(), groups, [], [])
+    answer = route.fetch()
+    fieldset = picker.render(visitor=None, groups=groups, presets=presets)
+    page = re.sub(
+        "<fieldset[^>]*data-picker>.*?</fieldset>", lambda _: fieldset, answer.text(), flags=re.S
+    )
+    route.fulfill(response=answer, body=page)
+
+
+def test_a_picker_of_200_permissions(demo: Demo, person: Page) -> None:
+    """A folded line a resource, levels, a filter that ticks, and chips of what is chosen."""
+    page = person
+    page.route("**/access-tokens/new", with_200_permissions, times=1)
+    page.goto("/access-tokens/new")
+    tally, tray = (
+        page.locator("[data-tally]"),
+        page.get_by_role("list", name="Selected permissions"),
+    )
+    expect(page.locator("[data-group]")).to_have_count(40)
+    expect(permission(page, "thing-07:get")).to_be_hidden()
+    line = page.get_by_role("group", name="Thing 07", exact=True)
+    line.get_by_role("radio", name="Read").check()
+    expect(tally).to_have_text("2 permissions selected")
+    expect(tray.get_by_role("listitem")).to_have_text(["thing-07:get×", "thing-07:search×"])
+    expect(permission(page, "thing-07:get")).to_be_hidden()
+    line.get_by_role("radio", name="Choose").check()
+    permission(page, "thing-07:delete").check()
+    line.get_by_role("radio", name="None").check()
+    expect(tally).to_have_text("0 permissions selected")
+    line.get_by_role("radio", name="Choose").check()
+    expect(tally).to_have_text("3 permissions selected")
+
+    page.get_by_label("Filter permissions").fill("thing-0 delete")
+    page.get_by_role("button", name="Tick the 10 shown").click()
+    expect(tally).to_have_text("12 permissions selected")
+    expect(page.get_by_role("button", name="Untick the 10 shown")).to_be_visible()
+    page.get_by_label("Filter permissions").fill("")
+    expect(permission(page, "thing-03:delete")).to_be_hidden()
+    tray.get_by_role("button", name="Remove thing-00:delete").press("Enter")
+    expect(tally).to_have_text("11 permissions selected")
+    expect(tray.get_by_role("button", name="Remove thing-01:delete")).to_be_focused()
+
+    page.get_by_role("button", name="Everything I may").click()
+    expect(tally).to_have_text("40 permissions selected")
+    expect(permission(page, "thing-07:get")).to_be_disabled()
+    nothing = page.get_by_role("button", name="Nothing")
+    nothing.click()
+    expect(nothing).to_have_attribute("aria-pressed", "true")
+    expect(tray.get_by_role("listitem")).to_have_count(0)
+    page.get_by_role("button", name="Use 90 days").click()
+    expect(page.get_by_role("radio", name="90 days")).to_be_checked()
+    assert barriers(page) == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    expect(page.locator("[data-so-far]")).to_have_text("0 permissions · 90 days · any address")
+    expect(page.get_by_role("button", name="Create", exact=True)).to_be_in_viewport()
 
 
 def test_the_keyboard_alone_is_enough(demo: Demo, person: Page) -> None:

@@ -248,6 +248,9 @@ def test_every_refusal_names_its_reason_and_never_reaches_the_api(
     assert answer.status_code == status
     assert answer.json()["reason"] == reason
     assert answer.headers["x-gatepass-reason"] == reason
+    help = answer.headers.get("x-gatepass-help")
+    assert answer.json().get("help") == help
+    assert (help is not None) == (status == 403)
     challenges = answer.headers.get_list("www-authenticate")
     assert len(challenges) == (1 if status == 401 or reason == "permission_missing" else 0)
 
@@ -392,7 +395,7 @@ def test_no_spelling_of_our_headers_is_forwarded(
         secret = f"Bearer {made['token']}" if header == "Authorization" else made["token"]
         forged = {
             spelling.format(name): "forged"
-            for name in ("Token", "Company", "User", "Kind", "Permissions")
+            for name in ("Token", "Company", "User", "Kind", "Permissions", "Reason", "Help")
         }
         answer = httpx.get(
             f"{wsgi_api}/v1/charges/1",

@@ -65,6 +65,7 @@ def test_an_allowlist_is_edited_previewed_tried_and_kept(demo: Demo, person: Pag
     page.get_by_role("textbox", name="Note").first.fill("Home")
 
     expect(reach).to_contain_text("This list would lock out 1 person")
+    expect(page.locator("#impact")).to_contain_text("of the last 30 days would newly be refused")
     reach.get_by_text("Show details").click()
     expect(reach).to_contain_text("Ada Lovelace signed in from 127.0.0.1")
     expect(reach).to_contain_text("This list locks you out")

@@ -17,6 +17,7 @@ from tests.support.vector_files import load
 pytestmark = pytest.mark.slow
 
 Make = Callable[..., GuardedApp]
+URL = "https://gatepass.example.com"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,9 @@ def grants(tmp_path_factory: pytest.TempPathFactory) -> Grants:
 
 @pytest.fixture(scope="module")
 def verifier(grants: Grants) -> Verifier:
-    return open_verifier(grants.path)
+    verifier = open_verifier(grants.path)
+    verifier.file.shared.set_public_url(URL)
+    return verifier
 
 
 @pytest.fixture(params=GUARDED_APPS)
@@ -88,6 +91,11 @@ def test_a_refusal_is_a_problem_that_never_reaches_the_application(
         assert answer.json["status"] == status
         assert answer.json["type"] == f"urn:gatepass:problem:{reason}"
         assert token not in answer.body.decode()
+        assert answer.json["address"] == "203.0.113.9"
+        help = answer.json.get("help", "")
+        assert help.startswith(f"{URL}/decisions/dec_") == (status == 403)
+        if reason == "permission_missing":
+            assert answer.json["needed"] == ["payouts:create"]
     head = guarded.call("HEAD", "/charges/1")
     assert head.status == 401
     assert guarded.reached == []

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -51,12 +53,13 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
         (status(500), (500, None)),
         (status(302, Location="https://127.0.0.1:1/"), (302, None)),
         (status(410), (410, None)),
+        (status(503, **{"Retry-After": "60"}), (503, None)),
         (body(b"x" * 65_536), (None, "answer_too_large")),
         (body(b"x" * 60_000), (200, None)),
         (lambda _, handler: handler.wfile.write(b"no HTTP\r\n\r\n"), (None, "invalid_answer")),
         (lambda _, handler: handler.connection.close(), (None, "invalid_answer")),
     ],
-    ids=["200", "500", "redirect", "410", "too large", "large", "no HTTP", "nothing"],
+    ids=["200", "500", "redirect", "410", "503", "too large", "large", "no HTTP", "nothing"],
 )
 def test_what_an_answer_means(
     certificates: Certificates, receiver: Receiver, answer: Answer, expected: Any
@@ -66,6 +69,27 @@ def test_what_an_answer_means(
     assert (outcome.status, outcome.trouble) == expected
     assert len(receiver.received) == 1
     assert outcome.accepted is (expected == (200, None))
+
+
+@pytest.mark.parametrize(
+    ("code", "header", "expected"),
+    [
+        (503, "120", 120_000),
+        (429, format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3_600_000),
+        (503, "Mon, 01 Jan 2024 00:00:00 GMT", 0),
+        (503, "9" * 5_000, 999_999_999_000),
+        (500, "120", 0),
+        (503, "-5", 0),
+        (503, "soon", 0),
+        (503, "Mon, 01 Jan 0001 00:00:00 -0000", 0),
+        (503, "1, 2", 0),
+        (503, "", 0),
+    ],
+)
+def test_how_long_a_receiver_asks_to_be_left_alone(code: int, header: str, expected: int) -> None:
+    answer = webhook_requests.Answer(code, httpx.Headers({"Retry-After": header}), b"")
+    found = webhook_requests._retry_after_ms(answer)
+    assert found == pytest.approx(expected, abs=300_000 if expected == 3_600_000 else 0)
 
 
 def test_a_silent_receiver_and_one_that_trickles_end_at_the_deadline(

@@ -303,6 +303,26 @@ def test_retries_take_three_days_and_then_administrators_are_told(
     assert {one.status for one in sent(registry, ada, webhook)} == {"delivered"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "least"), [("600", 600_000), ("1", PAUSES_MS[0]), ("999999999", PAUSES_MS[-1])]
+)
+def test_an_overloaded_receiver_says_when_to_try_again(
+    registry: SmallRegistry,
+    ada: Actor,
+    receiver: Receiver,
+    sender: Webhooks,
+    asked: str,
+    least: int,
+) -> None:
+    webhook, _ = hook(registry, ada, receiver.url)
+    receiver.answer = status(503, **{"Retry-After": asked})
+    registry.token(ada)
+    run(sender, lambda: idle(sender))
+    (one,) = sent(registry, ada, webhook)
+    assert one.due_at is not None
+    assert least <= one.due_at - registry.now < least * 1.1
+
+
 def test_a_long_queue_is_resumed_in_parts(
     registry: SmallRegistry,
     ada: Actor,

@@ -50,6 +50,15 @@ def test_every_guard_accepts_it(name: str, gatepass_verifier: FakeVerifier) -> N
     ]
 
 
+def test_refusals_have_help_where_the_public_url_is_known(gatepass_verifier: FakeVerifier) -> None:
+    known = FakeVerifier(public_url="https://gatepass.example.com")
+    for verifier, helped in ((known, True), (gatepass_verifier, False)):
+        decision = verifier.check(verifier.token("charges:get"), permission="refunds:get")
+        assert (verifier.help(decision) is not None) == helped
+    with pytest.raises(ValueError, match="must be a URL"):
+        FakeVerifier(public_url="gatepass.example.com")
+
+
 def test_its_parameters_and_results_are_those_of_every_verifier() -> None:
     """It overrides none of the methods that applications call."""
     for name, member in inspect.getmembers(Verifier, inspect.isfunction):

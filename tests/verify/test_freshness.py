@@ -183,3 +183,41 @@ def test_the_database_itself_needs_no_lease(samples: Samples, verifier: Verifier
     """On one machine it is always fresh."""
     assert verifier.fresh()
     assert verifier.check(samples.texts["good"], permission="charges:get").allowed
+
+
+# --- the public URL -------------------------------------------------------------------------------
+
+URL = "https://gatepass.example.com"
+
+
+def test_the_public_url_is_shared(shared: SharedMap) -> None:
+    other = SharedMap(shared.path)
+    assert (shared.public_url, other.public_url) == (None, None)
+    for url in (URL, URL + ":8443", "http://a"):
+        before = shared.generation
+        shared.set_public_url(url)
+        assert (shared.public_url, other.public_url) == (url, url)
+        # What was remembered of it is void; writing the same changes nothing.
+        changed = shared.generation
+        assert changed != before
+        other.set_public_url(url)
+        assert shared.generation == changed
+    assert SharedMap(shared.path).public_url == "http://a"
+
+
+def test_a_text_that_is_no_url_is_left_out(shared: SharedMap) -> None:
+    """A hostile server's may not end up in a header."""
+    shared.set_public_url(URL)
+    for text in ("", "x", "javascript:x", URL + "\r\nA: b", URL + " ", URL + "é", URL + "x" * 500):
+        shared.set_public_url(text)
+        assert shared.public_url == URL
+
+
+def test_a_url_that_is_being_written_is_unknown(shared: SharedMap) -> None:
+    """Its text is longer than what a machine writes at once."""
+    shared.set_public_url(URL)
+    other = SharedMap(shared.path)
+    shared.words.cast("B")[1030:1040] = b"x" * 10
+    assert other.public_url is None
+    shared.set_public_url(URL + "/")
+    assert other.public_url == URL + "/"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.grants import CompanyRules, Holder, Rehearsal, Trial
 from gatepass.core.networks import Networks
+from gatepass.core.observed_call import DAY_MS, ObservedCall, decision_id
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from tests.support.grants.grant_fixtures import START_MS, Clocks, Samples, networks
@@ -302,3 +303,23 @@ def test_a_counter_gets_what_was_decided_since_it_counts(
     for _ in range(2):
         verifier.check(samples.texts["good"], permission="charges:get")
     assert flush()[1] == Counter(allowed=2)
+
+
+def test_a_refusal_that_is_remembered_has_the_days_id(samples: Samples) -> None:
+    """From midnight (UTC) on an equal call has another one, and no answer names the former."""
+    clocks = Clocks()
+    clocks.wall_ms = START_MS // DAY_MS * DAY_MS + DAY_MS - 300
+    verifier = samples.verifier(clocks.clock())
+    verifier.file.shared.set_public_url("https://gatepass.example.com")
+    call = {"permission": "refunds:create", "address": "203.0.113.7"}
+    observed = ObservedCall(
+        "permission_missing", ("refunds:create",), None, None, "203.0.113.7", None
+    )
+    found = set()
+    for _ in range(6):
+        decision = verifier.check(samples.texts["good"], **call)
+        made = decision_id(samples.grants["good"].digest, observed, clocks.wall_ms)
+        assert verifier.help(decision) == f"https://gatepass.example.com/decisions/{made}"
+        found.add(made)
+        clocks.advance(0.1)
+    assert len(found) == 2

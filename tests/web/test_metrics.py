@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gatepass.registry.webhooks import queue
 from gatepass.registry.webhooks.queue import Outcome
 from gatepass.web.openapi import VERSION
-from tests.support.apps.installation import Installation
+from tests.support.apps.installation import Installation, Open
 from tests.support.apps.problems import reasons
 from tests.support.database.small_registry import HOUR
 from tests.support.grants.fake_verifiers import acknowledge, complete, register, rows
@@ -25,6 +25,7 @@ FAMILIES = {
     "gatepass_webhook_deliveries_waiting": ("gauge", set()),
     "gatepass_webhook_deliveries_failing": ("gauge", set()),
     "gatepass_webhooks_paused": ("gauge", set()),
+    "gatepass_gateway_misconfigured": ("counter", set()),
     "gatepass_ready": ("gauge", set()),
     "gatepass_build_info": ("gauge", {"version"}),
     "process_cpu_seconds": ("counter", set()),
@@ -194,3 +195,36 @@ def test_events_that_wait_for_webhooks_are_counted(installation: Installation) -
     assert value(installation, "gatepass_webhooks_paused") == 1
     ada.delete(f"/v1/webhooks/{webhook}")
     assert value(installation, "gatepass_webhook_deliveries_waiting") == 0
+
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("headers", "peer", "status"),
+    [
+        ([("Authorization", f"Bearer {TOKEN}")], "203.0.113.9", 200),
+        ([("Authorization", f"bearer {TOKEN}"), ("X-Forwarded-For", "1.2.3.4")], "127.0.0.1", 200),
+        ([], "203.0.113.9", 404),
+        ([], "127.0.0.1", 200),
+        ([("Authorization", "Bearer 0123456789abcdeF")], "127.0.0.1", 404),
+        ([("Authorization", f"Basic {TOKEN}")], "127.0.0.1", 404),
+        ([("Authorization", f"Bearer {TOKEN}")] * 2, "127.0.0.1", 404),
+        ([("Authorization", "")], "127.0.0.1", 404),
+    ],
+)
+def test_a_scraper_with_the_token_may_read_from_anywhere(
+    open_installation: Open,
+    sqlite_url: str,
+    headers: list[tuple[str, str]],
+    peer: str,
+    status: int,
+) -> None:
+    installation = open_installation(sqlite_url, metrics_token=TOKEN)
+    answer = installation.client(peer=peer).get("/metrics", headers=headers)
+    assert answer.status_code == status
+
+
+def test_without_the_setting_no_bearer_reads_them(installation: Installation) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert installation.client().get("/metrics", headers=headers).status_code == 404

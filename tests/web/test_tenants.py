@@ -16,6 +16,7 @@ from gatepass.registry.directory.companies import Company
 from gatepass.web.api.request_body import body_model
 from tests.support.apps.all_routes import api_routes, operations, page_routes, queries, routes
 from tests.support.apps.installation import Installation
+from tests.support.apps.refusals import refused
 from tests.support.apps.stored import everything
 
 #: Part of every name in the other company.
@@ -39,11 +40,13 @@ OPERATORS = ("verifier-keys", "admin-keys", "companies")
 #: Bodies that are valid for a record of the caller's own company.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/access-tokens/{id}"): {"label": "Taken over"},
+    ("POST", "/v1/access-tokens/{id}/impact"): {"change": {}},
     ("POST", "/v1/access-tokens/{id}/rehearse"): {"minutes": 5, "share": 10},
     ("POST", "/v1/access-tokens/{id}/rotate"): {"close": "after", "after": 60},
     ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
     ("POST", "/v1/users/{id}/email"): {"email": "taken.over@example.com"},
     ("PATCH", "/v1/roles/{id}"): {"name": "Taken over"},
+    ("POST", "/v1/roles/{id}/preview"): {"permissions": ["charges:get"]},
     ("PATCH", "/v1/service-accounts/{id}"): {"name": "Taken over"},
     ("PATCH", "/v1/webhooks/{id}"): {"paused": False},
 }
@@ -52,6 +55,8 @@ ID_FIELDS = {"role"}
 OTHER_FIELDS = frozenset(
     (
         *("after", "close", "silent_for"),
+        # Of another company's token: tests/web/api/test_decisions.py
+        *("access_token", "at", "change"),
         *("access_tokens", "address", "calls", "code", "confirm", "credentials"),
         *("domains", "email", "entries"),
         # For the OIDC provider, whose token names it.
@@ -114,6 +119,11 @@ class Tenant:
             )
         return owner.id
 
+    def refusal(self) -> str:
+        text = self.installation.access_token("charges:get", maker=self.email, label=self.name)
+        call = {"permission": "charges:create"}
+        return refused(self.installation, text, maker=self.email, **call)
+
     def colleague(self) -> str:
         email = f"desk@{self.name}.example".lower()
         return self.installation.new_user(email, f"{self.name} Desk", company=self.company).id
@@ -145,6 +155,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
         "/v1/webhooks",
         {"url": f"https://{tenant.name}.example/".lower(), "events": ["access_token.*"]},
     ),
+    "decisions": lambda tenant: tenant.refusal(),
 }
 
 

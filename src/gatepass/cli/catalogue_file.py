@@ -31,13 +31,13 @@ def read_catalogue(settings: Settings) -> Catalogue:
         raise Misconfigured(f"GATEPASS_CATALOGUE: {settings.catalogue}: {error.message}") from None
 
 
-def read_file(path: Path, what: str) -> str:
-    """The text of the file *path*, which errors call *what*."""
+def read_file(path: Path, what: str, most: int = _LARGEST) -> str:
+    """The text of the file *path*, which errors call *what*; at most *most* bytes."""
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
-        if len(content) > _LARGEST:
-            raise Misconfigured(f"{what}: {path} must not be larger than 1 MiB")
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise Misconfigured(f"{what}: {path} must not be larger than {most >> 20} MiB")
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise Misconfigured(f"{what}: {path} must be UTF-8 text") from None

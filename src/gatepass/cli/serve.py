@@ -1,11 +1,11 @@
 """``gatepass serve``: runs the server."""
 
 import logging
-import os
 from typing import Annotated
 
 import typer
 
+from gatepass import log_format
 from gatepass.cli.catalogue_file import catalogue_text
 from gatepass.cli.installation import opened
 from gatepass.cli.tree import app
@@ -28,12 +28,11 @@ def serve(
     # Imported here: no other command needs a web server.
     from gatepass.web.server.supervisor import serve as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # It logs each request to the sign-in provider.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    log = logging.getLogger("gatepass")
-    settings = Settings.read()
-    for variable, missing in Settings.without_effect(os.environ):
+    environ = Settings.configured().environ
+    settings = Settings.read(environ)
+    log_format.configure(settings)
+    log = logging.getLogger("gatepass.serve")
+    for variable, missing in Settings.without_effect(environ):
         log.warning("%s has no effect without %s", variable, missing)
     text = catalogue_text(settings)
     with opened(settings, accept_clock=accept_clock) as node:

@@ -35,6 +35,7 @@ COMMANDS = {
     "demo": _Command("demo", "Try Gatepass on this machine, with example data."),
     "init": _Command("init", "Create a company and its administrator."),
     "serve": _Command("serve", "Run the server."),
+    "config": _Command("config", "The settings, and where each comes from."),
     "migrate": _Command("migrate", "Update the database's schema."),
     "export": _Command("backup", "Export the whole installation to a file."),
     "import": _Command("backup", "Import an export into an empty database."),

@@ -6,6 +6,8 @@ Gatepass guards::
     permissions:
       charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
       charges:get:    {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
+    presets:
+      Shop backend: {permissions: ["charges:create", "charges:get"]}
 """
 
 from collections.abc import Collection
@@ -14,10 +16,14 @@ from functools import cached_property
 
 import msgspec
 
-from gatepass.core.catalogue_file import Entry, Problem, read_contents
+from gatepass.core.catalogue_file import Entry, Preset, Problem, read_contents
 from gatepass.core.errors import GatepassError
 from gatepass.core.permissions import EVERYTHING, covers, resource_wildcard
 from gatepass.core.routes import Routes
+
+_READING = frozenset(("count", "find", "get", "list", "query", "read", "search", "view"))
+_READING_METHODS = frozenset(("GET", "HEAD"))
+_CHANGING_METHODS = frozenset(("PUT", "PATCH", "DELETE"))
 
 
 class CataloguePermission(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +33,18 @@ class CataloguePermission(msgspec.Struct, frozen=True, gc=False):
     title: str
     routes: tuple[str, ...] = ()
     built_in: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether it only reads, as its action is named, or else as all its routes are GET.
+
+        A search is often a POST, so a reading name is believed unless a route is PUT, PATCH or
+        DELETE.
+        """
+        methods = {route.partition(" ")[0] for route in self.routes}
+        if self.name.partition(":")[2] in _READING:
+            return methods.isdisjoint(_CHANGING_METHODS)
+        return bool(methods) and methods <= _READING_METHODS
 
 
 CONTROL_PLANE = tuple(
@@ -76,10 +94,11 @@ class CatalogueError(GatepassError):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All permissions, the control plane's first, and the file's routes."""
+    """All permissions, the control plane's first, and the file's routes and presets."""
 
     permissions: tuple[CataloguePermission, ...]
     routes: Routes
+    presets: tuple[Preset, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -131,7 +150,9 @@ def parse_catalogue(text: str | None) -> Catalogue:
     entries = contents.entries
     pairs = ((route, entry.name) for entry in entries for route in entry.routes)
     return Catalogue(
-        CONTROL_PLANE + tuple(map(_permission, entries)), Routes(pairs, contents.encoded_slash)
+        CONTROL_PLANE + tuple(map(_permission, entries)),
+        Routes(pairs, contents.encoded_slash),
+        contents.presets,
     )
 
 

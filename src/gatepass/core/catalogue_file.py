@@ -12,7 +12,13 @@ from typing import Protocol
 import msgspec
 import yaml
 
-from gatepass.core.permissions import is_permission
+from gatepass.core.permissions import (
+    EVERYTHING,
+    NOT_FOR_TOKENS,
+    is_permission,
+    is_wildcard,
+    resource_wildcard,
+)
 from gatepass.core.routes import Route, RouteError
 
 _TEXT = "tag:yaml.org,2002:str"
@@ -20,8 +26,15 @@ _NOTHING = "tag:yaml.org,2002:null"
 _LARGEST = 1_048_576
 _DEEPEST = 8
 _LONGEST_TITLE = 200
+_LONGEST_PRESET = 60
+_MOST_PRESETS = 20
+#: As a token has at most.
+_MOST_CHOSEN = 200
 # libyaml, if PyYAML was built with it: the same nodes, ten times as fast.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_ROUTES = '["GET /v1/charges/{id}"]'
+_PERMISSIONS = '["charges:get"]'
 
 Problem = tuple[int, str]
 
@@ -34,6 +47,19 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     routes: tuple[str, ...]
 
 
+class Preset(msgspec.Struct, frozen=True, gc=False):
+    """Permissions to choose together, as the file defines them.
+
+    Attributes:
+        description: in a sentence, or "".
+        permissions: names, and ``resource:*`` of the file's own resources.
+    """
+
+    name: str
+    description: str
+    permissions: tuple[str, ...]
+
+
 class Contents(msgspec.Struct, frozen=True, gc=False):
     """The contents of a file.
 
@@ -43,6 +69,7 @@ class Contents(msgspec.Struct, frozen=True, gc=False):
 
     entries: tuple[Entry, ...] = ()
     encoded_slash: tuple[str, ...] = ()
+    presets: tuple[Preset, ...] = ()
 
 
 def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Problem]]:
@@ -82,11 +109,12 @@ class _Reader:
         self._shapes: dict[Route, str] = {}
 
     def document(self, root: yaml.Node | None) -> Contents:
-        known = ("permissions", "options")
+        known = ("permissions", "presets", "options")
         fields = {key: value for key, _, value in self._fields(root, "the file", known)}
-        # Permissions first: options refer to their routes.
+        # Permissions first: presets refer to them, and options to their routes.
         entries = self._permissions(fields.get("permissions"))
-        return Contents(entries, self._options(fields.get("options")))
+        presets = self._presets(fields.get("presets"), {entry.name for entry in entries})
+        return Contents(entries, self._options(fields.get("options")), presets)
 
     def _permissions(self, node: yaml.Node | None) -> tuple[Entry, ...]:
         entries = []
@@ -101,7 +129,7 @@ class _Reader:
     def _options(self, node: yaml.Node | None) -> tuple[str, ...]:
         for _, _, value in self._fields(node, "options", ("encoded_slash",)):
             routes = []
-            for item, text in self._texts("encoded_slash", value):
+            for item, text in self._texts(value, "route", "encoded_slash", _ROUTES):
                 self._check_encoded_slash(item, text)
                 routes.append(text)
             return tuple(routes)
@@ -121,39 +149,88 @@ class _Reader:
         routes: tuple[str, ...] = ()
         for key, _, value in self._fields(node, name, ("title", "routes")):
             if key == "title":
-                title = self._title(name, value)
+                title = self._printable(value, f"the title of {name}") or name
             else:
                 routes = self._routes(name, value)
         return Entry(name, title, routes)
 
-    def _title(self, name: str, node: yaml.Node) -> str:
-        title = self._text(node, f"the title of {name}")
-        if title is not None and not (title.isprintable() and 1 <= len(title) <= _LONGEST_TITLE):
-            self._note(
-                node, f"the title of {name} must have 1 to {_LONGEST_TITLE} printable characters"
-            )
-        return title or name
+    def _printable(self, node: yaml.Node, what: str) -> str | None:
+        text = self._text(node, what)
+        if text is not None and not (text.isprintable() and 1 <= len(text) <= _LONGEST_TITLE):
+            self._note(node, f"{what} must have 1 to {_LONGEST_TITLE} printable characters")
+        return text
 
     def _routes(self, name: str, node: yaml.Node) -> tuple[str, ...]:
         routes = []
-        for item, text in self._texts(name, node):
+        for item, text in self._texts(node, "route", name, _ROUTES):
             self._check_route(item, text)
             routes.append(text)
         return tuple(routes)
 
-    def _texts(self, where: str, node: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
-        """Yield the routes in a list, each with its node."""
+    def _texts(
+        self, node: yaml.Node, what: str, where: str, example: str
+    ) -> Iterator[tuple[yaml.Node, str]]:
+        """Yield the texts in a list, each with its node."""
         if node.tag == _NOTHING:
             return
         if not isinstance(node, yaml.SequenceNode):
-            self._note(
-                node, f'the routes of {where} must be a list, like ["GET /v1/charges/{{id}}"]'
-            )
+            self._note(node, f"the {what}s of {where} must be a list, like {example}")
             return
         for item in node.value:
-            text = self._text(item, f"a route of {where}")
+            text = self._text(item, f"a {what} of {where}")
             if text is not None:
                 yield item, text
+
+    def _presets(self, node: yaml.Node | None, defined: set[str]) -> tuple[Preset, ...]:
+        offered = defined | set(map(resource_wildcard, defined)) | set(self._taken)
+        presets: list[Preset] = []
+        for name, key, definition in self._fields(node, "presets"):
+            if not (name.isprintable() and name.strip() and len(name) <= _LONGEST_PRESET):
+                self._note(
+                    key, f"a preset's name must have 1 to {_LONGEST_PRESET} printable characters"
+                )
+            if len(presets) == _MOST_PRESETS:
+                self._note(key, f"there must be at most {_MOST_PRESETS} presets")
+            presets.append(self._preset(name, key, definition, offered))
+        return tuple(presets)
+
+    def _preset(
+        self, name: str, key: yaml.Node, node: yaml.Node, offered: Collection[str]
+    ) -> Preset:
+        description, before = "", len(self.problems)
+        permissions: dict[str, None] = {}
+        where = f"the preset {name!r}"
+        for field, _, value in self._fields(node, where, ("description", "permissions")):
+            if field == "description":
+                description = self._printable(value, f"the description of {where}") or ""
+                continue
+            for item, text in self._texts(value, "permission", where, _PERMISSIONS):
+                if text in permissions:
+                    self._note(item, f"{text!r} must be given only once")
+                else:
+                    self._check_chosen(item, text, offered)
+                permissions[text] = None
+        if len(permissions) > _MOST_CHOSEN:
+            self._note(key, f"{where} must have at most {_MOST_CHOSEN} permissions")
+        if not permissions and len(self.problems) == before:
+            self._note(key, f"{where} must have permissions, like {_PERMISSIONS}")
+        return Preset(name, description, tuple(permissions))
+
+    def _check_chosen(self, node: yaml.Node, name: str, offered: Collection[str]) -> None:
+        """Note why an access token can't have the permission *name* of a preset."""
+        problem = ""
+        if name == EVERYTHING:
+            problem = "must not be *: only a role can hold everything"
+        elif name in NOT_FOR_TOKENS:
+            problem = "must be left out: no access token can do it"
+        elif is_wildcard(name) and name in map(resource_wildcard, self._taken):
+            problem = "must be replaced by names: it covers the control plane's own permissions"
+        elif is_wildcard(name) and name not in offered:
+            problem = "must be of a resource with permissions in this file"
+        elif name not in offered:
+            problem = "must be a permission of this file, or one of the control plane's own"
+        if problem:
+            self._note(node, f"{name!r} {problem}")
 
     def _check_route(self, node: yaml.Node, text: str) -> None:
         route = self._route(node, text)

@@ -39,6 +39,7 @@ __all__ = [
     "decide",
     "decide_within",
     "held",
+    "introspect",
 ]
 
 
@@ -90,6 +91,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         call: the decided call.
         owner: the token's; None unless the token's secret matched and its owner is known.
         decoy: the decoy that was used, for its report alone: no answer depends on it.
+        at: when it was made, in Unix ms.
     """
 
     reason: Reason
@@ -98,6 +100,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     call: Call
     owner: Holder | None = None
     decoy: Grant | None = None
+    at: int = 0
 
     @property
     def allowed(self) -> bool:
@@ -145,7 +148,7 @@ def decide(
     """
     role = _admitted_role(grant, holder, company, call, now)
     if not isinstance(role, frozenset):
-        return _refused(role, grant, holder, company, call)
+        return _refused(role, grant, holder, company, call, now)
     assert grant is not None  # check 2
     permission = call.permission
     route = call.route
@@ -153,7 +156,7 @@ def decide(
     # 9. The path is unambiguous and a catalogue route matches.
     if route is not None and type(route) is not CatalogueRoute:
         unmatched = _PATH_AMBIGUOUS if route is _PATH_AMBIGUOUS else Reason.route_unknown
-        return Decision(unmatched, grant, role, call, holder)
+        return Decision(unmatched, grant, role, call, holder, None, now)
 
     # 10. What is asked for and what the route needs are held.
     if (
@@ -161,8 +164,8 @@ def decide(
         or (route is not None and not _may(grant, role, route.permission))
         or (permission is not None and not _may(grant, role, permission))
     ):
-        return Decision(Reason.permission_missing, grant, role, call, holder)
-    return Decision(_ALLOWED, grant, role, call, holder)
+        return Decision(Reason.permission_missing, grant, role, call, holder, None, now)
+    return Decision(_ALLOWED, grant, role, call, holder, None, now)
 
 
 def decide_within(
@@ -178,9 +181,7 @@ def decide_within(
     A token of another company is refused, and counted, like an id that doesn't exist. A decoy is
     unknown to everybody, so its own company is told of its use.
     """
-    if grant is not None and grant.company not in companies and grant.kind != DECOY:
-        grant = None
-    return decide(grant, holder, company, call, now)
+    return decide(_known_to(companies, grant), holder, company, call, now)
 
 
 def admit(
@@ -198,8 +199,29 @@ def admit(
         # Check 8: it is used on its own pages alone.
         role = _page_refusal(grant.domains, call) or role
     if not isinstance(role, frozenset):
-        return _refused(role, grant, holder, company, call)
-    return Decision(_ALLOWED, grant, role, call, holder)
+        return _refused(role, grant, holder, company, call, now)
+    return Decision(_ALLOWED, grant, role, call, holder, None, now)
+
+
+def introspect(
+    companies: frozenset[str] | None,
+    grant: Grant | None,
+    holder: Holder | None,
+    company: CompanyRules | None,
+    call: Call,
+    now: int,
+) -> Decision:
+    """Checks 1 to 8 for a verifier key that asks whether a token is valid.
+
+    Args:
+        companies: those that a limited key knows; None is all.
+    """
+    if companies is not None:
+        grant = _known_to(companies, grant)
+    role = _admitted_role(grant, holder, company, call, now)
+    if not isinstance(role, frozenset):
+        return _refused(role, grant, holder, company, call, now)
+    return Decision(_ALLOWED, grant, role, call, holder, None, now)
 
 
 def admit_verifier(grant: Grant | None, credential: Credential | Reason | None) -> Reason:
@@ -266,17 +288,23 @@ def held(
     return _effective(grant, role)
 
 
+def _known_to(companies: frozenset[str], grant: Grant | None) -> Grant | None:
+    if grant is None or grant.company in companies or grant.kind == DECOY:
+        return grant
+    return None
+
+
 def _admit_admin_key(grant: Grant, company: CompanyRules | None, call: Call, now: int) -> Decision:
     credential = call.credential
     if not isinstance(credential, Credential):
         refusal = _TOKEN_MISSING if credential is _TOKEN_MISSING else _TOKEN_INVALID
-        return Decision(refusal, None, _NOTHING, call)
+        return Decision(refusal, None, _NOTHING, call, at=now)
     if credential.prefix != ADMIN_KEY or not compare_digest(credential.digest, grant.digest):
-        return Decision(_TOKEN_INVALID, None, _NOTHING, call)
+        return Decision(_TOKEN_INVALID, None, _NOTHING, call, at=now)
     refused = admin_key_refusal(
         grant, company, call.address, now, address_garbage=call.address_garbage
     )
-    return Decision(refused or _ALLOWED, grant, _NOTHING, call)
+    return Decision(refused or _ALLOWED, grant, _NOTHING, call, at=now)
 
 
 def _admitted_role(
@@ -439,11 +467,12 @@ def _refused(
     holder: Holder | None,
     company: CompanyRules | None,
     call: Call,
+    now: int,
 ) -> Decision:
     """A refusal in checks 1 to 8. It reveals nothing of the grant until the secret matched."""
     if refusal is _TOKEN_MISSING or refusal is _TOKEN_INVALID:
-        return Decision(refusal, None, _NOTHING, call, None, _decoy(grant, call))
-    return Decision(refusal, grant, _role(grant, holder, company), call, holder)
+        return Decision(refusal, None, _NOTHING, call, None, _decoy(grant, call), now)
+    return Decision(refusal, grant, _role(grant, holder, company), call, holder, None, now)
 
 
 def _decoy(grant: Grant | None, call: Call) -> Grant | None:

@@ -70,6 +70,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
         external_id: the id that one of them knows it by, likewise.
         rehearsal: None if there is none.
         pending: a second person must approve it first.
+        issued_at: when it was created, in Unix seconds; None if that isn't known. No decision
+            reads it.
     """
 
     id: str
@@ -87,6 +89,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     external_id: str | None = None
     rehearsal: Rehearsal | None = None
     pending: bool = False
+    issued_at: int | None = None
 
     @property
     def ended(self) -> bool:

@@ -84,6 +84,16 @@ class Networks(msgspec.Struct, frozen=True, gc=False, array_like=True):
         at = bisect_right(self.v6_first, address)
         return at > 0 and address <= self.v6_last[at - 1] and len(address) == 16
 
+    def holds(self, network: Network) -> bool | None:
+        """Whether all of *network* is in these: False if none of it is, None if a part is."""
+        of_v4 = len(network.address) == 4
+        firsts, lasts = (self.v4_first, self.v4_last) if of_v4 else (self.v6_first, self.v6_last)
+        # The last interval that begins within the network, or before it.
+        at = bisect_right(firsts, network.last) - 1
+        if at < 0 or lasts[at] < network.first:
+            return False
+        return True if firsts[at] <= network.first and network.last <= lasts[at] else None
+
     def __bool__(self) -> bool:
         return bool(self.v4_first or self.v6_first)
 

@@ -1,12 +1,17 @@
 """What is kept of a call whose token's secret matched, and the id of a refusal."""
 
 import hmac
+import re
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
-from gatepass.core.credentials import base62
+from gatepass.core.credentials import ACCESS_TOKEN, base62
+from gatepass.core.decision import Decision
 from gatepass.core.domains import origin_of_referer, parse_origin
+from gatepass.core.imported_keys import IMPORTED_KEY
+from gatepass.core.networks import format_address
 from gatepass.core.permissions import is_permission
 from gatepass.core.reason import Reason
 from gatepass.core.routes import CatalogueRoute
@@ -16,12 +21,18 @@ DAY_MS = 86_400_000
 LONGEST_ORIGIN = 255
 LONGEST_ROUTE = 500
 LONGEST_PERMISSION = 200
+#: How the ids of tokens begin whose calls are kept; of sign-ins and portal sessions none are.
+OBSERVED: Final = (ACCESS_TOKEN, IMPORTED_KEY)
 
 _ID_PREFIX = "dec_"
 _ID_CHARACTERS = 22
 _VERSION = "1"
+#: Whether a text has the form of a refusal's id.
+is_decision_id = re.compile(f"{_ID_PREFIX}[0-9A-Za-z]{{{_ID_CHARACTERS}}}").fullmatch
+
 _ORIGINS_KEPT = 1_024
 _NEEDED_KEPT = 1_024
+_IDS_KEPT = 4_096
 _LONGEST_KEPT = 512
 
 
@@ -112,6 +123,44 @@ def observed_origin(origin: object, referer: object) -> str | None:
     # Bounded in number and in size: callers choose the texts.
     read = _kept_origin if len(text) <= _LONGEST_KEPT else _read_origin
     return read(text, origin is None)
+
+
+def refusal_id(decision: Decision) -> str | None:
+    """The id of a refused call; None unless the secret of an access token matched.
+
+    Equal to the one that the registry makes of the call as it was counted.
+    """
+    grant, call = decision.grant, decision.call
+    if grant is None or decision.reason is Reason.allowed or not grant.id.startswith(OBSERVED):
+        return None
+    permission = call.permission
+    if permission is not None and len(permission) > LONGEST_PERMISSION:
+        permission = None
+    return _kept_id(
+        grant.digest,
+        decision.reason,
+        permission,
+        call.route if type(call.route) is CatalogueRoute else None,
+        call.address,
+        observed_origin(call.origin, call.referer),
+        decision.at // DAY_MS,
+    )
+
+
+# A caller that is refused repeats itself. All parts are bounded in size.
+@lru_cache(_IDS_KEPT)
+def _kept_id(
+    digest: bytes,
+    reason: Reason,
+    permission: str | None,
+    route: CatalogueRoute | None,
+    address: bytes | None,
+    origin: str | None,
+    day: int,
+) -> str:
+    names = needed(permission, None if route is None else route.permission)
+    text = None if address is None else format_address(address)
+    return decision_id(digest, observe(reason, names, route, text, origin), day * DAY_MS)
 
 
 def decision_id(digest: bytes, call: ObservedCall, at: int) -> str:

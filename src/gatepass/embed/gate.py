@@ -113,12 +113,15 @@ class Gate:
             lines("sec-websocket-protocol") if handshake else (),
         )
         try:
-            decision, _ = (self._opened or self.verifier).judge(
+            verifier = self._opened or self.verifier
+            decision, _ = verifier.judge(
                 credential, permission, route, address, origin, referer, garbage
             )
         except Unavailable as error:
             return Refusal.of_outage(error)
-        return decision if decision.allowed else Refusal.of_decision(decision)
+        if decision.allowed:
+            return decision
+        return Refusal.of_decision(decision, verifier.help(decision))
 
     def retry(self, decide: Callable[[], _Outcome]) -> _Outcome:
         """Call *decide*; after an outage retry once the first copy of the grants is complete."""

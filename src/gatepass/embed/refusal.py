@@ -1,11 +1,13 @@
 """The answer to a refused call: a problem document (RFC 9457)."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gatepass.core.decision import Decision
 from gatepass.core.errors import Unavailable
-from gatepass.verify.http.refusals import scope_of, sentence, www_authenticate
+from gatepass.verify.http.refusals import scope_of, sentence, way_out, www_authenticate
 
 # WebSocket close codes (RFC 6455 section 7.4): policy violation, try again later.
 _REFUSED, _TRY_AGAIN_LATER = 1008, 1013
@@ -17,20 +19,27 @@ class Refusal:
 
     Attributes:
         more: headers of this reason.
+        way_out: members of the document besides the usual ones.
     """
 
     status: int
     reason: str
     detail: str
     more: tuple[tuple[str, str], ...] = field(default=())
+    way_out: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of_decision(cls, decision: Decision) -> "Refusal":
-        """The answer to a call that was denied."""
+    def of_decision(cls, decision: Decision, help: str | None) -> "Refusal":
+        """The answer to a call that was denied.
+
+        Args:
+            help: as ``Verifier.help`` returned it.
+        """
         reason = decision.reason
         challenge = www_authenticate(decision.status, reason, scope_of(decision))
         more = () if challenge is None else (("www-authenticate", challenge),)
-        return cls(decision.status, reason.value, sentence(decision), more)
+        members = way_out(decision.needed, decision.call.address, help)
+        return cls(decision.status, reason.value, sentence(decision), more, members)
 
     @classmethod
     def of_outage(cls, error: Unavailable) -> "Refusal":
@@ -64,5 +73,6 @@ class Refusal:
             "status": self.status,
             "detail": self.detail,
             "reason": self.reason,
+            **self.way_out,
         }
         return json.dumps(document).encode()

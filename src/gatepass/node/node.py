@@ -38,6 +38,7 @@ from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.periodic_task import PeriodicTask
+from gatepass.verify.readiness import Readiness
 from gatepass.verify.replica.database_follower import NodeLock
 from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.spools import Spool, by_kind, spools, unreported_ms
@@ -117,6 +118,7 @@ class Node:
         self.verifier = Verifier(
             self.file, clock, catalogue.routes, copy=not on_one_machine, usage=self.usage
         )
+        self.readiness = Readiness(self.verifier.not_ready)
         self.leaving = False
         self._maintenance = Maintenance(self.verifier, self.usage)
         self._lock: NodeLock | None = None
@@ -192,6 +194,7 @@ class Node:
         """Start the background tasks, and the node's duties once this process has the lock."""
         # Imported now, if there is one: a request would wait for it.
         _ = self.provider
+        self.file.shared.set_public_url(self.settings.public_url)
         self._copying.serving = True
         self._maintenance.start()
         self._start(

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from email.utils import parsedate_to_datetime
 from weakref import WeakValueDictionary
 
 import httpx
 
-from gatepass.bounded_http import AnswerTooLarge, BoundedClient
+from gatepass.bounded_http import Answer, AnswerTooLarge, BoundedClient
 from gatepass.core.networks import Networks, format_address, parse_address
 from gatepass.core.reachability import reachable
 from gatepass.registry.webhooks.queue import Outcome
@@ -32,6 +33,9 @@ _MOST_ADDRESSES = 3
 _MOST_LOOKUPS = 64
 _MOST_LOOKUPS_OF_COMPANY = 8
 _HTTPS = 443
+#: The statuses whose Retry-After counts.
+_OVERLOADED = (429, 503)
+_MOST_DIGITS = 9
 
 
 class _Refused(Exception):
@@ -100,10 +104,10 @@ class Requests:
             by_operator: whether an operator chose the URL.
         """
         began = time.monotonic()
-        status, trouble = None, None
+        answer, trouble = None, None
         try:
             async with asyncio.timeout(LONGEST_S):
-                status = await self._post(url, company, by_operator, headers, payload)
+                answer = await self._post(url, company, by_operator, headers, payload)
         except _Refused as refused:
             trouble = str(refused)
         except (TimeoutError, httpx.TimeoutException):
@@ -114,11 +118,14 @@ class Requests:
             trouble = "invalid_answer"
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             trouble = "untrusted_certificate" if _is_of_tls(error) else "connection_failed"
-        return Outcome(status, trouble, round((time.monotonic() - began) * 1000))
+        took_ms = round((time.monotonic() - began) * 1000)
+        if answer is None:
+            return Outcome(None, trouble, took_ms)
+        return Outcome(answer.status, trouble, took_ms, _retry_after_ms(answer))
 
     async def _post(
         self, url: str, company: str, by_operator: bool, headers: Mapping[str, str], payload: str
-    ) -> int:
+    ) -> Answer:
         origin = origin_of(url)
         host = origin.host.strip("[]")
         addresses = await self._addresses(host, origin.port or _HTTPS, company)
@@ -135,8 +142,8 @@ class Requests:
 
     async def _exchange(
         self, url: str, host: str, address: bytes, headers: Mapping[str, str], payload: str
-    ) -> int:
-        answer = await self._client.exchange(
+    ) -> Answer:
+        return await self._client.exchange(
             "POST",
             str(httpx.URL(url).copy_with(host=format_address(address))),
             headers={
@@ -150,7 +157,6 @@ class Requests:
             # The name to ask for in TLS, and to check the certificate against.
             extensions={"sni_hostname": host},
         )
-        return answer.status
 
     async def _addresses(self, host: str, port: int, company: str) -> list[bytes]:
         literal = parse_address(host)
@@ -194,6 +200,21 @@ class Requests:
 
     def _places(self, most: int, *of: str) -> asyncio.Semaphore:
         return self._lookups_of.setdefault(of, asyncio.Semaphore(most))
+
+
+def _retry_after_ms(answer: Answer) -> int:
+    """How long a receiver asks to be left alone (RFC 9110, 10.2.3); 0 unless it is overloaded."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if answer.status not in _OVERLOADED or not text:
+        return 0
+    if text.isascii() and text.isdigit():
+        # More digits than any wait has would be slow to convert.
+        return int(text[:_MOST_DIGITS]) * 1000
+    try:
+        until = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return 0
+    return max(0, round((until - time.time()) * 1000))
 
 
 def _looked_up(host: str, port: int) -> list[bytes]:

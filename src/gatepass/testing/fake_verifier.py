@@ -50,6 +50,9 @@ class FakeVerifier(Verifier):
             by method and path.
         catalogue: instead of *permissions*, a catalogue, or the path of its file. Tokens then hold
             its permissions alone, so that a misspelt one fails the test that asks for it.
+        public_url: of the installation that it stands for, such as
+            ``https://gatepass.example.com``: refusals then have ``help``. None: as before a
+            verifier knows it.
 
     Attributes:
         decisions: all decisions so far, in their order.
@@ -57,7 +60,7 @@ class FakeVerifier(Verifier):
     Raises:
         Misconfigured: the catalogue can't be read.
         CatalogueError, RouteError: an argument is invalid.
-        ValueError: both *permissions* and *catalogue*.
+        ValueError: both *permissions* and *catalogue*; or *public_url* isn't a URL.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class FakeVerifier(Verifier):
         *,
         permissions: Mapping[str, str] | None = None,
         catalogue: Catalogue | str | Path | None = None,
+        public_url: str | None = None,
     ) -> None:
         if permissions is not None and catalogue is not None:
             raise ValueError("only one of permissions and catalogue may name the routes")
@@ -84,6 +88,10 @@ class FakeVerifier(Verifier):
         self._holders_by_id: dict[str, Holder] = {}
         self._rules_by_id: dict[str, CompanyRules] = {}
         self._require_owner(OWNER, COMPANY)
+        if public_url is not None:
+            self._grants.shared.set_public_url(public_url)
+        if self._grants.shared.public_url != public_url:
+            raise ValueError(f"{public_url!r} must be a URL such as https://gatepass.example.com")
         self.recover()
 
     # --- tokens -----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import DECOY, CompanyRules, Grant, Holder
 from gatepass.core.networks import parse_address
+from gatepass.core.observed_call import refusal_id
 from gatepass.core.routes import CatalogueRoute, Routes
 from gatepass.verify.cached_rows import CachedRows, CachedToken
 from gatepass.verify.clock import Clock
@@ -155,6 +156,7 @@ class Decider:
         referer: str | None = None,
         address_garbage: bool = False,
         rule: _Rule = decide,
+        counted: bool = True,
     ) -> tuple[Decision, CachedToken | None]:
         """Decide one call from its parsed parts; endpoints use this.
 
@@ -165,6 +167,7 @@ class Decider:
             address_garbage: a gateway's forwarding header couldn't be read.
             rule: ``decide``, or ``admit`` for the control plane, which then checks permissions
                 operation by operation.
+            counted: whether it is a use of the token. A decoy's always is.
 
         Returns:
             The decision, and the token's rows (None for an unknown token).
@@ -196,7 +199,7 @@ class Decider:
                 continue
             if self.copy:
                 shared.require_fresh(clock.boot_ns(), clock.wall_ms())
-            if self.usage is not None:
+            if self.usage is not None and (counted or decision.decoy is not None):
                 self.usage.note(decision, now)
             return decision, cached
         raise Unavailable("the grants change too quickly to be read")
@@ -219,6 +222,18 @@ class Decider:
             address_garbage=address_garbage,
             rule=admit,
         )
+
+    def help(self, decision: Decision) -> str | None:
+        """The address of the page that explains a refusal to people who may see the token.
+
+        None unless the secret of an access token matched, and while the installation's
+        ``PUBLIC_URL`` isn't known here. The page exists once the call is counted, in some seconds.
+        """
+        if decision.grant is None or decision.allowed:
+            return None
+        url = self.file.shared.public_url
+        id = None if url is None else refusal_id(decision)
+        return None if id is None else f"{url}/decisions/{id}"
 
     def verifier_key(self, credential: str | Reason) -> tuple[Reason, frozenset[str] | None]:
         """Check a verifier key.

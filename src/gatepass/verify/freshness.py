@@ -1,4 +1,4 @@
-"""The shared map: the current generation of the grants, and the lease of a copy.
+"""The shared map: the generation of the grants, a copy's lease, the installation's public URL.
 
 A file of eight-byte words beside the database, mapped by every process of the node. Each is one
 aligned native word, read and written atomically, so a reader needs no lock.
@@ -7,6 +7,8 @@ aligned native word, read and written atomically, so a reader needs no lock.
   reads the generation, the rows, decides, reads the generation again, and repeats if it changed.
   Random rather than counted: two writers can't write the same value by accident, and a writer that
   died half-way leaves no counter off by one.
+* **Public URL**: the installation's ``PUBLIC_URL``, for processes that don't read its settings.
+  Its text takes more than a word: a reader compares it with its digest, which is one.
 * **Lease** (only where the grants are a copy): until when the copy is fresh, by two clocks and for
   one boot. The copy is stale after another boot, with an empty map, or once either clock is past
   the end. So a lease survives neither a reboot nor a machine that is resumed from a snapshot.
@@ -15,6 +17,7 @@ aligned native word, read and written atomically, so a reader needs no lock.
 import hashlib
 import mmap
 import os
+import re
 import secrets
 import stat
 import time
@@ -26,6 +29,12 @@ from gatepass.core.errors import Misconfigured, Unavailable
 
 SIZE = 4096
 GENERATION, _BOOT, _LEASE_BOOT_NS, _LEASE_WALL_MS, _LATEST_MS, _REVISION, _TAG = range(1, 8)
+_URL_DIGEST, _GATEWAY_FAULTS = 8, 9
+# The text of the public URL, in bytes from the start.
+_URL_AT, _URL_END = 1024, 1536
+
+# Visible ASCII: followers repeat in headers what a server named as its URL.
+_is_url = re.compile(rf"https?://[!-~]{{1,{_URL_END - _URL_AT - 10}}}").fullmatch
 
 #: The position in the map of a copy that was never filled.
 NO_POSITION = (0, "0" * 16)
@@ -46,6 +55,9 @@ class SharedMap:
     Raises:
         Misconfigured: the file belongs to another user, or isn't a plain file.
     """
+
+    # What was read of the public URL: its digest, 0 for none, and the text.
+    _url: tuple[int, str | None] = (0, None)
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -130,6 +142,42 @@ class SharedMap:
         until = words[_LEASE_BOOT_NS]
         return until if words[_BOOT] == self._boot else 0
 
+    # --- gateways -----------------------------------------------------------------------------
+
+    @property
+    def gateway_faults(self) -> int:
+        """Questions of gateways that didn't say which call they are about."""
+        return self.words[_GATEWAY_FAULTS]
+
+    def count_gateway_fault(self) -> None:
+        """Count one more. A race between processes can lose a count."""
+        self.words[_GATEWAY_FAULTS] = (self.words[_GATEWAY_FAULTS] + 1) % 2**64
+
+    # --- public URL ---------------------------------------------------------------------------
+
+    @property
+    def public_url(self) -> str | None:
+        """The installation's ``PUBLIC_URL``; None while no process has written it."""
+        digest = self.words[_URL_DIGEST]
+        if digest != self._url[0]:
+            text = self.words.cast("B")[_URL_AT:_URL_END].tobytes().rstrip(b"\0")
+            if _text_digest(text) != digest:
+                # Another process is writing it.
+                return None
+            self._url = (digest, text.decode("ascii"))
+        return self._url[1]
+
+    def set_public_url(self, url: str) -> None:
+        """Write the installation's ``PUBLIC_URL``. One that isn't a URL is left out."""
+        if not _is_url(url) or url == self.public_url:
+            return
+        text = url.encode("ascii")
+        self.words[_URL_DIGEST] = 0
+        self.words.cast("B")[_URL_AT:_URL_END] = text.ljust(_URL_END - _URL_AT, b"\0")
+        self.words[_URL_DIGEST] = _text_digest(text)
+        # Answers that are remembered may name the former one.
+        self.change_generation()
+
     # --- position -----------------------------------------------------------------------------
 
     @property
@@ -191,6 +239,11 @@ def in_place(path: Path, known: tuple[int, int]) -> bool:
         return inode(os.stat(path)) == known
     except OSError:
         return False
+
+
+def _text_digest(text: bytes) -> int:
+    """Eight bytes that tell a text from others; never zero, as in an empty map."""
+    return int.from_bytes(hashlib.sha256(text).digest()[:8]) or 1
 
 
 def boot_word() -> int:

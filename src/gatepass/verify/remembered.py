@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from gatepass.core.decision import Decision
-from gatepass.core.observed_call import observed_origin
+from gatepass.core.observed_call import DAY_MS, observed_origin
 from gatepass.core.routes import CatalogueRoute
 from gatepass.verify.cached_rows import CachedRows, CachedToken, Span
 from gatepass.verify.clock import Clock
@@ -126,7 +126,7 @@ class RememberedDecisions:
                 call.address,
                 observed_origin(call.origin, call.referer),
                 span=known.span,
-                until_ms=_next_moment(known, asked_ms),
+                until_ms=_next_moment(known, asked_ms, allowed=decision.allowed),
                 answer=answer,
             )
             self._decisions.put(key, remembered)
@@ -145,8 +145,8 @@ def call_key(parts: tuple[str | None, ...]) -> bytes:
         return blake2b(repr(parts).encode("ascii", "backslashreplace")).digest()
 
 
-def _next_moment(known: CachedToken, after_ms: int) -> int:
-    """The next moment at which time alone could change a decision, in Unix ms."""
+def _next_moment(known: CachedToken, after_ms: int, *, allowed: bool) -> int:
+    """The next moment at which time alone could change a decision's answer, in Unix ms."""
     company, rehearsal = known.company, known.grant.rehearsal
     moments = [
         known.grant.expires_at,
@@ -155,4 +155,7 @@ def _next_moment(known: CachedToken, after_ms: int) -> int:
     if rehearsal is not None and after_ms < rehearsal.until:
         # Other calls are refused in each second.
         moments += rehearsal.until, (after_ms // 1000 + 1) * 1000
+    if not allowed:
+        # The id of a refusal is of one day.
+        moments.append((after_ms // DAY_MS + 1) * DAY_MS)
     return min((at for at in moments if at is not None and at > after_ms), default=_NEVER_MS)

@@ -18,11 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from gatepass.core.credentials import ACCESS_TOKEN
 from gatepass.core.decision import Decision
-from gatepass.core.imported_keys import IMPORTED_KEY
 from gatepass.core.networks import format_address
-from gatepass.core.observed_call import CountedCall, needed, observe, observed_origin
+from gatepass.core.observed_call import OBSERVED, CountedCall, needed, observe, observed_origin
 from gatepass.core.reason import Reason
 from gatepass.core.routes import CatalogueRoute
 from gatepass.log_limit import LogLimit
@@ -43,7 +41,6 @@ LINE_CALLS = 128
 # Releases the interpreter's lock, which requests wait for.
 _PAUSE_SECONDS = 0.000_05
 
-_ACCESS_TOKENS = (ACCESS_TOKEN, IMPORTED_KEY)
 # Bound once: an enumeration looks up its members at each use.
 _ALLOWED = Reason.allowed
 _TOKEN_INVALID = Reason.token_invalid
@@ -330,7 +327,7 @@ class _Lines:
                 reason = use.reason._value_
                 decisions[reason] = decisions.get(reason, 0) + count
             # Of sign-ins and portal sessions only the decisions are counted.
-            if count and use.token.startswith(_ACCESS_TOKENS):
+            if count and use.token.startswith(OBSERVED):
                 self._add(use, count, over)
         lines = msgspec.json.encode(Batch(self._tokens, decisions)) + b"\n"
         if self._calls:

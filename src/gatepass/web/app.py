@@ -7,20 +7,22 @@ around every other request; FastAPI with the API, the pages and any extra router
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Scope
 
-from gatepass.core.errors import GatepassError, InvalidInput
+from gatepass.core.errors import Forbidden, GatepassError, InvalidInput
+from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web import components, metrics, pages
+from gatepass.web import components, metrics, pages, well_known
+from gatepass.web.access_log import AccessLog
 from gatepass.web.api import router as api
 from gatepass.web.api.request_body import field_errors
 from gatepass.web.body_limits import Bodies
@@ -29,7 +31,7 @@ from gatepass.web.cookies import cookie_name, login_cookie
 from gatepass.web.cross_origin import CrossOrigin
 from gatepass.web.encoded_slashes import EncodedSlashes
 from gatepass.web.feed.paths import FeedPaths
-from gatepass.web.gateway.asgi import GatewayPaths
+from gatepass.web.gateway.asgi import GatewayPaths, address_of
 from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.http_boundary import (
     HttpBoundary,
@@ -40,14 +42,10 @@ from gatepass.web.http_boundary import (
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.layout.errors import error_page
-from gatepass.web.problems import (
-    Problem,
-    problem_of_decision,
-    problem_of_error,
-    problem_of_status,
-)
+from gatepass.web.problems import Problem, problem_of_error, problem_of_status
 from gatepass.web.public_origin import opened_elsewhere
 from gatepass.web.report_rate import ReportRate
+from gatepass.web.way_out import problem_of_forbidden, problem_of_refusal
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -82,9 +80,10 @@ def create_app(
             media_type="application/json",
         )
 
-    for router in (api.router, metrics.router, components.router, pages.router, *extra):
+    app.router.routes.extend(_routes())
+    for router in extra:
         app.include_router(router)
-    endpoints = Endpoints(node.verifier, trusted, node.verifier.not_ready, misconfigurations)
+    endpoints = Endpoints(node.verifier, trusted, node.readiness.not_ready, misconfigurations)
     bodies = Bodies()
     framework = CrossOrigin(
         EncodedSlashes(app),
@@ -93,8 +92,27 @@ def create_app(
     )
     boundary = HttpBoundary(framework, bodies, trusted=trusted)
     application = GatewayPaths(FeedPaths(boundary, node, bodies), endpoints, bodies)
-    https = promises_https(node.settings.public_url)
-    return StrictTransportSecurity(application) if https else application
+    outer: ASGIApp = application
+    if promises_https(node.settings.public_url):
+        outer = StrictTransportSecurity(outer)
+    if node.settings.access_log:
+        outer = AccessLog(outer, partial(_address_text, trusted))
+    return outer
+
+
+def _address_text(trusted: TrustedProxies, scope: Scope) -> str | None:
+    address, _ = address_of(scope, trusted)
+    return None if address is None else format_address(address)
+
+
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    # Their first use analyses some hundred functions: once for all applications of a process.
+    every = APIRouter()
+    ours = (api.router, metrics.router, well_known.router, components.router, pages.router)
+    for router in ours:
+        every.include_router(router)
+    return every.routes
 
 
 @lru_cache(maxsize=4)
@@ -105,7 +123,7 @@ def _document(cookie: str, public_url: str) -> bytes:
 
 
 async def _refused(request: Request, refused: NotAdmitted) -> Response:
-    problem = problem_of_decision(refused.decision)
+    problem = problem_of_refusal(request, refused.decision)
     return problem_response(_with_ignored_cookie(request, problem))
 
 
@@ -124,6 +142,10 @@ def _with_ignored_cookie(request: Request, problem: Problem) -> Problem:
         f"GATEPASS_PUBLIC_URL is {elsewhere.expected}."
     )
     return replace(problem, detail=detail)
+
+
+async def _forbidden(request: Request, error: Forbidden) -> Response:
+    return problem_response(problem_of_forbidden(request, error))
 
 
 async def _failed(request: Request, error: GatepassError) -> Response:
@@ -157,6 +179,7 @@ async def _our_fault(request: Request, error: Exception) -> Response:
 
 _HANDLERS: dict[type[Exception], Any] = {
     NotAdmitted: _refused,
+    Forbidden: _forbidden,
     GatepassError: _failed,
     RequestValidationError: _not_valid,
     HTTPException: _http_fault,

@@ -30,6 +30,7 @@ from gatepass.registry.storage.database import Reading
 from gatepass.verify.http.client_address import client_address
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_credential, read_single
+from gatepass.web.access_log import TOLD
 from gatepass.web.body_limits import allow_large_body, sender_authenticated
 from gatepass.web.cookies import cookie_counts, login_cookie
 from gatepass.web.cross_origin import cross_origin, name_origin, page_origin
@@ -39,6 +40,9 @@ from gatepass.web.strict_json import field_name
 
 # What a user without the second factor that their company requires can reach.
 _WAY_TO_SECOND_FACTOR = frozenset(("/account/two-factor", "/sign-out", "/v1/me", "/v1/sign-out"))
+
+# Key of a request's scope.
+_DECISION = "gatepass.decision"
 
 _UNKNOWN = "Must be left out: there is no such parameter."
 _MOST_ERRORS = 20
@@ -110,10 +114,17 @@ def admit(request: Request, credential: str | Reason) -> Decision:
         referer=referer,
         address_garbage=garbage,
     )
+    request.scope[_DECISION] = decision
     _note_sender(request, decision)
     grant = decision.grant
     if grant is not None and grant.kind == "portal":
         name_origin(request, grant.domains)
+    return decision
+
+
+def admission_of(request: Request) -> Decision | None:
+    """The last decision of ``admit`` about the request, if there was one."""
+    decision: Decision | None = request.scope.get(_DECISION)
     return decision
 
 
@@ -218,8 +229,13 @@ def _address_text(decision: Decision) -> str | None:
 
 def _note_sender(request: Request, decision: Decision) -> None:
     grant = decision.grant
+    told = request.scope.get(TOLD)
+    if told is not None:
+        told["reason"] = decision.reason.value
     if grant is None:
         return
+    if told is not None:
+        told["token"] = grant.id
     # A ``ui`` token authenticates nobody: anyone who opens its page has it.
     if decision.allowed and grant.kind != "ui":
         sender_authenticated(request.scope, grant.id)

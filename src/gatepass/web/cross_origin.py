@@ -75,9 +75,10 @@ class CrossOrigin:
         methods: dict[str, list[str]] = {}
         for method, path in sorted(endpoints):
             methods.setdefault(path, []).append(method)
+        # A path without an id is that endpoint's own, also where an id would match it.
         self._paths: list[tuple[Pattern[str], bytes]] = [
-            (compile_path(path)[0], ", ".join(allowed).encode())
-            for path, allowed in methods.items()
+            (compile_path(path)[0], ", ".join(methods[path]).encode())
+            for path in sorted(methods, key=lambda path: "{" in path)
         ]
         # Their last part isn't an id.
         self._others = {path for _, path in others if path not in methods}

@@ -1,8 +1,9 @@
 """``/metrics``, for Prometheus.
 
-Only a trusted peer that speaks for itself is answered: a scraper on the machine or in the cluster.
-Any client may be behind a request that a proxy passed on, so a header that names another address
-makes it 404, as if there were nothing here.
+A scraper that sends METRICS_TOKEN is answered, from anywhere. Without a bearer only a trusted peer
+that speaks for itself is: a scraper on the machine or in the cluster. Any client may be behind a
+request that a proxy passed on, so a header that names another address makes it 404, as if there
+were nothing here; so does a wrong token.
 """
 
 import os
@@ -12,10 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hmac import compare_digest
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatepass.core.networks import parse_address
 from gatepass.node.node import Node
@@ -26,6 +29,8 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.tokens import usage
 from gatepass.registry.webhooks import queue
 from gatepass.web.caller import CurrentNode
+from gatepass.web.gateway.asgi import send_reply
+from gatepass.web.gateway.reply import refusal
 from gatepass.web.openapi import VERSION
 
 router = APIRouter(include_in_schema=False)
@@ -40,10 +45,36 @@ def metrics(request: Request, node: CurrentNode) -> Response:
     """The metrics, in the text format 0.0.4 whatever the scraper accepts: every scraper reads it,
     and no metric has an exemplar or a creation time that needs OpenMetrics.
     """
-    if not _speaks_for_itself(request):
+    if not _may_read(request, node.settings.metrics_token):
         raise HTTPException(404)
     content = generate_latest(_NodeMetrics(node))
     return Response(content, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+class MetricsPort:
+    """The application of METRICS_PORT: *app*, of which it has ``/metrics`` alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/metrics":
+            await send_reply(send, refusal(404), head=scope["method"] == "HEAD")
+        else:
+            await self._app(scope, receive, send)
+
+
+def _may_read(request: Request, token: str | None) -> bool:
+    sent = request.headers.getlist("authorization")
+    if not sent:
+        return _speaks_for_itself(request)
+    scheme, _, text = sent[0].partition(" ")
+    return (
+        token is not None
+        and len(sent) == 1
+        and scheme.lower() == "bearer"
+        and compare_digest(text.strip().encode(), token.encode())
+    )
 
 
 def _speaks_for_itself(request: Request) -> bool:
@@ -105,7 +136,12 @@ class _NodeMetrics:
             webhooks.failing,
         )
         yield GaugeMetricFamily("gatepass_webhooks_paused", "Paused webhooks.", webhooks.paused)
-        ready = self.node.verifier.not_ready() is None
+        yield CounterMetricFamily(
+            "gatepass_gateway_misconfigured_total",
+            "Questions of gateways on this node that lacked the call's path or method.",
+            self.node.file.shared.gateway_faults,
+        )
+        ready = self.node.readiness.not_ready() is None
         yield GaugeMetricFamily("gatepass_ready", "1 if this node can decide now, else 0.", ready)
         build = GaugeMetricFamily("gatepass_build_info", "The running version.", None, ["version"])
         build.add_metric([VERSION], 1)

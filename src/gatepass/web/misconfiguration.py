@@ -30,7 +30,7 @@ class Fault(StrEnum):
         "(address_not_allowed). It must send IP addresses, with or without a port"
     )
     gateway_untrusted = (
-        "calls of /authz/nginx from {} are refused (peer_not_trusted), because "
+        "calls of {} from {} are refused (peer_not_trusted), because "
         "GATEPASS_TRUSTED_PROXIES doesn't list that address. If it is your gateway's address, "
         "add it"
     )

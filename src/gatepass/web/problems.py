@@ -5,7 +5,7 @@ This module imports no framework: the verify workers, which load none, send the 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -85,6 +85,7 @@ class Problem:
         current: the current record, for 409 ``changed_meanwhile`` and 503 ``not_confirmed``.
         scope: the missing permission, for 403 ``permission_missing``, if there is just one.
         more_headers: headers of this answer alone: ``Allow``, ``Retry-After``.
+        way_out: members of a refusal that say what would allow the call (``refusals.way_out``).
     """
 
     status: int
@@ -94,6 +95,7 @@ class Problem:
     current: Mapping[str, Any] | None = None
     scope: str | None = None
     more_headers: tuple[tuple[str, str], ...] = ()
+    way_out: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -115,7 +117,7 @@ class Problem:
             members["errors"] = [{"field": f, "message": m} for f, m in self.errors]
         if self.current is not None:
             members["current"] = self.current
-        return members
+        return {**members, **self.way_out}
 
     def body(self) -> bytes:
         # Field names repeat a stranger's text; "replace" keeps an unpaired surrogate from turning

@@ -2,7 +2,7 @@ import pytest
 
 from gatepass.web.pages.text.local_times import written
 from gatepass.web.pages.text.times import DAY, HOUR
-from gatepass.web.pages.widgets.expiry import preset_of, read_expiry
+from gatepass.web.pages.widgets.expiry import preset_of, read_expiry, read_written
 
 NOW = 1_798_000_000_000  # 2026-12-23T04:26:40Z
 CHRISTMAS_EVE = 1_798_122_600_000  # 2026-12-24T14:30:00Z
@@ -60,3 +60,31 @@ def test_dates_are_formatted_for_datetime_inputs() -> None:
 def test_a_lifetime_has_its_preset() -> None:
     assert preset_of(DAY + 5_000) == "1d"
     assert preset_of(2 * DAY) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "choice", "at"),
+    [
+        ("30", "30d", ""),
+        ("365", "1y", ""),
+        ("1h", "1h", ""),
+        ("never", "never", ""),
+        ("45", "at", "2027-02-06T04:26"),
+        ("2026-12-24", "at", "2026-12-24T23:59"),
+        ("2026-12-24T14:30", "at", "2026-12-24T14:30"),
+        ("2026-12-24T14:30:05Z", "at", "2026-12-24T14:30:05"),
+        # The field says what is wrong with it.
+        ("2026-13-40", "at", "2026-13-40T23:59"),
+    ],
+)
+def test_an_expiry_written_in_a_link(text: str, choice: str, at: str) -> None:
+    assert read_written(text, NOW) == (choice, at)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0", "-1", "1.5", "soon", "at", "٣", "9" * 6, "9" * 5_000, "2026-12-24T14:30+11:00", "30 "],
+)
+def test_an_expiry_that_no_link_can_have(text: str) -> None:
+    with pytest.raises(ValueError, match="Must be days, such as 30, or a date"):
+        read_written(text, NOW)

@@ -23,6 +23,7 @@ from gatepass.registry.grants.publishing import (
 from gatepass.registry.membership import offboarding, owner_offboarding
 from gatepass.registry.tokens import search as token_search
 from tests.support.database.small_registry import SmallRegistry, nothing_changes
+from tests.support.database.work import measured
 
 OPERATOR = Actor.command_line()
 
@@ -485,3 +486,8 @@ def test_the_audit_log_finds_owners_by_name_and_id(registry: SmallRegistry, ada:
     carl = registry.signed_in(registry.carl)
     for text in ("deploy", account.id, "cus_7"):
         assert registry.ask(search_terms.people_called, carl, text) == []
+    with registry.read() as reading, measured(reading) as work:
+        search_terms.people_called(reading, ada, "cus_8")
+    steps = [step for plan in work.plans for step in plan]
+    # SQLite's words for a look at each owner of the company.
+    assert not [step for step in steps if "owners" in step and step.endswith("(company_id=?)")]

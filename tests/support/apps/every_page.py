@@ -9,6 +9,7 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from tests.support.apps.all_routes import page_routes
 from tests.support.apps.installation import Installation
+from tests.support.apps.refusals import refused
 
 
 def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
@@ -18,7 +19,8 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         The ids of the records, by the part of a path that precedes ``{id}``.
     """
     ada = installation.signed_in()
-    token = installation.access_token("charges:get")[:21]
+    text = installation.access_token("charges:get")
+    token, decision = text[:21], refused(installation, text, permission="charges:create")
     ended = installation.access_token("charges:get")[:21]
     decoy = ada.post("/v1/access-tokens", json={"label": "Wiki", "kind": "decoy"}).json()["id"]
     ada.patch(f"/v1/access-tokens/{token}", json={"label": "Other"})
@@ -84,6 +86,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "service-accounts": account,
         "external-owners": external,
         "webhooks": webhook,
+        "decisions": decision,
         "ended": ended,
         "decoy": decoy,
     }
@@ -112,6 +115,7 @@ def every_page(ids: dict[str, str], *, search: str = "nothing") -> list[str]:
         f"/access-tokens/{ids['ended']}",
         f"/access-tokens/{ids['decoy']}",
         f"/access-tokens/{ids['decoy']}/edit",
+        f"/access-tokens/{token}/explain?permission=charges:create",
         f"/access-tokens/new?replace={token}",
         f"/access-tokens?q={search}",
         "/access-tokens?status=any",

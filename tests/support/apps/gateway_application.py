@@ -19,5 +19,5 @@ def make(node: Node) -> ASGIApp:
     """Create the application, in a main worker."""
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
     return GatewayPaths(
-        nothing, Endpoints(node.verifier, trusted, node.verifier.not_ready), Bodies()
+        nothing, Endpoints(node.verifier, trusted, node.readiness.not_ready), Bodies()
     )

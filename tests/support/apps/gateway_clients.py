@@ -7,13 +7,15 @@ import httpx
 
 from gatepass.web.body_limits import Bodies
 from gatepass.web.gateway.asgi import GatewayPaths
-from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.gateway.sources import NGINX, own_call, source_of
 from tests.support.apps.answer import Answer
 from tests.support.apps.gateway_application import nothing
 from tests.support.grants.grant_fixtures import header_lines
 from tests.support.processes.workers import Headers
 
 Ask = Callable[[str, str, Headers, bytes], Answer]
+GATEWAY = NGINX.endpoint
 
 
 def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
@@ -21,10 +23,12 @@ def plain(endpoints: Endpoints, peer: str = "127.0.0.1") -> Ask:
 
     def asking(method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
         lines = header_lines(headers)
-        if path == GATEWAY:
-            reply = endpoints.gateway(peer, lines)
+        source = source_of(path.encode())
+        if source is not None:
+            own = own_call(method.encode(), path.encode()) if source.own else None
+            reply = endpoints.gateway(peer, lines, source, own)
         else:
-            reply = endpoints.verify(path, lines, body)
+            reply = endpoints.serve(path, lines, body)
         found = [(name.decode(), value.decode()) for name, value in reply.headers]
         return Answer(reply.status, found, reply.body)
 

@@ -39,6 +39,8 @@ class Installation:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        # As at the start of its background tasks, which not every installation has.
+        node.file.shared.set_public_url(node.settings.public_url)
         self.app = create_app(node)
         self.company = self.new_company("Analytical Engines")
         self.ada = self.new_user("ada@example.com", "Ada Lovelace", operator=True)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from gatepass.verify.replica import frames
 from gatepass.verify.replica.frames import (
@@ -180,3 +181,25 @@ def test_the_primary_was_never_asked_earlier_than_the_follower_believes(
     assert believed <= asked
     # And it is told nothing worse than the way there and a thousandth.
     assert believed >= min(asked, now) - way_there - abs(asked_after) // 500 - 1
+
+
+class FormerOpening(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The opening frame as a former release has it."""
+
+    protocol: int
+    boot_ns: int
+    staleness_ms: int
+    full: bool
+    node: str
+    version: str
+    wall_ms: int = 0
+
+
+def test_former_releases_on_either_side_read_an_opening() -> None:
+    opening = Opening(1, 5, 10_000, True, "node", "1", 7, "https://gatepass.example.com")
+    body = frames.encode(opening)[4:]
+    former = msgspec.msgpack.decode(body, type=FormerOpening)
+    assert astuple(former) == astuple(opening)[:-1]
+    (read,) = Frames().feed(raw(1, *astuple(former)))
+    assert isinstance(read, Opening)
+    assert astuple(read) == (*astuple(former), "")

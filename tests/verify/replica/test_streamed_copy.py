@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -44,8 +45,8 @@ class Copy(CopyReader):
         self.copy = StreamedCopy(self.file, clocks.clock(), scope, self.sqlite_lock)
         self.apply = self.copy.apply
 
-    def opening(self, *, full: bool, **other: int) -> Opening:
-        facts = {
+    def opening(self, *, full: bool, **other: Any) -> Opening:
+        facts: dict[str, Any] = {
             "protocol": 1,
             "boot_ns": self.clocks.boot_ns + SERVER_NS,
             "staleness_ms": STALENESS_MS,
@@ -81,6 +82,19 @@ def test_an_empty_copy_is_filled_and_gets_a_lease(samples: Samples, copy: Copy) 
     assert copy.reason(samples.texts["good"]) is Reason.allowed
     assert copy.file.shared.position == ONE
     assert copy.copy.begin() == ONE
+
+
+def test_the_public_url_comes_with_the_opening(samples: Samples, copy: Copy) -> None:
+    """It stays known while a node of a former release, which sends none, is followed."""
+    copy.build(samples)
+    assert copy.file.shared.public_url is None
+    for sent, known in (("https://a.example", "https://a.example"), ("", "https://a.example")):
+        copy.copy.begin()
+        copy.apply(copy.opening(full=False, public_url=sent))
+        assert copy.file.shared.public_url == known
+    decision = copy.verifier.check(samples.texts["good"], permission="refunds:create")
+    help = copy.verifier.help(decision) or ""
+    assert help.startswith("https://a.example/decisions/dec_")
 
 
 def test_what_changes_and_what_goes_is_followed(samples: Samples, copy: Copy) -> None:

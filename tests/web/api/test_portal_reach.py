@@ -23,6 +23,8 @@ REACHED = {
     ("PATCH", "/v1/access-tokens/{id}"),
     ("POST", "/v1/access-tokens/{id}/deactivate"),
     ("POST", "/v1/access-tokens/{id}/rotate"),
+    ("POST", "/v1/decisions/explain"),
+    ("GET", "/v1/decisions/{id}"),
 }
 #: Endpoints that read no credential.
 OPEN = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from gatepass.core.networks import parse_network
-from gatepass.settings import Settings
+from gatepass.settings import DEFAULT_PUBLIC_URL, Settings
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.endpoints import Endpoints
 from tests.support.apps.gateway_clients import Ask, asgi, plain
@@ -19,6 +19,8 @@ TRUSTED = ("127.0.0.0/8", "10.0.0.0/8")
 def shared_samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
     """A grant file that no test changes."""
     samples = Samples(tmp_path_factory.mktemp("authz") / "gatepass.db")
+    # As the workers do.
+    samples.file.shared.set_public_url(DEFAULT_PUBLIC_URL)
     yield samples
     samples.close()
 

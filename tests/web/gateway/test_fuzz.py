@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gatepass.core.reason import STATUS
-from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.verification import VERIFY
-from tests.support.apps.gateway_clients import plain
+from tests.support.apps.gateway_clients import GATEWAY, plain
 from tests.support.grants.grant_fixtures import Samples
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,10 @@ import pytest
 
 from gatepass.core.grants import EXTERNAL, Holder
 from gatepass.core.reason import STATUS
+from gatepass.settings import DEFAULT_PUBLIC_URL
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web.gateway.endpoints import GATEWAY, LONGEST_PERMISSIONS, Endpoints
-from tests.support.apps.gateway_clients import Ask, asgi, plain
+from gatepass.web.gateway.endpoints import LONGEST_PERMISSIONS, Endpoints
+from tests.support.apps.gateway_clients import GATEWAY, Ask, asgi, plain
 from tests.support.grants.grant_fixtures import MANY, Samples
 from tests.support.processes.workers import ask
 
@@ -219,10 +220,15 @@ def test_the_decision(
         for name in IDENTITY:
             assert answer.header(name), name
         assert answer.header("x-gatepass-reason") is None
+        assert answer.header("x-gatepass-help") is None
         assert answer.header("www-authenticate") is None
         return
     assert answer.status == STATUS[reason]  # type: ignore[index] # a reason is its word
     assert answer.header("x-gatepass-reason") == reason
+    help = answer.header("x-gatepass-help") or ""
+    assert help.startswith(f"{DEFAULT_PUBLIC_URL}/decisions/dec_") == (
+        reason not in ("token_missing", "token_invalid")
+    )
     assert answer.json["reason"] == reason
     assert answer.json["status"] == answer.status
     assert answer.header("content-type") == "application/problem+json"

@@ -17,10 +17,10 @@ from gatepass.verify.clock import Clock
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
-from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.verification import VERIFY
 from tests.support.apps.answer import Answer
-from tests.support.apps.gateway_clients import Ask, asgi, plain
+from tests.support.apps.gateway_clients import GATEWAY, Ask, asgi, plain
 from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.workers import Worker, ask
 from tests.support.waiting import until

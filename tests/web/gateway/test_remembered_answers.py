@@ -20,9 +20,11 @@ from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.connection import GatewayConnection, Port
-from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.reply import Reply
+from gatepass.web.gateway.sources import own_call, source_of
 from gatepass.web.gateway.verification import BATCH, VERIFY
+from tests.support.apps.gateway_clients import GATEWAY
 from tests.support.grants.grant_fixtures import (
     START_MS,
     Clocks,
@@ -315,13 +317,22 @@ class World:
             headers.pop(name, None)
         return int(first.split()[1]), headers, body
 
-    def ask(self, peer: str, headers: Sequence[Header]) -> None:
+    def ask(
+        self,
+        peer: str,
+        headers: Sequence[Header],
+        target: bytes = GATEWAY.encode(),
+        method: bytes = b"GET",
+    ) -> None:
         """Ask as a gateway; the answer must be one that is decided now."""
         sent = [(name, self._filled(value)) for name, value in headers]
         raw = b"".join(b"%s: %s\r\n" % each for each in sent)
-        answer = self.send(peer, b"GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (GATEWAY.encode(), raw))
+        answer = self.send(peer, b"%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (method, target, raw))
         lines = header_lines([(name.decode(), value.strip(b" \t")) for name, value in sent])
-        assert answer == _as_sent(self.fresh.gateway(peer, lines))
+        source = source_of(target)
+        assert source is not None
+        own = own_call(method, target) if source.own else None
+        assert answer == _as_sent(self.fresh.gateway(peer, lines, source, own))
 
     def verify(self, path: str, body: bytes) -> None:
         """Ask as a service; likewise."""
@@ -354,6 +365,7 @@ def _as_sent(reply: Reply) -> tuple[int, dict[bytes, bytes], bytes]:
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
     samples = Samples(tmp_path_factory.mktemp("remembered") / "gatepass.db")
+    samples.file.shared.set_public_url("https://gatepass.example.com")
     yield samples
     samples.close()
 
@@ -472,6 +484,42 @@ def test_a_call_that_differs_in_one_header_is_another(world: World, base: str) -
         world.ask("127.0.0.1", headers)
         world.ask("127.0.0.1", [*headers, other])
         world.ask("127.0.0.1", [other, *headers])
+
+
+#: The same call for every endpoint.
+EVERY_SOURCE: list[Header] = [
+    *USUAL,
+    (b"X-Forwarded-Uri", b"/v1/charges/1"),
+    (b"X-Forwarded-Method", b"GET"),
+    (b"X-Original-URL", b"https://a/v1/charges/1"),
+]
+CHANGED = {
+    b"X-Original-URI": b"/v1/charges/1/refund",
+    b"X-Original-Method": b"POST",
+    b"X-Forwarded-Uri": b"/v1/charges/1/refund",
+    b"X-Forwarded-Method": b"POST",
+    b"X-Original-URL": b"https://a/v1/charges/1/refund",
+}
+TARGETS = [
+    *(b"/authz/nginx", b"/authz/forward", b"/authz/ingress-nginx", b"/authz/nginx?x"),
+    *(b"/authz/envoy/v1/charges/1", b"/authz/envoy/v1/charges/2?x", b"/authz/envoy/v1/other"),
+    *(b"/authz/envoy", b"/authz/envoy?/v1/charges/1", b"/authz/envoy//v1/charges/1"),
+]
+
+
+def test_an_endpoints_answers_are_its_own(world: World) -> None:
+    """Whatever another one answered to the same headers."""
+    sent = [EVERY_SOURCE]
+    for at, (name, _) in enumerate(EVERY_SOURCE):
+        before, after = EVERY_SOURCE[:at], EVERY_SOURCE[at + 1 :]
+        sent += [before + after, [*before, (name, CHANGED[name]), *after]]
+    for token in ((b"X-Access-Token", b"{good}"), (b"X-Access-Token", b"{networked}")):
+        for address in ([], [(b"X-Forwarded-For", b"198.51.100.7")]):
+            for headers in sent:
+                for target in TARGETS:
+                    world.ask("127.0.0.1", [token, *address, *headers], target)
+                world.ask("127.0.0.1", [token, *headers], TARGETS[4], b"POST")
+                world.ask("127.0.0.1", [token, *headers], TARGETS[4], b"DELETE")
 
 
 @pytest.mark.parametrize("moment", ["expires_at", "trial"])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gatepass.settings import Settings
-from gatepass.web.gateway.endpoints import GATEWAY
 from gatepass.web.gateway.verification import VERIFY
 from gatepass.web.http.server import unix_listener
+from tests.support.apps.gateway_clients import GATEWAY
 from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.workers import Worker
 from tests.support.waiting import LIMIT_S

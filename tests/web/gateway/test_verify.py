@@ -43,6 +43,7 @@ def test_an_allowed_call(shared_samples: Samples, asked: Ask) -> None:
         "allowed": True,
         "reason": "allowed",
         "status": 200,
+        "needed": ["charges:get"],
         "grant": {
             "id": shared_samples.grants["good"].id,
             "label": "the good one",
@@ -157,7 +158,10 @@ def test_the_decision(
     assert (found["reason"], found["allowed"]) == (reason, reason == "allowed")
     assert found["status"] == STATUS[Reason(reason)]
     assert ("grant" in found) == (reason not in ("token_missing", "token_invalid"))
-    assert set(found) - {"grant"} == {"allowed", "reason", "status"}
+    # A sign-in's calls aren't kept.
+    explained = not found["allowed"] and found.get("grant", {}).get("kind") in ("api", "ui")
+    assert ("help" in found) == explained
+    assert set(found) - {"grant", "help"} == {"allowed", "reason", "status", "needed"}
     assert answer.header("www-authenticate") is None
 
 

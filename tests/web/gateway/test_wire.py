@@ -10,8 +10,8 @@ import pytest
 from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.web.body_limits import MOST_BODY_BYTES
-from gatepass.web.gateway.endpoints import GATEWAY
 from gatepass.web.gateway.verification import VERIFY
+from tests.support.apps.gateway_clients import GATEWAY
 from tests.support.grants.grant_fixtures import Samples
 from tests.support.processes.workers import Worker, ask, exchange
 from tests.support.waiting import LIMIT_S

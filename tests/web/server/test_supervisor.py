@@ -19,10 +19,10 @@ from gatepass.core.networks import parse_network
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.spools import by_kind, spools
-from gatepass.web.gateway.endpoints import GATEWAY
 from gatepass.web.gateway.verification import VERIFY
 from gatepass.web.server import supervisor as serve_module
 from gatepass.web.server.supervisor import serve
+from tests.support.apps.gateway_clients import GATEWAY
 from tests.support.grants.grant_fixtures import CATALOGUE, Samples
 from tests.support.processes.ports import free_port, wait_for_port
 from tests.support.processes.workers import ask, with_tests_on_the_path
@@ -292,13 +292,43 @@ def test_a_taken_port_is_a_one_line_error(settings: Settings, which: str, shared
         with pytest.raises(Misconfigured) as refused:
             serve(settings, CATALOGUE, Clock())
     assert f"port {port}" in refused.value.message
-    assert "GATEPASS_VERIFY_PORT" in refused.value.message
+    assert refused.value.message.startswith(f"GATEPASS_{which.upper()}: ")
     assert "\n" not in refused.value.message
 
 
-def test_the_two_ports_must_differ(settings: Settings) -> None:
-    with pytest.raises(Misconfigured, match="GATEPASS_VERIFY_PORT"):
+def test_the_ports_must_differ(settings: Settings) -> None:
+    with pytest.raises(Misconfigured, match="GATEPASS_VERIFY_PORT: must differ from GATEPASS_PORT"):
         serve(settings.with_(verify_port=settings.port), CATALOGUE, Clock())
+    with pytest.raises(Misconfigured, match="GATEPASS_METRICS_PORT: must differ"):
+        serve(settings.with_(metrics_port=settings.verify_port), CATALOGUE, Clock())
+
+
+def test_it_reports_for_a_while_that_it_stops_before_the_ports_close(
+    samples: Samples, settings: Settings
+) -> None:
+    """Load balancers send their requests elsewhere first; those that come are answered."""
+    settings = settings.with_(
+        shutdown_delay=600, verify_workers=1, metrics_port=free_port(), access_log=True
+    )
+    with Supervisor(settings) as supervisor:
+        assert settings.metrics_port is not None
+        wait_for_port(settings.metrics_port)
+        assert ask(settings.metrics_port, "GET", "/health/ready", []).status == 404
+        supervisor.process.send_signal(signal.SIGTERM)
+        for port in supervisor.ports:
+            until(lambda port=port: ask(port, "GET", "/health/ready", []).status == 503)
+            answer = ask(port, "GET", "/health/ready", [])
+            assert b'"stopping"' in answer.body
+            assert allowed(samples, port)
+            assert ask(port, "GET", "/health/live", []).status == 200
+        # A second signal ends the wait.
+        code, logged = supervisor.stop()
+    assert code == 0
+    # The verify port logs its requests; for the main port the application does.
+    for name in samples.texts:
+        assert samples.texts[name] not in logged or not samples.texts[name]
+    token = f"token={samples.grants['good'].id} reason=allowed"
+    assert logged.count(token) == 1
 
 
 @pytest.mark.parametrize(

@@ -95,11 +95,13 @@ def people_called(reading: Reading, actor: Actor, text: str) -> list[Named]:
     own = [row for row in those if row.company_id == actor.company]
     their = owners.c
     named_owners = select(their.id, their.name, their.created_at)
-    own += reading.session.execute(
-        named_owners.where(
-            their.company_id == actor.company, (their.id == text) | (their.external_id == text)
-        ).order_by(their.created_at, their.id)
-    )
+    # Two queries: SQLite would look at all owners of the company for one with OR.
+    for is_text in (their.id == text, their.external_id == text):
+        own += reading.session.execute(
+            named_owners.where(their.company_id == actor.company, is_text).order_by(
+                their.created_at, their.id
+            )
+        )
     if own:
         return _few("person", own)
     return _few(

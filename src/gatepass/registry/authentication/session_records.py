@@ -129,6 +129,7 @@ def grant_of(row: Row[Any]) -> Grant:
         domains=(),
         expires_at=row.expires_at,
         deactivated=row.deactivated_at is not None,
+        issued_at=row.created_at // 1000,
     )
 
 

@@ -31,6 +31,9 @@ _SELECT = {
 _SELECT_GRANTS = text("SELECT record FROM grants WHERE id IN :ids").bindparams(
     bindparam("ids", expanding=True)
 )
+_SELECT_HOLDERS = text("SELECT record FROM holders WHERE id IN :ids").bindparams(
+    bindparam("ids", expanding=True)
+)
 _SELECT_BETWEEN = text("SELECT record FROM grants WHERE id >= :low AND id < :high")
 _SELECT_OF_ACTOR = text(
     "SELECT (SELECT record FROM grants WHERE id = :credential), "
@@ -94,6 +97,14 @@ def published_holder(reading: Reading, owner: str) -> Holder | None:
     """The published state and role of a user, service account or external owner."""
     record = _record(reading, "holders", owner)
     return None if record is None else grants.decode_holder(record)
+
+
+def published_holders(reading: Reading, owners: Collection[str]) -> dict[str, Holder]:
+    """The published holders of those owners that have one, by id."""
+    if not owners:
+        return {}
+    found = reading.session.scalars(_SELECT_HOLDERS, {"ids": list(owners)})
+    return {each.id: each for each in map(grants.decode_holder, found)}
 
 
 def published_rules(reading: Reading, company: str) -> CompanyRules:

@@ -1,4 +1,4 @@
-"""Impact of an allowlist: the users and tokens it would refuse.
+"""Impact of an allowlist: the users and tokens it would refuse, and which of their calls.
 
 A user or token is affected if their last known address of the past 30 days isn't in the list. Older
 addresses are ignored, because people move. So are users and tokens not seen in that time.
@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any
 
+import msgspec
 from sqlalchemy import Select, or_, select
 
 from gatepass.core.networks import Networks, parse_address
 from gatepass.registry.actor import Actor
+from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.network_policy import allowlist_entries
 from gatepass.registry.network_policy.allowlist import admits, own_company
 from gatepass.registry.network_policy.allowlist_entries import Entry
@@ -24,6 +26,8 @@ from gatepass.registry.storage.tables import (
     token_use_addresses,
     users,
 )
+from gatepass.registry.tokens import impact
+from gatepass.registry.tokens.impact import Impact
 from gatepass.registry.tokens.usage import DAY_MS
 
 DAYS = 30
@@ -83,6 +87,27 @@ def preview(
     people, user_count = _outside(reading, _people(reading, company), networks)
     tokens, token_count = _outside(reading, _tokens(reading, company), networks)
     return AllowlistImpact(people, user_count, tokens, token_count, admits(networks, actor))
+
+
+def calls(reading: Reading, actor: Actor, company: str, entries: Sequence[Entry]) -> Impact:
+    """What would become of the calls of the company's access tokens under the list *entries*.
+
+    The list in effect, perhaps one on trial, is what they are compared with. Without
+    ``access-tokens:get`` it names no calls.
+
+    Raises:
+        Forbidden, NotFound, InvalidInput: as ``preview`` does.
+    """
+    actor.require_signed_in()
+    actor.require("company:modify")
+    own_company(reading, actor, company)
+    wanted, networks = allowlist_entries.read(entries)
+    allowlist = networks if wanted else None
+    after = msgspec.structs.replace(
+        published_rules(reading, company), allowlist=allowlist, trial=None
+    )
+    found = impact.of_company(reading, company, lambda rules: rules._replace(company=after))
+    return found if actor.may("access-tokens:get") else found.without_names()
 
 
 # One index look-up for each user or token, however many sign-ins and uses there are.

@@ -9,15 +9,14 @@ approves one.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from gatepass.core.approval import needing_approval
 from gatepass.core.errors import Conflict
 from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
-from gatepass.registry.grants.publishing import published_roles
+from gatepass.registry.directory.people_holding import people_holding
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.storage.tables import users
 from gatepass.registry.tokens import token_policies
 from gatepass.registry.tokens.records import AccessToken
 
@@ -104,16 +103,14 @@ def may_approve(user: str | None, permits: Collection[str], token: AccessToken) 
 
 def approvers(reading: Reading, token: AccessToken, *, most: int) -> Sequence[Any]:
     """Ids, names and addresses of users who can approve *token*, the first ones first."""
-    its = published_roles(reading, token.company)
-    roles = [role for role, permits in its.items() if _suffice(permits, token)]
-    return reading.session.execute(
-        select(users.c.id, users.c.name, users.c.email)
-        .where(users.c.company_id == token.company, users.c.deactivated_at.is_(None))
-        .where(users.c.role.in_(roles), users.c.id.not_in(first_persons(token)))
-        .order_by(users.c.created_at, users.c.id)
-        .limit(most)
-    ).all()
+    return people_holding(
+        reading, token.company, _needed(token), most=most, but=first_persons(token)
+    )
 
 
 def _suffice(permits: Collection[str], token: AccessToken) -> bool:
-    return all(covers(permits, name) for name in (APPROVE, *token.permissions))
+    return all(covers(permits, name) for name in _needed(token))
+
+
+def _needed(token: AccessToken) -> tuple[str, ...]:
+    return (APPROVE, *token.permissions)

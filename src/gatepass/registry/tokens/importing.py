@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 
 from gatepass.core import imported_keys
 from gatepass.core.catalogue import Catalogue
-from gatepass.core.errors import MOST_ERRORS, Conflict, Forbidden, InvalidInput, NotFound
+from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gatepass.core.grants import USER
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
@@ -97,8 +97,6 @@ def import_keys(
         read = [key for number, given in some if (key := reader.read(number, given)) is not None]
         reader.require_new(read)
         keys += read
-        if len(reader.errors) >= MOST_ERRORS:
-            break
     if reader.errors:
         raise InvalidInput(reader.errors)
     for prefix in sorted({key.prefix for key in keys} - reader.declared.keys()):

@@ -25,7 +25,13 @@ from sqlalchemy import (
 )
 
 from gatepass.core.networks import parse_network
-from gatepass.core.observed_call import DAY_MS, CountedCall, ObservedCall, decision_id
+from gatepass.core.observed_call import (
+    DAY_MS,
+    CountedCall,
+    ObservedCall,
+    decision_id,
+    is_decision_id,
+)
 from gatepass.registry.grants.compaction import CALLS_KEPT_DAYS
 from gatepass.registry.storage.database import Reading, Write
 from gatepass.registry.storage.paging import Page, newest_first
@@ -89,6 +95,19 @@ class Caller:
     permission: str | None
     last_at: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The refused calls that have the id of a decision.
+
+    Attributes:
+        needed: the permissions that they needed, the one asked for by name first.
+    """
+
+    token_id: str
+    call: CallRecord
+    needed: tuple[str, ...]
 
 
 class Filters(TypedDict, total=False):
@@ -165,6 +184,23 @@ def over_days(
     order = (last_at.desc(), *facts)
     found = reading.session.execute(rows.group_by(*facts).order_by(*order).limit(most))
     return [_record(row) for row in found]
+
+
+def refusal(reading: Reading, decision: str) -> Refusal | None:
+    """The refused calls with the id *decision*; None if there are none yet, or any more.
+
+    Performs no permission check: the caller must have done it.
+    """
+    if not is_decision_id(decision):
+        return None
+    oldest = reading.now // DAY_MS - CALLS_KEPT_DAYS
+    row = reading.session.execute(
+        select(observed_calls).where(_table.decision == decision, _table.day >= oldest).limit(1)
+    ).first()
+    if row is None:
+        return None
+    needed = tuple(name for name in (row.permission, row.second_permission) if name is not None)
+    return Refusal(row.token_id, _record(row), needed)
 
 
 def callers(reading: Reading, token_id: str, *, since: int) -> list[Caller]:

@@ -210,6 +210,7 @@ def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
         external_id=columns["external_id"],
         rehearsal=rehearsal,
         pending=pending,
+        issued_at=columns["created_at"] // 1000,
     )
 
 

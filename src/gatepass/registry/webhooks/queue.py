@@ -80,11 +80,13 @@ class Outcome:
         trouble: why it failed, where the status doesn't say: ``unresolved``,
             ``address_not_allowed``, ``unreachable``, ``untrusted_certificate``, ``timed_out``,
             ``invalid_answer``, ``answer_too_large``.
+        retry_after_ms: for how long the receiver asks for no further attempt.
     """
 
     status: int | None
     trouble: str | None
     took_ms: int
+    retry_after_ms: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -181,6 +183,7 @@ def settle(write: Write, claimed: Claimed, outcome: Outcome) -> None:
         return
     since = now if row.failing_since is None else row.failing_since
     pause = PAUSES_MS[min(row.failures, len(PAUSES_MS) - 1)]
+    pause = max(pause, min(outcome.retry_after_ms, PAUSES_MS[-1]))
     # A little apart, so that receivers aren't called by all of a burst at once.
     due_at = min(now + pause + secrets.randbelow(pause // 10), max(now, since + GIVE_UP_MS))
     _update(

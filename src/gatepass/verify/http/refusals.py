@@ -3,7 +3,11 @@
 The REST API, the gateways' endpoints and the embedded middleware all use them.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from gatepass.core.decision import Decision
+from gatepass.core.networks import format_address
 from gatepass.core.reason import Reason
 
 #: A sentence reveals no more than its reason, so a guesser learns nothing from it.
@@ -58,6 +62,23 @@ def sentence(decision: Decision) -> str:
     if decision.reason is Reason.address_not_allowed and decision.call.address_garbage:
         return FORWARDING_UNREADABLE
     return SENTENCES[decision.reason]
+
+
+def way_out(needed: Iterable[str], address: bytes | None, help: str | None) -> dict[str, Any]:
+    """The members of a problem document that say what to change so that a call is allowed.
+
+    Args:
+        needed: the permissions that the call needed, as far as they are known.
+        address: that the call came from, packed; None if it can't be determined.
+        help: as ``Decider.help`` returned it.
+    """
+    members: dict[str, Any] = {
+        "needed": list(needed),
+        "address": None if address is None else format_address(address),
+    }
+    if help is not None:
+        members["help"] = help
+    return members
 
 
 def www_authenticate(status: int, reason: str, scope: str | None = None) -> str | None:

@@ -63,6 +63,7 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, tag=1):
         node, version: of the server.
         wall_ms: the server's time (``Clock.now``) at *boot_ns*, Unix ms. A follower whose time is
             more than five seconds away doesn't renew the lease (``server_time_ms``).
+        public_url: the installation's PUBLIC_URL; "" from a server of a former release.
     """
 
     protocol: int
@@ -72,6 +73,7 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, tag=1):
     node: str
     version: str
     wall_ms: _Number = 0
+    public_url: str = ""
 
 
 class Records(msgspec.Struct, frozen=True, array_like=True, tag=2):

@@ -152,6 +152,7 @@ class StreamedCopy:
             raise BrokenFeed("a feed must have one opening, for the requested position")
         stream.opening = opening
         stream.full = opening.full
+        self._file.shared.set_public_url(opening.public_url)
         if opening.full:
             # The histories have diverged, or the copy was too far behind.
             self._file.shared.end_lease()

@@ -12,6 +12,7 @@ from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.parameters import IfMatch
 from gatepass.web.api.records.allowlist import Allowlist
+from gatepass.web.api.records.impact import CallImpact
 from gatepass.web.api.request_body import Fields, body, resource
 from gatepass.web.api.shapes import Record, Time, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
@@ -77,8 +78,8 @@ class LockedOut(Record):
     token_count: int
 
 
-class AllowlistPreview(Record):
-    """The impact of a list."""
+class AllowlistPreview(CallImpact):
+    """The impact of a list, on people and tokens by their latest address, and on calls."""
 
     shut_out: LockedOut
     includes_you: bool = Field(description="Whether the list has the address of this call.")
@@ -123,12 +124,17 @@ def preview(
     wanted: Annotated[ProposedAllowlist, body(ProposedAllowlist)],
 ) -> AllowlistPreview:
     """Needs `company:modify`. Changes nothing: lists the active users and tokens whose latest
-    address within 30 days the list lacks."""
+    address within 30 days the list lacks, and decides the tokens' calls of that time again. Without
+    `access-tokens:get`, `items` is empty."""
 
     def operation(reading: Reading) -> AllowlistPreview:
-        found = allowlist_impact.preview(reading, actor, _company(actor), wanted.typed())
+        entries = wanted.typed()
+        found = allowlist_impact.preview(reading, actor, _company(actor), entries)
+        calls = allowlist_impact.calls(reading, actor, _company(actor), entries)
         return AllowlistPreview(
-            shut_out=LockedOut.model_validate(found), includes_you=found.includes_you
+            **dict(CallImpact.model_validate(calls)),
+            shut_out=LockedOut.model_validate(found),
+            includes_you=found.includes_you,
         )
 
     return changing.reading(operation)

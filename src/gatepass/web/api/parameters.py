@@ -12,11 +12,17 @@ from gatepass.web.api.shapes import plain
 from gatepass.web.encoded_slashes import with_slashes
 
 
-def _whole_number(value: Any) -> Any:
-    # Pydantic would accept " 5", "5.0" and "1_0" as well.
-    if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
-        raise ValueError(f"Must be a whole number from 1 to {LARGEST_PAGE}.")
-    return value
+def whole_number(most: int) -> BeforeValidator:
+    """The validator of a parameter that is a whole number from 1 to *most*."""
+
+    def read(value: Any) -> Any:
+        # Pydantic would accept " 5", "5.0" and "1_0" as well.
+        is_number = not isinstance(value, str) or re.fullmatch("[0-9]{1,9}", value)
+        if not is_number or not 1 <= int(value) <= most:
+            raise ValueError(f"Must be a whole number from 1 to {most}.")
+        return value
+
+    return BeforeValidator(read)
 
 
 #: An id in a path. A malformed one is 404 like an unknown one, without a database query.
@@ -43,7 +49,7 @@ ExternalId = Annotated[
 Limit = Annotated[
     int,
     Query(ge=1, le=LARGEST_PAGE, description="The size of a page."),
-    BeforeValidator(_whole_number),
+    whole_number(LARGEST_PAGE),
 ]
 #: A text to search or filter by.
 Term = Annotated[str, Query(max_length=200), BeforeValidator(plain)]

@@ -7,10 +7,12 @@ from pydantic import Field
 
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.directory import role_records, roles
-from gatepass.registry.storage.database import Change
+from gatepass.registry.storage.database import Change, Reading
+from gatepass.registry.tokens import role_impact
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import settled
 from gatepass.web.api.parameters import IfMatch, Paging, RecordId
+from gatepass.web.api.records.impact import CallImpact
 from gatepass.web.api.request_body import Fields, body, refusing, resource
 from gatepass.web.api.shapes import Listed, Permissions, Record, Versions, current_as, sent
 from gatepass.web.caller import Authenticated, CurrentNode, SignedIn
@@ -32,6 +34,12 @@ class RoleChanges(Fields):
 
     name: str = Field(default="", json_schema_extra=_NAME, examples=["Bookkeeping"])
     permissions: Permissions = Field(default=[])
+
+
+class ProposedRole(Fields):
+    """The permissions that a role would have."""
+
+    permissions: Permissions
 
 
 class Role(Record):
@@ -112,6 +120,26 @@ def modify(
             if_match=if_match,
         )
     return settled(change.confirmed, sent(Role, role, response))
+
+
+@router.post("/roles/{id}/preview", summary="Preview the impact of a role's permissions")
+def preview(
+    node: CurrentNode,
+    actor: SignedIn,
+    changing: CurrentChange,
+    id: RecordId,
+    wanted: Annotated[ProposedRole, body(ProposedRole)],
+) -> CallImpact:
+    """Needs `roles:manage`. Changes nothing: decides the calls of the last 30 days again, of the
+    tokens of all who have the role. Without `access-tokens:get`, `items` is empty."""
+
+    def operation(reading: Reading) -> CallImpact:
+        found = role_impact.preview(
+            reading, actor, id, wanted.permissions, catalogue=node.catalogue
+        )
+        return CallImpact.model_validate(found)
+
+    return changing.reading(operation)
 
 
 @router.delete(

@@ -122,6 +122,22 @@ class Problem(BaseModel):
         default={},
         description="The current record, for 409 `changed_meanwhile` and 503 `not_confirmed`.",
     )
+    needed: list[str] = Field(
+        default=[],
+        description="For 401 and 403: the permissions that the call needed, as far as it was "
+        "looked at.",
+        examples=[["charges:create"]],
+    )
+    address: str | None = Field(
+        default=None,
+        description="For 401 and 403: the address that the server saw; null if it saw none.",
+        examples=["203.0.113.9"],
+    )
+    help: str = Field(
+        default="",
+        description="The page that explains the refusal of an access token's call.",
+        examples=["https://gatepass.example.com/decisions/dec_4fT0aB3cD5eF7gH9jK1mN3"],
+    )
 
 
 def _taken_time(value: Any) -> int:

@@ -84,6 +84,16 @@ class Decision(Record):
         description="200, or the HTTP status to refuse the call with.",
         examples=[200],
     )
+    needed: list[str] = Field(
+        description="The permissions that the call needed: the one asked for, then the route's.",
+        examples=[["charges:create"]],
+    )
+    help: str | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Where the refusal is explained, to people who may see the token. Present if "
+        "the call was refused and the secret of an access token matched.",
+        examples=["https://gatepass.example.com/decisions/dec_4fT0aB3cD5eF7gH9jK1mN3"],
+    )
     grant: VerifiedGrant | SkipJsonSchema[None] = Field(
         default=None, description="Present if the token's secret matched."
     )

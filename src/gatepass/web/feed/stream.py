@@ -190,6 +190,7 @@ class Stream:
                 node=identity(self._node.file.path),
                 version=self._version,
                 wall_ms=self._began_ms,
+                public_url=self._node.settings.public_url,
             )
         )
 

@@ -10,12 +10,13 @@ from gatepass.core.networks import parse_address
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
-from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.reply import Reply, refusal
-from gatepass.web.gateway.verification import BATCH, VERIFY
+from gatepass.web.gateway.services import PATHS
+from gatepass.web.gateway.sources import own_call, source_of
 
 #: Paths that are answered in their plain spelling only.
-_PLAIN = ("/authz", "/health/", "/metrics", "/v1/")
+_PLAIN = ("/access/", "/authz", "/health/", "/metrics", "/v1/")
 # Escapes of RFC 3986's unreserved characters, and of the slash.
 _needless_escape = re.compile(
     rb"%(?:2[DEF]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", re.IGNORECASE
@@ -27,7 +28,7 @@ _without_external_ids = partial(
 
 
 class GatewayPaths:
-    """Answers ``/authz/*``, ``/v1/verify`` and health, and passes other requests on to *app*.
+    """Answers gateways, services with a verifier key, and health; *app* answers all else.
 
     Requests for our endpoints with percent-encoded spellings of the path are 404.
 
@@ -49,13 +50,19 @@ class GatewayPaths:
             return
         path, method = scope["path"], scope["method"]
         lines, next_piece = asgi_lines(scope), pieces_of(receive)
-        if b"%" in (scope.get("raw_path") or b"") and _disguised(path, scope["raw_path"]):
+        raw_path: bytes = scope.get("raw_path") or b""
+        source = source_of(raw_path)
+        if source is not None:
+            client, own = scope.get("client"), None
+            if source.own:
+                query = scope["query_string"]
+                target = raw_path + b"?" + query if query else raw_path
+                own = own_call(method.encode(), target)
+            reply = self._endpoints.gateway(client[0] if client else "", lines, source, own)
+        elif b"%" in raw_path and _disguised(path, raw_path):
             reply = refusal(404)
-        elif path == GATEWAY:
-            client = scope.get("client")
-            reply = self._endpoints.gateway(client[0] if client else "", lines)
-        elif path in (VERIFY, BATCH) and method == "POST":
-            reply = await self._endpoints.receive_verify(path, self._bodies, lines, next_piece)
+        elif path in PATHS and method == "POST":
+            reply = await self._endpoints.receive(path, self._bodies, lines, next_piece)
         else:
             found = self._endpoints.without_body(path, method)
             if found is None:

@@ -4,11 +4,16 @@ import asyncio
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from hashlib import blake2b
+from time import perf_counter
 from typing import Final
+from urllib.parse import unquote
+
+import msgspec
 
 from gatepass.core.reason import Reason
 from gatepass.core.routes import Routes
 from gatepass.verify.http.header_lines import Lines
+from gatepass.web import access_log
 from gatepass.web.body_limits import (
     MOST_BODY_BYTES,
     Bodies,
@@ -16,30 +21,39 @@ from gatepass.web.body_limits import (
     BodyRefused,
     content_length,
 )
-from gatepass.web.gateway.endpoints import GATEWAY, Endpoints
+from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.reply import Reply, refusal
-from gatepass.web.gateway.verification import BATCH, VERIFY
+from gatepass.web.gateway.services import PATHS
+from gatepass.web.gateway.sources import SOURCES, Source, own_call, path_in, source_of
 from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, rest_of
 from gatepass.web.http.body_connection import BodyConnection
 from gatepass.web.http.connection import Header
 from gatepass.web.http.server import Server
 
-_GATEWAY: Final = GATEWAY.encode()
-_SERVICES: Final = (VERIFY.encode(), BATCH.encode())
+_SERVICES: Final = frozenset(path.encode() for path in PATHS)
 _ROUTES_KEPT = 4_096
 _LONGEST_ROUTE_KEPT = 512
 
-# What a header is to this port. Those of the last three kinds are read by the endpoints.
-_IGNORED, _FRAMING, _HOST, _URI, _METHOD, _READ = range(6)
+# What a header is to this port. Those with a kind from _ABOUT on are read; no decision depends on
+# the first of them.
+_NONE, _IGNORED, _FRAMING, _HOST, _ABOUT, _READ, _FIRST_SOURCE = range(-1, 6)
+# The headers that name a call, each of a kind of its own.
+_NAMING: Final = dict.fromkeys(
+    name.lower().encode()
+    for source in SOURCES
+    if not source.own
+    for name in (source.uri, source.method)
+)
 _KINDS: Final = {
+    **{name: kind for kind, name in enumerate(_NAMING, _FIRST_SOURCE)},
     b"host": _HOST,
     b"connection": _FRAMING,
     b"proxy-connection": _FRAMING,
     b"transfer-encoding": _FRAMING,
     b"expect": _FRAMING,
     b"content-length": _READ,
-    b"x-original-uri": _URI,
-    b"x-original-method": _METHOD,
+    b"x-request-id": _ABOUT,
+    b"traceparent": _ABOUT,
     b"authorization": _READ,
     b"x-access-token": _READ,
     b"x-forwarded-for": _READ,
@@ -56,35 +70,69 @@ _SPELLINGS_KEPT = 512
 _LONGEST_SPELLING = 40
 
 
+class _Reading(msgspec.Struct, frozen=True, gc=False):
+    """How a request to one endpoint is read.
+
+    Attributes:
+        uri, method: the kinds of the headers with the call's path and method; ``_NONE`` without.
+        person: keeps the answers of the endpoints apart.
+    """
+
+    source: Source
+    uri: int
+    method: int
+    person: bytes
+
+    @classmethod
+    def of(cls, source: Source) -> "_Reading":
+        uri, method = (
+            _KINDS.get(name.lower().encode(), _NONE) for name in (source.uri, source.method)
+        )
+        return cls(source, uri, method, source.endpoint.rpartition("/")[2].encode())
+
+
+_READINGS: Final = {source.endpoint.encode(): _Reading.of(source) for source in SOURCES}
+
+
 class Port:
     """What the connections of a verify port share.
 
     Args:
         endpoints: answers the requests.
         routes: the catalogue's.
+        logged: whether each request is logged (``access_log``).
     """
 
-    def __init__(self, endpoints: Endpoints, routes: Routes) -> None:
+    def __init__(self, endpoints: Endpoints, routes: Routes, *, logged: bool = False) -> None:
         self.endpoints = endpoints
+        self._connection = LoggedConnection if logged else GatewayConnection
         self.bodies = Bodies()
         # The spellings of usual gateways from the start: a stranger may fill up the rest.
         self.kinds = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
-        self.kinds[b"X-Original-URI"] = _URI
+        self.kinds |= {
+            name.encode(): _KINDS[name.lower().encode()]
+            for name in ("X-Original-URI", "X-Original-URL")
+        }
         # The same in lower case; "" for what is ignored.
         self._names = {name: _lower(name) for name in self.kinds}
         self._routes = routes
         self._kept_route = lru_cache(_ROUTES_KEPT)(partial(_route, routes))
 
-    def route(self, method: bytes, uri: bytes) -> bytes | None:
+    def route(self, source: Source, method: bytes, uri: bytes) -> bytes | None:
         """A call's route, or the reason why it is refused, as bytes; None if the headers must be
         read one by one."""
+        if source.whole_url:
+            path = path_in(uri.strip(b" \t").decode("latin-1"))
+            if path is None:
+                return None
+            uri = path.encode("latin-1")
         if len(uri) + len(method) <= _LONGEST_ROUTE_KEPT:
             return self._kept_route(method, uri)
         return _route(self._routes, method, uri)
 
     def connection(self, server: Server) -> "GatewayConnection":
         """A connection of *server*."""
-        return GatewayConnection(server, self)
+        return self._connection(server, self)
 
     def kind(self, name: bytes) -> int:
         """What a header is, by its name in a spelling that wasn't seen before."""
@@ -136,7 +184,13 @@ class GatewayConnection(BodyConnection):
 
     def head_received(self) -> None:
         """Answer the request, or read its body."""
-        kinds = self._port.kinds
+        kinds, target = self._port.kinds, self.target
+        reading = _READINGS.get(target)
+        if reading is None and (source := source_of(target)) is not None:
+            # Its target is longer.
+            reading = _READINGS[source.endpoint.encode()]
+        uri_kind = _NONE if reading is None else reading.uri
+        method_kind = _NONE if reading is None else reading.method
         hosts = uris = methods = 0
         uri = method = b""
         framing: list[Header] = []
@@ -149,15 +203,15 @@ class GatewayConnection(BodyConnection):
                 continue
             if kind == _READ:
                 read += (name, value)
-            elif kind == _URI:
+            elif kind == uri_kind:
                 uri = value
                 uris += 1
-            elif kind == _METHOD:
+            elif kind == method_kind:
                 method = value
                 methods += 1
             elif kind == _HOST:
                 hosts += 1
-            else:
+            elif kind == _FRAMING:
                 framing.append((name, value))
         if framing or hosts != 1 or not self.keep_alive:
             fault = self._fault(hosts, framing)
@@ -166,19 +220,24 @@ class GatewayConnection(BodyConnection):
                 return
         else:
             self._plain = True
-        target = self.target
-        if target == _GATEWAY or target.startswith(_GATEWAY + b"?"):
-            if uris == 1 == methods:
-                route = self._port.route(method, uri)
-                if route is not None:
-                    # No header value holds a NUL, so this can't be read in two ways.
-                    read += (method, route, self._raw_peer)
-                    key = blake2b(b"\0".join(read), person=b"gateway").digest()
-                    self._send(self._endpoints.gateway_again(self.peer, key, self._lines))
-                    return
-            self._send(self._endpoints.gateway(self.peer, self._lines()))
-        else:
+        if reading is None:
             self._other(target)
+            return
+        source, own = reading.source, None
+        if source.own:
+            own = own_call(self.method, target)
+            uri, method = own.target.encode("latin-1"), self.method
+            uris, methods = int(uri.startswith(b"/")), 1
+        if uris == 1 == methods:
+            route = self._port.route(source, method, uri)
+            if route is not None:
+                # No header value holds a NUL, so this can't be read in two ways.
+                read += (method, route, self._raw_peer)
+                key = blake2b(b"\0".join(read), person=reading.person).digest()
+                reply = self._endpoints.gateway_again(self.peer, key, self._lines, source, own)
+                self._send(reply)
+                return
+        self._send(self._endpoints.gateway(self.peer, self._lines(), source, own))
 
     def _other(self, target: bytes) -> None:
         path, method = target.partition(b"?")[0].decode("latin-1"), self.method.decode("latin-1")
@@ -187,7 +246,7 @@ class GatewayConnection(BodyConnection):
             return
         # The key is checked before the body: without one no body is read or held in memory.
         lines = self._lines()
-        asker = self._endpoints.asker(lines)
+        asker = self._endpoints.asker(path, lines)
         expects = bool(lines("expect"))
         if isinstance(asker, Reply):
             if expects:
@@ -213,10 +272,10 @@ class GatewayConnection(BodyConnection):
         """Answer a service."""
         path = self.target.partition(b"?")[0].decode("latin-1")
         if at_once:
-            self._send(self._endpoints.verification.answer(path, content, self._companies))
+            self._send(self._endpoints.answer(path, self._lines(), content, self._companies))
         else:
             # The key may have been revoked while the body arrived.
-            self._send(self._endpoints.verify(path, self._lines(), content))
+            self._send(self._endpoints.serve(path, self._lines(), content))
 
     def body_refused(self, refused: BodyRefused) -> None:
         """Answer with the status that says why."""
@@ -267,6 +326,35 @@ class GatewayConnection(BodyConnection):
 
     def _lines(self) -> Lines:
         return self._port.lines(self.headers)
+
+
+class LoggedConnection(GatewayConnection):
+    """A connection whose requests are logged."""
+
+    _began = 0.0
+
+    def head_received(self) -> None:
+        """Answer the request, or read its body."""
+        self._began = perf_counter()
+        super().head_received()
+
+    def _send(self, reply: Reply) -> None:
+        super()._send(reply)
+        lines = self._port.lines(self.headers)
+        token, reason = access_log.told(reply.headers, reply.body)
+        access_log.note(
+            access_log.Request(
+                method=self.method.decode("latin-1") or "-",
+                path=unquote(self.target.partition(b"?")[0].decode("latin-1")),
+                status=reply.status,
+                duration_ms=(perf_counter() - self._began) * 1000,
+                address=self._endpoints.client_of(self.peer, lines),
+                request_id=access_log.request_id(lines),
+                trace=access_log.trace(lines),
+                token=token,
+                reason=reason,
+            )
+        )
 
 
 def _lower(name: bytes) -> str:

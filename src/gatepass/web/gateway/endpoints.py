@@ -1,9 +1,10 @@
-"""Authorization endpoints: ``/authz/nginx`` for gateways, verification for services, and health.
+"""Authorization endpoints: ``/authz/…`` for gateways, verification for services, and health.
 
 A plain class that turns a request into a reply, without a framework. The main port puts it in front
 of the framework (``asgi``); the verify port serves nothing else (``connection``).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -16,7 +17,7 @@ from gatepass.core.credentials import ID_LENGTH
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import Grant, Holder
-from gatepass.core.networks import parse_address
+from gatepass.core.networks import format_address, parse_address
 from gatepass.core.routes import CatalogueRoute
 from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
@@ -34,8 +35,11 @@ from gatepass.web.body_limits import (
     drain,
     read,
 )
+from gatepass.web.gateway.introspection import INTROSPECT, bearer_of_basic
 from gatepass.web.gateway.reply import JSON, Reply, refusal
-from gatepass.web.gateway.verification import BATCH, VERIFY, Verification, failing_closed
+from gatepass.web.gateway.services import ECHOING, PATHS, Services
+from gatepass.web.gateway.sources import NGINX, OwnCall, Source, path_in
+from gatepass.web.gateway.verification import failing_closed
 from gatepass.web.http.connection import UNIX_PEER
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.problems import (
@@ -47,13 +51,13 @@ from gatepass.web.problems import (
 )
 from gatepass.web.unhandled import log_unhandled
 
-GATEWAY = "/authz/nginx"
 #: A longer X-Gatepass-Permissions names only the permissions that the call needed: proxies limit
 #: header sizes.
 LONGEST_PERMISSIONS = 2_000
 
 _NOTHING: Final = "-"
 _PEERS_KEPT = 4_096
+_request_id = re.compile(r"[!-~]{1,200}", re.ASCII).fullmatch
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -100,7 +104,7 @@ class Endpoints:
         misconfigurations: Misconfigurations | None = None,
     ) -> None:
         self._verifier = verifier
-        self.verification = Verification(verifier)
+        self.services = Services(verifier)
         self._trusted = trusted
         self._not_ready = not_ready
         self._misconfigurations = misconfigurations or Misconfigurations()
@@ -110,7 +114,7 @@ class Endpoints:
 
     def without_body(self, path: str, method: str) -> Reply | None:
         """Answer a request that needs neither headers nor body; None if *path* isn't ours."""
-        if path in (VERIFY, BATCH):
+        if path in PATHS:
             return refusal(405, ("Allow", "POST"))
         if path in ("/health/live", "/health/ready"):
             if method not in ("GET", "HEAD"):
@@ -124,20 +128,37 @@ class Endpoints:
         """Whether a socket peer may ask as a gateway."""
         return self._peer(peer)[1]
 
-    def gateway(self, peer: str, lines: Lines) -> Reply:
-        """Answer nginx's ``auth_request``: 204, 401 or 403; 5xx only without a decision.
+    def client_of(self, peer: str, lines: Lines) -> str | None:
+        """The address of the client for which a socket peer asks; None if it isn't known."""
+        address, _ = client_address(self._peer(peer)[0], lines("x-forwarded-for"), self._trusted)
+        return None if address is None else format_address(address)
+
+    def gateway(
+        self, peer: str, lines: Lines, source: Source = NGINX, own: OwnCall | None = None
+    ) -> Reply:
+        """Answer a gateway: 204 (or 200), 401 or 403; 5xx only without a decision.
 
         Args:
             peer: the socket peer's address as text, or ``UNIX_PEER``.
             lines: returns the values of a request header by its lower-case name.
+            source: of the endpoint that it asks.
+            own: the call that the request is itself about, for a source that reads it.
         """
-        return self._gateway(peer, lines).reply
+        return self._gateway(peer, lines, source, own).reply
 
-    def gateway_again(self, peer: str, key: bytes, lines: Callable[[], Lines]) -> Reply:
+    def gateway_again(
+        self,
+        peer: str,
+        key: bytes,
+        lines: Callable[[], Lines],
+        source: Source = NGINX,
+        own: OwnCall | None = None,
+    ) -> Reply:
         """``gateway``, with the answer to an equal request before, if it is still the answer.
 
         Args:
-            key: a digest of everything in the request that the answer depends on, and of *peer*.
+            key: a digest of everything in the request that the answer depends on, and of *peer* and
+                *source*.
         """
         decider = self._verifier
         try:
@@ -146,15 +167,15 @@ class Endpoints:
             return _with_reason(problem_of_error(error))
         if reply is None:
             asked_ms = decider.clock.now()
-            answer = self._gateway(peer, lines())
+            answer = self._gateway(peer, lines(), source, own)
             reply = answer.reply
             if answer.decision is not None and not answer.fault:
                 decider.remembered.remember(key, answer.decision, answer.known, reply, asked_ms)
         return reply
 
-    def _gateway(self, peer: str, lines: Lines) -> "_Answer":
+    def _gateway(self, peer: str, lines: Lines, source: Source, own: OwnCall | None) -> "_Answer":
         try:
-            return self._decide(peer, lines)
+            return self._decide(peer, lines, source, own)
         except Unavailable as error:
             return _Answer(_with_reason(problem_of_error(error)))
         except Exception as error:
@@ -162,21 +183,23 @@ class Endpoints:
             log_unhandled(error)
             return _Answer(_with_reason(problem_of_status(500)))
 
-    def _decide(self, peer: str, lines: Lines) -> "_Answer":
+    def _decide(self, peer: str, lines: Lines, source: Source, own: OwnCall | None) -> "_Answer":
         packed, trusted = self._peer(peer)
         if not trusted:
-            self._misconfigurations.note(Fault.gateway_untrusted, peer)
+            self._misconfigurations.note(Fault.gateway_untrusted, source.endpoint, peer)
             return _Answer(
                 _with_reason(
                     Problem(403, "peer_not_trusted", "Only trusted proxies may call this endpoint.")
                 )
             )
-        # Method and path of the gateway's own subrequest are never used.
-        uri, method = lines("x-original-uri"), lines("x-original-method")
+        uri, method = source.read(lines, own)
         credential = read_credential(lines("authorization"), lines("x-access-token"))
         if credential is Reason.token_missing and _is_handshake(lines, method):
             credential = read_credential((), (), lines("sec-websocket-protocol"))
-        address, garbage = client_address(packed, lines("x-forwarded-for"), self._trusted)
+        address: bytes | None = None
+        garbage, forwarded = False, lines("x-forwarded-for")
+        if forwarded or source.peer_may_call:
+            address, garbage = client_address(packed, forwarded, self._trusted)
         if garbage:
             self._misconfigurations.note(Fault.forwarded_unreadable, peer)
         origin, referer = read_origin(lines, "x-forwarded-host")
@@ -187,11 +210,16 @@ class Endpoints:
             route: CatalogueRoute | Reason = (
                 Reason.path_ambiguous if garbled else Reason.route_unknown
             )
-            unsent = _unsent(uri, method)
+            unsent = source.unsent(uri, method)
             if unsent:
                 self._misconfigurations.note(Fault.source_missing, peer, unsent)
+                self._verifier.file.shared.count_gateway_fault()
         else:
-            route = self._verifier.routes.match(method[0], uri[0])
+            path = path_in(uri[0]) if source.whole_url else uri[0]
+            if path is None:
+                route = Reason.path_ambiguous
+            else:
+                route = self._verifier.routes.match(method[0], path)
         decision, known = self._verifier.judge(
             credential, None, route, address, origin, referer, garbage
         )
@@ -202,7 +230,9 @@ class Endpoints:
         if len(permissions) > LONGEST_PERMISSIONS:
             permissions = " ".join(decision.needed)
         return _Answer(
-            Reply(204, _identity(known.grant, decision.owner, permissions)), decision, known
+            Reply(source.allowed, _identity(known.grant, decision.owner, permissions)),
+            decision,
+            known,
         )
 
     def _refusal(self, decision: Decision, unsent: str) -> Reply:
@@ -214,16 +244,21 @@ class Endpoints:
             reply = _with_reason(replace(problem_of_decision(decision), detail=detail))
             if len(self._refusals) < _PEERS_KEPT:
                 self._refusals[decision.reason, detail] = reply
-        return reply
+        help = self._verifier.help(decision)
+        if help is None:
+            return reply
+        # Visible ASCII, as the shared map keeps it.
+        line = b"x-gatepass-help: %s\r\n" % help.encode("ascii")
+        return Reply(reply.status, reply.lines + line, reply.body)
 
     # --- services -----------------------------------------------------------------------------
 
-    async def receive_verify(
+    async def receive(
         self, path: str, bodies: Bodies, lines: Lines, next_piece: NextPiece
     ) -> Reply:
-        """Read the body of a request for ``verification``, and answer it."""
+        """Read the body of a service's request, and answer it."""
         # The key is checked before the body: without one no body is read or held in memory.
-        asker = self.asker(lines)
+        asker = self.asker(path, lines)
         if isinstance(asker, Reply):
             return asker.closing(not await drain(lines, next_piece))
         try:
@@ -234,23 +269,33 @@ class Endpoints:
                 if announced and announced != len(content):
                     # The body broke off: half a request isn't decided.
                     raise BodyRefused(400)
-                return self.verify(path, lines, content)
+                return self.serve(path, lines, content)
         except BodyRefused as refused:
             return refusal(refused.status, *refused.headers).closing(True)
 
-    def asker(self, lines: Lines) -> Asker | Reply:
+    def asker(self, path: str, lines: Lines) -> Asker | Reply:
         """The sender of a request with a verifier key, or the key's refusal."""
-        return failing_closed(partial(self._asker, lines))
+        return failing_closed(partial(self._asker, path, lines))
 
-    def verify(self, path: str, lines: Lines, body: bytes) -> Reply:
+    def serve(self, path: str, lines: Lines, body: bytes) -> Reply:
         """Answer a service whose key may have been revoked since it was checked."""
-        asker = self.asker(lines)
+        asker = self.asker(path, lines)
         if isinstance(asker, Reply):
             return asker
-        return self.verification.answer(path, body, asker.companies)
+        return self.answer(path, lines, body, asker.companies)
 
-    def _asker(self, lines: Lines) -> Asker | Reply:
-        credential = read_credential(lines("authorization"), lines("x-access-token"))
+    def answer(
+        self, path: str, lines: Lines, body: bytes, companies: frozenset[str] | None
+    ) -> Reply:
+        """Answer a service whose key has just been checked."""
+        reply = self.services.answer(path, body, companies)
+        return _echoing(reply, lines("x-request-id")) if path in ECHOING else reply
+
+    def _asker(self, path: str, lines: Lines) -> Asker | Reply:
+        authorization = lines("authorization")
+        if path == INTROSPECT:
+            authorization = bearer_of_basic(authorization)
+        credential = read_credential(authorization, lines("x-access-token"))
         reason, companies = self._verifier.verifier_key(credential)
         if reason is Reason.allowed:
             return Asker(credential[:ID_LENGTH], companies)
@@ -270,6 +315,13 @@ class Endpoints:
         return Reply(200, JSON, b'{"status":"live"}')
 
 
+def _echoing(reply: Reply, ids: Sequence[str | None]) -> Reply:
+    """*reply*, with the id of the request if it has a usual one."""
+    if len(ids) != 1 or ids[0] is None or not _request_id(ids[0]):
+        return reply
+    return Reply(reply.status, reply.lines + b"x-request-id: %s\r\n" % ids[0].encode(), reply.body)
+
+
 def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes | None, bool]:
     """The packed address of a socket peer, None on a Unix socket; and whether it is trusted."""
     if peer == UNIX_PEER:
@@ -283,12 +335,6 @@ def _is_handshake(lines: Lines, method: Sequence[str | None]) -> bool:
     """Whether the call is a WebSocket handshake; the gateway forwards it as one or not at all."""
     upgrade = read_single(lines("upgrade"))
     return upgrade is not None and upgrade.lower() == "websocket" and list(method) == ["GET"]
-
-
-def _unsent(uri: Sequence[str | None], method: Sequence[str | None]) -> str:
-    """Names of the headers that the gateway must send exactly once and didn't."""
-    sent = (("X-Original-URI", uri), ("X-Original-Method", method))
-    return " and ".join(name for name, values in sent if len(values) != 1 or values[0] == "")
 
 
 def _identity(grant: Grant, owner: Holder | None, permissions: str) -> bytes:

@@ -16,7 +16,6 @@ from gatepass.core.routes import CatalogueRoute
 from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.remembered import call_key
 from gatepass.verify.verifier import Verifier
-from gatepass.web.body_limits import MOST_BODY_BYTES
 from gatepass.web.gateway.reply import JSON, Reply, refusal
 from gatepass.web.problems import Problem, problem_of_error
 from gatepass.web.strict_json import BrokenJSON, field_name, parse
@@ -32,8 +31,8 @@ _FIELDS: Final = ("token", "permission", "method", "path", "address", "origin", 
 _KNOWN_FIELDS: Final = frozenset(_FIELDS)
 _MOST_ERRORS = 20
 
-#: The values of ``_FIELDS``.
-_Question = tuple[str | None, ...]
+#: A call's token, permission, method, path, address, origin and referer.
+Question = tuple[str | None, ...]
 #: The ids of the companies that a verifier key is limited to; None is no limit.
 _Companies = frozenset[str] | None
 _Answer = TypeVar("_Answer")
@@ -49,24 +48,18 @@ class Verification:
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self._answers: dict[str, Callable[[bytes, _Companies], Reply]] = {
-            VERIFY: self._one,
-            BATCH: self._batch,
-        }
 
-    def answer(self, path: str, body: bytes, companies: _Companies) -> Reply:
-        """Answer a request: 200 with the decisions, or a problem document; never raises.
+    def one(self, body: bytes, companies: _Companies) -> Reply:
+        """Answer ``VERIFY``.
 
         Args:
-            path: ``VERIFY`` or ``BATCH``.
             body: the request's JSON.
             companies: the ids of those that the service's key is limited to; None is no limit.
-        """
-        if len(body) > MOST_BODY_BYTES:
-            return refusal(413)
-        return failing_closed(partial(self._answers[path], body, companies))
 
-    def _one(self, body: bytes, companies: _Companies) -> Reply:
+        Raises:
+            BrokenJSON, InvalidInput: the request can't be understood.
+            Unavailable: no decision is possible now.
+        """
         # Services repeat themselves, to the byte.
         salt = b"" if companies is None else _salt(companies)
         key = blake2b(body, person=b"verify", salt=salt).digest()
@@ -77,9 +70,10 @@ class Verification:
         question = _read(parse(body), "", errors)
         if errors:
             raise InvalidInput(errors)
-        return Reply(200, JSON, self._decide(question, companies, key))
+        return Reply(200, JSON, self.decide(question, companies, key))
 
-    def _batch(self, body: bytes, companies: _Companies) -> Reply:
+    def batch(self, body: bytes, companies: _Companies) -> Reply:
+        """Answer ``BATCH``; arguments and errors are those of ``one``."""
         value = parse(body)
         if not isinstance(value, dict):
             raise InvalidInput([("body", "must be an object")])
@@ -93,13 +87,13 @@ class Verification:
             questions = [_read(call, f"calls.{at}", errors) for at, call in enumerate(calls)]
         if errors:
             raise InvalidInput(errors[:MOST_CALLS])
-        decided = b",".join([self._decide(each, companies) for each in questions])
+        decided = b",".join([self.decide(each, companies) for each in questions])
         return Reply(200, JSON, b'{"decisions":[%s]}' % decided)
 
-    def _decide(
-        self, question: _Question, companies: _Companies, body_key: bytes | None = None
+    def decide(
+        self, question: Question, companies: _Companies, body_key: bytes | None = None
     ) -> bytes:
-        """The decision about one call, in JSON.
+        """The decision about one call, in JSON. Raises Unavailable if none is possible now.
 
         Args:
             body_key: also remember the answer to a body that is the whole question.
@@ -124,7 +118,7 @@ class Verification:
                 referer,
                 rule=decide if companies is None else partial(decide_within, companies),
             )
-            answer = msgspec.json.encode(_members(decision, known))
+            answer = msgspec.json.encode(_members(decision, known, verifier.help(decision)))
             remembered.remember(key, decision, known, answer, asked_ms)
             if body_key is not None:
                 remembered.remember(body_key, decision, known, Reply(200, JSON, answer), asked_ms)
@@ -149,13 +143,16 @@ def failing_closed(answer: Callable[[], _Answer]) -> _Answer | Reply:
         return refusal(500)
 
 
-def _members(decision: Decision, known: CachedToken | None) -> dict[str, Any]:
+def _members(decision: Decision, known: CachedToken | None, help: str | None) -> dict[str, Any]:
     """The members of a decision's JSON object."""
     members: dict[str, Any] = {
         "allowed": decision.allowed,
         "reason": decision.reason.value,
         "status": decision.status,
+        "needed": list(decision.needed),
     }
+    if help is not None:
+        members["help"] = help
     grant = decision.grant
     if grant is not None and known is not None:
         members["grant"] = {
@@ -184,7 +181,7 @@ def _owner(holder: Holder | None) -> dict[str, Any] | None:
     }
 
 
-def _read(value: Any, place: str, errors: _Errors) -> _Question:
+def _read(value: Any, place: str, errors: _Errors) -> Question:
     """The fields of a question.
 
     Args:

@@ -7,9 +7,12 @@ from gatepass.web.pages.access_tokens import (
     bulk,
     detail,
     edit,
+    explain,
     first_steps,
     index,
+    least_privilege,
     new,
+    record,
     rehearse,
     rotate,
 )
@@ -65,8 +68,21 @@ router = APIRouter(include_in_schema=False)
 for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
-    # "new" and "deactivate" are no token ids, so their pages go before that of one token.
-    *(index, first_steps, new, bulk, edit, rotate, rehearse, approve, detail),
+    # "new", "record" and "deactivate" are no token ids, so their pages go before that of one token.
+    *(
+        index,
+        first_steps,
+        new,
+        record,
+        bulk,
+        edit,
+        explain,
+        least_privilege,
+        rotate,
+        rehearse,
+        approve,
+        detail,
+    ),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(

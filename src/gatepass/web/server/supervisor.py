@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -25,6 +25,7 @@ from gatepass.environment import PREFIX
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.web.http.server import unix_listener
+from gatepass.web.server.service_manager import ServiceManager
 from gatepass.web.server.worker import StartOrder
 
 APPLICATION = "gatepass.web.app:create_app"
@@ -73,15 +74,19 @@ def serve(
     Raises:
         Misconfigured: a port is taken.
     """
-    if settings.verify_port == settings.port:
-        raise Misconfigured("GATEPASS_VERIFY_PORT: must differ from GATEPASS_PORT")
+    ports = {
+        "GATEPASS_PORT": settings.port,
+        "GATEPASS_VERIFY_PORT": settings.verify_port,
+        "GATEPASS_METRICS_PORT": settings.metrics_port,
+    }
+    _require_different(ports)
     workers = [_Worker("main") for _ in range(settings.workers)]
     if settings.verify_port is not None or settings.verify_socket is not None:
         workers += [_Worker("verify") for _ in range(settings.verify_workers)]
     with contextlib.ExitStack() as held:
-        held.enter_context(_reserve(settings.host, settings.port))
-        if settings.verify_port is not None:
-            held.enter_context(_reserve(settings.host, settings.verify_port))
+        for variable, port in ports.items():
+            if port is not None:
+                held.enter_context(_reserve(variable, settings.host, port))
         shared = None
         if settings.verify_socket is not None:
             shared = held.enter_context(unix_listener(settings.verify_socket))
@@ -135,6 +140,7 @@ class _Supervisor:
         self._workers = workers
         self._selector = selectors.DefaultSelector()
         self._stopping = False
+        self._manager = ServiceManager()
 
     def run(self, when_ready: Callable[[], None] | None) -> int:
         wake_read, wake_write = socket.socketpair()
@@ -156,12 +162,15 @@ class _Supervisor:
                     elif not self._read_pipe(key.data) and not announced:
                         return 1
                 self._clock.watch()
+                self._manager.alive()
                 if not announced and all(worker.ready for worker in self._workers):
                     announced = True
+                    self._manager.ready()
                     if when_ready is not None:
                         when_ready()
             return 0
         finally:
+            self._manager.stopping()
             self._stop_workers()
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -171,7 +180,14 @@ class _Supervisor:
             wake_write.close()
 
     def _stop(self, *_: object) -> None:
+        if self._stopping:
+            # Asked twice: don't wait until load balancers have noticed.
+            for process in self._running():
+                process.terminate()
         self._stopping = True
+
+    def _running(self) -> list[subprocess.Popen[bytes]]:
+        return [worker.process for worker in self._workers if worker.process is not None]
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -230,10 +246,10 @@ class _Supervisor:
         return False
 
     def _stop_workers(self) -> None:
-        running = [w.process for w in self._workers if w.process is not None]
+        running = self._running()
         for process in running:
             process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self._orders.settings.shutdown_delay + STOP_SECONDS
         for process in running:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
@@ -253,7 +269,14 @@ def _close(process: subprocess.Popen[bytes]) -> None:
             process.stdin.close()
 
 
-def _reserve(host: str, port: int) -> socket.socket:
+def _require_different(ports: Mapping[str, int | None]) -> None:
+    variables: dict[int, str] = {}
+    for variable, port in ports.items():
+        if port is not None and (first := variables.setdefault(port, variable)) != variable:
+            raise Misconfigured(f"{variable}: must differ from {first}")
+
+
+def _reserve(variable: str, host: str, port: int) -> socket.socket:
     """Bind *port* for the workers, so that no other program can while none of them listens.
 
     First bound without SO_REUSEPORT: with it, a second installation of the same user would silently
@@ -272,7 +295,6 @@ def _reserve(host: str, port: int) -> socket.socket:
         held.bind((host, port))
     except OSError as error:
         raise Misconfigured(
-            f"GATEPASS_PORT or GATEPASS_VERIFY_PORT: can't listen on {host} port {port}: "
-            f"{error.strerror}"
+            f"{variable}: can't listen on {host} port {port}: {error.strerror}"
         ) from None
     return held

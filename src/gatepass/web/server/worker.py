@@ -10,25 +10,26 @@ import asyncio
 import contextlib
 import gc
 import importlib
-import logging
 import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
 import uvloop
 from msgspec.structs import replace
 
+from gatepass import log_format
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import GatepassError
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.verify.readiness import Readiness
 from gatepass.verify.replica.maintenance import Maintenance
 from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
@@ -39,8 +40,6 @@ from gatepass.web.http.server import MOST_CONNECTIONS, Server, listener
 
 #: Open files of a worker that aren't connections, at most.
 _OTHER_FILES = 256
-
-_log = logging.getLogger("gatepass.worker")
 
 
 class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,19 +75,16 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 def main() -> int:
     """Run a worker until SIGTERM or the supervisor's end."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s %(levelname)s [{os.getpid()}] %(name)s: %(message)s",
-    )
     # Ctrl-C reaches the whole process group; the supervisor alone acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Until it serves, a worker makes no garbage worth a look at all that it has loaded.
     gc.disable()
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=StartOrder)
     try:
+        settings = Settings.read(order.environ)
+        log_format.configure(settings)
         run = _main_worker if order.role == "main" else _verify_worker
-        run(order, Settings.read(order.environ))
+        run(order, settings)
     except GatepassError as error:
         print(f"gatepass: {error.message}", file=sys.stderr)
         return 1
@@ -99,6 +95,7 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
     # Imported here: verify workers load neither framework nor ORM.
     from gatepass.node.node import open_node
     from gatepass.web.http.asgi import asgi
+    from gatepass.web.metrics import MetricsPort
 
     node = open_node(
         settings, parse_catalogue(order.catalogue), clock=Clock(offset_ns=order.clock_offset_ns)
@@ -106,9 +103,12 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
     module, _, function = order.application.partition(":")
     make = getattr(importlib.import_module(module), function)
     application = make(node) if order.argument is None else make(node, order.argument)
+    served = [(order.port, asgi(application))]
+    if settings.metrics_port is not None:
+        served.append((settings.metrics_port, asgi(MetricsPort(application))))
     node.start()
     try:
-        _run(_serve(order, settings, asgi(application), node.leave))
+        _run(_serve(order, settings, served, node.readiness, node.leave))
     finally:
         node.stop()
 
@@ -116,6 +116,7 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
 def _verify_worker(order: StartOrder, settings: Settings) -> None:
     clock = Clock(offset_ns=order.clock_offset_ns)
     file = GrantFile(settings.grant_path)
+    file.shared.set_public_url(settings.public_url)
     usage = Usage(file.use_directory)
     routes = parse_catalogue(order.catalogue).routes
     verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
@@ -123,9 +124,11 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     maintenance.start()
     # The Unix socket's file mode says who may ask there; over TCP every peer has an address.
     trusted = replace(TrustedProxies.of(settings.trusted_proxies), unix=True)
-    port = Port(Endpoints(verifier, trusted, verifier.not_ready), routes)
+    readiness = Readiness(verifier.not_ready)
+    endpoints = Endpoints(verifier, trusted, readiness.not_ready)
+    port = Port(endpoints, routes, logged=settings.access_log)
     try:
-        _run(_serve(order, settings, port.connection))
+        _run(_serve(order, settings, [(order.port, port.connection)], readiness))
     finally:
         maintenance.close()
 
@@ -142,29 +145,41 @@ def _run(serving: Coroutine[Any, Any, None]) -> None:
 async def _serve(
     order: StartOrder,
     settings: Settings,
-    connection: Callable[[Server], Connection],
+    served: Sequence[tuple[int | None, Callable[[Server], Connection]]],
+    readiness: Readiness,
     leave: Callable[[], None] = lambda: None,
 ) -> None:
     loop = asyncio.get_running_loop()
-    server = Server(connection, most=most_connections())
-    if order.port is not None:
-        await server.listen(listener(settings.host, order.port))
+    most = most_connections()
+    servers = []
+    for port, connection in served:
+        servers.append(server := Server(connection, most=most))
+        if port is not None:
+            await server.listen(listener(settings.host, port))
     if order.listening_descriptor is not None:
-        await server.listen(socket.socket(fileno=order.listening_descriptor))
+        await servers[0].listen(socket.socket(fileno=order.listening_descriptor))
+
+    def drain() -> None:
+        if readiness.draining:
+            stop()
+        readiness.draining = True
+        loop.call_later(settings.shutdown_delay, stop)
 
     def stop() -> None:
         # Answers in progress are waited for; endless ones (feeds) have to be ended.
         leave()
-        server.stop()
+        for server in servers:
+            server.stop()
 
     def supervisor_gone() -> None:
         loop.remove_reader(sys.stdin.fileno())
         stop()
 
-    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGTERM, drain)
     loop.add_reader(sys.stdin.fileno(), supervisor_gone)
     _report_ready(order.ready_descriptor)
-    await server.stopped()
+    for server in servers:
+        await server.stopped()
 
 
 def most_connections() -> int:

@@ -22,6 +22,7 @@ from gatepass.registry.tokens import (
 from gatepass.registry.tokens.observed_calls import CallRecord, Outcome
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.http.refusals import SENTENCES
+from gatepass.web.pages.access_tokens.least_privilege import least_privilege
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.confirmation import confirmation_problem
@@ -40,6 +41,9 @@ _CHANGED = "Not approved: somebody changed the token meanwhile. Look at it again
 _OUTCOMES: dict[str, Outcome] = {"allowed": "allowed", "refused": "refused"}
 _DONE = {
     "saved": "Saved. The changes are in effect.",
+    "narrowed": "Narrowed. The change is in effect.",
+    "undone": "Undone. The token is as it was.",
+    "kept": "Kept. From now on the token can do what it used, and nothing else.",
     "approved": "Approved. The token works from now on.",
     "created": "Token created. Its text was shown once and can't be shown again.",
 }
@@ -80,7 +84,8 @@ def show(
     part: str = "",
     calls: str = "",
 ) -> Response:
-    """One token; with ``part=receipt`` only the receipt of its deactivation.
+    """One token; with ``part=receipt`` only the receipt of its deactivation, with
+    ``part=recording`` only what a short-lived one used so far.
 
     Args:
         calls: those that are shown: allowed, refused; anything else is both.
@@ -96,6 +101,11 @@ def show(
                 token=token,
                 receipt=receipt,
                 staleness=node.settings.max_staleness,
+            )
+        least = least_privilege(reading, screen, token)
+        if part == "recording" and least.recording is not None:
+            return screen.render(
+                "access_tokens/recording.html", token=token, recording=least.recording
             )
         use = _use(reading, token.id, now)
         predecessor, successor = _rotated(reading, screen, token)
@@ -115,6 +125,7 @@ def show(
             node.catalogue, token.permissions, token.effective_permissions
         ),
         reduced=set(token.permissions) != set(token.effective_permissions),
+        least=least,
         use=use,
         broken=[broken_rule(policy, rule) for rule in policy_breaches.of_token(policy, token)],
         ends_unused_at=ends_unused_at,

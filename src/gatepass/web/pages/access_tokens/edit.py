@@ -3,14 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
+from gatepass.registry.explanations import token_impact
 from gatepass.registry.input.metadata import entries as metadata_entries
 from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens.impact import Impact
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
-from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
+from gatepass.web.pages.access_tokens.form_page import form_page, press, refused_page, summary_part
+from gatepass.web.pages.access_tokens.suggested import fill_in
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import Difference
 from gatepass.web.pages.layout.resuming import resumable
@@ -23,28 +27,32 @@ router = page_router()
 
 
 @router.get("/access-tokens/{id}/edit")
-def show_form(screen: CurrentScreen, id: str) -> Response:
-    """The form with the token's settings."""
-    token = _editable(screen, id)
+def show_form(request: Request, screen: CurrentScreen, id: str) -> Response:
+    """The form with the token's settings, and a change that a link suggests."""
+    token = editable(screen, id)
     form = TokenForm.of(token)
     form.etag = records.etag(token)
     form.permissions = [name for name in token.permissions if screen.node.catalogue.knows(name)]
-    return form_page(screen, _TEMPLATE, form, **_shown(screen, token))
+    suggested = fill_in(form, request.query_params, screen.node.catalogue)
+    return form_page(screen, _TEMPLATE, form, suggested=suggested, **_shown(screen, token))
 
 
 @router.post("/access-tokens/{id}/edit")
 @resumable
 def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
     """Save the changes, or apply another button and show the form again."""
-    token = _editable(screen, id)
+    token = editable(screen, id)
     form = TokenForm.read(fields)
     form.kind = token.kind
     pressed = fields.one("do")
     if pressed == "sentence":
         return summary_part(screen, form, token)
+    if pressed == "impact":
+        return screen.render("impact.html", impact=_impact(screen, token, form), of_token=True)
     if pressed != "save":
-        form.press(pressed, screen.visitor.own_network)
-        return form_page(screen, _TEMPLATE, form, **_shown(screen, token))
+        press(screen, form, pressed)
+        shown = _shown(screen, token) | {"impact": _impact(screen, token, form)}
+        return form_page(screen, _TEMPLATE, form, **shown)
     return _save(screen, token, form)
 
 
@@ -71,7 +79,7 @@ def _save(screen: Screen, token: AccessToken, form: TokenForm) -> Response:
 def _changed_meanwhile(screen: Screen, token_id: str, form: TokenForm) -> HTMLResponse:
     """The page with both versions. The form keeps its input, and saving it again replaces the other
     version."""
-    token = _editable(screen, token_id)
+    token = editable(screen, token_id)
     form.etag = records.etag(token)
     differences = _differences(token, form, screen.now())
     state = screen.changed_meanwhile(token_id, differences)
@@ -107,7 +115,7 @@ def _words(field: str, value: str | int | Sequence[str] | Mapping[str, str] | No
     return entries or ("Any" if field in ("networks", "domains") else "None")
 
 
-def _editable(screen: Screen, token_id: str) -> AccessToken:
+def editable(screen: Screen, token_id: str) -> AccessToken:
     """The token, if the visitor may change it now.
 
     Raises:
@@ -132,4 +140,24 @@ def _shown(screen: Screen, token: AccessToken) -> dict[str, Any]:
     """What the page shows of *token* beside the form."""
     known = screen.node.catalogue.knows
     forgotten = [name for name in token.permissions if not known(name)]
-    return {"token": token, "forgotten": forgotten, "meanwhile": None}
+    return {"token": token, "forgotten": forgotten, "meanwhile": None, "impact": None}
+
+
+def _impact(screen: Screen, token: AccessToken, form: TokenForm) -> Impact | None:
+    """The calls that the change would newly refuse; None if it changes nothing that decides about
+    them, or can't be read. A new expiry is in the future, and the summary names it."""
+    typed = form.summary(screen.now())
+    changed = {
+        name: list(getattr(typed, name))
+        for name in ("permissions", "networks", "domains")
+        if set(getattr(typed, name)) != set(getattr(token, name))
+    }
+    if typed.missing or not changed:
+        return None
+    try:
+        with screen.read() as reading:
+            return token_impact.preview(
+                reading, screen.actor, token.id, changed, catalogue=screen.node.catalogue
+            )
+    except InvalidInput:
+        return None

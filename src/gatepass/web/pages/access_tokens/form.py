@@ -5,7 +5,7 @@ registry checks permissions and all other rules.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Self
@@ -18,15 +18,25 @@ from gatepass.core.token_policy import TokenPolicy
 from gatepass.registry.input.days import days_problem
 from gatepass.registry.input.expiry import LATEST_EXPIRY
 from gatepass.registry.input.metadata import is_key, value_problem
+from gatepass.registry.input.text import LONGEST_LABEL
 from gatepass.registry.tokens.input import CHANGEABLE, MOST_UNUSED_DAYS
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.text.forms import Fields, whole_number
 from gatepass.web.pages.text.local_times import written
 from gatepass.web.pages.text.times import MINUTE
-from gatepass.web.pages.widgets.expiry import AT, NEVER, longest, preset_of, read_expiry
+from gatepass.web.pages.widgets.expiry import (
+    AT,
+    NEVER,
+    RECOMMENDED,
+    longest,
+    preset_of,
+    read_expiry,
+)
 from gatepass.web.pages.widgets.network_rows import SPLIT, SentRows, joined, row_of, sent_rows
 from gatepass.web.pages.widgets.permission_groups import without_covered
 from gatepass.web.pages.widgets.typed_networks import read_network
+
+_COPY = " copy"
 
 # ASCII only, and short: Python refuses to convert numbers of more than 4,300 digits.
 _index = re.compile(r"[0-9]{1,4}", re.ASCII).fullmatch
@@ -78,6 +88,7 @@ class TokenForm:
         form_id: one-time; a form submitted twice creates one token.
         etag: the version of the token that is being edited.
         replaces: the token whose settings the form starts with.
+        by_link: whether a link filled it.
         sent: the submitted rows of networks; None if the form wasn't submitted.
         errors: a message by field (``label``, ``networks.2``; "" for the form as a whole).
     """
@@ -97,6 +108,7 @@ class TokenForm:
     form_id: str = ""
     etag: str = ""
     replaces: AccessToken | None = None
+    by_link: bool = False
     sent: SentRows | None = None
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -126,6 +138,7 @@ class TokenForm:
             owner=fields.one("owner"),
             form_id=fields.one("form_id"),
             etag=fields.one("etag"),
+            by_link=fields.one("by_link") == "1",
         )
 
     @classmethod
@@ -161,13 +174,22 @@ class TokenForm:
             form.expires_on = written(at) if form.expire == AT else ""
         return form
 
+    @classmethod
+    def duplicating(cls, token: AccessToken, now: int) -> Self:
+        """As ``replacing``, for another token beside *token*."""
+        form = cls.replacing(token, now)
+        form.replaces = None
+        form.external_id = ""
+        form.label = token.label[: LONGEST_LABEL - len(_COPY)] + _COPY
+        return form
+
     def keep_within(self, policy: TokenPolicy) -> None:
         """Choose an expiry that *policy* allows, in place of none."""
         if policy.longest_life_days is not None and self.expire == NEVER:
             self.expire = longest(policy.longest_life_days)
 
     def press(self, button: str, own: str | None) -> None:
-        """Apply a button that changes rows, such as ``add_domain`` or ``remove_network_2``.
+        """Apply a button that changes the input, such as ``add_domain`` or ``remove_network_2``.
 
         Args:
             own: the visitor's own network, for ``add_my_network``.
@@ -181,6 +203,8 @@ class TokenForm:
             self.domains.append("")
         elif button == "add_metadata":
             self.metadata.append(("", ""))
+        elif button == f"expire_{RECOMMENDED}":
+            self.expire = RECOMMENDED
         elif action == "remove_network" and self.sent is not None and self.sent.regrouped:
             # The rows have moved, so the button's number may mean another row.
             return
@@ -202,6 +226,12 @@ class TokenForm:
         if self.errors:
             raise InvalidInput(list(self.errors.items()))
         return chosen
+
+    def check(self, now: int, fields: Collection[str]) -> None:
+        """Find the errors of *fields* alone, in a form that isn't submitted yet."""
+        self._read(now)
+        errors = self.errors.items()
+        self.errors = {name: why for name, why in errors if name.partition(".")[0] in fields}
 
     def summary(self, now: int) -> Summary:
         """The summary of saving the form. An invalid row is reported, never left out."""

@@ -5,7 +5,7 @@ text again: the form carries a one-time id, which the registry accepts once; bro
 and a script clears the text when the page is left, before the browser caches it for "back".
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Request
 from starlette.responses import HTMLResponse, Response
@@ -17,12 +17,18 @@ from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.storage.paging import LARGEST_PAGE
 from gatepass.registry.tokens import access_tokens, token_policies
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.web.pages.access_tokens import prefill
 from gatepass.web.pages.access_tokens.form import TokenForm
-from gatepass.web.pages.access_tokens.form_page import form_page, refused_page, summary_part
+from gatepass.web.pages.access_tokens.form_page import (
+    form_page,
+    press,
+    refused_page,
+    summary_part,
+)
 from gatepass.web.pages.layout.one_time_form import INCOMPLETE, is_form_id, new_form_id
-from gatepass.web.pages.layout.resuming import resumable
+from gatepass.web.pages.layout.resuming import path_of, resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
-from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.widgets.snippets import serves, snippets
 
 PATH = "/access-tokens/new"
@@ -34,26 +40,31 @@ router = page_router()
 
 @router.get(PATH)
 def show_form(
+    request: Request,
     screen: CurrentScreen,
     replace: Annotated[str, Query()] = "",
+    duplicate: Annotated[str, Query()] = "",
     owner: Annotated[str, Query()] = "",
 ) -> Response:
-    """The form, empty or with the settings of the token to replace."""
+    """The form: empty, with the settings of a token to replace or duplicate, or filled by a
+    link."""
     screen.require("access-tokens:create")
-    replaced = _token(screen, replace) if replace else None
-    form = TokenForm() if replaced is None else TokenForm.replacing(replaced, screen.now())
-    if replaced is not None:
-        # A permission that the catalogue or the visitor no longer has can't be passed on.
-        form.permissions = [
-            name
-            for name in form.permissions
-            if screen.node.catalogue.knows(name) and screen.actor.may(name)
-        ]
+    catalogue, actor, now = screen.node.catalogue, screen.actor, screen.now()
+    copied = _token(screen, replace or duplicate) if replace or duplicate else None
+    link: prefill.Link | None = None
+    left_out: prefill.LeftOut | None = None
+    if copied is None:
+        form = TokenForm()
+        asked = Fields(request.query_params.multi_items())
+        link = prefill.fill(form, path_of(request), asked, catalogue, actor, now)
+    else:
+        form = (TokenForm.replacing if replace else TokenForm.duplicating)(copied, now)
+        left_out = prefill.choose_held(form, form.permissions, catalogue, actor)
     form.form_id = new_form_id()
     form.owner = owner or form.owner
     with screen.read() as reading:
         form.keep_within(token_policies.of(reading, screen.company))
-    return form_page(screen, _TEMPLATE, form, owners=_owners(screen, form))
+    return _page(screen, form, copied=copied, link=link, left_out=left_out)
 
 
 @router.post(PATH)
@@ -70,10 +81,10 @@ def send_form(request: Request, screen: CurrentScreen, fields: Form) -> Response
     if not is_form_id(form.form_id):
         form.form_id = new_form_id()
         form.errors[""] = INCOMPLETE
-        return form_page(screen, _TEMPLATE, form, 422, owners=_owners(screen, form))
+        return _page(screen, form, 422)
     if pressed != "create":
-        form.press(pressed, screen.visitor.own_network)
-        return form_page(screen, _TEMPLATE, form, owners=_owners(screen, form))
+        press(screen, form, pressed)
+        return _page(screen, form)
     return _create(request, screen, form)
 
 
@@ -102,7 +113,7 @@ def _create(request: Request, screen: Screen, form: TokenForm) -> Response:
         if isinstance(error, Conflict) and error.reason == "form_already_used":
             return _already_created(screen, error.current)
         return refused_page(
-            screen, _TEMPLATE, form, error, button="Create", owners=_owners(screen, form)
+            screen, _TEMPLATE, form, error, button="Create", **_context(screen, form)
         )
     return screen.render(
         "access_tokens/created.html",
@@ -113,6 +124,16 @@ def _create(request: Request, screen: Screen, form: TokenForm) -> Response:
             token, text, catalogue=node.catalogue, settings=node.settings, serves=serves(request)
         ),
     )
+
+
+def _page(screen: Screen, form: TokenForm, status: int = 200, **more: Any) -> HTMLResponse:
+    return form_page(screen, _TEMPLATE, form, status, **_context(screen, form) | more)
+
+
+def _context(screen: Screen, form: TokenForm) -> dict[str, Any]:
+    """What the page has beside the form; nothing new was filled in."""
+    filled = {"copied": form.replaces, "link": None, "left_out": None}
+    return {"owners": _owners(screen, form), **filled}
 
 
 def _owners(screen: Screen, form: TokenForm) -> list[Owner]:

@@ -23,7 +23,13 @@ from gatepass.web.pages.widgets.network_rows import (
     row_of,
     sent_rows,
 )
-from gatepass.web.pages.widgets.typed_networks import is_plain, line_of, read_line, read_network
+from gatepass.web.pages.widgets.typed_networks import (
+    is_network,
+    is_plain,
+    line_of,
+    read_line,
+    read_network,
+)
 
 #: Longer lists are edited as text: no one reads that many rows with diagrams.
 MOST_ROWS = 100
@@ -94,6 +100,15 @@ class AllowlistForm:
         elif action == "remove_network" and index.isdecimal() and not self._regrouped:
             at = int(index)
             del self.networks[at : at + 1], self.notes[at : at + 1]
+
+    def suggest(self, network: str) -> bool:
+        """Add *network* to the list; whether it is one."""
+        if not is_network(network):
+            return False
+        if self.networks == [("", "")]:
+            self.networks, self.notes = [], []
+        self._add(network)
+        return True
 
     def entries(self) -> list[Entry]:
         """The entries that the form denotes.

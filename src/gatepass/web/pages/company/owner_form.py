@@ -52,10 +52,10 @@ def create(screen: CurrentScreen, fields: Form) -> Response:
 
 
 @router.get(f"{_PATH}/{{id}}/edit")
-def show_edit(screen: CurrentScreen, id: str) -> Response:
-    """The form with the present settings."""
+def show_edit(screen: CurrentScreen, id: str, role: str = "") -> Response:
+    """The form with the present settings; another *role* is chosen already."""
     account = _account(screen, id)
-    return _page(screen, account, account.name, account.role)
+    return _page(screen, account, account.name, role or account.role)
 
 
 @router.post(f"{_PATH}/{{id}}/edit")

@@ -9,6 +9,8 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.permissions import EVERYTHING
 from gatepass.registry.directory import role_records, roles
 from gatepass.registry.directory.role_records import Role
+from gatepass.registry.tokens import role_impact
+from gatepass.registry.tokens.impact import Impact
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.company.roles import editable_role
 from gatepass.web.pages.layout.after_change import see_other
@@ -18,7 +20,12 @@ from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Fields, Form
 from gatepass.web.pages.text.wording import can
-from gatepass.web.pages.widgets.permission_groups import offered, without_covered
+from gatepass.web.pages.widgets.permission_groups import (
+    PermissionGroup,
+    offered,
+    without_covered,
+)
+from gatepass.web.pages.widgets.permission_presets import Presets, presets_of
 
 router = page_router()
 
@@ -155,25 +162,67 @@ def _changed_meanwhile(screen: Screen, id: str, form: RoleForm) -> HTMLResponse:
 def _sentence_or_page(
     screen: Screen, form: RoleForm, pressed: str, role: Role | None = None
 ) -> HTMLResponse:
+    if pressed == "impact":
+        return screen.render("impact.html", impact=_impact(screen, form, role), of_token=False)
     if pressed != "sentence":
-        return _page(screen, form, role)
+        *_, presets = _offered(screen, form.permissions)
+        chosen = presets.press(pressed)
+        form.permissions = form.permissions if chosen is None else chosen
+        return _page(screen, form, role, impact=_impact(screen, form, role))
     return screen.render("company/sentence.html", sentence=_sentence(screen, form, role))
 
 
 def _page(
-    screen: Screen, form: RoleForm, role: Role | None = None, state: FormState = OPENED
+    screen: Screen,
+    form: RoleForm,
+    role: Role | None = None,
+    state: FormState = OPENED,
+    *,
+    impact: Impact | None = None,
 ) -> HTMLResponse:
-    chosen, catalogue = form.permissions, screen.node.catalogue
+    groups, own_groups, presets = _offered(screen, form.permissions)
     return screen.render_form(
         "company/role_form.html",
         state,
         form=form,
         role=role,
-        groups=offered(catalogue, screen.actor, chosen, built_in=False, of_role=True),
-        own_groups=offered(catalogue, screen.actor, chosen, built_in=True, of_role=True),
-        forgotten=[] if role is None else forgotten(catalogue, role.permissions),
+        groups=groups,
+        own_groups=own_groups,
+        permission_presets=presets,
+        forgotten=[] if role is None else forgotten(screen.node.catalogue, role.permissions),
         sentence=_sentence(screen, form, role),
+        impact=impact,
     )
+
+
+def _impact(screen: Screen, form: RoleForm, role: Role | None) -> Impact | None:
+    """The calls that the change of a role would newly refuse; None if it changes no permission."""
+    if role is None or set(form.permissions) == set(role.permissions):
+        return None
+    try:
+        with screen.read() as reading:
+            return role_impact.preview(
+                reading,
+                screen.actor,
+                role.id,
+                form.permissions,
+                catalogue=screen.node.catalogue,
+            )
+    except InvalidInput:
+        return None
+
+def _offered(
+    screen: Screen, chosen: list[str]
+) -> tuple[list[PermissionGroup], list[PermissionGroup], Presets]:
+    """What the picker offers: the product's permissions, Gatepass's own, and presets of both."""
+    catalogue, actor = screen.node.catalogue, screen.actor
+    groups, own_groups = (
+        offered(catalogue, actor, chosen, built_in=built_in, of_role=True)
+        for built_in in (False, True)
+    )
+    everything = actor.may(EVERYTHING)
+    presets = presets_of(catalogue, actor, groups, own_groups, chosen, everything=everything)
+    return groups, own_groups, presets
 
 
 def _sentence(screen: Screen, form: RoleForm, role: Role | None) -> str:

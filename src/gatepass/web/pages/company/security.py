@@ -6,8 +6,9 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.display_text import bidi_controls, has_bidi_control
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
-from gatepass.registry.network_policy import allowlist, allowlist_entries
+from gatepass.registry.network_policy import allowlist, allowlist_entries, allowlist_impact
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
+from gatepass.registry.tokens.impact import Impact
 from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
 from gatepass.web.pages.layout import navigation
@@ -29,11 +30,14 @@ router = page_router()
 
 
 @router.get(PATH)
-def show(screen: CurrentScreen, done: str = "") -> Response:
-    """The list, as a form for visitors who may change it."""
+def show(screen: CurrentScreen, done: str = "", add: str = "") -> Response:
+    """The list, as a form for visitors who may change it, with a network that a link adds."""
     with screen.read() as reading:
         current = allowlist.show(reading, screen.actor, screen.company)
     form = AllowlistForm.of(current.entries, allowlist_entries.etag(current))
+    if screen.visitor.may_change("company:modify") and form.suggest(add):
+        current, reach = _look(screen, form)
+        return _page(screen, current, form, reach, suggested=True)
     reach = Reach(networks=tuple(entry.network for entry in current.entries))
     return _page(screen, current, form, reach, FormState(flash=_DONE.get(done, "")))
 
@@ -47,6 +51,8 @@ def send(screen: CurrentScreen, fields: Form) -> Response:
     pressed = fields.one("do")
     if pressed in ("save", "trial"):
         return _save(screen, form, confirm=pressed == "trial")
+    if pressed == "impact":
+        return screen.render("impact.html", impact=_impact(screen, form), of_token=False)
     form.press(pressed, screen.visitor.own_network)
     shown = form.errors
     current, reach = _look(screen, form)
@@ -55,7 +61,8 @@ def send(screen: CurrentScreen, fields: Form) -> Response:
     if pressed != "check":
         # The visitor may still be typing.
         form.errors = shown
-    return _page(screen, current, form, reach)
+    impact = _impact(screen, form) if pressed == "check" else None
+    return _page(screen, current, form, reach, impact=impact)
 
 
 def _save(screen: Screen, form: AllowlistForm, *, confirm: bool) -> Response:
@@ -120,6 +127,18 @@ def _look(screen: Screen, form: AllowlistForm) -> tuple[Allowlist, Reach]:
             return current, Reach(form.errors.get("") or form.unread())
 
 
+def _impact(screen: Screen, form: AllowlistForm) -> Impact | None:
+    """The calls that the list typed would newly refuse; None if it can't be read, or allows all."""
+    try:
+        typed = form.entries()
+        if not typed:
+            return None
+        with screen.read() as reading:
+            return allowlist_impact.calls(reading, screen.actor, screen.company, typed)
+    except InvalidInput:
+        return None
+
+
 def _differences(current: Allowlist, typed: list[Entry]) -> list[Difference]:
     saved, yours = set(current.entries), set(typed)
     saved_only = [entry for entry in current.entries if entry not in yours]
@@ -152,13 +171,18 @@ def _page(
     form: AllowlistForm,
     reach: Reach,
     state: FormState = OPENED,
+    *,
+    suggested: bool = False,
+    impact: Impact | None = None,
 ) -> HTMLResponse:
     return screen.render_form(
         "company/security.html",
         state,
+        suggested=suggested,
         current=current,
         form=form,
         reach=reach,
+        impact=impact,
         may_modify=screen.visitor.may_change("company:modify"),
         most_rows=MOST_ROWS,
         way_back=f"gatepass allowlist clear --company {_quoted(screen.visitor.company_name)}",

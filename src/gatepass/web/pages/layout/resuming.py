@@ -28,6 +28,8 @@ from gatepass.web.pages.layout.visitor import credential_of
 from gatepass.web.pages.text.forms import RESUME, Fields, read_form
 
 HOME = "/access-tokens"
+#: The longest path, with its query, that is opened after a sign-in.
+LONGEST_PATH = 2_000
 
 _BY = "typed_by"
 _PREFIX = "typed."

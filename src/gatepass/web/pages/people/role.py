@@ -13,6 +13,8 @@ from gatepass.registry.directory import (
 )
 from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
+from gatepass.registry.tokens import role_impact
+from gatepass.registry.tokens.impact import Impact
 from gatepass.registry.tokens.of_owner import left
 from gatepass.web.pages.company.role_strip import role_strips
 from gatepass.web.pages.company.roles import may_hold
@@ -28,9 +30,9 @@ router = page_router()
 
 
 @router.get("/company/users/{id}/role")
-def show_form(screen: CurrentScreen, id: str) -> Response:
-    """The roles to choose from."""
-    return _page(screen, _user(screen, id))
+def show_form(screen: CurrentScreen, id: str, role: str = "") -> Response:
+    """The roles to choose from; *role* is chosen already."""
+    return _page(screen, _user(screen, id), role)
 
 
 @router.post("/company/users/{id}/role")
@@ -42,8 +44,10 @@ def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
     pressed = fields.one("do")
     if pressed == "sentence":
         return screen.render("company/sentence.html", sentence=_sentence(screen, user, role))
+    if pressed == "impact":
+        return screen.render("impact.html", impact=_impact(screen, user, role), of_token=False)
     if pressed != "save":
-        return _page(screen, user, role, etag)
+        return _page(screen, user, role, etag, impact=_impact(screen, user, role))
     try:
         with screen.write() as change:
             user_roles.change_role(change, screen.actor, id, role=role, if_match=[etag])
@@ -75,7 +79,13 @@ def _changed_meanwhile(screen: Screen, user_id: str, role: str) -> HTMLResponse:
 
 
 def _page(
-    screen: Screen, user: User, role: str = "", etag: str = "", state: FormState = OPENED
+    screen: Screen,
+    user: User,
+    role: str = "",
+    etag: str = "",
+    state: FormState = OPENED,
+    *,
+    impact: Impact | None = None,
 ) -> HTMLResponse:
     known = _roles(screen)
     with screen.read() as reading:
@@ -94,7 +104,16 @@ def _page(
         etag=etag or users.etag(user),
         is_last=is_last,
         sentence=_sentence(screen, user, chosen),
+        impact=impact,
     )
+
+
+def _impact(screen: Screen, user: User, role: str) -> Impact | None:
+    """The calls that *role* would newly refuse their tokens; None if they have it."""
+    if role == user.role or role not in _roles(screen):
+        return None
+    with screen.read() as reading:
+        return role_impact.of_user(reading, screen.actor, user.id, role)
 
 
 def _sentence(screen: Screen, user: User, role: str) -> str:

@@ -22,11 +22,14 @@ from gatepass.web.pages.layout.errors import Explained
 from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.templating import render
 from gatepass.web.pages.layout.visitor import Visitor
+from gatepass.web.pages.reference.styleguide_explanation import SAMPLE_FIXES, sample_explanation
+from gatepass.web.pages.reference.styleguide_impact import sample_impacts
 from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_receipts
 from gatepass.web.pages.reference.styleguide_people import sample_people
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 from gatepass.web.pages.widgets.expiry import AT, CHOICES
 from gatepass.web.pages.widgets.permission_groups import PermissionGroup
+from gatepass.web.pages.widgets.permission_presets import Preset, Presets
 from gatepass.web.pages.widgets.snippets import Snippet
 from gatepass.web.pages.widgets.sparkline import DayOfUse
 
@@ -63,6 +66,7 @@ def show_styleguide(node: CurrentNode) -> Response:
         colours=COLOURS,
         tokens=tokens,
         groups=_groups(),
+        permission_presets=_presets(),
         form=_form(),
         empty_form=TokenForm(),
         presets=CHOICES,
@@ -73,6 +77,9 @@ def show_styleguide(node: CurrentNode) -> Response:
             "", ("charges:create", "charges:get"), ("203.0.113.0/24",), (), now + 30 * DAY
         ),
         unfinished=Summary("Enter a label and choose at least one permission."),
+        explanation=sample_explanation(now),
+        fixes=SAMPLE_FIXES,
+        impacts=sample_impacts(now),
         snippets=[
             Snippet("curl", "curl http://127.0.0.1:8787/v1/me"),
             Snippet("Python", "import urllib.request"),
@@ -225,18 +232,38 @@ def _groups() -> list[PermissionGroup]:
 
     return [
         PermissionGroup(
-            "charges", "charges", "charges:*", some("charges", "create", "get", "refund"), True
+            *("charges", "charges", "charges:*", some("charges", "create", "get", "refund")),
+            level="choose",
         ),
-        PermissionGroup("payouts", "payouts", "payouts:*", some("payouts", "get", "search"), True),
-        PermissionGroup("webhooks", "webhooks", "", some("webhooks", "create"), False),
+        PermissionGroup(
+            *("payouts", "payouts", "payouts:*", some("payouts", "get", "search")),
+            chosen=1,
+            level="choose",
+        ),
+        PermissionGroup(
+            *("refunds", "refunds", "", some("refunds", "get", "create")),
+            chosen=1,
+            level="read",
+            is_open=False,
+        ),
+        PermissionGroup("webhooks", "webhooks", "", some("webhooks", "create")),
     ]
+
+
+def _presets() -> Presets:
+    presets = (
+        Preset("nothing", "Nothing", "", ()),
+        Preset("read", "Read only", "All that only reads", ("charges:get", "payouts:get")),
+        Preset("0", "Shop backend", "Takes payments", ("charges:create",), left_out=2),
+    )
+    return Presets(presets, frozenset())
 
 
 def _form() -> TokenForm:
     return TokenForm(
         label="Nightly settlement",
         kind="ui",
-        permissions=["charges:*", "payouts:get"],
+        permissions=["charges:*", "payouts:get", "refunds:get"],
         expire=AT,
         expires_on="2030-12-24T14:30",
         networks=[("203.0.113.77", "24"), ("2001:db8:40::", "48"), ("300.1.2.3", "")],

@@ -15,7 +15,7 @@ from gatepass.web.caller import CurrentNode, NotAdmitted, admit, caller_of
 from gatepass.web.cookies import clear_login_cookie, set_login_cookie
 from gatepass.web.credentials import sign_in
 from gatepass.web.pages.layout.after_change import is_unconfirmed, see_other
-from gatepass.web.pages.layout.resuming import HOME, Kept, carried_by
+from gatepass.web.pages.layout.resuming import HOME, LONGEST_PATH, Kept, carried_by
 from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.sign_in_form import sign_in_form
 from gatepass.web.pages.layout.templating import render
@@ -23,7 +23,6 @@ from gatepass.web.pages.layout.visitor import credential_of, visiting
 from gatepass.web.pages.text.forms import Form
 from gatepass.web.pages.text.wording import counted
 
-_LONGEST_PATH = 2_000
 _AGAIN = "Sign in here, then return to your other tab: your work there is kept."
 
 router = page_router()
@@ -134,7 +133,7 @@ def own_path(text: str) -> str:
     """
     plain = text.isascii() and all(" " < character < "\x7f" for character in text)
     ours = text.startswith("/") and not text.startswith("//") and "\\" not in text
-    return text if plain and ours and len(text) <= _LONGEST_PATH else HOME
+    return text if plain and ours and len(text) <= LONGEST_PATH else HOME
 
 
 def _resume(node: Node, path: str, kept: Kept, user: str | None, *, confirmed: bool) -> Response:

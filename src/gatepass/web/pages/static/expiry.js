@@ -9,8 +9,20 @@ function keepOffset() {
   if (!isNaN(typed)) offset.value = String(-typed.getTimezoneOffset());
 }
 
-// Without an offset, the field has the server's value, in UTC.
-if (offset.value === "" && moment.value) moment.value = fieldValue(new Date(moment.value + "Z"));
-moment.labels[0].querySelector("[data-zone]").textContent = `(${zone})`;
-moment.addEventListener("input", keepOffset);
-keepOffset();
+// The form of a decoy has no expiry.
+if (moment) {
+  // Without an offset, the field has the server's value, in UTC.
+  if (offset.value === "" && moment.value) moment.value = fieldValue(new Date(moment.value + "Z"));
+  moment.labels[0].querySelector("[data-zone]").textContent = `(${zone})`;
+  moment.addEventListener("input", keepOffset);
+  keepOffset();
+}
+
+// An expiry in place of never, in one click.
+document.querySelector("[data-expires]")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  const choice = document.getElementById(`expire-${event.currentTarget.dataset.expires}`);
+  choice.checked = true;
+  choice.focus();
+  choice.dispatchEvent(new Event("input", { bubbles: true }));
+});

@@ -2,6 +2,8 @@
 // summary.
 import "./expiry.js";
 import { asking, typedMeanwhile } from "./ask.js";
+import { sayInBar } from "./form_bar.js";
+import { showImpact } from "./impact.js";
 import { pick } from "./picker.js";
 import { growRows } from "./rows.js";
 
@@ -12,5 +14,10 @@ const ask = asking(form, "sentence", "sentence", 150);
 
 growRows(form);
 form.addEventListener("input", ask);
-pick(form);
+// A decoy has a label alone.
+if (form.querySelector("[data-picker]")) {
+  pick(form);
+  sayInBar(form);
+}
+showImpact(form);
 if (typedMeanwhile(form)) ask();

@@ -1,7 +1,9 @@
 """Expire In: presets, or an exact date and time in the viewer's own time zone, or never."""
 
+import re
+
 from gatepass.registry.input.expiry import LATEST_EXPIRY
-from gatepass.web.pages.text.local_times import instant
+from gatepass.web.pages.text.local_times import instant, written
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 
 NEVER = "never"
@@ -15,8 +17,15 @@ PRESETS: tuple[tuple[str, str, int], ...] = (
     ("90d", "90 days", 90 * DAY),
     ("1y", "1 year", 365 * DAY),
 )
+#: The preset that is recommended in place of never.
+RECOMMENDED = "90d"
 CHOICES = (*((value, name) for value, name, _ in PRESETS), (NEVER, "Never"), (AT, "Exact date"))
 
+_days = re.compile(r"[0-9]{1,5}", re.ASCII).fullmatch
+_date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII).fullmatch
+_date_and_time = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?Z?", re.ASCII
+).fullmatch
 _LENGTHS = {value: length for value, _, length in PRESETS}
 
 
@@ -30,6 +39,30 @@ def choices(now: int, latest: int | None, chosen: str) -> tuple[tuple[str, str],
         return CHOICES
     allowed = {value for value, length in _LENGTHS.items() if now + length <= latest}
     return tuple(choice for choice in CHOICES if choice[0] in (*allowed, AT, chosen))
+
+
+def read_written(text: str, now: int) -> tuple[str, str]:
+    """The choice, and its date and time, that *text* in a link stands for.
+
+    Args:
+        text: a number of days; a date, which includes its day; a date and time, in UTC; or the
+            value of a choice, such as ``1h`` or ``never``.
+        now: Unix ms, from which days count.
+
+    Raises:
+        ValueError: with a message for the user.
+    """
+    if text in _LENGTHS or text == NEVER:
+        return text, ""
+    if _days(text) and int(text):
+        length = int(text) * DAY
+        known = preset_of(length)
+        return (known, "") if known else (AT, written(min(now + length, LATEST_EXPIRY)))
+    if _date(text):
+        return AT, f"{text}T23:59"
+    if _date_and_time(text):
+        return AT, text.removesuffix("Z")
+    raise ValueError("Must be days, such as 30, or a date, such as 2030-12-31.")
 
 
 def longest(days: int) -> str:

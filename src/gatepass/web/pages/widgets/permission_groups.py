@@ -8,23 +8,47 @@ from gatepass.core.catalogue import Catalogue, CataloguePermission
 from gatepass.core.permissions import NOT_FOR_TOKENS, is_wildcard, resource_wildcard
 from gatepass.registry.actor import Actor
 
+#: A picker with more permissions than these opens with its resources folded.
+_FEW = 24
+#: The choices of a line, and their names. "Choose" is its permissions one by one.
+LEVELS = (("none", "None"), ("read", "Read"), ("choose", "Choose"))
+
 
 @dataclass(frozen=True)
 class PermissionGroup:
-    """One resource's permissions.
+    """One resource's permissions: a line of the picker.
 
     Attributes:
         resource: as in permission names; ``name``: in words.
         wildcard: ``resource:*``, or "" if the actor doesn't have it.
         permissions: those that the actor has.
-        is_chosen: whether any of them is selected.
+        chosen: how many of them are selected, one by one.
+        level: of ``LEVELS``, as selected.
+        is_open: whether the line shows its permissions at first.
     """
 
     resource: str
     name: str
     wildcard: str
     permissions: tuple[CataloguePermission, ...]
-    is_chosen: bool
+    chosen: int = 0
+    level: str = "none"
+    is_open: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its permissions."""
+        return tuple(permission.name for permission in self.permissions)
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """The names of those that only read."""
+        return tuple(permission.name for permission in self.permissions if permission.reads)
+
+    @property
+    def levels(self) -> tuple[tuple[str, str], ...]:
+        """Those of ``LEVELS`` that it has."""
+        return LEVELS if self.reading else (LEVELS[0], LEVELS[-1])
 
 
 @dataclass(frozen=True)
@@ -60,8 +84,9 @@ def offered(
     # The file may list a resource in several places; groupby needs its permissions together.
     order = {resource: at for at, resource in reversed(list(enumerate(map(_resource, held))))}
     held.sort(key=lambda permission: order[_resource(permission)])
+    selected, is_open = frozenset(chosen), len(held) <= _FEW
     return [
-        _group(resource, tuple(members), actor, chosen)
+        _group(resource, tuple(members), actor, selected, is_open)
         for resource, members in groupby(held, key=_resource)
     ]
 
@@ -109,15 +134,22 @@ def _group(
     permissions: tuple[CataloguePermission, ...],
     actor: Actor,
     chosen: Collection[str],
+    is_open: bool,
 ) -> PermissionGroup:
     wildcard = resource + ":*"
-    names = {permission.name for permission in permissions} | {wildcard}
+    selected = [permission for permission in permissions if permission.name in chosen]
+    reading = [permission for permission in permissions if permission.reads]
+    level = "choose"
+    if wildcard not in chosen and selected in ([], reading):
+        level = "read" if selected else "none"
     return PermissionGroup(
         resource=resource,
         name=_words(resource),
         wildcard=wildcard if actor.may(wildcard) else "",
         permissions=permissions,
-        is_chosen=not names.isdisjoint(chosen),
+        chosen=len(selected),
+        level=level,
+        is_open=is_open,
     )
 
 

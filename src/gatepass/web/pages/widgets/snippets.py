@@ -175,6 +175,8 @@ location / {{
     proxy_set_header X-Gatepass-External "";
     proxy_set_header X-Gatepass-Kind "";
     proxy_set_header X-Gatepass-Permissions "";
+    proxy_set_header X-Gatepass-Reason "";
+    proxy_set_header X-Gatepass-Help "";
 }}
 location = /_gatepass {{
     internal;

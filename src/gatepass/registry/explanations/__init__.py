@@ -1,0 +1,1 @@
+"""Why calls are allowed or refused, and what a change would make of them."""

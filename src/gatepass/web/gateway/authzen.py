@@ -1,0 +1,170 @@
+"""AuthZEN's Authorization API 1.0: ``/access/v1/evaluation`` and ``/access/v1/evaluations``.
+
+The subject is an access token, by its text. What is asked for is one of
+
+* a permission, as the action's name, such as ``charges:create``;
+* a route: a resource of type ``route`` whose id is the path, with the method as the action's name;
+* a resource's type and an action's name, such as ``charges`` and ``create``, for that permission.
+
+A permission isn't about one resource: except for a route, the resource's id isn't looked at.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from gatepass.core.permissions import is_permission
+from gatepass.web.gateway.reply import JSON, Reply
+from gatepass.web.gateway.verification import Question, Verification
+from gatepass.web.strict_json import BrokenJSON, parse
+
+EVALUATION: Final = "/access/v1/evaluation"
+EVALUATIONS: Final = "/access/v1/evaluations"
+#: Evaluations in one request.
+MOST: Final = 100
+
+_SUBJECT = "access_token"
+_ROUTE = "route"
+_PARTS = ("subject", "action", "resource", "context")
+#: When to stop, by the decision that ends it.
+_SEMANTICS: Final = {
+    "execute_all": None,
+    "deny_on_first_deny": False,
+    "permit_on_first_permit": True,
+}
+
+
+class Evaluations:
+    """Answers policy enforcement points whose verifier key has been checked.
+
+    Args:
+        verification: makes the decisions.
+    """
+
+    def __init__(self, verification: Verification) -> None:
+        self._verification = verification
+
+    def one(self, body: bytes, companies: frozenset[str] | None) -> Reply:
+        """Answer ``EVALUATION``.
+
+        Raises:
+            BrokenJSON: the request can't be understood.
+            Unavailable: no decision is possible now.
+        """
+        return _json(self._evaluate(_object(body), "", companies))
+
+    def several(self, body: bytes, companies: frozenset[str] | None) -> Reply:
+        """Answer ``EVALUATIONS``; without a list of them as ``one`` does. Raises likewise."""
+        request = _object(body)
+        listed = request.get("evaluations")
+        if listed is None or listed == []:
+            return _json(self._evaluate(request, "", companies))
+        if not isinstance(listed, list) or len(listed) > MOST:
+            raise BrokenJSON(f"evaluations must be a list of at most {MOST}.")
+        ending = _ending(request.get("options"))
+        common = {name: request[name] for name in _PARTS if name in request}
+        questions = []
+        for at, each in enumerate(listed):
+            if not isinstance(each, dict):
+                raise BrokenJSON(f"evaluations.{at} must be an object.")
+            # All are read before one is decided: a request counts as a whole, or not at all.
+            questions.append(_question({**common, **each}, f"evaluations.{at}."))
+        answers = []
+        for question in questions:
+            answers.append(self._decide(question, companies))
+            if answers[-1]["decision"] is ending:
+                break
+        return _json({"evaluations": answers})
+
+    def _evaluate(
+        self, request: Mapping[str, Any], place: str, companies: frozenset[str] | None
+    ) -> dict[str, Any]:
+        return self._decide(_question(request, place), companies)
+
+    def _decide(self, question: Question, companies: frozenset[str] | None) -> dict[str, Any]:
+        told = msgspec.json.decode(self._verification.decide(question, companies))
+        context = {name: told[name] for name in ("reason", "needed", "help") if name in told}
+        return {"decision": told["allowed"], "context": context}
+
+
+def configuration(public_url: str) -> dict[str, str]:
+    """The metadata of ``/.well-known/authzen-configuration``."""
+    return {
+        "policy_decision_point": public_url,
+        "access_evaluation_endpoint": public_url + EVALUATION,
+        "access_evaluations_endpoint": public_url + EVALUATIONS,
+    }
+
+
+def _json(value: dict[str, Any]) -> Reply:
+    return Reply(200, JSON, msgspec.json.encode(value))
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    value = parse(body)
+    if not isinstance(value, dict):
+        raise BrokenJSON("The body must be an object.")
+    return value
+
+
+def _ending(options: Any) -> bool | None:
+    """The decision after which no more are made; None if all are.
+
+    Raises:
+        BrokenJSON: the semantic isn't one of the three.
+    """
+    if options is None:
+        return None
+    semantic = (
+        options.get("evaluations_semantic", "execute_all") if isinstance(options, dict) else ""
+    )
+    if not isinstance(semantic, str) or semantic not in _SEMANTICS:
+        raise BrokenJSON(f"options.evaluations_semantic must be one of {', '.join(_SEMANTICS)}.")
+    return _SEMANTICS[semantic]
+
+
+def _question(request: Mapping[str, Any], place: str) -> Question:
+    subject, action, resource = (_part(request, place, name) for name in _PARTS[:3])
+    if _text(subject, f"{place}subject", "type") != _SUBJECT:
+        raise BrokenJSON(f"{place}subject.type must be {_SUBJECT}.")
+    token = _text(subject, f"{place}subject", "id")
+    name = _text(action, f"{place}action", "name")
+    kind = _text(resource, f"{place}resource", "type")
+    # Required of every resource, although only a route's counts.
+    id = _text(resource, f"{place}resource", "id")
+    context = request.get("context")
+    if context is None:
+        context = {}
+    elif not isinstance(context, dict):
+        raise BrokenJSON(f"{place}context must be an object.")
+    where = []
+    for each in ("address", "origin", "referer"):
+        value = context.get(each)
+        if value is not None and not isinstance(value, str):
+            raise BrokenJSON(f"{place}context.{each} must be a string.")
+        where.append(value)
+    if kind == _ROUTE and ":" not in name:
+        return (token, None, name, id, *where)
+    permission = name if ":" in name else f"{kind}:{name}"
+    if not is_permission(permission):
+        raise BrokenJSON(
+            f"{place}action.name must be a permission such as charges:create, or its part after "
+            "the colon with the part before it as resource.type; or a method, where resource.type "
+            "is route."
+        )
+    return (token, permission, None, None, *where)
+
+
+def _part(request: Mapping[str, Any], place: str, name: str) -> Mapping[str, Any]:
+    part = request.get(name)
+    if not isinstance(part, dict):
+        raise BrokenJSON(f"{place}{name} must be an object.")
+    return part
+
+
+def _text(part: Mapping[str, Any], place: str, name: str) -> str:
+    text = part.get(name)
+    if not isinstance(text, str):
+        raise BrokenJSON(f"{place}.{name} must be a string.")
+    return text

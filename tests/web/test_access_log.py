@@ -1,0 +1,113 @@
+"""The access log: what a line says, and what it never says."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from gatepass.core.credentials import ID_LENGTH
+from gatepass.web import access_log
+from tests.support.apps.installation import Installation
+
+
+@pytest.fixture
+def more_settings() -> dict[str, Any]:
+    return {"access_log": True}
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    """What was logged since the last time: the fields of each line."""
+    found = [one for one in caplog.records if one.name == "gatepass.access"]
+    fields: list[Any] = [getattr(one, "fields", None) for one in found]
+    caplog.clear()
+    return fields
+
+
+@pytest.fixture(autouse=True)
+def logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gatepass.access")
+
+
+def test_a_line_names_the_token_and_the_reason(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = installation.access_token("access-tokens:search")
+    lines(caplog)
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {
+        "X-Request-ID": "abc-1",
+        "traceparent": f"00-{trace}-00f067aa0ba902b7-01",
+        "X-Forwarded-For": "203.0.113.7",
+    }
+    client = installation.client(token)
+    answer = client.get("/v1/access-tokens?q=secret", headers=headers)
+    assert answer.headers["x-request-id"] == "abc-1"
+    [line] = lines(caplog)
+    assert line.pop("duration_ms") > 0
+    assert line == {
+        "method": "GET",
+        "path": "/v1/access-tokens",
+        "status": 200,
+        "address": "203.0.113.7",
+        "request_id": "abc-1",
+        "trace": trace,
+        "token": token[:ID_LENGTH],
+        "reason": "allowed",
+    }
+    answer = installation.client("gpat_nothing").get("/v1/me", headers={"X-Request-ID": "a b"})
+    [line] = lines(caplog)
+    assert (line["status"], line["token"], line["reason"]) == (401, None, "token_invalid")
+    assert answer.headers["x-request-id"] == line["request_id"] != "a b"
+
+
+def test_decisions_are_told(installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
+    token = installation.access_token("charges:get")
+    key = installation.verifier_key()
+    lines(caplog)
+    for permission, reason in (
+        ("charges:get", "allowed"),
+        ("refunds:get", "permission_missing"),
+    ):
+        question = {"token": token, "permission": permission}
+        installation.client(key).post("/v1/verify", json=question)
+        [line] = lines(caplog)
+        assert (line["token"], line["reason"]) == (token[:ID_LENGTH], reason)
+    for uri, status, reason in (
+        ("/v1/charges/1", 204, "allowed"),
+        ("/v1/refunds/1", 403, "permission_missing"),
+    ):
+        asked = {"X-Original-URI": uri, "X-Original-Method": "GET"}
+        installation.client(token).get("/authz/nginx", headers=asked)
+        [line] = lines(caplog)
+        assert (line["status"], line["reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/invitations/gpiv_0123456789abcdefSECRETSECRET", "/invitations/gpiv_0123456789abcdef…"),
+        ("/access-tokens/gpat_0123456789abcdef", "/access-tokens/gpat_0123456789abcdef"),
+        ("/a b\n\u202e", "/a?b??"),
+        ("/" + "x" * 1_000, "/" + "x" * 499),
+        ("/" + "x" * 480 + "/gpat_0123456789abcdefSECRET", "/" + "x" * 480 + "/gpat_0123456789abc"),
+    ],
+)
+def test_a_path_has_no_secret(path: str, shown: str) -> None:
+    assert access_log.shown(path) == shown
+
+
+def test_a_link_is_logged_without_its_secret(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "gprs_0123456789abcdef" + "S" * 38
+    installation.client().get(f"/password-resets/{secret}")
+    assert "S" * 10 not in caplog.text
+    [line] = lines(caplog)
+    assert line["path"] == "/password-resets/gprs_0123456789abcdef…"
+
+
+def test_it_is_off_by_default(sqlite_url: str, open_installation: Any, caplog: Any) -> None:
+    installation = open_installation(sqlite_url)
+    answer = installation.client().get("/health/live")
+    assert "x-request-id" not in answer.headers
+    assert lines(caplog) == []
