@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "mail_from": None,
     "login_lifetime": 10_800,
     "invitation_lifetime": 259_200,
+    "request_lifetime": 600,
     "max_staleness": 10,
     "webhook_networks": (),
     "oidc_issuer": None,

@@ -76,6 +76,7 @@ class Settings:
     mail_from: str | None = None
     login_lifetime: int = 10_800
     invitation_lifetime: int = 259_200
+    request_lifetime: int = 600
     max_staleness: int = 10
     webhook_networks: tuple[Network, ...] = ()
     oidc_issuer: str | None = None
@@ -139,6 +140,7 @@ class Settings:
             mail_from=setting("MAIL_FROM", _mail_from, None),
             login_lifetime=setting("LOGIN_LIFETIME", _seconds, "10800"),
             invitation_lifetime=setting("INVITATION_LIFETIME", _seconds, "259200"),
+            request_lifetime=setting("REQUEST_LIFETIME", _seconds, "600"),
             max_staleness=setting("MAX_STALENESS", _seconds, "10"),
             webhook_networks=setting("WEBHOOK_NETWORKS", _networks, None) or (),
             oidc_issuer=setting("OIDC_ISSUER", _issuer, None),

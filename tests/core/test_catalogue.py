@@ -180,7 +180,7 @@ def test_what_is_known() -> None:
 
 def test_the_control_planes_own_permissions() -> None:
     """Their names are well formed, their titles said, and they have no routes to guard."""
-    assert len(set(OWN)) == len(OWN) == 16
+    assert len(set(OWN)) == len(OWN) == 17
     for permission in CONTROL_PLANE:
         assert is_permission(permission.name)
         assert permission.title

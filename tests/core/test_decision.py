@@ -22,6 +22,7 @@ from gatepass.core.decision import (
     decide,
     decide_within,
     held,
+    introspect,
 )
 from gatepass.core.grants import CompanyRules, Grant, Holder, Rehearsal, Trial, external_role
 from gatepass.core.networks import Networks, parse_address, parse_network
@@ -93,7 +94,7 @@ def test_cases(case: dict[str, Any]) -> None:
     assert decision.grant is (stored[0] if known else None)
     assert decision.decoy is (stored[0] if case.get("decoy") else None)
     if "effective" in case:
-        assert decision.effective == tuple(case["effective"]) == held(*stored)
+        assert decision.effective == tuple(case["effective"]) == held(*stored, now)
     if not known:
         assert decision.effective == ()
 
@@ -111,6 +112,7 @@ def test_admission_ends_before_routes_and_permissions(case: dict[str, Any]) -> N
     decision = admit(*stored, call(case["call"]), now)
     assert decision.reason == expected
     assert decision.effective == decide(*stored, call(case["call"]), now).effective
+    assert introspect(None, *stored, call(case["call"]), now).effective == decision.effective
     assert decision.decoy is (stored[0] if case.get("decoy") else None)
 
 
@@ -235,7 +237,7 @@ ROLES = {
     "admin": ["*"],
 }
 CHOSEN = ["charges:get", "charges:create", "charges:*", "users:get"]
-ASKED = [None, *CHOSEN, "users:*", "*", "rubbish", ""]
+ASKED = [None, *CHOSEN, "users:*", "users:manage", "*", "rubbish", ""]
 MATCHED = [None, "charges:get", "charges:create", Reason.path_ambiguous, Reason.route_unknown]
 ORIGINS = {
     None: None,
@@ -284,7 +286,12 @@ def granted(say: Callable[[Any], Any]) -> bool:
     wanted = [name for name in (say("asked"), say("matched")) if name is not None]
     role = ROLES.get(say("role"), [])
     chosen = ["*"] if say("kind") == "login" else say("chosen")
-    return bool(wanted) and all(holds(role, name) and holds(chosen, name) for name in wanted)
+    excepted = [name for name, until in (say("excepted") or {}).items() if until > 1_000]
+    return bool(wanted) and all(
+        holds(role, name)
+        and (holds(chosen, name) or (name in excepted and name not in NOT_FOR_TOKENS))
+        for name in wanted
+    )
 
 
 TABLE: list[tuple[str, Callable[[Callable[[Any], Any]], bool]]] = [
@@ -342,6 +349,12 @@ worlds = st.fixed_dictionaries(
         "origin": st.sampled_from(list(ORIGINS)),
         "referer": st.sampled_from([None, "https://shop.example.com/pay", "https://evil.example"]),
         "chosen": st.lists(st.sampled_from(CHOSEN), max_size=3, unique=True),
+        "excepted": st.none()
+        | st.dictionaries(
+            st.sampled_from(["charges:get", "charges:create", "users:get", "users:manage"]),
+            st.sampled_from([999, 1_000, 1_001]),
+            max_size=2,
+        ),
         "asked": st.sampled_from(ASKED),
         "matched": st.sampled_from(MATCHED),
     }
@@ -370,6 +383,7 @@ def build(world: dict[str, Any]) -> tuple[Facts, Call]:
         deactivated=world["deactivated"],
         rehearsal=None if world["rehearsed"] is None else Rehearsal(0, world["rehearsed"], 100),
         pending=world["pending"],
+        exceptions=world["excepted"],
     )
     holder = Holder(
         id="usr_2" if world["user"] == "another" else "usr_1",
@@ -427,9 +441,10 @@ def test_what_is_allowed_stays_within_both(world: dict[str, Any]) -> None:
     """What a decision says is effective is within the role and, for a token, the choice."""
     stored, attempted = build(world)
     decision = decide(*stored, attempted, 1_000)
+    excepted = {name for name, until in (world["excepted"] or {}).items() if until > 1_000}
     for name in decision.effective:
         assert name == "*" or holds(ROLES[world["role"]], name)
-        assert world["kind"] == "login" or holds(world["chosen"], name)
+        assert world["kind"] == "login" or name in excepted or holds(world["chosen"], name)
 
 
 @pytest.mark.parametrize("name", sorted(NOT_FOR_TOKENS))
@@ -442,7 +457,7 @@ def test_what_no_token_can_do(name: str) -> None:
             for role in ({name}, {wildcard}, {"*"}):
                 grant = Grant(
                     made.id, made.digest, kind, "cmp_1", "usr_1", "", frozenset(chosen), None, (),
-                    None, False,
+                    None, False, exceptions={name: 1},
                 )  # fmt: skip
                 rules = CompanyRules("cmp_1", True, None, {"role": frozenset(role)})
                 holder = Holder("usr_1", "cmp_1", True, "role")
@@ -545,7 +560,7 @@ def test_a_portal_session_is_admitted_on_its_own_pages(
     assert decide(grant, holder, company, asked, 10).reason == "token_invalid"
     if reason == "allowed":
         # Whole resources, too: its owner's tokens have them.
-        assert held(grant, holder, company) == ("charges:*", "charges:get")
+        assert held(grant, holder, company, 10) == ("charges:*", "charges:get")
         inactive = msgspec.structs.replace(holder, active=False)
         assert admit(grant, inactive, company, call, 10).reason == "account_deactivated"
         listed = Networks.of([parse_network("10.0.0.0/8")])

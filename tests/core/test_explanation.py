@@ -272,3 +272,13 @@ def test_merged_intervals_are_networks(listed: list[str]) -> None:
     found = networks(*listed)
     assert Networks.of(entries(found)) == found
     assert {str(each) for each in entries(found)} <= {str(parse_network(one)) for one in listed}
+
+
+def test_an_exception_is_named_while_it_lasts() -> None:
+    until = {"charges:get": NOW + 1}
+    told = World({"exceptions": until}).explain(permission="charges:get")
+    assert told.decision.allowed
+    assert "by an exception, until 2027-01-15 08:00:00 UTC." in told.checks[9].detail
+    told = World({"exceptions": {"charges:get": NOW}}).explain(permission="charges:get")
+    assert told.checks[9].outcome == "failed"
+    assert "charges:get" not in told.checks[9].detail.partition("It holds ")[2]

@@ -48,6 +48,8 @@ grants = st.builds(
     rehearsal=st.none()
     | st.builds(Rehearsal, st.integers(0, 2**53), st.integers(0, 2**53), st.integers(1, 100)),
     pending=st.booleans(),
+    issued_at=st.none() | st.integers(0, 2**43),
+    exceptions=st.none() | st.dictionaries(texts, st.integers(0, 2**53), min_size=1, max_size=3),
 )
 holders = st.builds(
     Holder,
@@ -208,6 +210,12 @@ class RehearsingGrant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     rehearsal: Rehearsal | None = None
 
 
+class PendingGrant(RehearsingGrant, frozen=True, gc=False, array_like=True):
+    """A grant as a release has it that knows approvals, and no exceptions."""
+
+    pending: bool = False
+
+
 class FormerGrant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A grant as the release before admin keys and limited verifier keys has it."""
 
@@ -240,7 +248,11 @@ def test_a_former_release_reads_the_fields_it_knows(grant: Grant) -> None:
     assert all(
         getattr(former, name) == getattr(grant, name) for name in FormerGrant.__struct_fields__
     )
-    plain = replace(grant, metadata=None, external_id=None, rehearsal=None, pending=False)
+    plain = replace(
+        grant,
+        **dict.fromkeys(("metadata", "external_id", "rehearsal", "issued_at", "exceptions")),
+        pending=False,
+    )
     as_before = FormerGrant(*(getattr(grant, name) for name in FormerGrant.__struct_fields__))
     assert encode(plain) == msgspec.msgpack.encode(as_before, order="deterministic")
     assert decode_grant(encode(plain)) == plain, "a row of a former release has no such field"
@@ -270,3 +282,14 @@ def test_former_releases_refuse_a_pending_token() -> None:
         assert msgspec.msgpack.Decoder(former).decode(encode(pending)).deactivated
     assert msgspec.msgpack.Decoder(RehearsingGrant).decode(encode(pending)).rehearsal is None
     assert encode(replace(pending, deactivated=False, pending=False)) == encode(EXAMPLE)
+
+
+def test_former_releases_refuse_what_an_exception_allows() -> None:
+    """They know no exceptions: the rest of the token is the same to them."""
+    excepted = replace(EXAMPLE, exceptions={"refunds:create": 2_000})
+    for former in (FormerGrant, RehearsingGrant, PendingGrant):
+        read = msgspec.msgpack.Decoder(former).decode(encode(excepted))
+        assert (read.permissions, read.deactivated) == (EXAMPLE.permissions, False)
+    assert decode_grant(encode(excepted)) == excepted
+    assert excepted.excepted(1_999) == {"refunds:create"}
+    assert excepted.excepted(2_000) == EXAMPLE.excepted(0) == frozenset()

@@ -49,7 +49,15 @@ class Ids:
             client.post(f"/v1/webhooks/{webhook}/test")
             invited = {"email": "new@acme.example", "role": "reporting"}
             client.post("/v1/invitations", json=invited)
+            agent = {"label": "Agent", "kind": "api", "permissions": ["charges:get"]}
+            text = client.post("/v1/access-tokens", json=agent).json()["token"]
+            asked = client.post(
+                "/v1/access-requests",
+                json={"permission": "charges:create"},
+                headers={"Authorization": f"Bearer {text}"},
+            )
             self.of = {
+                "access-requests": asked.json()["id"],
                 "access-tokens": one("/v1/access-tokens?status=active", lambda each: True),
                 "authentications": one("/v1/authentications", lambda each: True),
                 "users": one("/v1/users", lambda each: each["email"] != demo.email),

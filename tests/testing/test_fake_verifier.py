@@ -66,6 +66,22 @@ def test_its_parameters_and_results_are_those_of_every_verifier() -> None:
             assert getattr(FakeVerifier, name) is member
 
 
+def test_an_exception_ends_by_itself(gatepass_verifier: FakeVerifier) -> None:
+    token = gatepass_verifier.token("charges:create")
+    assert reason(gatepass_verifier, token) == "permission_missing"
+    gatepass_verifier.allow_for(token, "charges:get", 900)
+    gatepass_verifier.allow_for(token, "refunds:create", timedelta(hours=1))
+    assert reason(gatepass_verifier, token) == "allowed"
+    gatepass_verifier.advance(900)
+    assert reason(gatepass_verifier, token) == "permission_missing"
+    assert reason(gatepass_verifier, token, permission="refunds:create") == "allowed"
+    gatepass_verifier.set_role("charges:*")
+    assert reason(gatepass_verifier, token, permission="refunds:create") == "permission_missing"
+    for wrong in ("charges:*", "*", "charges"):
+        with pytest.raises(ValueError, match="must be"):
+            gatepass_verifier.allow_for(token, wrong, 1)
+
+
 def test_a_token_is_limited_as_its_maker_said(gatepass_verifier: FakeVerifier) -> None:
     verifier = gatepass_verifier
     token = verifier.token(

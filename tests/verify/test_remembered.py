@@ -44,6 +44,11 @@ CHANGES: dict[str, Any] = {
         rehearsal=Rehearsal(START_MS, START_MS + 40_000, 50),
         pending=False,
     ),
+    "except": lambda samples: samples.change(
+        "good",
+        permissions=frozenset({"charges:get"}),
+        exceptions={"charges:create": START_MS + 40_000, "refunds:create": START_MS + 70_000},
+    ),
     "networks": lambda samples: samples.change("good", networks=networks("198.51.100.0/24")),
     "no networks": lambda samples: samples.change("good", networks=None),
     "demote": lambda samples: samples.put(Holder("usr_dev", "cmp_1", True, "nobody")),
@@ -190,6 +195,29 @@ def test_a_trial_ends_by_the_clock_alone(
         clocks.advance(seconds)
         found = verifier.check(text, permission="charges:get", address="203.0.113.7")
         assert found.reason == (reason or "company_address_not_allowed")
+
+
+def test_exceptions_end_by_the_clock_alone(
+    samples: Samples, verifier: Verifier, clocks: Clocks
+) -> None:
+    """A remembered decision outlives none, and its effective permissions neither."""
+    samples.change(
+        "good",
+        permissions=frozenset({"charges:get"}),
+        exceptions={"charges:create": START_MS + 1_500, "charges:void": START_MS + 2_500},
+    )
+    samples.put(CompanyRules("cmp_1", True, None, {"developer": frozenset({"charges:*"})}))
+    text, found = samples.texts["good"], []
+    for seconds in (0, 1.499, 0.001, 0.999, 0.001):
+        clocks.advance(seconds)
+        decisions = [
+            verifier.check(text, permission=name) for name in ("charges:create", "charges:get")
+        ]
+        assert decisions[0].effective == decisions[1].effective
+        found.append((decisions[0].reason, len(decisions[1].effective)))
+    assert found == [("allowed", 3)] * 2 + [("permission_missing", 2)] * 2 + [
+        ("permission_missing", 1)
+    ]
 
 
 def test_a_rehearsal_refuses_by_the_second(

@@ -138,8 +138,8 @@ def test_followers_with_limits_know_it_and_report_it(any_installation: Installat
     )
     row = ("grants", grant.id, encode(grant), 1)
     permissions, company = frozenset(("charges:get",)), any_installation.company.id
-    assert list(Limits(frozenset((company,)), permissions).only([row])) == [row]
-    assert list(Limits(frozenset(("com_other",)), permissions).only([row])) == []
+    assert list(Limits(frozenset((company,)), permissions).only([row], 0)) == [row]
+    assert list(Limits(frozenset(("com_other",)), permissions).only([row], 0)) == []
     call = ["token_invalid", ["charges:get"], None, None, "203.0.113.9", None]
     now = any_installation.node.clock.now()
     report = {

@@ -34,6 +34,8 @@ NO_IDS = {
 SECOND_IDS = {
     "/v1/webhooks/{id}/deliveries/{delivery}/resend",
     "/company/webhooks/{id}/resend",
+    "/v1/access-tokens/{id}/exceptions/{permission}",
+    "/access-tokens/{id}/exceptions/{permission}/end",
 }
 #: Records of the installation: 403 unless the user is an operator.
 OPERATORS = ("verifier-keys", "admin-keys", "companies")
@@ -43,6 +45,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/access-tokens/{id}/impact"): {"change": {}},
     ("POST", "/v1/access-tokens/{id}/rehearse"): {"minutes": 5, "share": 10},
     ("POST", "/v1/access-tokens/{id}/rotate"): {"close": "after", "after": 60},
+    ("POST", "/v1/access-requests/{id}/approve"): {"seconds": 60},
     ("PATCH", "/v1/users/{id}"): {"role": "reporting"},
     ("POST", "/v1/users/{id}/email"): {"email": "taken.over@example.com"},
     ("PATCH", "/v1/roles/{id}"): {"name": "Taken over"},
@@ -78,6 +81,8 @@ OTHER_FIELDS = frozenset(
         "owner",
         # Another company's user, and tokens of others: tests/registry/tokens/test_hand_over.py
         *("to", "tokens"),
+        # Of access requests; the id of a refusal is any text.
+        *("always", "decision", "justification", "seconds"),
         # Of webhooks.
         *("events", "paused", "url"),
         *("path", "permission", "permissions", "referer", "second_factor_required", "token"),
@@ -124,6 +129,17 @@ class Tenant:
         call = {"permission": "charges:create"}
         return refused(self.installation, text, maker=self.email, **call)
 
+    def access_request(self) -> str:
+        text = self.installation.access_token(
+            "charges:get", maker=self.email, label=f"{self.name} agent"
+        )
+        answer = self.installation.client(text).post(
+            "/v1/access-requests", json={"permission": "charges:create"}
+        )
+        assert answer.status_code == 202, answer.text
+        made: str = answer.json()["id"]
+        return made
+
     def colleague(self) -> str:
         email = f"desk@{self.name}.example".lower()
         return self.installation.new_user(email, f"{self.name} Desk", company=self.company).id
@@ -151,6 +167,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
         tenant.installation.do(admin_keys.create, Actor.command_line(), label=tenant.name)[0].id
     ),
     "companies": lambda tenant: tenant.company.id,
+    "access-requests": lambda tenant: tenant.access_request(),
     "webhooks": lambda tenant: tenant.post(
         "/v1/webhooks",
         {"url": f"https://{tenant.name}.example/".lower(), "events": ["access_token.*"]},
@@ -179,7 +196,8 @@ def resource(path: str) -> str:
     if path.startswith("/v1/companies/{id}/"):
         # A company's records, too, are for operators and admin keys alone.
         return "companies"
-    before, _, after = path.replace("/{delivery}", "").partition("/{id}")
+    only = path.replace("/{delivery}", "").replace("/{permission}", "")
+    before, _, after = only.partition("/{id}")
     assert "{" not in before + after, f"teach this test what {path} takes"
     kind = before.rpartition("/")[2]
     assert kind in MAKERS, f"teach this test to make one of the {kind} of {path}"

@@ -142,10 +142,17 @@ def show(id: Id, json: AsJson = False) -> None:
                 "never" if used is None else f"{when(used.at)} from {used.address or 'unknown'}",
             ),
             ("Deactivated", when(token.deactivated_at, "no")),
+            *_exceptions(token),
             *_approval(token),
             *_rotation(token),
         )
     )
+
+
+def _exceptions(token: Token) -> Iterator[tuple[str, str]]:
+    """What it holds for a while, besides its own permissions."""
+    for each in token.exceptions:
+        yield "Exception", f"{each.permission} until {when(each.until)}"
 
 
 def _approval(token: Token) -> Iterator[tuple[str, str]]:

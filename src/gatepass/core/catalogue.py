@@ -57,6 +57,7 @@ CONTROL_PLANE = tuple(
         ("access-tokens:deactivate", "Deactivate access tokens"),
         ("own-token:rotate", "Let an access token rotate itself"),
         ("access-tokens:approve", "Approve pending access tokens"),
+        ("access-requests:decide", "Answer requests of access tokens for permissions"),
         ("company:get", "View the company's settings and allowlist"),
         ("company:modify", "Change the company's settings and allowlist"),
         ("company:webhooks", "Manage the company's webhooks"),

@@ -51,6 +51,7 @@ _KINDS_OF_IMPORTED = ("api", "ui")
 #: Pairs of sets of permissions whose intersection is cached: tokens have equal ones.
 _EFFECTIVE_KEPT = 1_024
 _NOTHING: frozenset[str] = frozenset()
+_NEVER_MS = 1 << 62
 # Bound once: an enumeration looks up its members at each use. isinstance(x, Reason) is slow, too,
 # so the hot path tests for the non-enum type.
 _ALLOWED = Reason.allowed
@@ -115,7 +116,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     @property
     def effective(self) -> tuple[str, ...]:
         """The token's current permissions, sorted; empty unless its secret matched."""
-        return () if self.grant is None else _effective(self.grant, self.role)
+        # Without a time, no exception counts.
+        at = self.at or _NEVER_MS
+        return () if self.grant is None else _effective(self.grant, self.role, at)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -158,11 +161,11 @@ def decide(
         unmatched = _PATH_AMBIGUOUS if route is _PATH_AMBIGUOUS else Reason.route_unknown
         return Decision(unmatched, grant, role, call, holder, None, now)
 
-    # 10. What is asked for and what the route needs are held.
+    # 10. What is asked for and what the route needs are held, by the token or by an exception.
     if (
         (route is None and permission is None)
-        or (route is not None and not _may(grant, role, route.permission))
-        or (permission is not None and not _may(grant, role, permission))
+        or (route is not None and not _may(grant, role, route.permission, now))
+        or (permission is not None and not _may(grant, role, permission, now))
     ):
         return Decision(Reason.permission_missing, grant, role, call, holder, None, now)
     return Decision(_ALLOWED, grant, role, call, holder, None, now)
@@ -273,19 +276,22 @@ def admin_key_refusal(
 
 
 def held(
-    grant: Grant | None, holder: Holder | None, company: CompanyRules | None
+    grant: Grant | None, holder: Holder | None, company: CompanyRules | None, now: int
 ) -> tuple[str, ...]:
     """The effective permissions, sorted: the token's that its user's role has now.
 
     Of a portal session, those that its tokens may hold. It keeps the wildcards that the owner's
     role has, although an external owner's tokens permit by name alone: tokens have them, too.
+
+    Args:
+        now: Unix ms; exceptions count until they end.
     """
     if grant is None:
         return ()
     role = _role(grant, holder, company)
     if grant.kind == "portal" and role and holder is not None and company is not None:
         role = company.roles.get(role_of_key(holder.role), _NOTHING)
-    return _effective(grant, role)
+    return _effective(grant, role, now)
 
 
 def _known_to(companies: frozenset[str], grant: Grant | None) -> Grant | None:
@@ -413,8 +419,8 @@ def _page_refusal(origins: tuple[str, ...], call: Call) -> Reason | None:
     return None if is_one_of(origins, origin) else Reason.origin_not_allowed
 
 
-def _may(grant: Grant, role: frozenset[str], name: str) -> bool:
-    """Whether token and role both hold *name*."""
+def _may(grant: Grant, role: frozenset[str], name: str, now: int) -> bool:
+    """Whether token, or one of its exceptions, and role both hold *name*."""
     # The usual case, without parsing the name; "*" can't be asked for.
     if (
         name in grant.permissions
@@ -427,13 +433,18 @@ def _may(grant: Grant, role: frozenset[str], name: str) -> bool:
         return False
     if grant.kind == "login":
         return True
-    return name not in NOT_FOR_TOKENS and covers(_chosen(grant), name)
+    if name in NOT_FOR_TOKENS:
+        return False
+    return name in grant.excepted(now) or covers(_chosen(grant), name)
 
 
-def _effective(grant: Grant, role: frozenset[str]) -> tuple[str, ...]:
+def _effective(grant: Grant, role: frozenset[str], now: int) -> tuple[str, ...]:
     if grant.kind == "login":
         return tuple(sorted(role))
-    return _effective_in(grant.permissions, role)
+    # Most tokens have no exceptions.
+    if grant.exceptions is None:
+        return _effective_in(grant.permissions, role)
+    return _effective_in(grant.permissions | grant.excepted(now), role)
 
 
 @lru_cache(_EFFECTIVE_KEPT)

@@ -246,13 +246,22 @@ def _permission(case: _Case, holds: bool) -> str:
     login = case.grant.kind == "login"
     if holds:
         holders = "Its owner's role holds" if login else "The token and its owner's role hold"
-        return f"{holders} {' and '.join(needed)}."
+        return f"{holders} {' and '.join(needed)}.{'' if login else _by_exception(case)}"
     role = case.decision.role
-    token = role if login else chosen(case.grant)
+    token = role if login else chosen(case.grant) | case.grant.excepted(case.now)
     lacking = " ".join(filter(None, (_lacking(name, token, role, login) for name in needed)))
     if login or all(covers(token, name) for name in needed):
         return lacking
     return f"{lacking} It holds {_first(sorted(token)) if token else 'none'}."
+
+
+def _by_exception(case: _Case) -> str:
+    own, until = chosen(case.grant), case.grant.exceptions or {}
+    return "".join(
+        f" It holds {name} by an exception, until {utc_text(until[name])}."
+        for name in case.decision.needed
+        if name in until and not covers(own, name)
+    )
 
 
 _DETAILS: dict[int, Callable[[_Case, bool], str]] = {

@@ -25,6 +25,7 @@ USER: Final = "user"
 SERVICE_ACCOUNT: Final = "service_account"
 EXTERNAL: Final = "external"
 _EXTERNAL_ROLE = "external/"
+_NOTHING: frozenset[str] = frozenset()
 #: The kind of a token that is made to be found: every use is refused like an unknown token's.
 DECOY: Final = "decoy"
 
@@ -72,6 +73,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
         pending: a second person must approve it first.
         issued_at: when it was created, in Unix seconds; None if that isn't known. No decision
             reads it.
+        exceptions: permissions that it holds besides its own, each until a time (Unix ms); None if
+            there are none. A reader that doesn't know them refuses these calls.
     """
 
     id: str
@@ -90,6 +93,13 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     rehearsal: Rehearsal | None = None
     pending: bool = False
     issued_at: int | None = None
+    exceptions: dict[str, int] | None = None
+
+    def excepted(self, now: int) -> frozenset[str]:
+        """The permissions of the exceptions that are in effect at *now* (Unix ms)."""
+        if self.exceptions is None:
+            return _NOTHING
+        return frozenset(name for name, until in self.exceptions.items() if now < until)
 
     @property
     def ended(self) -> bool:

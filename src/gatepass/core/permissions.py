@@ -11,6 +11,7 @@ EVERYTHING = "*"
 #: What no access token can do, also under a wildcard: a leaked one must not create successors.
 NOT_FOR_TOKENS = frozenset(
     (
+        "access-requests:decide",
         "access-tokens:approve",
         "access-tokens:create",
         "access-tokens:modify",

@@ -105,7 +105,7 @@ class _Side:
         allowlist = None if company is None else company.allowlist_at(now)
         #: The lists that an address must be in, of which None is no restriction.
         self.lists: tuple[Networks | None, ...] = (allowlist, grant.networks)
-        self.effective = held(*self.rules)
+        self.effective = held(*self.rules, now)
         self._now = now
         self._credential = Credential(grant.id, grant.digest)
         self._lenient: dict[frozenset[Part], Rules] = {}

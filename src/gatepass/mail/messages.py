@@ -485,6 +485,46 @@ def token_approved(
     )
 
 
+def access_requested(
+    envelope: Envelope,
+    *,
+    company: str,
+    name: str,
+    label: str,
+    permission: str,
+    own: bool,
+    expires_at: int,
+    url: str,
+) -> EmailMessage:
+    """The mail about an access token that asks for a permission.
+
+    It doesn't have the justification: the token's holder may be a stranger.
+
+    Args:
+        own: whether the token is the reader's.
+        expires_at: until when it can be answered, Unix ms.
+        url: the page to answer.
+    """
+    company, name, label = _person(company), _person(name), _person(label)
+    whose = "your access token" if own else "the access token"
+    return _message(
+        envelope,
+        subject=f"{whose.capitalize()} “{label}” at {company} asks for {_one_line(permission)}",
+        before=[
+            f"Hello {name},",
+            f"A program that uses {whose} “{label}” was refused, because the token lacks "
+            f"{_one_line(permission)}, and asks for it. Until somebody allows it, these calls stay "
+            "refused.",
+        ],
+        call="Look at it and answer",
+        url=url,
+        after=[
+            f"It can be answered until {exactly(expires_at)}. If you don't expect it, deny it, and "
+            "find out who has the token.",
+        ],
+    )
+
+
 def access_tokens_ending(
     envelope: Envelope,
     *,

@@ -17,6 +17,7 @@ from gatepass.mail import messages
 from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
 from gatepass.registry.membership import (
+    access_requests,
     decoy_alarms,
     email_change_links,
     email_changes,
@@ -296,6 +297,21 @@ def _token_approved(
     )
 
 
+def _access_requested(
+    envelope: Envelope, letter: access_requests.Letter, site: str
+) -> EmailMessage:
+    return messages.access_requested(
+        envelope,
+        company=letter.company_name,
+        name=letter.user_name,
+        label=letter.label,
+        permission=letter.permission,
+        own=letter.own,
+        expires_at=letter.expires_at,
+        url=f"{site}/access-requests/{letter.request}",
+    )
+
+
 def _access_tokens_ending(
     envelope: Envelope, letter: expiry_letters.Letter, site: str
 ) -> EmailMessage:
@@ -334,4 +350,5 @@ _WRITERS: dict[str, tuple[Callable[[Write, str], Any], Callable[..., EmailMessag
     token_approvals.ASKING_MAIL: (token_approvals.request, _approval_asked),
     token_approvals.APPROVED_MAIL: (token_approvals.approved, _token_approved),
     expiry_warnings.MAIL: (expiry_letters.letter, _access_tokens_ending),
+    access_requests.MAIL: (access_requests.letter, _access_requested),
 }

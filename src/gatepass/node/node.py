@@ -28,6 +28,7 @@ from gatepass.registry.membership.token_alarms import end_reused, tell_of_late_u
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
+from gatepass.registry.tokens import exceptions
 from gatepass.registry.tokens import usage as registry_usage
 from gatepass.registry.tokens.closing import close_silent
 from gatepass.registry.tokens.lapsing import record_lapsed
@@ -257,7 +258,8 @@ class Node:
 
         One process of a node has them: it folds the counts, sends mail and events, follows,
         reports, records expired tokens, warns of those that expire, asks for approvals, closes
-        replaced tokens and compacts. If it dies, another acquires the lock within a second.
+        replaced tokens, notes ended exceptions and compacts. If it dies, another acquires the lock
+        within a second.
         """
         if self._lock is None:
             self._lock = NodeLock(self.file.lock_path)
@@ -292,6 +294,12 @@ class Node:
             "rehearsals",
             partial(note_ended, self.database, self.clock.now, self._running),
             failure="noting ended rehearsals failed",
+            interval_s=_LAPSING_SECONDS,
+        )
+        self._start(
+            "exceptions",
+            partial(exceptions.note_ended, self.database, self.clock.now, self._running),
+            failure="noting ended exceptions failed",
             interval_s=_LAPSING_SECONDS,
         )
         self._start(

@@ -170,6 +170,23 @@ class FakeVerifier(Verifier):
         """
         self._grants.put(replace(self._grant(token), expires_at=self.clock.now()))
 
+    def allow_for(self, token: str, permission: str, seconds: float | timedelta) -> None:
+        """Give a token an exception: it holds *permission* too, for so long.
+
+        As everywhere, its owner's role must permit it.
+
+        Args:
+            permission: such as ``charges:create``; no wildcard.
+
+        Raises:
+            ValueError: an argument is invalid, or this verifier has made no such token.
+        """
+        grant = self._grant(token)
+        if not is_permission(self._name(permission)):
+            raise ValueError(f"{permission!r} must be one permission, not a whole resource")
+        ends = {permission: self.clock.now() + _ms(seconds)}
+        self._grants.put(replace(grant, exceptions={**(grant.exceptions or {}), **ends}))
+
     # --- owners and companies ---------------------------------------------------------------------
 
     def owner(

@@ -151,6 +151,7 @@ def _next_moment(known: CachedToken, after_ms: int, *, allowed: bool) -> int:
     moments = [
         known.grant.expires_at,
         None if company is None or company.trial is None else company.trial.until,
+        *(known.grant.exceptions or {}).values(),
     ]
     if rehearsal is not None and after_ms < rehearsal.until:
         # Other calls are refused in each second.

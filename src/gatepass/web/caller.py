@@ -206,7 +206,8 @@ def _admin_actor(decision: Decision, grant: Grant) -> Actor:
 def _portal_caller(node: Node, decision: Decision, grant: Grant, accepted: bool) -> Caller:
     with node.database.read(node.clock.now()) as reading:
         owner = owner_records.find(reading, grant.company, grant.user)
-        permissions = held(*published_of_actor(reading, grant.id, grant.user, grant.company))
+        rows = published_of_actor(reading, grant.id, grant.user, grant.company)
+        permissions = held(*rows, reading.now)
     actor = Actor(
         kind="portal_session",
         company=grant.company,

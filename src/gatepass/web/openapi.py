@@ -44,6 +44,7 @@ _TAGS = {
     "Permissions": "The catalogue of permissions.",
     "Access tokens": "Long-lived credentials of API clients and pages.",
     "Decisions": "Why a call is allowed or refused, and what would allow it.",
+    "Access requests": "Access tokens that ask for a permission, and exceptions that allow it.",
     "Company": "The company's account and its allowlist.",
     "Invitations": "Links by which new users join the company.",
     "Users": "The company's people, their roles and e-mail addresses.",

@@ -33,6 +33,7 @@ _MANAGED = ("create", "get", "search", "modify", "deactivate")
         ),
         ([f"a:{each}" for each in _MANAGED[1:]], "read, search, edit and deactivate a"),
         (["users:get", "users:manage"], "read and manage users"),
+        (["charges:get", "access-requests:decide"], "read charges; answer access requests"),
         (["charges:get", "own-token:rotate"], "read charges; rotate the access token in use"),
         (
             ["a:get", "b:get", "c:get", "d:get", "e:get"],

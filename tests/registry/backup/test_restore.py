@@ -35,7 +35,8 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Change, Database
 from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
-from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens import access_tokens, exceptions, store
+from gatepass.registry.tokens.exception_records import TokenException
 from gatepass.registry.tokens.hand_over import Handling
 from gatepass.registry.webhooks import deliveries, hooks, queue
 from gatepass.verify.clock import Clock
@@ -251,6 +252,18 @@ def test_records_created_after_the_backup_are_gone(registry: FullRegistry, backu
         "invitation": 0,
     }
     assert registry.ask(published_grant, active.id) is None
+
+
+def test_exceptions_end(registry: FullRegistry, tmp_path: Path) -> None:
+    """After the backup, somebody may have ended them."""
+    token, text_ = registry.token(registry.signed, permissions=["charges:get"])
+    excepted = TokenException("charges:create", NOW + 60_000, "req_1")
+    with registry.write() as change:
+        row = store.find(change, None, token.id)
+        exceptions.add(change, registry.signed, row, excepted)
+    assert reason(registry.database, text_) == Reason.allowed
+    restored(registry.database, export(registry.database, tmp_path / "x"))
+    assert reason(registry.database, text_) == Reason.permission_missing
 
 
 def test_webhooks_are_paused_and_what_waited_is_dropped(

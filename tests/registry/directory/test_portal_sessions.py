@@ -105,7 +105,10 @@ def test_its_permissions_are_those_of_its_owners_role(registry: SmallRegistry) -
         grant = published_grant(reading, token)
         assert grant is not None
         permissions = held(
-            grant, published_holder(reading, owner.id), published_rules(reading, owner.company)
+            grant,
+            published_holder(reading, owner.id),
+            published_rules(reading, owner.company),
+            reading.now,
         )
     assert set(permissions) == set(registry.catalogue.from_file)
     assert (grant.kind, grant.user, grant.company) == ("portal", owner.id, owner.company)

@@ -14,8 +14,16 @@ from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import offboarding, owner_offboarding
-from gatepass.registry.tokens import access_tokens, hand_over, rehearsals, rotation
+from gatepass.registry.tokens import (
+    access_tokens,
+    exceptions,
+    hand_over,
+    rehearsals,
+    rotation,
+    store,
+)
 from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.exception_records import TokenException
 from gatepass.registry.tokens.hand_over import Choice, Fate, Handling, Recipient
 from gatepass.registry.tokens.rotation import Closing
 from tests.support.concurrency import concurrently
@@ -56,6 +64,9 @@ def test_the_tokens_keep_working_and_belong_to_another_user(
     ended, _ = registry.token(bob)
     registry.do(access_tokens.deactivate, bob, ended.id)
     registry.do(rehearsals.start, ada, one.id, minutes=5, share=1)
+    excepted = TokenException("refunds:create", NOW + 2 * HOUR, "req_1")
+    with registry.write() as change:
+        exceptions.add(change, ada, store.find(change, None, one.id), excepted)
     registry.now += HOUR
     before = registry.revision()
     deactivate(registry, ada, user, handing_over(grace))
@@ -65,6 +76,8 @@ def test_the_tokens_keep_working_and_belong_to_another_user(
     assert registry.reason(expired) is Reason.token_expired
     now_hers = registry.get(one)
     assert (now_hers.owner.id, now_hers.owner.name) == (grace.id, "Grace")
+    reasons = registry.reason(text, "refunds:create", address="198.51.100.7")
+    assert (now_hers.exceptions, reasons) == ((), Reason.permission_missing)
     assert (now_hers.created_by.id, now_hers.external_id) == (user.id, "deploy-7")
     assert registry.get(two).owner.id == grace.id
     assert registry.get(ended).owner.id == user.id, "what is deactivated stays"

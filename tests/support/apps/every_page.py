@@ -21,6 +21,9 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
     ada = installation.signed_in()
     text = installation.access_token("charges:get")
     token, decision = text[:21], refused(installation, text, permission="charges:create")
+    asked = installation.client(text).post(
+        "/v1/access-requests", json={"permission": "charges:create", "justification": "x"}
+    )
     ended = installation.access_token("charges:get")[:21]
     decoy = ada.post("/v1/access-tokens", json={"label": "Wiki", "kind": "decoy"}).json()["id"]
     ada.patch(f"/v1/access-tokens/{token}", json={"label": "Other"})
@@ -65,6 +68,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
             (tables.access_tokens, "label"),
             (tables.verifier_keys, "label"),
             (tables.admin_keys, "label"),
+            (tables.access_requests, "justification"),
             (tables.allowlist_entries, "note"),
             (tables.audit_events, "actor_name"),
             (tables.audit_events, "subject_name"),
@@ -87,6 +91,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "external-owners": external,
         "webhooks": webhook,
         "decisions": decision,
+        "access-requests": asked.json()["id"],
         "ended": ended,
         "decoy": decoy,
     }

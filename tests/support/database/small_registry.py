@@ -262,7 +262,7 @@ class SmallRegistry:
             company=grant.company,
             user=grant.user,
             name=name,
-            permissions=frozenset(held(grant, holder, rules)),
+            permissions=frozenset(held(grant, holder, rules, self.now)),
             credential=credential,
             address=address,
             operator=operator,
@@ -283,7 +283,7 @@ def _everything(registry: SmallRegistry, but: str) -> dict[str, list[Any]]:
         "companies roles users owners allowlist_entries allowlist_trial_entries "
         "authentications access_tokens verifier_keys admin_keys portal_sessions audit_events "
         "grants holders company_rules "
-        "invitations password_resets email_changes outgoing_mail"
+        "invitations password_resets email_changes outgoing_mail access_requests"
     )
     with registry.read() as reading:
         return {

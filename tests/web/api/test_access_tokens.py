@@ -96,6 +96,7 @@ def test_a_token_from_creation_to_deactivation(any_installation: Installation) -
         "rehearsal": None,
         "imported": False,
         "approval": None,
+        "exceptions": [],
     }
     path = f"/v1/access-tokens/{token['id']}"
     got = ada.get(path)

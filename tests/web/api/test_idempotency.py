@@ -26,8 +26,8 @@ WITHOUT = {
     *("/v1/oidc/back-channel-logout", "/v1/oidc/global-token-revocation"),
     *("/v1/portal-sessions/redeem", "/v1/revoke", "/v1/credentials/revoke"),
     "/v1/credentials/secret-scanning",
-    # For access tokens: test_self_rotation.py
-    "/v1/access-tokens/self/rotate",
+    # For access tokens: test_self_rotation.py, test_access_requests.py
+    *("/v1/access-tokens/self/rotate", "/v1/access-requests"),
 }
 
 
@@ -53,6 +53,11 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
     company = installation.new_company("To End").id
     own = f"/v1/companies/{installation.company.id}"
     token = ada.post("/v1/access-tokens", json=TOKEN).json()["id"]
+    agent = installation.client(installation.access_token("charges:get"))
+    asked = [
+        agent.post("/v1/access-requests", json={"permission": name}).json()["id"]
+        for name in ("charges:create", "refunds:get")
+    ]
     user = installation.new_user("bob@example.com").id
     ended = installation.new_user("eve@example.com").id
     invitations = [
@@ -90,6 +95,12 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
             {"minutes": 5, "share": 10},
         ),
         ("/v1/access-tokens/{id}/rehearse/end", f"/v1/access-tokens/{token}/rehearse/end", None),
+        (
+            "/v1/access-requests/{id}/approve",
+            f"/v1/access-requests/{asked[0]}/approve",
+            {"always": True},
+        ),
+        ("/v1/access-requests/{id}/deny", f"/v1/access-requests/{asked[1]}/deny", None),
         ("/v1/access-tokens/{id}/deactivate", f"/v1/access-tokens/{token}/deactivate", None),
         ("/v1/access-tokens/deactivate", "/v1/access-tokens/deactivate", {"ids": [token]}),
         ("/v1/access-tokens/{id}/rotate", f"/v1/access-tokens/{old}/rotate", {"close": "now"}),

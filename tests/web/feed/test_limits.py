@@ -74,7 +74,7 @@ def test_a_limited_copy_equals_the_limited_registry_after_any_changes(
     for number, step in enumerate([*history, []]):
         if copy is None and number >= min(joined, len(history)):
             rows = [(table, key, record, 0) for (table, key), record in registered.items()]
-            copy = _sent({}, list(limited.only(rows)))
+            copy = _sent({}, list(limited.only(rows, 0)))
         changed: dict[tuple[str, str], ChangedRow] = {}
         for change in step:
             if isinstance(change, str):
@@ -85,7 +85,7 @@ def test_a_limited_copy_equals_the_limited_registry_after_any_changes(
                 registered[place] = record
             changed[place] = (*place, record, number)
         if copy is not None:
-            copy = _sent(copy, limited.of(changed.values()))
+            copy = _sent(copy, limited.of(changed.values(), 0))
     assert copy == {
         place: record for place, record in registered.items() if _within(limited, place, record)
     }
@@ -134,7 +134,21 @@ def _within(limited: Limits, place: tuple[str, str], record: bytes) -> bool:
 def test_an_undecodable_record_is_sent(record: bytes) -> None:
     limited = Limits(frozenset({"com_one"}), frozenset({"charges:get"}))
     damaged: ChangedRow = ("grants", "gpat_1", record, 1)
-    assert limited.of([damaged]) == [damaged]
+    assert limited.of([damaged], 0) == [damaged]
+
+
+def test_an_exception_counts_until_it_ends() -> None:
+    excepted = Grant(
+        "gpat_1", b"", "api", "com_one", "usr_1", "", frozenset({"charges:get"}), None, (), None,
+        False, exceptions={"refunds:create": 1_000},
+    )  # fmt: skip
+    row = ("grants", excepted.id, encode(excepted), 1)
+    gone: ChangedRow = ("grants", excepted.id, None, 1)
+    for wanted in ("refunds:create", "refunds:*"):
+        limited = Limits(permissions=frozenset({wanted}))
+        assert limited.of([row], 999) == list(limited.only([row], 999)) == [row]
+        assert limited.of([row], 1_000) == [gone]
+        assert list(limited.only([row], 1_000)) == []
 
 
 def test_prefixes_of_other_companies_are_not_named() -> None:
@@ -149,8 +163,8 @@ def test_prefixes_of_other_companies_are_not_named() -> None:
         for name in ("one", "two")
     )
     limited = Limits(frozenset({"com_one"}), frozenset({"charges:get"}))
-    assert limited.of([one, two]) == list(limited.only([one, two])) == [one]
-    assert Limits().of([one, two]) == [one, two]
+    assert limited.of([one, two], 0) == list(limited.only([one, two], 0)) == [one]
+    assert Limits().of([one, two], 0) == [one, two]
 
 
 def test_portions_are_limited_by_size() -> None:

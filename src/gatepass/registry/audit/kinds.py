@@ -31,10 +31,15 @@ KINDS = {
             ),
             *_actions("access_token", "rehearsal_started", "rehearsal_ended", "decoy_used"),
             *_actions("access_token", "pending", "approved"),
+            *_actions("access_token", "exception_added", "exception_ended"),
             *_actions("access_token", "reuse_detected", "used_late"),
             *_actions("access_token", "expiring", "expired"),
             "access_tokens.refused_everywhere",
         ),
+    ),
+    "access-requests": Kind(
+        "Access requests",
+        _actions("access_request", "created", "approved", "denied", "refused_everywhere"),
     ),
     "authentications": Kind(
         "Sign-ins",

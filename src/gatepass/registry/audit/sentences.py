@@ -199,6 +199,26 @@ def _token_created(event: AuditEvent) -> str:
     return _plainly(event) + (f" for {owner}" if owner else "")
 
 
+def _access_request(event: AuditEvent) -> str:
+    """ "charges:create to the access token Nightly settlement"."""
+    return f"{event.subject.name} to the access token {_after(event, 'label')}"
+
+
+def _request_approved(event: AuditEvent) -> str:
+    how = "for a while" if _after(event, "allowed_until") else "for good"
+    return f"allowed {_access_request(event)} {how}"
+
+
+def _exception_added(event: AuditEvent) -> str:
+    permission = _after(event, "permission")
+    return f"gave the access token {event.subject.name} an exception for {permission}"
+
+
+def _exception_ended(event: AuditEvent) -> str:
+    permission = _before(event, "permission")
+    return f"ended the exception of the access token {event.subject.name} for {permission}"
+
+
 def _rehearsal_started(event: AuditEvent) -> str:
     share = _after(event, "share")
     return f"began to rehearse the deactivation of {event.subject.name}: {share} % of its calls"
@@ -376,7 +396,7 @@ CAUSES = {
 _IMMEDIATELY_MS = 10
 
 
-def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
+def _refused_everywhere(what: str, end: str = "deactivation") -> Callable[[AuditEvent], str]:
     def said(event: AuditEvent) -> str:
         verifiers, confirmed, silent, slowest = (
             _after(event, name) or 0 for name in ("verifiers", "confirmed", "silent", "slowest_ms")
@@ -391,7 +411,7 @@ def _refused_everywhere(what: str) -> Callable[[AuditEvent], str]:
             was = "was" if silent == 1 else "were"
             how += f"; {silent:,} {was} unreachable for too long to allow anything"
         ended = what.format(event.subject.name, owner=_owner(event))
-        return f"The deactivation of {ended} is complete: {how}"
+        return f"The {end} of {ended} is complete: {how}"
 
     return said
 
@@ -422,6 +442,9 @@ def _webhook_paused(event: AuditEvent) -> str:
 
 
 _SAID: dict[str, _Said] = {
+    "access_request.created": "asked for {name}",
+    "access_request.approved": _request_approved,
+    "access_request.denied": lambda event: f"denied {_access_request(event)}",
     "access_token.created": _token_created,
     "access_token.imported": _token_created,
     "access_token.modified": _token_modified,
@@ -429,6 +452,8 @@ _SAID: dict[str, _Said] = {
     "access_token.handed_over": _token_handed_over,
     "access_token.pending": "asked for the approval of the access token {name}",
     "access_token.approved": "approved the access token {name}",
+    "access_token.exception_added": _exception_added,
+    "access_token.exception_ended": _exception_ended,
     "access_token.rehearsal_started": _rehearsal_started,
     "access_token.rehearsal_ended": "ended the rehearsal of {name}",
     "allowlist.changed": _allowlist_changed,
@@ -474,6 +499,7 @@ _SAID: dict[str, _Said] = {
 }
 # Events without a known actor.
 _WITHOUT_ACTOR: dict[str, _Said] = {
+    "access_request.refused_everywhere": _refused_everywhere("an exception for {}", "end"),
     "access_token.decoy_used": _decoy_used,
     "access_token.expiring": _token_expiring,
     "access_token.expired": "The access token {name} has expired",

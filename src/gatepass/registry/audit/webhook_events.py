@@ -38,6 +38,11 @@ EVENT_OF: dict[str, str] = {
     },
     "access_token.imported": "access_token.created",
     "access_token.handed_over": "access_token.modified",
+    "access_token.exception_added": "access_token.modified",
+    "access_token.exception_ended": "access_token.modified",
+    "access_request.created": "access_request.created",
+    "access_request.approved": "access_request.decided",
+    "access_request.denied": "access_request.decided",
     "allowlist.lifted": "allowlist.changed",
     "allowlist.trial_started": "allowlist.changed",
 }
@@ -121,9 +126,11 @@ def _time(at: int) -> str:
 
 def _details(audited: Mapping[str, Any]) -> dict[str, Any]:
     """Of a token that ends by itself: when, why, and how many days are left; of a decoy that was
-    used, the call."""
+    used, the call; of an access request, its token."""
     if audited["action"] in _CALLS:
         return {"call": {name: audited["after"][name] for name in _OF_CALL}}
+    if audited["subject_kind"] == "access_request":
+        return {"access_token": audited["after"]["access_token"]}
     if audited["action"] not in _ENDING:
         return {}
     after = dict(audited["after"])

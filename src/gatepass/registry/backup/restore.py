@@ -2,9 +2,9 @@
 
 A backup is older than the database it replaces. Records revoked since, according to the replaced
 database and ``ended.log``, are revoked again. Pending links in mail, sign-ins and portal sessions
-are revoked, too: after the backup they may have been used or revoked. Webhooks are paused, and what
-waited for them is dropped: after the backup they may have been deleted, and it sent. A new history
-begins, so that all copies of the grants are rebuilt.
+are revoked, too: after the backup they may have been used or revoked. Exceptions of access tokens
+end. Webhooks are paused, and what waited for them is dropped: after the backup they may have been
+deleted, and it sent. A new history begins, so that all copies of the grants are rebuilt.
 """
 
 import secrets
@@ -43,6 +43,7 @@ from gatepass.registry.storage.tables import (
     revision,
     revisions,
 )
+from gatepass.registry.tokens import exceptions
 from gatepass.registry.webhooks import queue
 
 #: A node with a heartbeat within this time, or within its own staleness, may still decide.
@@ -128,6 +129,7 @@ def restore(
         revoked_again = {kind: _revoke_again(change, actor, kind) for kind in KINDS}
         mail_dropped = outbox.drop_all(change)
         revoked = _revoke_pending(change, actor)
+        exceptions.drop_all(change)
         removed = revocation_state.removed(database_newer=before >= backup)
         revoked_again[IDENTITY] = identities.remove(change, actor, removed)
         _begin_history(change)

@@ -119,7 +119,7 @@ def reauthorize(reading: Reading, actor: Actor) -> Actor:
         raise _forbidden(Reason.company_address_not_allowed)
     return replace(
         actor,
-        permissions=frozenset(held(grant, holder, rules)),
+        permissions=frozenset(held(grant, holder, rules, reading.now)),
         operator=actor.operator and is_operator(reading, grant.user),
     )
 

@@ -10,6 +10,7 @@
 * Identifiers that may be used once, when they expire.
 * Deliveries to webhooks, 30 days after their events.
 * Observed calls, 90 days after the day on which they were made.
+* Access requests, 90 days after they could be answered; their audit events stay.
 
 Each batch is a short transaction of its own, so that other writes don't wait for it.
 """
@@ -33,6 +34,7 @@ from gatepass.registry.storage.database import (
 )
 from gatepass.registry.storage.idempotent_answers import KEPT_MS
 from gatepass.registry.storage.tables import (
+    access_requests,
     authentications,
     changed_records,
     email_changes,
@@ -52,6 +54,7 @@ HISTORY_KEPT_MS = 7 * _DAY_MS
 MAIL_KEPT_MS = 30 * _DAY_MS
 DELIVERIES_KEPT_MS = 30 * _DAY_MS
 CALLS_KEPT_DAYS = 90
+REQUESTS_KEPT_MS = 90 * _DAY_MS
 
 _grant_id: ColumnClause[str] = column("id")
 _grants = table("grants", _grant_id)
@@ -77,6 +80,7 @@ class Compacted:
     used_once: int
     webhook_deliveries: int
     observed_calls: int
+    access_requests: int
 
 
 def compact(
@@ -105,6 +109,12 @@ def compact(
         used_once=_repeat(_delete_used, database, now, pause),
         webhook_deliveries=_repeat(_delete_deliveries, database, now, pause),
         observed_calls=_repeat(_delete_calls, database, now, pause),
+        access_requests=_repeat(
+            partial(_delete_expired, access_requests, kept_ms=REQUESTS_KEPT_MS),
+            database,
+            now,
+            pause,
+        ),
     )
 
 
@@ -247,9 +257,9 @@ def _delete_calls(write: Write) -> int:
     return result.rowcount
 
 
-def _delete_expired(records: Table, write: Write) -> int:
+def _delete_expired(records: Table, write: Write, *, kept_ms: int = MAIL_KEPT_MS) -> int:
     # Expired mail isn't sent any more, whatever its state.
-    before = write.now - MAIL_KEPT_MS
+    before = write.now - kept_ms
     some = select(records.c.id).where(records.c.expires_at <= before).limit(_AT_ONCE)
     result = write.session.execute(delete(records).where(records.c.id.in_(some)))
     assert isinstance(result, CursorResult)

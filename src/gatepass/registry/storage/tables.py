@@ -527,6 +527,10 @@ access_tokens = _records(
     Column("warn_at", BigInteger, server_default="0"),
     Column("warned_at", BigInteger),
     Column("warned_of", Text),
+    # Permission, end and access request of each exception; and the first end that no round of
+    # ``tokens.exceptions`` has noted.
+    Column("exceptions", JSONText),
+    Column("exceptions_end_at", BigInteger),
     # Lists of all tokens, of an owner's and a creator's, by label and by expiry, one index for each
     # status. The first also cover the labels, which a search may walk.
     *(
@@ -605,6 +609,11 @@ access_tokens = _records(
         *("company_id", "warned_at", "owner_id"),
         **_where("warned_of IS NOT NULL"),
     ),
+    Index(
+        "ix_access_tokens_excepted",
+        "exceptions_end_at",
+        **_where("exceptions_end_at IS NOT NULL"),
+    ),
     # The command line lists all companies' tokens.
     Index(None, "created_at", "id"),
     # Ids are searched by their beginning.
@@ -633,6 +642,29 @@ access_token_recency = _records(
     Column("last_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index(None, "company_id", "life", "last_at", "created_at", "id"),
+)
+
+#: Requests of access tokens for a permission that they lack.
+access_requests = _records(
+    "access_requests",
+    Column("company_id", key_text, ForeignKey("companies.id"), nullable=False),
+    Column("token_id", key_text, ForeignKey("access_tokens.id"), nullable=False),
+    Column("permission", key_text, nullable=False),
+    # The id of the refusal, as the token's holder named it.
+    Column("decision", key_text),
+    Column("justification", Text),
+    Column("created_at", BigInteger, nullable=False),
+    # From then on it can't be answered.
+    Column("expires_at", BigInteger, nullable=False),
+    # approved, denied; None while nobody has answered
+    Column("outcome", Text),
+    Column("decided_at", BigInteger),
+    Column("decided_by", key_text),
+    Column("decided_by_name", Text),
+    # When its exception ends or ended. None if it was denied, or approved for good.
+    Column("until", BigInteger),
+    Index(None, "company_id", "created_at", "id"),
+    Index(None, "token_id", "created_at", "id"),
 )
 
 #: What companies require of their access tokens (``core.token_policy``). Without a row, nothing.

@@ -22,7 +22,7 @@ from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.rows import status_of, update_row
 from gatepass.registry.storage.tables import access_tokens, audit_events
-from gatepass.registry.tokens import indexing, store
+from gatepass.registry.tokens import exception_records, indexing, store
 from gatepass.registry.tokens.of_owner import Left, deactivate_all, latest, unended
 from gatepass.registry.tokens.records import STORED, TokenOwner, grant_of
 from gatepass.registry.tokens.token_owners import NewOwner
@@ -236,11 +236,13 @@ def _hand_over(
     change: Change, actor: Actor, prepared: Prepared, rows: Sequence[Row[Any]], to: TokenOwner
 ) -> None:
     ids = [row.id for row in rows]
-    change.session.execute(update(access_tokens).where(_token.id.in_(ids)).values(owner_id=to.id))
+    # Its exceptions were meant for the former owner's use.
+    values = {"owner_id": to.id, **exception_records.columns_of(())}
+    change.session.execute(update(access_tokens).where(_token.id.in_(ids)).values(values))
     grants, whole = [], []
     for row in rows:
         permissions = _kept(prepared, row)
-        after = {**row._mapping, "owner_id": to.id, "permissions": permissions}
+        after = {**row._mapping, **values, "permissions": permissions}
         grants.append(grant_of(after))
         if permissions == row.permissions:
             whole.append(row)

@@ -18,6 +18,7 @@ from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
 from gatepass.registry.storage.tables import access_tokens, owners, token_use, users
 from gatepass.registry.tokens import observed_calls
 from gatepass.registry.tokens.approval_records import Approval, approval_of
+from gatepass.registry.tokens.exception_records import TokenException, exceptions_of, granted
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.rotation_records import Rotation, of_new_token, rotations
 
@@ -93,7 +94,8 @@ class AccessToken:
         kind: ``api``, ``ui`` or ``decoy``, which has no permissions and no limits.
         imported: whether another system issued its text.
         permissions: as chosen.
-        effective_permissions: those of them that its owner's role grants now.
+        effective_permissions: those of them, and of its exceptions, that its owner's role grants
+            now.
         networks: canonical, such as ``203.0.113.0/24``; empty means any address.
         domains: where a ``ui`` token may be used; empty means anywhere.
         metadata: what other programs note of it; keys are sorted.
@@ -102,6 +104,7 @@ class AccessToken:
         rotation: None if it replaces no other token and wasn't replaced.
         rehearsal: the one that is running, if any.
         approval: None if it neither has one nor waits for one.
+        exceptions: those in effect, the first to end first.
     """
 
     id: str
@@ -127,6 +130,7 @@ class AccessToken:
     rehearsal: RunningRehearsal | None
     approval: Approval | None
     imported: bool = False
+    exceptions: tuple[TokenException, ...] = ()
 
 
 def etag(token: AccessToken) -> str:
@@ -211,6 +215,7 @@ def grant_of(columns: Mapping[str, Any] | RowMapping) -> Grant:
         rehearsal=rehearsal,
         pending=pending,
         issued_at=columns["created_at"] // 1000,
+        exceptions=granted(columns),
     )
 
 
@@ -240,13 +245,16 @@ def _token(
     rehearsal: RunningRehearsal | None,
 ) -> AccessToken:
     used = row.last_at is not None
+    exceptions = exceptions_of(row._mapping, now)
+    held = (*row.permissions, *(each.permission for each in exceptions))
     return record_of(
         AccessToken,
         row,
         company=row.company_id,
         status=_status(row, now),
         permissions=tuple(row.permissions),
-        effective_permissions=effective(row.permissions, role),
+        effective_permissions=effective(held, role),
+        exceptions=exceptions,
         networks=tuple(row.networks),
         domains=tuple(row.domains),
         owner=TokenOwner(row.owner_type, row.owner_id, row.owner_external_id, row.owner_name),

@@ -8,6 +8,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from gatepass.web.api import (
+    access_requests,
     access_token_export,
     access_tokens,
     admin_keys,
@@ -78,6 +79,7 @@ _MODULES = (
     access_tokens,
     observed_calls,
     decisions,
+    access_requests,
     receipts,
     impact,
     suggestion,

@@ -27,8 +27,9 @@ class Limits:
 
     Attributes:
         companies: ids; only grants, holders and rules of these companies pass.
-        permissions: only grants pass that cover one of these, or for ``resource:*`` any permission
-            of that resource; all login grants, which hold what their user's role does; all decoys.
+        permissions: only grants pass that cover one of these, exceptions included, or for
+            ``resource:*`` any permission of that resource; all login grants, which hold what their
+            user's role does; all decoys.
     """
 
     companies: frozenset[str] = frozenset()
@@ -47,49 +48,52 @@ class Limits:
         # No limit would be the meaning of an empty set.
         return replace(self, companies=self.companies or companies or _NONE)
 
-    def of(self, changes: Iterable[ChangedRow]) -> list[ChangedRow]:
+    def of(self, changes: Iterable[ChangedRow], now: int) -> list[ChangedRow]:
         """*changes* for this follower: a record outside the limits is sent as deleted.
 
         But another company's prefix isn't sent: its id is the prefix, which may name the company.
         It was never within the limits, as it keeps its company.
+
+        Args:
+            now: Unix ms.
         """
         found: list[ChangedRow] = []
         for table, key, record, revision in changes:
-            if record is None or self._holds(table, key, record):
+            if record is None or self._holds(table, key, record, now):
                 found.append((table, key, record, revision))
             elif not key.startswith(PREFIX_IDS[0]):
                 found.append((table, key, None, revision))
         return found
 
-    def only(self, rows: Iterable[tuple[str, str, bytes, int]]) -> Iterator[ChangedRow]:
-        """The rows of a snapshot that are within the limits."""
-        return (row for row in rows if self._holds(row[0], row[1], row[2]))
+    def only(self, rows: Iterable[tuple[str, str, bytes, int]], now: int) -> Iterator[ChangedRow]:
+        """The rows of a snapshot that are within the limits at *now* (Unix ms)."""
+        return (row for row in rows if self._holds(row[0], row[1], row[2], now))
 
     def named(self) -> Mapping[str, Sequence[str]] | None:
         """The limits for display; None if there are none."""
         found = {"companies": sorted(self.companies), "permissions": sorted(self.permissions)}
         return {name: values for name, values in found.items() if values} or None
 
-    def _holds(self, table: str, key: str, record: bytes) -> bool:
+    def _holds(self, table: str, key: str, record: bytes, now: int) -> bool:
         try:
-            return self._hold(table, key, record)
+            return self._hold(table, key, record, now)
         except (msgspec.DecodeError, UnicodeDecodeError):
             # A damaged record is sent: a decision that needs it fails with an error, as on a node.
             return True
 
-    def _hold(self, table: str, key: str, record: bytes) -> bool:
+    def _hold(self, table: str, key: str, record: bytes, now: int) -> bool:
         if table == "grants":
             # A follower decides about no other kind of credential.
             if not key.startswith(_DECIDED):
                 return False
-            return not (self.companies or self.permissions) or self._hold_grant(key, record)
+            return not (self.companies or self.permissions) or self._hold_grant(key, record, now)
         if not self.companies:
             return True
         if table == "holders":
             return _holder.decode(record).company in self.companies
         return key in self.companies
 
-    def _hold_grant(self, key: str, record: bytes) -> bool:
+    def _hold_grant(self, key: str, record: bytes, now: int) -> bool:
         grant = _grant.decode(record)
         if self.companies and grant.company not in self.companies:
             return False
@@ -97,7 +101,10 @@ class Limits:
             return True
         if grant.kind in _WITHOUT_PERMISSIONS:
             return True
-        return any(_covers(grant.permissions, wanted) for wanted in self.permissions)
+        held = grant.permissions
+        if grant.exceptions is not None:
+            held |= {name for name, until in grant.exceptions.items() if now < until}
+        return any(_covers(held, wanted) for wanted in self.permissions)
 
 
 def _covers(held: frozenset[str], wanted: str) -> bool:
@@ -106,8 +113,11 @@ def _covers(held: frozenset[str], wanted: str) -> bool:
     return covers(held, wanted)
 
 
+_NIL = msgspec.Raw(b"\xc0")
+
+
 class _GrantFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The first fields of a grant's record; the others aren't decoded."""
+    """The fields of a grant's record; those that limits don't ask for aren't decoded."""
 
     id: msgspec.Raw
     digest: msgspec.Raw
@@ -116,6 +126,16 @@ class _GrantFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     user: msgspec.Raw
     label: msgspec.Raw
     permissions: frozenset[str]
+    networks: msgspec.Raw = _NIL
+    domains: msgspec.Raw = _NIL
+    expires_at: msgspec.Raw = _NIL
+    deactivated: msgspec.Raw = _NIL
+    metadata: msgspec.Raw = _NIL
+    external_id: msgspec.Raw = _NIL
+    rehearsal: msgspec.Raw = _NIL
+    pending: msgspec.Raw = _NIL
+    issued_at: msgspec.Raw = _NIL
+    exceptions: dict[str, int] | None = None
 
 
 class _HolderFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -78,7 +78,7 @@ class Slices:
             left = revisions.remaining(reading, place)
             most = left % _MOST_ROWS or _MOST_ROWS
             found = next(chunks(revisions.changes_after(reading, place, most)), [])
-        frame = frames.encode(frames.pack(limits.of(found)))
+        frame = frames.encode(frames.pack(limits.of(found, self._node.clock.now())))
         if len(found) == left:
             return Slice(frame, None)
         table, key, _, revision = found[-1]

@@ -87,9 +87,9 @@ class Step:
         """Whether encoding it takes well under a millisecond."""
         return sum(len(change[2] or b"") for change in self.changes) <= _MOST_BYTES_ON_THE_LOOP
 
-    def frames(self, limits: Limits) -> list[bytes]:
-        """Encode the changes for streams with these limits."""
-        return [frames.encode(frames.pack(some)) for some in chunks(limits.of(self.changes))]
+    def frames(self, limits: Limits, now: int) -> list[bytes]:
+        """Encode the changes for streams with these limits at *now* (Unix ms)."""
+        return [frames.encode(frames.pack(some)) for some in chunks(limits.of(self.changes, now))]
 
 
 class Source:
@@ -162,12 +162,12 @@ class Source:
         """A step's encoded frames for streams with these limits."""
         encoding = step.encoded.get(limits)
         if encoding is None:
-            loop = asyncio.get_running_loop()
+            loop, now = asyncio.get_running_loop(), self._node.clock.now()
             if step.small:
                 encoding = loop.create_future()
-                encoding.set_result(step.frames(limits))
+                encoding.set_result(step.frames(limits, now))
             else:
-                encoding = loop.create_task(self.run(step.frames, limits))
+                encoding = loop.create_task(self.run(step.frames, limits, now))
             step.encoded[limits] = encoding
         return await asyncio.shield(encoding)
 

@@ -245,4 +245,6 @@ class Stream:
     def _next_page(self) -> bytes | None:
         assert self._pages is not None
         page = self._pages.next()
-        return None if page is None else frames.encode(frames.pack(self._limits.only(page)))
+        if page is None:
+            return None
+        return frames.encode(frames.pack(self._limits.only(page, self._node.clock.now())))

@@ -14,6 +14,7 @@ from gatepass.web.pages.access_tokens import (
     new,
     record,
     rehearse,
+    requests,
     rotate,
 )
 from gatepass.web.pages.account import (
@@ -69,20 +70,8 @@ for _screen in (
     static_files,
     *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new", "record" and "deactivate" are no token ids, so their pages go before that of one token.
-    *(
-        index,
-        first_steps,
-        new,
-        record,
-        bulk,
-        edit,
-        explain,
-        least_privilege,
-        rotate,
-        rehearse,
-        approve,
-        detail,
-    ),
+    *(index, new, record, bulk, edit, explain, least_privilege, rotate, rehearse, approve),
+    *(first_steps, requests, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(

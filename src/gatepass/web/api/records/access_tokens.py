@@ -76,6 +76,16 @@ class Approval(Record):
     approved_by_name: str | None = person_name("approved_by")
 
 
+class TokenException(Record):
+    """A permission that a token holds for a while, besides its own."""
+
+    permission: str = Field(examples=["refunds:create"])
+    until: Time
+    request: str = Field(
+        examples=["req_4fT0aB3cD5eF7gH9"], description="Id of the access request that it answers."
+    )
+
+
 class AccessToken(Record):
     """An access token; never its text."""
 
@@ -91,7 +101,8 @@ class AccessToken(Record):
     )
     effective_permissions: tuple[str, ...] = Field(
         examples=[["charges:create", "charges:get"]],
-        description="The chosen permissions that its owner's role has now.",
+        description="The chosen permissions, and those of its exceptions, that its owner's role "
+        "has now.",
     )
     networks: tuple[str, ...] = Field(examples=[["203.0.113.0/24"]])
     domains: tuple[str, ...]
@@ -115,4 +126,7 @@ class AccessToken(Record):
     )
     approval: Approval | None = Field(
         description="Null if it neither waits for approval nor was approved."
+    )
+    exceptions: tuple[TokenException, ...] = Field(
+        description="Permissions that it holds for a while, besides its own."
     )

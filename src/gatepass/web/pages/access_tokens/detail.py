@@ -15,6 +15,7 @@ from gatepass.registry.tokens import (
     observed_calls,
     policy_breaches,
     records,
+    request_records,
     token_policies,
     unused,
     usage,
@@ -114,6 +115,7 @@ def show(
         made = _calls(reading, token.id, now, calls)
         pending = token.status == "pending"
         approvers = approval.approvers(reading, token, most=_APPROVERS) if pending else ()
+        asked = request_records.pending_of(reading, token.id)
         history = None
         if screen.actor.may("audit:get"):
             history = search.list_(reading, screen.actor, subject=token.id, limit=_HISTORY).items
@@ -124,8 +126,9 @@ def show(
         permission_rows=permission_rows(
             node.catalogue, token.permissions, token.effective_permissions
         ),
-        reduced=set(token.permissions) != set(token.effective_permissions),
         least=least,
+        reduced=not set(token.permissions) <= set(token.effective_permissions),
+        asked=asked,
         use=use,
         broken=[broken_rule(policy, rule) for rule in policy_breaches.of_token(policy, token)],
         ends_unused_at=ends_unused_at,

@@ -12,8 +12,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owner_search, user_search
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Page
+from gatepass.registry.tokens import request_records, token_owners, usage
 from gatepass.registry.tokens import search as token_search
-from gatepass.registry.tokens import token_owners, usage
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.selection import Filters as TokenFilters
 from gatepass.web.api.access_token_export import exported
@@ -53,6 +53,7 @@ def show_list(request: Request, screen: CurrentScreen, cursor: str = "") -> Resp
         shown = {} if empty else _shown(reading, screen)
         waiting = TokenFilters(status="pending")
         pending = 0 if empty else token_search.count(reading, screen.actor, waiting)
+        asked = request_records.number_pending(reading, screen.actor, screen.node.catalogue)
         used = [token.id for token in page.items if token.last_used]
         use = usage.daily(reading, used, days=_DAYS) if used else {}
     now = screen.now()
@@ -69,6 +70,7 @@ def show_list(request: Request, screen: CurrentScreen, cursor: str = "") -> Resp
         permission_choices=[(name, name) for name in _permissions(screen, filters)],
         shown=shown,
         pending=pending,
+        asked=asked,
         shown_titles=SHOWN,
         sort_choices=[(sort, title) for sort, (_, _, title) in SORTS.items()],
         too_many=(page.count or 0) > _MANY,

@@ -10,7 +10,8 @@ from gatepass.registry.audit.sentences import elapsed
 MOST_ITEMS = 20
 _NAMES = {
     "accepted_at": "Accepted",
-    "access_token": "Used token",
+    "access_token": "Token",
+    "allowed_until": "Allowed until",
     "access_tokens_ended": "Tokens ended",
     "authentications_ended": "Sign-ins ended",
     "backup_at": "Backup of",
@@ -64,7 +65,12 @@ _WORDS = {
 }
 _ANYTHING = frozenset(("networks", "domains"))
 # What None means.
-_UNSET = {"expires_at": "Never", "longest_life_days": "Any", "unused_days": "Any"}
+_UNSET = {
+    "allowed_until": "For good",
+    "expires_at": "Never",
+    "longest_life_days": "Any",
+    "unused_days": "Any",
+}
 
 
 @dataclass(frozen=True)

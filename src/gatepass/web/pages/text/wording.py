@@ -22,7 +22,10 @@ _RESOURCES = {
     "own-token": "the access token in use",
 }
 #: Permissions whose action is a noun.
-_READ_AS = {"company:webhooks": "webhooks:manage"}
+_READ_AS = {
+    "access-requests:decide": "access-requests:answer",
+    "company:webhooks": "webhooks:manage",
+}
 _OWN_RESOURCES = frozenset(
     _READ_AS.get(each.name, each.name).partition(":")[0] for each in CONTROL_PLANE
 )
