@@ -247,6 +247,7 @@ def test_the_keyboard_alone_searches_the_log(person: Page) -> None:
     reach(page, page.get_by_label("Person"))
     page.keyboard.type("grace")
     expect(page.locator("#results")).to_contain_text("Events by or about Grace Hopper.")
-    reach(page, page.locator(".log summary").first)
+    line = page.locator(".log-day > .log > li:not(.run)").first
+    reach(page, line.locator("summary"))
     page.keyboard.press("Enter")
-    expect(page.locator(".log dl").first).to_be_visible()
+    expect(line.locator("dl")).to_be_visible()

@@ -104,7 +104,9 @@ class Mailing:
         elif outcome.fate == "later":
             outbox.postpone(write, mail, outcome.trouble)
         elif outcome.fate in ("never", "logged"):
-            outbox.give_up(write, mail, outcome.trouble)
+            held = outbox.give_up(write, mail, outcome.trouble)
+            if held and outcome.fate == "logged" and mail.kind == invitations.INVITATIONS.mail:
+                invitations.mail_not_sent(write, mail.subject)
         elif outcome.fate == "unknown":
             outbox.note(write, mail, outcome.trouble)
 

@@ -17,11 +17,10 @@ from gatepass.node.node import Node
 from gatepass.registry.authentication import throttling
 from gatepass.registry.authentication.sign_in import SignedIn
 from gatepass.registry.authentication.sign_in import sign_in as sign_in_to
-from gatepass.registry.directory.users import User
 from gatepass.registry.membership import invitation_links, password_resets
-from gatepass.registry.membership.invitation_links import Offer
+from gatepass.registry.membership.invitation_links import Accepted, Offer
 from gatepass.registry.membership.password_resets import Account
-from gatepass.registry.storage.database import Committed, Reading
+from gatepass.registry.storage.database import Reading
 from gatepass.settings import Settings
 from gatepass.verify.http.refusals import FORWARDING_UNREADABLE
 from gatepass.web.caller import address_of, node_of
@@ -59,17 +58,24 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
 
 
 async def accept_invitation(
-    request: Request, token: str, name: str, password: str
-) -> Committed[User]:
-    """Create the user of an invitation.
+    request: Request, token: str, name: str, password: str, *, sign_in: bool = False
+) -> Accepted:
+    """Create the user of an invitation, and with *sign_in* sign them in.
 
     Raises:
         BrokenLink, InvalidInput, Forbidden: as ``invitation_links.accept`` says.
         Conflict: as ``look_invitation`` says.
         Busy: too many are waiting already.
     """
-    look = partial(look_invitation, node_of(request).settings)
-    accept = partial(invitation_links.accept, name=name, password=password)
+    settings = node_of(request).settings
+    look = partial(look_invitation, settings)
+    accept = partial(
+        invitation_links.accept,
+        name=name,
+        password=password,
+        login_ms=settings.login_lifetime * 1000 if sign_in else None,
+        user_agent=request.headers.get("user-agent"),
+    )
     return await _follow(request, token, look, accept)
 
 

@@ -200,7 +200,7 @@ def test_without_a_mail_server_the_page_says_where_the_link_is(
 ) -> None:
     path = f"/company/users/{bob.id}/email"
     for page in (ada.get(OWN), ada.get(path)):
-        assert "No mail server is configured. The link is written" in page.text
+        assert "No mail server is set up. The link is written" in page.text
     page = ask_own(ada)
     assert "the link is in the server's log" in page.text
     assert "in the e-mail to that address" not in page.text

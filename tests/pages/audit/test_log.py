@@ -1,4 +1,4 @@
-"""``/audit-log``: sentences, details, filters in the query, paging, the file."""
+"""``/audit-log``: sentences, days, runs, details, filters in the query, paging, the file."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -11,13 +11,19 @@ from tests.support.browser.page_reader import Page, Visit
 from tests.support.database.audit_events import write_events
 
 EARLY = "from=0001-01-01T00:00&from_offset=900"
+HOUR = 3_600_000
 
 
 def said(page: Page) -> list[str]:
     """The sentences, newest first."""
     assert page.answer.status_code == 200, page.text
     found = re.findall(r'<p class="sentence">(.*?)</p>', page.html)
-    return [re.sub("</?bdi>", "", sentence) for sentence in found]
+    return [_plain(sentence) for sentence in found]
+
+
+def _plain(html: str) -> str:
+    """The text of a sentence, with the escapes of its names."""
+    return re.sub("</?[a-z][^>]*>", "", html)
 
 
 def now(installation: Installation) -> int:
@@ -84,6 +90,72 @@ def test_filters_apply_and_are_in_the_query(
                 assert kept.one(name) == value
     assert "Events by or about Rita Reporting" in ada.get("/audit-log?person=rita").text
     assert "No user matches nobody" in ada.get("/audit-log?person=nobody").text
+
+
+def test_days_are_headings_and_events_have_the_time_alone(
+    installation: Installation, ada: Visit
+) -> None:
+    for at, name in ((1_767_222_000_000, "Late"), (1_767_222_000_000 + 2 * HOUR, "Early")):
+        write_events(installation.node.database, installation.company.id, 1, at=at, actor_name=name)
+    page = ada.get("/audit-log?until=2026-01-02T00:00")
+    days = re.findall(r"<h2>([^<]*)", page.html)
+    assert [day.strip() for day in days][:2] == [
+        "Thursday, 1 January 2026",
+        "Wednesday, 31 December 2025",
+    ]
+    times = re.findall(r'data-clock title="([^"]*)">([^<]*)<', page.html)
+    assert times == [("1 Jan 2026, 01:00 UTC", "01:00"), ("31 Dec 2025, 23:00 UTC", "23:00")]
+    assert ada.get("/audit-log").html.count("<h2>Today, ") == 1
+
+
+def test_the_record_is_a_link_for_those_who_may_open_it(
+    installation: Installation, ada: Visit
+) -> None:
+    bob = installation.new_user("bob@example.com", "Bob Manager", role="manager")
+    token = installation.access_token("charges:get")[:21]
+    client = installation.signed_in()
+    role = client.post("/v1/roles", json={"name": "Desk", "permissions": ["audit:get"]}).json()
+    gone = client.post("/v1/roles", json={"name": "Till", "permissions": ["audit:get"]}).json()
+    client.delete(f"/v1/roles/{gone['id']}")
+    client.post("/v1/invitations", json={"email": "new@example.com", "role": "reporting"})
+
+    def linked(visit: Visit) -> set[str]:
+        found = re.findall(r'<a class="which" href="([^"]*)"', visit.get("/audit-log").html)
+        return set(found)
+
+    assert linked(ada) >= {
+        f"/access-tokens/{token}",
+        f"/company/users/{bob.id}",
+        f"/company/roles/{role['id']}",
+        "/company/users/invitations",
+    }
+    assert f"/company/roles/{gone['id']}" not in linked(ada), "a page that is gone"
+    for path in linked(ada):
+        assert ada.get(path).answer.status_code == 200, path
+    installation.new_user("dora@example.com", "Dora Desk", role=role["id"])
+    dora = Visit.signed_in(installation.client(), "dora@example.com")
+    assert linked(dora) == set()
+    assert "created the access token sample" in dora.get("/audit-log").text
+
+
+def test_a_run_of_equal_events_is_folded_and_opens_to_each(
+    installation: Installation, ada: Visit
+) -> None:
+    write_events(installation.node.database, installation.company.id, 7, at=now(installation))
+    page = ada.get("/audit-log?kind=authentications")
+    (run,) = re.findall(r'<p class="sentence of-run">(.*?)</p>', page.html)
+    assert _plain(run) == "Grace Hopper signed in 7 times"
+    assert said(page) == ["Grace Hopper signed in"] * 7 + ["Ada Lovelace signed in"]
+    assert page.html.count('<div class="from mono">203.0.113.9</div>') == 8, "each, and the run"
+    page.shows("8 events")
+
+
+def test_set_filters_are_counted_on_the_button_of_phones(ada: Visit) -> None:
+    plain = ada.get("/audit-log").html
+    assert '<details class="on-phones">' in plain
+    filtered = ada.get("/audit-log?person=ada&kind=users")
+    assert '<details class="on-phones" open>' in filtered.html
+    assert "Filters 2" in filtered.text
 
 
 def test_a_pasted_token_text_is_removed_from_the_query(

@@ -26,25 +26,29 @@ def role_of(installation: Installation, user: User) -> str:
 def test_a_row_shows_the_user(installation: Installation, ada: Visit, bob: User) -> None:
     page = ada.get("/company/users")
     page.shows("Bob Manager", BOB, "Manager", "Active", "Never", "2 users", "(you)")
+    assert page.links["Bob Manager"] == f"/company/users/{bob.id}"
     assert page.links["Change role"].endswith("/role")
     hrefs = [attributes.get("href") for tag, attributes in page.elements if tag == "a"]
     assert f"/company/users/{bob.id}/role" in hrefs
     assert f"/company/users/{bob.id}/deactivate" in hrefs
 
 
-def test_pending_invitations_are_listed_below_the_users(
+def test_people_and_invitations_are_tabs_with_their_numbers(
     installation: Installation, ada: Visit, rita: Visit
 ) -> None:
     assert ada.get("/company/users").links["Invite someone"] == "/company/users/invite"
-    invited = installation.signed_in().post(
-        "/v1/invitations", json={"email": "new@example.com", "role": "reporting"}
-    )
-    assert invited.status_code == 201
-    page = ada.get("/company/users")
-    page.shows("Invitations", "new@example.com", "Pending", "No mail server")
-    assert f"/company/users/invitations/{invited.json()['id']}/link" in page.html
+    client = installation.signed_in()
+    for email in ("new@example.com", "newer@example.com"):
+        invited = client.post("/v1/invitations", json={"email": email, "role": "reporting"})
+        assert invited.status_code == 201
+    client.post(f"/v1/invitations/{invited.json()['id']}/deactivate", json={})
+    for path in ("/company/users", "/company/users/invitations"):
+        page = ada.get(path)
+        assert page.links["People 2 active"] == "/company/users"
+        assert page.links["Invitations 1 pending"] == "/company/users/invitations"
+    assert "new@example.com" in page.text
     others = rita.get("/company/users")
-    assert "new@example.com" not in others.text
+    assert "Invitations" not in others.text
     assert "Invite someone" not in others.links
 
 
@@ -67,7 +71,7 @@ def test_the_list_is_searched_filtered_and_paged(installation: Installation, ada
 def test_names_are_text(installation: Installation, ada: Visit) -> None:
     nasty = """<script>alert(1)</script>"' onmouseover=x {{ 7777*7 }}"""
     user = installation.new_user("nasty@example.com", nasty)
-    for path in ("", f"/{user.id}/role", f"/{user.id}/deactivate"):
+    for path in ("", f"/{user.id}", f"/{user.id}/role", f"/{user.id}/deactivate"):
         page = ada.get(f"/company/users{path}")
         assert page.answer.status_code == 200
         assert nasty in page.text

@@ -31,3 +31,13 @@ def test_an_instant_is_worded_relative_exact_and_as_iso() -> None:
     assert seen.iso == "2026-12-24T14:30:00Z"
     assert seen.exact == "24 Dec 2026, 14:30 UTC"
     assert seen.relative == "in 2 days"
+    assert seen.clock == "14:30"
+
+
+@pytest.mark.parametrize(
+    ("later", "name"),
+    [(0, "Today"), (10 * HOUR, "Yesterday"), (33 * HOUR, "Yesterday"), (34 * HOUR, "Thursday")],
+)
+def test_a_day_is_named_by_its_distance_in_utc(later: int, name: str) -> None:
+    at = 1_798_122_600_000
+    assert worded_time(at, at + later).day == f"{name}, 24 December 2026"

@@ -515,3 +515,25 @@ def test_a_refused_request_for_a_link_changes_nothing(registry: SmallRegistry, a
     with nothing_changes(registry), pytest.raises(Conflict) as refused:
         take_link(registry, ada, made)
     assert refused.value.reason == "invitation_ended"
+
+
+def test_pending_invitations_are_counted_among_the_newest(
+    registry: SmallRegistry, ada: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pending() -> int:
+        return registry.ask(invitations.pending_count, ada)
+
+    made = []
+    for number in range(4):
+        registry.now += 1
+        made.append(invite(registry, ada, f"new{number}@northwind.example"))
+    assert pending() == 4
+    deactivate(registry, ada, made[0])
+    accept(registry, link(registry, made[1]))
+    assert pending() == 2
+    monkeypatch.setattr(invitations, "COUNT_LIMIT", 1)
+    assert pending() == 1
+    registry.now += LIFETIME
+    assert pending() == 0
+    with pytest.raises(Forbidden):
+        registry.ask(invitations.pending_count, registry.colleague("reporting"))

@@ -306,7 +306,7 @@ def test_without_a_mail_server_the_inviter_can_take_the_link(
     events = ada.get("/v1/audit-events?kind=invitations").json()["items"]
     assert [one["action"] for one in events] == [
         "invitation.accepted", "invitation.link_taken", "invitation.link_taken",
-        "invitation.created",
+        "invitation.not_mailed", "invitation.created",
     ]  # fmt: skip
     answer = ada.post(f"/v1/invitations/{made['id']}/link", json={})
     assert reasons(answer) == (409, "invitation_ended")

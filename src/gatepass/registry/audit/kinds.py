@@ -66,7 +66,9 @@ KINDS = {
     "invitations": Kind(
         "Invitations",
         _actions(
-            "invitation", "created", "resent", "link_taken", "delivered", "accepted", "deactivated"
+            "invitation",
+            *("created", "resent", "link_taken", "delivered", "not_mailed"),
+            *("accepted", "deactivated"),
         ),
     ),
     "passwords": Kind(

@@ -35,12 +35,27 @@ def sentence(event: AuditEvent) -> str:
 
 def marked_sentence(event: AuditEvent) -> str:
     """The sentence with a mark around each name, so that pages can put it into an element."""
+    return " ".join(filter(None, marked_parts(event)))
+
+
+def marked_parts(event: AuditEvent) -> tuple[str, str]:
+    """The sentence in two, with marked names: the actor, "" without a known one, and the rest."""
     event = _with_marked_names(event)
     without_actor = _WITHOUT_ACTOR.get(event.action)
     if without_actor is not None:
-        return _say(without_actor, event)
-    because = _CAUSES.get(_after(event, "cause"), "")
-    return f"{_actor(event)} {_say(_SAID.get(event.action, _plainly), event)}{because}"
+        return "", _say(without_actor, event)
+    because = CAUSES.get(_after(event, "cause"), "")
+    return _actor(event), _say(_SAID.get(event.action, _plainly), event) + because
+
+
+def marked_actor(event: AuditEvent) -> str:
+    """The actor at the beginning of a sentence, with marked names; "" without a known one."""
+    return "" if event.action in _WITHOUT_ACTOR else _actor(_with_marked_names(event))
+
+
+def marked_subject(event: AuditEvent) -> str:
+    """The marked name of the event's subject, as its sentence has it."""
+    return _with_marked_names(event).subject.name
 
 
 def _say(said: _Said, event: AuditEvent) -> str:
@@ -271,6 +286,10 @@ def _invitation_delivered(event: AuditEvent) -> str:
     return f"The mail server accepted the mail with the invitation to {event.subject.name}"
 
 
+def _invitation_not_mailed(event: AuditEvent) -> str:
+    return f"No mail server is set up, so the invitation to {event.subject.name} wasn't mailed"
+
+
 def _email_change_requested(event: AuditEvent) -> str:
     addresses = f"from {_before(event, 'email')} to {_after(event, 'email')}"
     return f"requested a change of {_whose(event)} e-mail address {addresses}"
@@ -365,7 +384,7 @@ def _token_expiring(event: AuditEvent) -> str:
 
 
 #: Why a record ended, where that isn't simply its actor's decision (``Actor.cause``).
-_CAUSES = {
+CAUSES = {
     "reported": ", which somebody reported as leaked",
     "rotation": ", which was replaced",
     "unapproved": ", which nobody approved within seven days",
@@ -499,6 +518,7 @@ _WITHOUT_ACTOR: dict[str, _Said] = {
     "catalogue.changed": "The catalogue changed the roles of {name}",
     "history.shortened": _history_shortened,
     "invitation.delivered": _invitation_delivered,
+    "invitation.not_mailed": _invitation_not_mailed,
     "portal_session.redeemed": "The portal session for {name} was redeemed by its page",
     "webhook.paused": _webhook_paused,
     "user.email_changed": _email_changed,

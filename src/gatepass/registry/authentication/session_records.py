@@ -70,7 +70,10 @@ def begin(
     user_agent: str | None,
     provider: ProviderSession | None = None,
 ) -> Authentication:
-    """Record a sign-in of *user*. Verifies nothing; only the two kinds of sign-in may call it.
+    """Record a sign-in of *user*. Verifies nothing.
+
+    Only sign-ins with a password and with the provider may call it, and the acceptance of an
+    invitation.
 
     Args:
         credential: the login token.

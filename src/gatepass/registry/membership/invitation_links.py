@@ -6,13 +6,15 @@ link is the same error, so that guessing discloses nothing.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from argon2 import PasswordHasher
 from sqlalchemy import Row, select
 
+from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.errors import BrokenLink, InvalidInput
 from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication.session_records import Authentication, begin
 from gatepass.registry.directory import users
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.authorization import still_holds
@@ -24,8 +26,8 @@ from gatepass.registry.grants.publishing import (
 from gatepass.registry.input.text import Problems, label_problem
 from gatepass.registry.membership.invitations import INVITATIONS, record
 from gatepass.registry.membership.single_use_links import address_holder, follower
-from gatepass.registry.storage.database import Change, Committed, Database, Reading, Write
-from gatepass.registry.storage.rows import record_of
+from gatepass.registry.storage.database import Change, Database, Reading, Write
+from gatepass.registry.storage.rows import record_of, update_row
 from gatepass.registry.storage.tables import users as users_table
 
 
@@ -55,6 +57,29 @@ class Letter:
     expires_at: int
     token: str
     address_taken: bool
+
+
+class Login(NamedTuple):
+    """The sign-in that began with an account.
+
+    Attributes:
+        text: the login token, returned only here.
+    """
+
+    authentication: Authentication
+    text: str
+
+
+class Accepted(NamedTuple):
+    """A new user, and their sign-in, if there was to be one.
+
+    Attributes:
+        confirmed: whether this node's copy has both already.
+    """
+
+    made: User
+    login: Login | None
+    confirmed: bool
 
 
 def make_link(write: Write, invitation_id: str) -> Letter | None:
@@ -97,13 +122,18 @@ def accept(
     password: str,
     address: str | None,
     now: Callable[[], int],
+    login_ms: int | None = None,
+    user_agent: str | None = None,
     hasher: PasswordHasher = passwords.HASHER,
-) -> Committed[User]:
+) -> Accepted:
     """Accept an invitation: create its user. Of concurrent requests, one succeeds.
 
     Args:
         address: the request's source address, as text.
         now: returns the time in Unix ms; called for each transaction.
+        login_ms: the lifetime of a login token, to sign the new user in as well. The link and the
+            allowlist were checked; a second factor that the company requires is set up next.
+        user_agent: the browser, for that sign-in.
 
     Raises:
         BrokenLink: ``invitation_broken``, for any invalid link.
@@ -119,7 +149,10 @@ def accept(
         # Hashing took a while: the link is checked again under the lock.
         row = INVITATIONS.follow(change, token, address, _refusal)
         user = _create_user(change, row, name, password_hash, address)
-    return Committed(user, change.confirmed)
+        login = None
+        if login_ms is not None:
+            login = _sign_in(change, user, login_ms, address, user_agent)
+    return Accepted(user, login, change.confirmed)
 
 
 def _create_user(
@@ -141,6 +174,22 @@ def _create_user(
     INVITATIONS.use(change, row, accepted_by=user_id)
     record(change, newcomer, "accepted", row, after={"accepted_by": user_id})
     return user
+
+
+def _sign_in(
+    change: Change, user: User, lifetime_ms: int, address: str | None, user_agent: str | None
+) -> Login:
+    credential = make(LOGIN_TOKEN)
+    record = begin(
+        change,
+        user,
+        credential,
+        lifetime_ms=lifetime_ms,
+        address=address,
+        user_agent=user_agent,
+    )
+    update_row(change, users_table, user.id, last_sign_in_at=change.now)
+    return Login(record, credential.text)
 
 
 def _check_fields(offer: Offer, name: str, password: str) -> None:

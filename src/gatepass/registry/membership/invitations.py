@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from gatepass.core.credentials import INVITATION
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
@@ -19,7 +19,7 @@ from gatepass.registry.membership import outbox
 from gatepass.registry.membership.outbox import Undelivered
 from gatepass.registry.membership.single_use_links import LinkKind
 from gatepass.registry.storage.database import Change, Reading, Write
-from gatepass.registry.storage.paging import Page, newest_first
+from gatepass.registry.storage.paging import COUNT_LIMIT, Page, newest_first
 from gatepass.registry.storage.rows import find, of_company, record_of, update_row
 from gatepass.registry.storage.tables import companies, invitations
 from gatepass.registry.storage.tables import users as users_table
@@ -132,6 +132,33 @@ def list_(
     return Page([_record_of(row, reading.now, mail.get(row.id)) for row in page], more)
 
 
+def pending_count(reading: Reading, actor: Actor) -> int:
+    """How many of the company's newest ``COUNT_LIMIT`` invitations are pending.
+
+    Older ones aren't read: a company that has invited so many people has no index of the few that
+    are pending, and few of those are older.
+
+    Raises:
+        Forbidden: without ``users:manage``.
+    """
+    actor.require("users:manage")
+    newest = (
+        select(invitations)
+        .where(*of_company(actor, invitations))
+        .order_by(invitations.c.created_at.desc(), invitations.c.id.desc())
+        .limit(COUNT_LIMIT)
+        .subquery()
+        .c
+    )
+    return reading.session.execute(
+        select(func.count()).where(
+            newest.accepted_at.is_(None),
+            newest.deactivated_at.is_(None),
+            newest.expires_at > reading.now,
+        )
+    ).scalar_one()
+
+
 def resend(change: Change, actor: Actor, invitation_id: str, *, lifetime_ms: int) -> Invitation:
     """Mail a new link, valid for *lifetime_ms* from now, in place of the old one.
 
@@ -206,6 +233,12 @@ def mail_delivered(write: Write, invitation_id: str, *, demo: bool) -> None:
     row = _find(write, Actor.system(), invitation_id)
     after = {"delivered_at": now} | ({"demo": True} if demo else {})
     record(write, Actor.system(), "delivered", row, after=after)
+
+
+def mail_not_sent(write: Write, invitation_id: str) -> None:
+    """Record that there is no mail server that could have taken the mail with the link."""
+    row = _find(write, Actor.system(), invitation_id)
+    record(write, Actor.system(), "not_mailed", row)
 
 
 def status_of(row: Row[Any], now: int) -> Status:

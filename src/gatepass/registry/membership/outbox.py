@@ -191,9 +191,13 @@ def postpone(write: Write, mail: OutgoingMail, trouble: str) -> None:
     _move(write, mail, ("sending", "handed_over"), state="waiting", due_at=due, trouble=trouble)
 
 
-def give_up(write: Write, mail: OutgoingMail, trouble: str) -> None:
-    """Never retry: the mail server rejected the mail for good."""
-    _move(write, mail, ("sending", "handed_over"), state="given_up", trouble=trouble)
+def give_up(write: Write, mail: OutgoingMail, trouble: str) -> bool:
+    """Never retry: the mail server rejected the mail for good, or there is none.
+
+    Returns:
+        False if the claim no longer holds.
+    """
+    return _move(write, mail, ("sending", "handed_over"), state="given_up", trouble=trouble)
 
 
 def note(write: Write, mail: OutgoingMail, trouble: str) -> None:

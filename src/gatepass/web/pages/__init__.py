@@ -8,6 +8,7 @@ from gatepass.web.pages.access_tokens import (
     detail,
     edit,
     explain,
+    first_steps,
     index,
     least_privilege,
     new,
@@ -48,7 +49,9 @@ from gatepass.web.pages.people import (
     invitation_new,
     invitations,
     role,
+    user,
     users,
+    welcome,
 )
 from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
@@ -68,7 +71,7 @@ for _screen in (
     *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new", "record" and "deactivate" are no token ids, so their pages go before that of one token.
     *(index, new, record, bulk, edit, explain, least_privilege, rotate, rehearse, approve),
-    *(requests, detail),
+    *(first_steps, requests, detail),
     *(profile, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(
@@ -85,6 +88,7 @@ for _screen in (
     *(owners, owner_form, owner_deactivate),
     # Nor a webhook's.
     *(webhook_form, webhooks),
+    # Nor are "invite" and "invitations" a user's.
     *(
         users,
         role,
@@ -94,6 +98,8 @@ for _screen in (
         handed_over,
         invitation_new,
         invitations,
+        user,
+        welcome,
     ),
     log,
     portal,

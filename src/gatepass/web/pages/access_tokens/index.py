@@ -20,6 +20,7 @@ from gatepass.web.api.access_token_export import exported
 from gatepass.web.api.list_files import FileFormat
 from gatepass.web.pages.access_tokens.bulk import deactivated_sentence
 from gatepass.web.pages.access_tokens.filters import PATH, SHOWN, SORTS, Filters
+from gatepass.web.pages.access_tokens.first_steps import PART, part, steps_above_list
 from gatepass.web.pages.access_tokens.marks import marks_of
 from gatepass.web.pages.layout.headers import security_headers
 from gatepass.web.pages.layout.lists import list_page
@@ -37,11 +38,15 @@ router = page_router()
 
 @router.get(PATH)
 def show_list(request: Request, screen: CurrentScreen, cursor: str = "") -> Response:
-    """The company's tokens, newest first."""
+    """The company's tokens, newest first; with ``part=first-steps`` only a new company's steps."""
+    if request.query_params.get("part") == PART:
+        return part(screen)
     filters = Filters.read(request.query_params)
     with screen.read() as reading:
         fetch = partial(_tokens, reading, screen, filters, cursor)
         page = list_page(fetch, filters.address, cursor)
+        whole = not (filters.narrowed or cursor)
+        first_steps = steps_above_list(request, reading, screen) if whole else None
         people = _people(reading, screen, filters)
         owner = filters.owner
         owner_name = token_owners.name_of(reading, screen.actor, owner) if owner else None
@@ -74,6 +79,7 @@ def show_list(request: Request, screen: CurrentScreen, cursor: str = "") -> Resp
         shown_titles=SHOWN,
         sort_choices=[(sort, title) for sort, (_, _, title) in SORTS.items()],
         too_many=(page.count or 0) > _MANY,
+        first_steps=first_steps,
         flash=deactivated_sentence(request.query_params.get("deactivated", "")),
     )
 

@@ -50,7 +50,13 @@ class Asked:
     @property
     def narrowed(self) -> bool:
         """Whether any filter is set."""
-        return any((self.person, self.kind, self.token, self.subject, self.since, self.until))
+        return bool(self.subject) or self.number > 0
+
+    @property
+    def number(self) -> int:
+        """How many of the form's filters are set."""
+        filters = (self.person, self.kind, self.token, self.since, self.until)
+        return sum(map(bool, filters))
 
     @property
     def without_secret(self) -> "Asked":

@@ -9,11 +9,14 @@ from gatepass.core.errors import InvalidInput
 from gatepass.registry.audit import search
 from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.audit.kinds import KINDS
+from gatepass.registry.directory import role_records
 from gatepass.registry.storage.paging import Page
 from gatepass.web.api.audit_export import exported
 from gatepass.web.api.list_files import FileFormat
+from gatepass.web.pages.audit.days import days
 from gatepass.web.pages.audit.details import rows
 from gatepass.web.pages.audit.filters import PATH, Asked, asked, narrow
+from gatepass.web.pages.audit.subject_links import page_of
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.headers import security_headers
 from gatepass.web.pages.layout.lists import ListPage, list_page
@@ -41,6 +44,7 @@ def show_log(screen: CurrentScreen, wanted: Wanted, cursor: str = "") -> Respons
             return search.list_(reading, screen.actor, cursor=cursor or None, **found.filters)
 
         page = list_page(fetch, wanted.address, cursor, of="log")
+        roles = role_records.of_company(reading, screen.node.catalogue, screen.company)
     return screen.render(
         "audit_log.html",
         422 if found.errors else page.status,
@@ -48,6 +52,7 @@ def show_log(screen: CurrentScreen, wanted: Wanted, cursor: str = "") -> Respons
         found=found,
         kinds=KINDS,
         page=page,
+        days=list(days(page.items, lambda event: page_of(event.subject, screen.actor, roles))),
         rows_of=rows,
         count_in_words=_count(page, cursor),
     )

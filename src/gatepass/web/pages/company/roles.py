@@ -7,6 +7,7 @@ from gatepass.registry.audit import search
 from gatepass.registry.directory import role_records, roles
 from gatepass.registry.directory.role_records import Role
 from gatepass.web.pages.company.role_grid import role_grid
+from gatepass.web.pages.company.role_strip import role_strips
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
 from gatepass.web.pages.layout.navigation import ROLES
@@ -33,6 +34,7 @@ def show_list(screen: CurrentScreen, done: str = "") -> Response:
     return screen.render(
         "company/roles.html",
         roles=known,
+        strips=role_strips(screen.node.catalogue, known),
         people=people,
         may_hold=[each.id for each in known if may_hold(screen, each)],
         flash=_DONE.get(done, ""),

@@ -5,6 +5,7 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.registry.directory import role_records
 from gatepass.registry.membership import invitations
+from gatepass.web.pages.company.role_strip import role_strips
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
 from gatepass.web.pages.layout.resuming import resumable
@@ -71,6 +72,7 @@ def _page(
         email=email,
         role=role,
         offered=offered,
+        strips=role_strips(screen.node.catalogue, offered),
         withheld=[one.name for one in all_roles if one not in offered],
         lifetime=duration(screen.node.settings.invitation_lifetime),
         post=screen.node.mailing.post.kind,

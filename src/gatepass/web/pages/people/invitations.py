@@ -13,7 +13,8 @@ from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.storage.database import Reading
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
-from gatepass.web.pages.people.invitation_mail import MailState, broken_link, mail_state, said_after
+from gatepass.web.pages.people.invitation_state import State, said_after, state_of
+from gatepass.web.pages.people.tabs import people_tabs
 
 router = page_router()
 
@@ -25,37 +26,32 @@ class Section:
     """What ``company/_invitations.html`` shows.
 
     Attributes:
-        items: one page of invitations, newest first, each with the state of its mail.
+        items: one page of invitations, newest first, each with its state.
         post: how mail is sent.
         role_names: by role id.
         next: the cursor of the next page; None on the last.
         may_manage: whether to offer actions.
     """
 
-    items: list[tuple[Invitation, MailState | None]]
+    items: list[tuple[Invitation, State]]
     post: PostKind
     role_names: dict[str, str]
     next: str | None
     may_manage: bool
 
 
-def section(
-    reading: Reading, screen: Screen, *, limit: int, cursor: str | None = None
-) -> Section | None:
-    """The company's invitations; None if the visitor may not manage users."""
-    if not screen.actor.may("users:manage"):
-        return None
-    page = invitations.list_(reading, screen.actor, limit=limit, cursor=cursor)
+def _section(reading: Reading, screen: Screen, cursor: str | None) -> Section:
+    """A page of the company's invitations."""
+    page = invitations.list_(reading, screen.actor, cursor=cursor)
     known = role_records.of_company(reading, screen.node.catalogue, screen.company)
     names = {role.id: role.name for role in known.values()}
     post, now = screen.node.mailing.post.kind, screen.now()
     # Few inviters and roles, however many invitations.
     may_still_invite = cache(partial(invitation_links.may_still_invite, reading, screen.company))
 
-    def state(one: Invitation) -> MailState | None:
-        if one.status == "pending" and not may_still_invite(one.invited_by.id, one.role):
-            return broken_link(one, post)
-        return mail_state(one, post, now)
+    def state(one: Invitation) -> State:
+        valid = one.status != "pending" or may_still_invite(one.invited_by.id, one.role)
+        return state_of(one, post, now, valid=valid)
 
     items = [(one, state(one)) for one in page.items]
     return Section(items, post, names, page.next, screen.actor.kind != "token")
@@ -66,10 +62,12 @@ def show_list(screen: CurrentScreen, cursor: str | None = None, done: str = "") 
     """All invitations, a page at a time."""
     screen.actor.require("users:manage")
     with screen.read() as reading:
-        found = section(reading, screen, limit=50, cursor=cursor or None)
+        found = _section(reading, screen, cursor or None)
+        tabs = people_tabs(reading, screen)
     return screen.render(
         "company/invitations.html",
         section=found,
+        tabs=tabs,
         first=cursor is None,
         flash=said_after(done, screen.node.mailing.post.kind),
     )

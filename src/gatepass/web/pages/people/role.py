@@ -16,6 +16,7 @@ from gatepass.registry.directory.users import User
 from gatepass.registry.tokens import role_impact
 from gatepass.registry.tokens.impact import Impact
 from gatepass.registry.tokens.of_owner import left
+from gatepass.web.pages.company.role_strip import role_strips
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
@@ -97,6 +98,7 @@ def _page(
         user=user,
         role_name=known[user.role].name if user.role in known else "a deleted role",
         offered=offered,
+        strips=role_strips(screen.node.catalogue, offered),
         withheld=len(known) - len(offered),
         chosen=chosen,
         etag=etag or users.etag(user),

@@ -9,15 +9,13 @@ from starlette.responses import Response
 from gatepass.registry.directory import role_records, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.input.text import search_text
-from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.lists import address_of_page, list_page
 from gatepass.web.pages.layout.navigation import USERS
 from gatepass.web.pages.layout.screen import CurrentScreen, page_router
 from gatepass.web.pages.layout.visitor import Visitor
-from gatepass.web.pages.people.invitations import section
+from gatepass.web.pages.people.changeable import changeable
+from gatepass.web.pages.people.tabs import people_tabs
 
-#: How many invitations the page shows below the users; all are on a page of their own.
-_INVITATIONS = 10
 _DONE = {
     "role": "Role changed. It applies from their next request.",
     "second-factor": "Second factor turned off, and all their sign-ins ended.",
@@ -52,11 +50,9 @@ def show_list(
 ) -> Response:
     """The company's users, newest first."""
     filters = Filters(search_text(q), status if status in ("active", "deactivated") else "any")
-    invited = None
     with screen.read() as reading:
         known = role_records.of_company(reading, screen.node.catalogue, screen.company)
-        if not cursor:
-            invited = section(reading, screen, limit=_INVITATIONS)
+        tabs = people_tabs(reading, screen)
         page = list_page(
             lambda: user_search.list_(
                 reading,
@@ -75,8 +71,8 @@ def show_list(
         page=page,
         roles=known,
         guarded=_guarded(screen.visitor, page.items),
-        above=[role.id for role in known.values() if not may_hold(screen, role)],
-        invited=invited,
+        changeable=changeable(screen, page.items, known),
+        tabs=tabs,
         flash=_DONE.get(done, ""),
     )
 

@@ -26,6 +26,7 @@ from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.reference.styleguide_explanation import SAMPLE_FIXES, sample_explanation
 from gatepass.web.pages.reference.styleguide_impact import sample_impacts
 from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_receipts
+from gatepass.web.pages.reference.styleguide_people import sample_people
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 from gatepass.web.pages.widgets.expiry import AT, CHOICES
 from gatepass.web.pages.widgets.permission_groups import PermissionGroup
@@ -114,6 +115,7 @@ def show_styleguide(node: CurrentNode) -> Response:
             SimpleNamespace(words="Ada Lovelace changed the label of Settlement", at=now - DAY),
             SimpleNamespace(words="Ada Lovelace created Settlement", at=now - 9 * DAY),
         ],
+        **sample_people(now),
     )
 
 

@@ -1,4 +1,4 @@
-"""/invitations/{token}: accept an invitation by its mailed link."""
+"""/invitations/{token}: accept an invitation by its mailed link, which signs the new user in."""
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -8,21 +8,29 @@ from gatepass.core.errors import Busy, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import role_records
 from gatepass.web.caller import node_of
+from gatepass.web.cookies import same_site, set_login_cookie
 from gatepass.web.credentials import accept_invitation, address_text_of, look_invitation
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
-from gatepass.web.pages.sign_in.links import done_page, link_routers, render_link_form
+from gatepass.web.pages.sign_in.links import (
+    done_page,
+    link_routers,
+    render_link_form,
+    signed_in_here,
+)
 from gatepass.web.pages.text.forms import Form
 
 router = APIRouter()
 _open, _link = link_routers()
 
 _ACCEPTED = "/invitations/accepted"
+#: The first page of a new user who is signed in.
+WELCOME = "/welcome"
 
 
 @_open.get(_ACCEPTED)
 def accepted(request: Request) -> Response:
-    """The page after an account was created."""
+    """The page after an account was created and its user has yet to sign in."""
     what = "Sign in with your e-mail address and new password."
     return done_page(request, title="Your account is ready", what=what)
 
@@ -35,13 +43,32 @@ def show(request: Request, token: str) -> Response:
 
 @_link.post("/invitations/{token}")
 async def accept(request: Request, token: str, fields: Form) -> Response:
-    """Create the account, once."""
+    """Create the account, once, and sign its user in."""
     name = fields.one("name").strip()
+    signs_in = await run_in_threadpool(_may_sign_in, request)
     try:
-        made = await accept_invitation(request, token, name, fields.one("password"))
+        made = await accept_invitation(
+            request, token, name, fields.one("password"), sign_in=signs_in
+        )
     except (InvalidInput, Busy) as error:
         return await run_in_threadpool(_page, request, token, name, refused(error))
-    return see_other(_ACCEPTED, confirmed=made.confirmed)
+    if made.login is None:
+        return see_other(_ACCEPTED, confirmed=made.confirmed)
+    response = see_other(WELCOME, confirmed=made.confirmed)
+    login = made.login
+    set_login_cookie(
+        response, node_of(request).settings, login.text, login.authentication.expires_at
+    )
+    return response
+
+
+def _may_sign_in(request: Request) -> bool:
+    """Whether this browser may be signed in as the new user.
+
+    Not by another site's form: it would sign a visitor in to an account whose invitation and
+    password the other site knows. Nor in place of a user who is signed in already.
+    """
+    return same_site(request) and signed_in_here(request) is None
 
 
 def _page(request: Request, token: str, name: str = "", state: FormState = OPENED) -> HTMLResponse:

@@ -20,7 +20,8 @@ class LinkRoute(PageRoute):
     """A route whose address is a secret; its pages send ``Referrer-Policy: no-referrer``.
 
     Browsers then send ``Origin: null`` with its forms, so their origin can't be checked. It needn't
-    be: the address is the credential here, and cookies are ignored.
+    be: the address is the credential here, and the cookie lends it nothing. Where a browser says
+    no ``Sec-Fetch-Site`` either, the form signs nobody in (``accept_invitation``).
     """
 
     own_forms_only = False
@@ -89,7 +90,7 @@ def done_page(request: Request, *, title: str, what: str, show_user: bool = True
         unconfirmed=is_unconfirmed(request),
         title=title,
         what=what,
-        here=_signed_in_here(request) if show_user else None,
+        here=signed_in_here(request) if show_user else None,
     )
 
 
@@ -109,7 +110,7 @@ def _locked_out_page(request: Request, error: Forbidden) -> HTMLResponse:
     return render_open(request, "error.html", 403, error=explained)
 
 
-def _signed_in_here(request: Request) -> str | None:
+def signed_in_here(request: Request) -> str | None:
     """The name of the user signed in on this browser; None if there is none."""
     try:
         return visiting(request).name

@@ -2,14 +2,15 @@
 const exact = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 
 export function localise(root) {
   const now = Date.now();
   for (const element of root.querySelectorAll("time[datetime]")) {
     const at = new Date(element.dateTime);
-    const words = { exact: exact.format(at), relative: relative(at - now) };
-    const shown = "relative" in element.dataset ? "relative" : "exact";
+    const words = { exact: exact.format(at), relative: relative(at - now), clock: clock.format(at) };
+    const shown = ["relative", "clock"].find((form) => form in element.dataset) ?? "exact";
     // The visible text is the first node; the exact time for screen readers follows it.
     put(element.firstChild, "nodeValue", words[shown]);
     put(element, "title", shown === "exact" ? words.relative : words.exact);

@@ -20,11 +20,15 @@ class WordedTime:
         iso: for ``datetime="…"``.
         exact: ``24 Dec 2026, 14:30 UTC``.
         relative: ``in 12 days``, ``2 min ago``, ``just now``.
+        clock: ``14:30``, for a list that names the day.
+        day: ``Thursday, 24 December 2026``; ``Today, …`` and ``Yesterday, …``.
     """
 
     iso: str
     exact: str
     relative: str
+    clock: str
+    day: str
 
 
 def worded_time(at: int, now: int) -> WordedTime:
@@ -34,7 +38,15 @@ def worded_time(at: int, now: int) -> WordedTime:
         iso=instant.isoformat(timespec="seconds").replace("+00:00", "Z"),
         exact=f"{instant.day} {instant:%b %Y, %H:%M} UTC",
         relative=relative(at - now),
+        clock=f"{instant:%H:%M}",
+        day=f"{_day_name(at, now)}, {instant.day} {instant:%B %Y}",
     )
+
+
+def _day_name(at: int, now: int) -> str:
+    days_ago = now // DAY - at // DAY
+    weekday = f"{datetime.fromtimestamp(at / 1000, UTC):%A}"
+    return {0: "Today", 1: "Yesterday"}.get(days_ago, weekday)
 
 
 def relative(distance: int) -> str:
