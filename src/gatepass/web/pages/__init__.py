@@ -13,6 +13,7 @@ from gatepass.web.pages.access_tokens import (
     rotate,
 )
 from gatepass.web.pages.account import (
+    appearance,
     authentications,
     email,
     identity,
@@ -50,6 +51,7 @@ from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
 from gatepass.web.pages.portal import session as portal
 from gatepass.web.pages.reference import docs, styleguide
+from gatepass.web.pages.search import results as search_results
 from gatepass.web.pages.sign_in import (
     accept_invitation,
     email_change,
@@ -64,7 +66,7 @@ for _screen in (
     *(sign_in, provider, accept_invitation, password_resets, email_change),
     # "new" and "deactivate" are no token ids, so their pages go before that of one token.
     *(index, new, bulk, edit, rotate, rehearse, approve, detail),
-    *(profile, email, password, two_factor, identity, authentications),
+    *(profile, appearance, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(
         company,
@@ -91,6 +93,7 @@ for _screen in (
         invitations,
     ),
     log,
+    search_results,
     portal,
     docs,
 ):
