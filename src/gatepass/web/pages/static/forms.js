@@ -6,7 +6,7 @@ const SHOWN_AFTER_MS = 150;
 const busy = new Map();
 let sending = null, leaving = false;
 const DOING = {
-  Add: "Adding…", Approve: "Approving…", Change: "Changing…", Check: "Checking…", Create: "Creating…", Deactivate: "Deactivating…",
+  Add: "Adding…", Apply: "Applying…", Approve: "Approving…", Change: "Changing…", Check: "Checking…", Create: "Creating…", Deactivate: "Deactivating…",
   Delete: "Deleting…", Invite: "Inviting…", Resend: "Sending…", Rotate: "Rotating…", Save: "Saving…", Send: "Sending…", Sign: "One moment…",
 };
 
