@@ -32,8 +32,8 @@ document.addEventListener("keydown", (event) => {
   field.select();
 });
 
-// On small screens, the current tab may be outside the view.
-find(".section-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+// On small screens, the current section and tab may be outside the view.
+for (const row of [".bar-links", ".section-tabs"]) find(`${row} [aria-current]`)?.scrollIntoView({ block: "nearest", inline: "center" });
 
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
