@@ -67,11 +67,27 @@ def permission(page: Page, name: str) -> Locator:
     return page.locator(f'input[name="permissions"][value="{name}"]')
 
 
+def asks_before_leaving(page: Page) -> bool:
+    """Whether the page would ask; without leaving it."""
+    return bool(
+        page.evaluate(
+            """() => {
+                const event = new Event("beforeunload", {cancelable: true});
+                return !dispatchEvent(event);
+            }"""
+        )
+    )
+
+
 def test_a_token_from_sign_in_to_deactivation(demo: Demo, person: Page) -> None:
     """Create it, use it at the real API, deactivate it."""
     page = person
     fill_in(page, "Walked by a browser")
     assert "The token is shown only once" in main_text(page)
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.locator("[data-problems]")).to_be_focused()
+    page.get_by_role("link", name="Permissions: must have at least one permission.").click()
+    expect(page.locator("[data-picker] :focus")).to_be_visible()
     page.get_by_label("Filter permissions").fill("a charge")
     expect(permission(page, "customers:get")).to_be_hidden()
     permission(page, "charges:get").check()
@@ -162,6 +178,9 @@ def test_the_back_button_does_not_show_the_token_text_again(demo: Demo, person: 
     text = page.locator("#text").inner_text()
     # By now the script that empties the page has loaded.
     expect(page).to_have_url(re.compile("/access-tokens/gpat_"))
+    # Nobody has copied it yet.
+    page.get_by_role("heading", level=1).click()
+    assert asks_before_leaving(page)
     page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
     assert text not in page.content()
     expect(page.get_by_text("The token was shown once")).to_be_visible()
@@ -393,6 +412,10 @@ def test_the_keyboard_alone_is_enough(demo: Demo, person: Page) -> None:
     page.keyboard.press("Space")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Created: Typed")
+    page.locator(".secret").get_by_role("button", name="Copy").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Copied. Now store it.")).to_be_visible()
+    assert not asks_before_leaving(page)
     page.get_by_role("radio", name="curl").focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text("import urllib.request")).to_be_visible()
@@ -401,6 +424,19 @@ def test_the_keyboard_alone_is_enough(demo: Demo, person: Page) -> None:
     expect(page.get_by_role("link", name="API documentation")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("link", name="API documentation")).to_be_hidden()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("create a ro")
+    found = page.get_by_role("dialog").get_by_role("link", name="Create a role")
+    expect(found).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(found).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/company/roles/new$"))
+    page.get_by_label("Name", exact=True).focus()
+    page.keyboard.type("D")
+    assert asks_before_leaving(page)
+    page.keyboard.press("Backspace")
+    assert not asks_before_leaving(page)
 
 
 @pytest.mark.parametrize("width", [320, 390, 820, 1280])

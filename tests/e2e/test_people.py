@@ -89,7 +89,7 @@ def test_long_names_make_no_page_wider(person: Page, long_names: list[str], widt
 def test_a_role_is_created_and_assigned(person: Page) -> None:
     page = person
     page.get_by_role("button", name="Profile menu").click()
-    page.get_by_role("link", name="My Company").click()
+    page.get_by_role("navigation", name="Profile menu").get_by_text("My Company").click()
     expect(page.get_by_role("heading", name="Acme Payments")).to_be_visible()
     assert barriers(page) == []
     page.get_by_role("link", name="Roles", exact=True).click()

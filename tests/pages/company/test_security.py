@@ -69,7 +69,7 @@ def test_errors_are_shown_at_their_rows(ada: Visit) -> None:
         value["id"]: value for tag, value in page.elements if value.get("class") == "problem"
     }
     assert set(problems) == {f"network-{at}-problem" for at in (0, 2, 3)}
-    assert page.text.count("3 addresses aren't valid.") == 2
+    page.shows("Not saved: 3 fields need your attention", "3 addresses aren't valid.")
     assert page.form(PATH).all("network_note") == ["Nowhere", "This machine", "", "x"]
     page = save(ada, ("", "", ""), ("127.0.0.1", "", "x" * 101))
     assert page.answer.status_code == 422

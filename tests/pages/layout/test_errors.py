@@ -40,7 +40,23 @@ def test_an_outage_is_a_page_with_retry_after(ada: Visit, monkeypatch: pytest.Mo
     page = ada.get("/access-tokens")
     assert page.answer.status_code == 503
     assert page.answer.headers["retry-after"] == "1"
-    assert "Temporarily unavailable" in page.text
+    page.shows("Temporarily unavailable", "Wait a few seconds, then try again.")
+    assert page.links["Try again"] == "/access-tokens"
+
+
+def test_a_form_lost_to_an_outage_can_be_sent_again(
+    ada: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not one with a secret, which the page would then contain."""
+    monkeypatch.setattr(Node, "admit", away)
+    path, typed = "/access-tokens/deactivate", {"ids": "gpat_1", "label": '"<b>'}
+    page = ada.send(path, typed)
+    assert page.answer.status_code == 503
+    assert page.form(path).fields == list(typed.items())
+    page = ada.send("/account/password", {"current_password": SECRET, "password": SECRET})
+    assert page.answer.status_code == 503
+    assert SECRET not in page.html
+    assert "Try again" not in page.text
 
 
 def test_an_unknown_outcome_suggests_no_reload(ada: Visit, monkeypatch: pytest.MonkeyPatch) -> None:

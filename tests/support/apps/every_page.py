@@ -125,6 +125,7 @@ def every_page(ids: dict[str, str], *, search: str = "nothing") -> list[str]:
         f"/access-tokens?q={search}",
         "/access-tokens?status=any",
         f"/company/users?q={search}",
+        f"/search?q={search}",
         f"/audit-log?person={search}",
         f"/audit-log?token={search}",
         f"/audit-log?person={ids['users']}",

@@ -18,6 +18,7 @@ from gatepass.web.pages.access_tokens import (
     rotate,
 )
 from gatepass.web.pages.account import (
+    appearance,
     authentications,
     email,
     identity,
@@ -57,6 +58,7 @@ from gatepass.web.pages.people import email as user_email
 from gatepass.web.pages.people import second_factor as user_second_factor
 from gatepass.web.pages.portal import session as portal
 from gatepass.web.pages.reference import docs, styleguide
+from gatepass.web.pages.search import results as search_results
 from gatepass.web.pages.sign_in import (
     accept_invitation,
     email_change,
@@ -72,7 +74,7 @@ for _screen in (
     # "new", "record" and "deactivate" are no token ids, so their pages go before that of one token.
     *(index, new, record, bulk, edit, explain, least_privilege, rotate, rehearse, approve),
     *(first_steps, requests, detail),
-    *(profile, email, password, two_factor, identity, authentications),
+    *(profile, appearance, email, password, two_factor, identity, authentications),
     # Nor is it a role id.
     *(
         company,
@@ -102,6 +104,7 @@ for _screen in (
         welcome,
     ),
     log,
+    search_results,
     portal,
     docs,
 ):

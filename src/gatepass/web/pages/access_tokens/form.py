@@ -32,6 +32,13 @@ from gatepass.web.pages.widgets.expiry import (
     preset_of,
     read_expiry,
 )
+from gatepass.web.pages.widgets.network_lines import (
+    ONE_PER_LINE,
+    lines_of,
+    read_lines,
+    rows_of,
+    too_many,
+)
 from gatepass.web.pages.widgets.network_rows import SPLIT, SentRows, joined, row_of, sent_rows
 from gatepass.web.pages.widgets.permission_groups import without_covered
 from gatepass.web.pages.widgets.typed_networks import read_network
@@ -80,6 +87,8 @@ class TokenForm:
 
     Attributes:
         networks: address and number of bits of each row, blank rows included.
+        as_text: whether the networks are edited as lines of ``text`` instead.
+        line_problems: the messages for its invalid lines.
         expire, expires_on, offset: see ``expiry.read_expiry``.
         metadata: key and value of each row, blank rows included.
         external_id: "" is none.
@@ -100,6 +109,9 @@ class TokenForm:
     expires_on: str = ""
     offset: str = ""
     networks: list[tuple[str, str]] = field(default_factory=list)
+    as_text: bool = False
+    text: str = ""
+    line_problems: list[str] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
     metadata: list[tuple[str, str]] = field(default_factory=list)
     external_id: str = ""
@@ -124,6 +136,8 @@ class TokenForm:
             expires_on=fields.one("expires_on").strip(),
             offset=fields.one("offset"),
             networks=[(row.address, row.bits) for row in sent.rows],
+            as_text=fields.one("networks_as") == "text",
+            text=fields.one("networks_text"),
             sent=sent,
             domains=[domain.strip() for domain in fields.all("domain")],
             metadata=list(
@@ -195,10 +209,15 @@ class TokenForm:
             own: the visitor's own network, for ``add_my_network``.
         """
         action, _, index = button.rpartition("_")
-        if button == "add_network":
+        if button == "networks_as_text" and not self.as_text:
+            self.as_text, self.text = True, lines_of(self.networks)
+        elif button == "networks_as_rows" and self.as_text:
+            self._to_rows()
+        elif button == "add_network":
             self.networks.append(("", ""))
         elif button == "add_my_network" and own is not None:
             self.networks.append(row_of(own))
+            self.text = f"{self.text.rstrip()}\n{own}".lstrip()
         elif button == "add_domain":
             self.domains.append("")
         elif button == "add_metadata":
@@ -255,7 +274,9 @@ class TokenForm:
     def accept_errors(self, errors: Sequence[tuple[str, str]]) -> None:
         """Put the registry's messages beside the rows they are about."""
         typed = {
-            "networks": [at for at, row in enumerate(self.networks) if any(row)],
+            "networks": []
+            if self.as_text
+            else [at for at, row in enumerate(self.networks) if any(row)],
             "domains": [at for at, row in enumerate(self.domains) if row],
         }
         shown = {"kind", *CHANGEABLE}
@@ -312,6 +333,8 @@ class TokenForm:
         return days
 
     def _networks(self) -> tuple[str, ...]:
+        if self.as_text:
+            return self._lines()
         networks = []
         for at, (address, bits) in enumerate(self.networks):
             if not address and not bits:
@@ -321,6 +344,20 @@ class TokenForm:
             except InvalidNetwork as error:
                 self.errors[f"networks.{at}"] = str(error)
         return tuple(dict.fromkeys(networks))
+
+    def _lines(self) -> tuple[str, ...]:
+        problem = too_many(self.text)
+        networks, self.line_problems = ([], []) if problem else read_lines(self.text)
+        if problem or self.line_problems:
+            self.errors["networks"] = problem or ONE_PER_LINE
+        return tuple(dict.fromkeys(networks))
+
+    def _to_rows(self) -> None:
+        problem = too_many(self.text)
+        if problem:
+            self.errors["networks"] = problem
+        else:
+            self.as_text, self.networks = False, rows_of(self.text)
 
     def _domains(self) -> tuple[str, ...]:
         domains = []
@@ -382,6 +419,8 @@ def _missing(errors: Mapping[str, str]) -> str:
         wrong = sum(name.startswith(root + ".") for name in errors)
         if wrong:
             return f"1 {singular} isn't valid." if wrong == 1 else f"{wrong} {plural} aren't valid."
+    if "networks" in errors:
+        return "Some lines aren't IP addresses."
     if "permissions" in errors:
         first = "Enter a label and choose" if "label" in errors else "Choose"
         return f"{first} at least one permission."

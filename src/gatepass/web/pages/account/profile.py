@@ -10,10 +10,12 @@ from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, 
 from gatepass.web.pages.layout.navigation import MY_PROFILE
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
+from gatepass.web.pages.layout.theme import THEMES
 from gatepass.web.pages.text.forms import RESUME, Form
 
 _DONE = {
     "saved": "Name saved.",
+    "appearance": "Appearance saved for this browser.",
     "email-stays": "Change cancelled. Your e-mail address stays the same.",
 }
 
@@ -64,4 +66,5 @@ def _page(
         typed=mine.name if typed is None else typed,
         former=mine.name if former is None else former,
         post=screen.node.mailing.post.kind,
+        themes=THEMES,
     )

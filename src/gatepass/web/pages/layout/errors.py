@@ -6,7 +6,7 @@ problem document; ``/v1`` and the rest of the application use ``web.problems``.
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +26,7 @@ from gatepass.web.misconfiguration import Fault
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.navigation import TWO_FACTOR
 from gatepass.web.pages.layout.resuming import (
+    is_secret,
     path_instead,
     path_of,
     path_that_opens,
@@ -33,6 +34,7 @@ from gatepass.web.pages.layout.resuming import (
 )
 from gatepass.web.pages.layout.sign_in_form import sign_in_form
 from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.theme import use_theme_of
 from gatepass.web.pages.layout.visitor import Visitor, address_text, credential_of, visiting
 from gatepass.web.pages.text.forms import read_form
 from gatepass.web.problems import Problem, problem_of_decision, problem_of_error, problem_of_status
@@ -54,6 +56,7 @@ class Explained:
         what: what was refused or failed.
         rule: which rule refused it; remedy: what would allow it, and who to ask.
         ways: (name, path) of the links to offer.
+        again: the fields of the form to offer sending again to ``path``, or None.
     """
 
     status: int
@@ -63,6 +66,18 @@ class Explained:
     rule: str = ""
     remedy: str = ""
     ways: tuple[tuple[str, str], ...] = (_HOME,)
+    path: str = ""
+    again: tuple[tuple[str, str], ...] | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the server failed, rather than the visitor."""
+        return self.status >= 500
+
+    @property
+    def icon(self) -> str:
+        """The drawing of the page."""
+        return _ICONS.get(self.status, "again" if self.is_ours else "warning")
 
 
 class PageRoute(APIRoute):
@@ -77,6 +92,7 @@ class PageRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
+            use_theme_of(request)
             try:
                 reading = request.method in ("GET", "HEAD")
                 if self.own_forms_only and not reading:
@@ -119,6 +135,7 @@ def error_page(
     Args:
         typed: the fields of the submitted form, to be shown again after signing in.
     """
+    use_theme_of(request)
     problem = _problem(error)
     if problem.reason in _SIGNED_OUT and problem.status in (401, 403):
         return _sign_in_first(request, typed)
@@ -129,12 +146,27 @@ def error_page(
         explained = _operators_email(problem)
     else:
         explained = _explained(request, problem, visitor)
+    if problem.status == 503 and problem.reason != "outcome_unknown":
+        explained = _with_another_try(request, explained, typed)
     response = render(
         "error.html", explained.status, visitor=visitor, now=_now(request), error=explained
     )
     for name, value in problem.more_headers:
         response.headers[name] = value
     return response
+
+
+def _with_another_try(
+    request: Request, explained: Explained, typed: Sequence[tuple[str, str]]
+) -> Explained:
+    """Offer the same page, or to send the same form; never one with a secret, which the page would
+    then contain."""
+    if request.method in ("GET", "HEAD"):
+        ways = (("Try again", path_that_opens(request)), *explained.ways)
+        return replace(explained, ways=ways)
+    if not typed or any(is_secret(name) for name, _ in typed):
+        return explained
+    return replace(explained, path=path_of(request), again=tuple(typed))
 
 
 def _authenticate_sender(request: Request) -> None:
@@ -354,7 +386,8 @@ _WORDS = {
     ),
     503: ("Temporarily unavailable", "The server can't answer right now."),
 }
+_ICONS = {403: "lock", 404: "search", 410: "unlinked", 429: "clock"}
 _REMEDIES = {
-    503: "Wait a few seconds, then reload the page. No change was partly saved.",
+    503: "Wait a few seconds, then try again. No change was partly saved.",
     500: "If it happens again, report the time to the people who run this server.",
 }

@@ -54,6 +54,10 @@ class FormState:
 OPENED = FormState()
 
 
+class NotSaved(str):
+    """A form's message that nothing was saved, and that it can be sent again as it is."""
+
+
 def refused(
     error: InvalidInput | TooManyAttempts | Conflict | Unavailable,
     *,
@@ -73,14 +77,14 @@ def refused(
         message = f"{error.what} Nothing was changed. Try again in {wait}."
         return FormState(429, {"": message}, retry_after=error.retry_after)
     if isinstance(error, Busy):
-        return FormState(503, {"": error.message}, retry_after=error.retry_after)
+        return FormState(503, {"": NotSaved(error.message)}, retry_after=error.retry_after)
     if isinstance(error, Conflict):
         return FormState(409, {conflict_at: error.message})
     return FormState(503, {"": not_saved(error, button=button)})
 
 
 def not_saved(error: Unavailable, *, button: str = "Save") -> str:
-    """Why a form was not saved, or that the outcome is unknown, in a sentence."""
+    """Why a form was not saved (``NotSaved``), or that the outcome is unknown, in a sentence."""
     if error.reason == "outcome_unknown":
         return error.message
-    return f"Not saved: the server can't save changes right now. Press {button} again."
+    return NotSaved(f"The server can't save changes right now. Press {button} again.")

@@ -1,6 +1,6 @@
-"""The dashboard's navigation: the tabs of each section that a visitor may open.
+"""The dashboard's navigation: its sections, and the tabs of each that a visitor may open.
 
-The profile menu links to a section's first tab, and leaves out sections without tabs.
+The bar and the profile menu link to a section's first tab, and leave out sections without tabs.
 """
 
 from dataclasses import dataclass
@@ -35,6 +35,24 @@ TWO_FACTOR = Tab("Two-factor", "/account/two-factor")
 # No tab of its own: the profile links to it where there is a provider.
 IDENTITY = Tab("Sign-in provider", "/account/sign-in-provider")
 
+#: The API reference, which is open to everyone.
+DOCS = Tab("Docs", "/v1/docs")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the dashboard, as a visitor may open it.
+
+    Attributes:
+        icon: the name of its drawing.
+        path: of its first tab.
+    """
+
+    name: str
+    icon: str
+    path: str
+
+
 _COMPANY = (
     (PROFILE, "company:get"),
     (SECURITY, "company:get"),
@@ -67,3 +85,39 @@ def of_audit(visitor: Visitor) -> tuple[Tab, ...]:
 def of_account(visitor: Visitor) -> tuple[Tab, ...]:
     """The tabs of My account, which access tokens can't open."""
     return () if visitor.actor.kind == "token" else (MY_PROFILE, PASSWORD, TWO_FACTOR)
+
+
+def sections(visitor: Visitor) -> tuple[Section, ...]:
+    """The sections that *visitor* may open, in the order of the profile menu."""
+    tabs = (
+        ("Access Tokens", "key", of_tokens(visitor)),
+        ("My Company", "company", of_company(visitor)),
+        ("Audit log", "list", of_audit(visitor)),
+        ("My account", "person", of_account(visitor)),
+    )
+    return tuple(Section(name, icon, reached[0].path) for name, icon, reached in tabs if reached)
+
+
+def in_bar(visitor: Visitor) -> tuple[Section, ...]:
+    """The entries of the bar: the sections but My account, which is in the profile menu alone, and
+    the documentation."""
+    shown = tuple(section for section in sections(visitor) if section.name != "My account")
+    return (*shown, Section(DOCS.name, "book", DOCS.path))
+
+
+def section_of(path: str) -> str:
+    """The name of the section that the page at *path* belongs to, or ""."""
+    return _SECTION_OF.get(path if path == DOCS.path else path.split("/")[1], "")
+
+
+# By the first part of the path, but for the documentation.
+_SECTION_OF = {
+    "access-tokens": "Access Tokens",
+    "authentications": "Access Tokens",
+    "access-requests": "Access Tokens",
+    "decisions": "Access Tokens",
+    "company": "My Company",
+    "audit-log": "Audit log",
+    "account": "My account",
+    DOCS.path: DOCS.name,
+}

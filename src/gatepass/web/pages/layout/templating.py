@@ -10,7 +10,9 @@ from gatepass.registry.audit.sentences import elapsed
 from gatepass.registry.storage.paging import COUNT_LIMIT
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.headers import security_headers
+from gatepass.web.pages.layout.problem_summary import ProblemSummary
 from gatepass.web.pages.layout.static_files import static
+from gatepass.web.pages.layout.theme import theme
 from gatepass.web.pages.text import wording
 from gatepass.web.pages.text.confirmation import confirmation_text
 from gatepass.web.pages.text.people_text import FILTERS, event_sentence
@@ -25,7 +27,7 @@ from gatepass.web.times import format_time
 PAGES = PackageLoader("gatepass.web.pages")
 
 # The context of every page, unless it is given.
-_DEFAULTS: dict[str, Any] = {"own_search": False, "unconfirmed": False}
+_DEFAULTS: dict[str, Any] = {"unconfirmed": False}
 
 
 def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: Any) -> HTMLResponse:
@@ -37,7 +39,13 @@ def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: A
         context: what else the template names.
     """
     text = _environment.get_template(name).render(
-        {**_DEFAULTS, "visitor": visitor, "now": now, **context}
+        {
+            **_DEFAULTS,
+            "visitor": visitor,
+            "now": now,
+            "problem_summary": ProblemSummary(status),
+            **context,
+        }
     )
     response = HTMLResponse(text, status)
     security_headers(response)
@@ -79,6 +87,7 @@ def page_environment(loader: BaseLoader) -> Environment:
         rfc_3339=format_time,
         sparkline=sparkline,
         static=static,
+        theme=theme,
         worded_time=worded_time,
         address_with_bits=_with_bits,
         confirmation_text=confirmation_text,

@@ -36,6 +36,8 @@ class Visitor:
         unconfirmed: whether the page follows a change that this node hasn't applied yet.
         unlisted_proxy: the request's peer, if it sent X-Forwarded-For without being a trusted
             proxy.
+        path: of the page.
+        sent: whether the page answers a submitted form.
     """
 
     actor: Actor
@@ -46,6 +48,8 @@ class Visitor:
     signed_in_until: int | None = None
     unconfirmed: bool = False
     unlisted_proxy: str | None = None
+    path: str = "/"
+    sent: bool = False
 
     @property
     def initials(self) -> str:
@@ -125,6 +129,8 @@ def visiting(request: Request) -> Visitor:
         signed_in_until=caller.grant.expires_at if caller.grant.kind == "login" else None,
         unconfirmed=is_unconfirmed(request),
         unlisted_proxy=unlisted_proxy_of(request),
+        path=request.url.path,
+        sent=request.method == "POST",
     )
 
 

@@ -20,13 +20,17 @@ from gatepass.web.pages.access_tokens.marks import Mark
 from gatepass.web.pages.company.allowlist_impact import Reach
 from gatepass.web.pages.company.token_policy import UNREAD, Preview, preview_of
 from gatepass.web.pages.layout.errors import Explained
+from gatepass.web.pages.layout.form_state import NotSaved
+from gatepass.web.pages.layout.problem_summary import ProblemSummary
 from gatepass.web.pages.layout.screen import page_router
 from gatepass.web.pages.layout.templating import render
+from gatepass.web.pages.layout.theme import THEMES
 from gatepass.web.pages.layout.visitor import Visitor
 from gatepass.web.pages.reference.styleguide_explanation import SAMPLE_FIXES, sample_explanation
 from gatepass.web.pages.reference.styleguide_impact import sample_impacts
 from gatepass.web.pages.reference.styleguide_nodes import sample_nodes, sample_receipts
 from gatepass.web.pages.reference.styleguide_people import sample_people
+from gatepass.web.pages.search.finding import Found, Group
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 from gatepass.web.pages.widgets.expiry import AT, CHOICES
 from gatepass.web.pages.widgets.permission_groups import PermissionGroup
@@ -97,14 +101,13 @@ def show_styleguide(node: CurrentNode) -> Response:
             tokens[0].id: [Mark("soon", "Expires soon"), Mark("refused", "26 refused")],
             tokens[2].id: [Mark("unused", "Never used")],
         },
-        error=Explained(
-            403,
-            "permission_missing",
-            "Your role doesn't allow this",
-            "This requires the permission access-tokens:create.",
-            "Your role, Reporting, doesn't include access-tokens:create.",
-            "Ask an administrator of Acme Payments for a role that does.",
+        errors=_errors(),
+        refused=_refused(),
+        not_saved=ProblemSummary(
+            503, form=[NotSaved("The server can't save changes right now. Press Save again.")]
         ),
+        found=_found(),
+        themes=THEMES,
         allowlist=_allowlist(),
         reaches=_reaches(now),
         nodes=sample_nodes(now),
@@ -117,6 +120,54 @@ def show_styleguide(node: CurrentNode) -> Response:
         ],
         **sample_people(now),
     )
+
+
+def _errors() -> list[Explained]:
+    return [
+        Explained(
+            403,
+            "permission_missing",
+            "Your role doesn't allow this",
+            "This requires the permission access-tokens:create.",
+            "Your role, Reporting, doesn't include access-tokens:create.",
+            "Ask an administrator of Acme Payments for a role that does.",
+        ),
+        *(
+            Explained(status, reason, title, what)
+            for status, reason, title, what in (
+                (404, "not_found", "Page not found", "It doesn't exist."),
+                (410, "invitation_broken", "This invitation link is broken", "It has expired."),
+                (429, "too_many_attempts", "Too many attempts", "Try again in 2 minutes."),
+            )
+        ),
+        Explained(
+            503,
+            "unavailable",
+            "Temporarily unavailable",
+            "The server can't answer right now.",
+            "",
+            "Wait a few seconds, then try again. No change was partly saved.",
+            (("Try again", "/styleguide"),),
+        ),
+    ]
+
+
+def _refused() -> ProblemSummary:
+    summary = ProblemSummary(422)
+    for name, message in _form().errors.items():
+        root, _, index = name.partition(".")
+        summary.note_field(f"{root[:-1]}-{index}" if index else root, message)
+    return summary
+
+
+def _found() -> list[Group]:
+    token = Found("Nightly settlement", "#sg-search", "gpat_7HqXw2Lk90aZbYcT")
+    ended = Found("Night shift export", "#sg-search", "gpat_Cd12Ef34Gh56Ij78", "deactivated")
+    return [
+        Group("Pages", "file", [Found("Token policy", "#sg-search", "My Company")]),
+        Group("Access tokens", "key", [token, ended], "#sg-search"),
+        Group("People", "person", [Found("Ada Lovelace", "#sg-search", "ada@acme.example")]),
+    ]
 
 
 def _policy_previews(now: int) -> list[Preview]:

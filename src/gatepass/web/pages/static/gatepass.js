@@ -1,5 +1,6 @@
-// Loaded by every page: local times, copy buttons, the / key, dialogs, one submit per form. Pages work
-// without it. Modules that only some pages need are loaded by those pages.
+// Loaded by every page: local times, copy buttons, the / key, dialogs, forms. Pages work without it.
+// Modules that only some pages need are loaded by those pages.
+import "./forms.js";
 import { localise } from "./times.js";
 
 const find = (selector) => document.querySelector(selector);
@@ -23,30 +24,16 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, select, textarea, dialog, [contenteditable]");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const field = find("main [data-slash]") ?? find("[data-slash]");
+  // Elsewhere, palette.js opens.
+  const field = find("main [data-slash]");
   if (!field) return;
   event.preventDefault();
   field.focus();
   field.select();
 });
 
-// On small screens, the current tab may be outside the view.
-find(".section-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-
-// A double click must not submit a form twice: the browser would discard the first response, which may
-// contain a token.
-document.addEventListener("submit", (event) => {
-  if (event.defaultPrevented || event.target.method !== "post") return;
-  if (event.target.dataset.sent) event.preventDefault();
-  event.target.dataset.sent = "yes";
-  setTimeout(() => delete event.target.dataset.sent, 5000);
-});
-// The page left by the submission may be shown again by the back button. A page that has just loaded
-// fires this event, too, perhaps between the two clicks.
-addEventListener("pageshow", (event) => {
-  if (!event.persisted) return;
-  for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
-});
+// On small screens, the current section and tab may be outside the view.
+for (const row of [".bar-links", ".section-tabs"]) find(`${row} [aria-current]`)?.scrollIntoView({ block: "nearest", inline: "center" });
 
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
@@ -61,7 +48,18 @@ async function copy(button) {
     done = document.execCommand("copy");
   }
   words.textContent = done ? "Copied" : "Press Ctrl+C";
-  setTimeout(() => (words.textContent = before), 2000);
+  mark(button, done);
+  setTimeout(() => {
+    words.textContent = before;
+    mark(button, false);
+  }, 2000);
+  if (done) button.dispatchEvent(new CustomEvent("copied", { bubbles: true }));
+}
+
+// Green, with a tick.
+function mark(button, done) {
+  button.classList.toggle("done", done);
+  button.querySelector("use")?.setAttribute("href", done ? "#icon-check" : "#icon-copy");
 }
 
 // The input of a form submitted too late waits in this tab while its user signs in with the provider.

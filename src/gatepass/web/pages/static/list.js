@@ -3,7 +3,7 @@ import { fragments } from "./fragments.js";
 import { localise } from "./times.js";
 
 const form = document.querySelector("[data-filter-form]");
-let waiting, asking;
+let waiting, asking, said;
 
 form.addEventListener("input", (event) => {
   clearTimeout(waiting);
@@ -24,8 +24,11 @@ async function show() {
   asking?.abort();
   asking = new AbortController();
   results.ariaBusy = "true";
+  clearTimeout(said);
+  said = setTimeout(() => (document.getElementById("count").textContent = "Searching…"), 400);
   try {
     const answer = await fetch(address, { signal: asking.signal });
+    clearTimeout(said);
     const [fresh, count] = await fragments(answer, "results", "count");
     // Signed out or an error: show the server's page.
     if (!fresh || answer.redirected) return location.assign(address);
