@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gatepass.settings import DEFAULT_PUBLIC_URL
 from gatepass.web.gateway.authzen import EVALUATION, EVALUATIONS, MOST
 from tests.support.apps.answer import Answer
 from tests.support.apps.gateway_clients import Ask
@@ -81,6 +82,8 @@ def test_a_decision(
     assert set(told) == {"decision", "context"}
     if needed is not None and "needed" in told["context"]:
         assert told["context"]["needed"] == needed
+    asks = f"{DEFAULT_PUBLIC_URL}/v1/access-requests" if reason == "permission_missing" else None
+    assert told["context"].get("access_request") == asks
 
 
 def test_an_id_is_never_looked_up(shared_samples: Samples, asked: Ask) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from gatepass.core.permissions import is_permission
+from gatepass.core.reason import Reason
 from gatepass.web.gateway.reply import JSON, Reply
 from gatepass.web.gateway.verification import Question, Verification
 from gatepass.web.strict_json import BrokenJSON, parse
@@ -24,6 +25,8 @@ EVALUATIONS: Final = "/access/v1/evaluations"
 #: Evaluations in one request.
 MOST: Final = 100
 
+#: Where the token's holder asks for what it lacks.
+_ACCESS_REQUESTS: Final = "/v1/access-requests"
 _SUBJECT = "access_token"
 _ROUTE = "route"
 _PARTS = ("subject", "action", "resource", "context")
@@ -85,6 +88,9 @@ class Evaluations:
     def _decide(self, question: Question, companies: frozenset[str] | None) -> dict[str, Any]:
         told = msgspec.json.decode(self._verification.decide(question, companies))
         context = {name: told[name] for name in ("reason", "needed", "help") if name in told}
+        if "help" in told and told["reason"] == Reason.permission_missing:
+            site = told["help"].rpartition("/decisions/")[0]
+            context["access_request"] = site + _ACCESS_REQUESTS
         return {"decision": told["allowed"], "context": context}
 
 
