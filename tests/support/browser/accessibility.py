@@ -11,8 +11,12 @@ _OPTIONS = {"resultTypes": ["violations"], "preload": False}
 
 
 def barriers(page: Page) -> list[str]:
-    """The serious violations on *page*, once its animations have finished."""
-    page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
+    """The serious violations on *page*, once the animations that end have finished."""
+    page.evaluate(
+        """() => Promise.allSettled(document.getAnimations()
+            .filter((each) => each.effect.getComputedTiming().endTime !== Infinity)
+            .map((each) => each.finished))"""
+    )
     # Content that is being replaced is briefly paler.
     looked_at = {"exclude": [['[aria-busy="true"]']]}
     found = _AXE.run(page, looked_at, _OPTIONS).response["violations"]
