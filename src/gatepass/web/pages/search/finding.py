@@ -97,7 +97,7 @@ def _people(reading: Reading, screen: Screen, q: str) -> Group:
     found = [
         Found(
             user.name,
-            address_of_page(path, {"q": user.email}),
+            f"{path}/{user.id}",
             user.email,
             "" if user.status == "active" else user.status,
         )
