@@ -11,8 +11,8 @@ export function sayInBar(form) {
 
   // A role is from nowhere.
   function from() {
+    if (!form.querySelector("[data-rows], [name=networks_text]")) return "";
     const typed = [...form.querySelectorAll("[name=network_address], [name=networks_text]")];
-    if (!typed.length) return "";
     const networks = typed.flatMap(({ value }) => value.split("\n")).filter((line) => line.trim()).length;
     return networks ? `${networks} address${networks === 1 ? "" : "es"}` : "any address";
   }
