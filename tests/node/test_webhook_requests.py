@@ -75,7 +75,7 @@ def test_what_an_answer_means(
     ("code", "header", "expected"),
     [
         (503, "120", 120_000),
-        (429, format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3_600_000),
+        (429, "in an hour", 3_600_000),
         (503, "Mon, 01 Jan 2024 00:00:00 GMT", 0),
         (503, "9" * 5_000, 999_999_999_000),
         (500, "120", 0),
@@ -87,6 +87,8 @@ def test_what_an_answer_means(
     ],
 )
 def test_how_long_a_receiver_asks_to_be_left_alone(code: int, header: str, expected: int) -> None:
+    if header == "in an hour":
+        header = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     answer = webhook_requests.Answer(code, httpx.Headers({"Retry-After": header}), b"")
     found = webhook_requests._retry_after_ms(answer)
     assert found == pytest.approx(expected, abs=300_000 if expected == 3_600_000 else 0)
