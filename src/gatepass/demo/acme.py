@@ -18,6 +18,7 @@ from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, owners, roles, users, verifier_keys
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import offboarding
+from gatepass.registry.replication import receipts
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens, usage
@@ -188,6 +189,7 @@ class _History:
         self._add_user("Priya Raman", "priya@acme.example", "manager", days_ago=14)
         with self._node.database.write(self._now - 12 * DAY) as change:
             offboarding.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
+        self._complete_receipts(days_ago=12)
         settling = self._create_service_account(
             ada, days_ago=13, name="Payout reconciliation", role=bookkeeping
         )
@@ -326,6 +328,14 @@ class _History:
     def _deactivate(self, actor: User, token: AccessToken, *, days_ago: int) -> None:
         with self._node.database.write(self._now - days_ago * DAY) as change:
             access_tokens.deactivate(change, users.on_behalf_of(change, actor.id), token.id)
+        self._complete_receipts(days_ago=days_ago)
+
+    def _complete_receipts(self, *, days_ago: int) -> None:
+        """Complete them as the node would have at the time."""
+        for later_ms in (20, 40):  # once it has seen the commit, and then for good
+            at = self._now - days_ago * DAY + later_ms
+            with self._node.database.auxiliary_write(at) as write:
+                receipts.complete(write)
 
     def _record_uses(
         self, token: AccessToken, address: str, permission: str, *, a_day: int, until: int
