@@ -52,6 +52,8 @@ def configured(environ: Mapping[str, str], known: Collection[str]) -> Configured
         values = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise Misconfigured(f"{path}: {error}") from None
+    except (ValueError, RecursionError):
+        raise Misconfigured(f"{path}: a number or a list is too long") from None
     found = {}
     for key, value in values.items():
         name = _name(path, key, known)
@@ -89,13 +91,15 @@ def _name(path: Path, key: str, known: Collection[str]) -> str:
 
 def _text(path: Path, key: str, value: Any) -> str:
     """A value as its variable would have it."""
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+    if isinstance(value, list) and all(isinstance(each, str) and "," not in each for each in value):
         return ",".join(value)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, int | str):
         return str(value)
-    raise Misconfigured(f"{path}: {key} must be a text, a number, true, false, or a list of texts")
+    raise Misconfigured(
+        f"{path}: {key} must be a text, a number, true, false, or a list of texts without commas"
+    )
 
 
 def _is_set(environ: Mapping[str, str], name: str) -> bool:

@@ -25,7 +25,11 @@ SECRET = "hunter2secret"
         (f"postgresql:///db?sslpassword={SECRET}&a=b", "postgresql:///db?sslpassword=***&a=b"),
         ("sqlite:////data/gatepass.db", "sqlite:////data/gatepass.db"),
         (f"smtp://u:{SECRET}@h:25", "smtp://u:***@h:25"),
-        (SECRET, "***"),
+        (
+            f"postgresql:///db?oauth_client_secret={SECRET}",
+            "postgresql:///db?oauth_client_secret=***",
+        ),
+        (f"postgresql:///db?a=b&pass%77ord={SECRET}", "postgresql:///db?a=b&pass%77ord=***"),
     ],
 )
 def test_a_secret_is_masked(value: str, shown: str) -> None:
@@ -37,7 +41,7 @@ def test_each_setting_is_shown_with_its_source(
 ) -> None:
     file = tmp_path / "gatepass.toml"
     monkeypatch.setattr(config_file, "DEFAULT_PATH", file)
-    file.write_text(f'port = 9000\nmetrics_token = "{SECRET}{SECRET}"')
+    file.write_text(f'port = 9000\nmetrics_token = "x://{SECRET}{SECRET}"')
     monkeypatch.setenv("GATEPASS_WORKERS", "2")
     answer = gatepass("config", "show", "--json")
     assert SECRET not in answer.out

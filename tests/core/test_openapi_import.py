@@ -72,6 +72,24 @@ def test_reading_and_changing_never_share_a_permission() -> None:
     }
 
 
+def test_a_name_that_the_suffix_makes_is_looked_at_again() -> None:
+    def using(scope: str) -> dict[str, Any]:
+        return {"security": [{"oauth": [scope]}]}
+
+    paths = {
+        "/a": {"get": using("charges:use")},
+        "/b": {"get": using("charges:use-post")},
+        "/c": {"post": using("charges:use")},
+    }
+    assert names(paths)["POST /c"] == "charges:use-post-post"
+
+
+def test_a_name_that_is_too_long_is_left_out() -> None:
+    found = import_openapi(document({"/a": {"get": {"operationId": "x" * 500}, "post": {}}}))
+    assert list(found.permissions) == ["a:create"]
+    assert found.left_out == [("GET /a", "its name would be too long")]
+
+
 def test_the_servers_path_comes_first() -> None:
     servers = [{"url": "https://api.example.com/v1/"}, {"url": "https://other.example/v2"}]
     assert list(names({"/charges": {"get": {}}}, servers=servers)) == ["GET /v1/charges"]
@@ -116,6 +134,11 @@ def test_names_of_before_stay() -> None:
         ("openapi: 3.0.3\npaths: {x: {}}", "begin with a slash"),
         ("openapi: 3.0.3\npaths: {/x: []}", "must be an object"),
         ("openapi: 3.0.3\npaths: {/x: {get: 1}}", "must be an object"),
+        ("openapi: 3.0.3\npaths: {/x: {$ref: y.yaml}}", "must not be a"),
+        ("openapi: !!bool foo\npaths: {}", "neither YAML nor JSON"),
+        ("openapi: !!int ''\npaths: {}", "neither YAML nor JSON"),
+        ("openapi: !!timestamp foo\npaths: {}", "neither YAML nor JSON"),
+        ("openapi: [3.0]\npaths: {}", "openapi must be"),
         ("openapi: 3.0.3\nx: &a [1]\ny: *a\npaths: {}", "aliases"),
         ("openapi: 3.0.3\nx: !!python/object:os.system {}\npaths: {}", "neither YAML nor JSON"),
         ("[" * 10_000, "neither YAML nor JSON"),

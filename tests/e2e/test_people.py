@@ -159,7 +159,7 @@ def test_it_works_on_a_phone_without_scripts(api: httpx.Client, on_a_phone: Page
         wide = page.locator("html").evaluate("each => each.scrollWidth - each.clientWidth")
         assert wide == 0, path
     page.get_by_label("Capture authorised charges").check()
-    page.get_by_role("button", name="Update summary").click()
+    page.get_by_role("button", name="Check", exact=True).click()
     expect(page.locator("#sentence")).to_contain_text("can read and capture charges.")
     api.patch(f"/v1/roles/{role}", json={"name": "Reception"})
     page.get_by_role("button", name="Save").last.click()

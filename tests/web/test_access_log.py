@@ -111,3 +111,13 @@ def test_it_is_off_by_default(sqlite_url: str, open_installation: Any, caplog: A
     answer = installation.client().get("/health/live")
     assert "x-request-id" not in answer.headers
     assert lines(caplog) == []
+
+
+def test_a_refusal_after_the_admission_is_told(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = installation.access_token("charges:get")
+    lines(caplog)
+    installation.client(token).get(f"/v1/access-tokens/{token[:ID_LENGTH]}")
+    [line] = lines(caplog)
+    assert (line["status"], line["reason"]) == (403, "permission_missing")

@@ -10,15 +10,12 @@ import typer
 
 from gatepass.cli.catalogue_file import read_file
 from gatepass.cli.catalogue_update import updated
-from gatepass.cli.installation import reading
 from gatepass.cli.output import AsJson, print_json
 from gatepass.cli.tree import app
 from gatepass.core.catalogue import CatalogueError, parse_catalogue
 from gatepass.core.display_text import printable
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.core.openapi_import import MOST_BYTES, NotOpenAPI
-from gatepass.registry.actor import Actor
-from gatepass.registry.tokens import search
 
 #: Tokens named for each permission that is dropped.
 _MOST_NAMED = 20
@@ -76,9 +73,9 @@ def import_(
     except NotOpenAPI as error:
         raise Misconfigured(f"{document}: {error.message}") from None
     except CatalogueError as error:
-        raise Misconfigured(f"{out}: {error.message}") from None
+        raise Misconfigured(f"{out or document}: {error.message}") from None
     for operation, why in made.left_out:
-        typer.echo(f"left out: {operation} ({why})", err=True)
+        typer.echo(f"left out: {printable(operation)} ({printable(why)})", err=True)
     for line in made.differences:
         typer.echo(line, err=True)
     _name_holders(made.dropped)
@@ -96,6 +93,11 @@ def _name_holders(dropped: Sequence[str]) -> None:
     """Say which active tokens hold permissions that are dropped, if there is an installation."""
     if not dropped:
         return
+    # Imported here: a check of a file needs no database.
+    from gatepass.cli.installation import reading
+    from gatepass.registry.actor import Actor
+    from gatepass.registry.tokens import search
+
     try:
         with reading() as transaction:
             for name in dropped:

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from urllib.parse import unquote
 
 import typer
 
@@ -19,9 +20,13 @@ group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="config")
 
 _MASK = "***"
+#: Of these only a part is secret.
+_URLS = ("DATABASE_URL", "SMTP_URL")
 # Greedy: a password may have an @ where it must not.
 _password_in_url = re.compile(r"(?<=://)([^:/?#]*):.*@")
-_secret_in_query = re.compile(r"((?:^|[?&])[a-z]*password=)[^&]*", re.IGNORECASE)
+_parameter = re.compile(r"([?&])([^=&]*)=([^&]*)")
+#: Parts of the names of libpq's secret parameters.
+_SECRET = ("pass", "secret", "scram")
 
 
 @group.command()
@@ -60,7 +65,7 @@ def _settings() -> Iterator[tuple[str, str | None, str]]:
     for name in Settings.names():
         value = texts.get(PREFIX + name)
         if value is not None and name.lower() in secret:
-            value = masked(value)
+            value = masked(value) if name in _URLS else _MASK
         variable, text = environment.find(configured.environ, name)
         if text is None:
             source = "default"
@@ -71,8 +76,12 @@ def _settings() -> Iterator[tuple[str, str | None, str]]:
         yield name, value, source
 
 
-def masked(value: str) -> str:
-    """A secret without what is secret of it: of a URL the password, of other texts everything."""
-    if "://" not in value:
-        return _MASK
-    return _secret_in_query.sub(rf"\1{_MASK}", _password_in_url.sub(rf"\1:{_MASK}@", value))
+def masked(url: str) -> str:
+    """A URL without its passwords."""
+    return _parameter.sub(_masked_parameter, _password_in_url.sub(rf"\1:{_MASK}@", url))
+
+
+def _masked_parameter(found: re.Match[str]) -> str:
+    name = unquote(found[2]).lower()
+    value = _MASK if any(part in name for part in _SECRET) else found[3]
+    return f"{found[1]}{found[2]}={value}"

@@ -29,7 +29,7 @@ MOST_BYTES = 32 << 20
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _READING = ("get",)
-_LONGEST_TITLE = 200
+_LONGEST_TITLE, _LONGEST_NAME = 200, 120
 _TAKEN = frozenset(known.name for known in CONTROL_PLANE)
 #: An action for a method on a collection, and on one of its records.
 _ACTIONS = {
@@ -109,8 +109,8 @@ def import_openapi(text: str, kept: Mapping[str, str] | None = None) -> Imported
         NotOpenAPI: it isn't one, or isn't readable.
     """
     document = _parsed(text)
-    version = str(document.get("openapi", ""))
-    if not version.startswith(("3.0", "3.1")):
+    version = document.get("openapi")
+    if not isinstance(version, str | float) or not str(version).startswith(("3.0", "3.1")):
         raise NotOpenAPI("openapi must be 3.0 or 3.1")
     permissions: dict[str, ImportedPermission] = {}
     left_out: list[tuple[str, str]] = []
@@ -122,9 +122,11 @@ def import_openapi(text: str, kept: Mapping[str, str] | None = None) -> Imported
             left_out.append((operation.route, problem))
             continue
         name = (kept or {}).get(operation.route) or _name(operation)
-        if reading.setdefault(name, operation.reads) is not operation.reads:
+        while reading.setdefault(name, operation.reads) is not operation.reads:
             name = f"{name}-{operation.method}"
-            reading.setdefault(name, operation.reads)
+        if len(name) > _LONGEST_NAME:
+            left_out.append((operation.route, "its name would be too long"))
+            continue
         found = permissions.setdefault(name, ImportedPermission(_title(operation, name)))
         found.routes.append(operation.route)
     return Imported(permissions, left_out)
@@ -148,7 +150,14 @@ def _quoted(text: str) -> str:
 def _parsed(text: str) -> Mapping[str, Any]:
     try:
         document = _of_json(text) or _of_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
         raise NotOpenAPI(f"the document is neither YAML nor JSON{where}") from None
@@ -182,14 +191,16 @@ def _operations(document: Mapping[str, Any]) -> Iterator[_Operation]:
         if not isinstance(path, str) or not path.startswith("/"):
             raise NotOpenAPI("each path must begin with a slash")
         if not isinstance(item, Mapping):
-            raise NotOpenAPI(f"{path} must be an object")
+            raise NotOpenAPI(f"{path!r} must be an object")
+        if "$ref" in item:
+            raise NotOpenAPI(f"{path!r} must not be a $ref: bundle the document first")
         prefix = _prefix(item.get("servers") or document.get("servers"))
         for method in _METHODS:
             facts = item.get(method)
             if facts is None:
                 continue
             if not isinstance(facts, Mapping):
-                raise NotOpenAPI(f"{method} {path} must be an object")
+                raise NotOpenAPI(f"{method} {path!r} must be an object")
             security = facts.get("security", common)
             yield _Operation(
                 method, prefix + path, facts, security if isinstance(security, list) else None

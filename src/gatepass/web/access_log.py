@@ -144,7 +144,10 @@ class AccessLog:
         try:
             await self._app(scope, receive, noting)
         finally:
-            token, reason = told(start["headers"], first) if not of_caller else (None, None)
+            token, reason = told(start["headers"], first)
+            if start["status"] >= 400 and of_caller.get("reason") == "allowed":
+                # Admitted, and then refused for what it asks for.
+                of_caller["reason"] = reason or "allowed"
             note(
                 Request(
                     method=scope["method"],

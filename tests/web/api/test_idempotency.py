@@ -94,6 +94,17 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
             f"/v1/access-tokens/{token}/rehearse",
             {"minutes": 5, "share": 10},
         ),
+        (
+            "/v1/access-tokens/{id}/impact",
+            f"/v1/access-tokens/{token}/impact",
+            {"change": {"permissions": ["charges:get"]}},
+        ),
+        (
+            "/v1/decisions/explain",
+            "/v1/decisions/explain",
+            {"access_token": token, "permission": "charges:get"},
+        ),
+        ("/v1/roles/{id}/preview", "/v1/roles/admin/preview", {"permissions": ["charges:get"]}),
         ("/v1/access-tokens/{id}/rehearse/end", f"/v1/access-tokens/{token}/rehearse/end", None),
         (
             "/v1/access-requests/{id}/approve",

@@ -91,10 +91,7 @@ def test_an_id_is_never_looked_up(shared_samples: Samples, asked: Ask) -> None:
     for id in (bare, {"type": "access_token", "id": ""}, {"type": "access_token", "id": "alice"}):
         request = {"subject": id, "action": ACTION, "resource": RESOURCE}
         told: Any = ask(shared_samples, asked, request).json
-        assert (told["decision"], told["context"]["reason"]) in (
-            (False, "token_invalid"),
-            (False, "token_missing"),
-        )
+        assert (told["decision"], told["context"]["reason"]) == (False, "token_invalid")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +128,7 @@ def test_what_it_cant_ask_is_400(shared_samples: Samples, asked: Ask, more: dict
 def test_what_is_no_object_is_refused(shared_samples: Samples, asked: Ask, body: str) -> None:
     for path in (EVALUATION, EVALUATIONS):
         answer = asked("POST", path, key_of(shared_samples), body.encode("latin-1"))
-        assert answer.status in (400, 422)
+        assert answer.status == 400
 
 
 @pytest.mark.parametrize(

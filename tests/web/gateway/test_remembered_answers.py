@@ -341,7 +341,7 @@ class World:
         raw = b"POST %s HTTP/1.1\r\nHost: a\r\nX-Access-Token: %s\r\nContent-Length: %d\r\n\r\n%s"
         answer = self.send("203.0.113.9", raw % (path.encode(), key, len(filled), filled))
         lines = header_lines([("x-access-token", key)])
-        assert answer == _as_sent(self.fresh.verify(path, lines, filled))
+        assert answer == _as_sent(self.fresh.serve(path, lines, filled))
 
     def send_one_of_each(self) -> None:
         """Fill the memory with a call of each token."""

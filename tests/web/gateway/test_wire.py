@@ -530,3 +530,15 @@ def test_behind_a_body_that_may_not_come_nothing_is_read(
     raw = request(*usual(shared_samples), *waiting, path=path.encode())
     ((_, headers, _),) = answers(exchange(verify_port, raw, hidden, hidden))
     assert headers["connection"] == "close"
+
+
+def test_an_absolute_target_is_answered(port: int, shared_samples: Samples) -> None:
+    """As RFC 9112, 3.2.2 requires."""
+    headers = [
+        ("Authorization", "Bearer " + shared_samples.texts["good"]),
+        ("X-Original-URI", "/v1/charges/1"),
+        ("X-Original-Method", "GET"),
+    ]
+    assert ask(port, "GET", f"http://gate{GATEWAY}", headers).status == 204
+    assert ask(port, "GET", "http://gate/health/live", []).status == 200
+    assert ask(port, "GET", "http://gate", []).status in (404, 418)

@@ -19,6 +19,7 @@ router = resource("Audit")
 _TIMES = ("_at", "_until")
 Kind = Literal[
     "access-tokens",
+    "access-requests",
     "authentications",
     "users",
     "owners",

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gatepass.core.errors import InvalidInput
 from gatepass.core.permissions import is_permission
 from gatepass.core.reason import Reason
 from gatepass.web.gateway.reply import JSON, Reply
@@ -108,7 +109,10 @@ def _json(value: dict[str, Any]) -> Reply:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    value = parse(body)
+    try:
+        value = parse(body)
+    except InvalidInput as error:
+        raise BrokenJSON("; ".join(f"{field}: {why}" for field, why in error.errors)) from None
     if not isinstance(value, dict):
         raise BrokenJSON("The body must be an object.")
     return value
@@ -134,7 +138,8 @@ def _question(request: Mapping[str, Any], place: str) -> Question:
     subject, action, resource = (_part(request, place, name) for name in _PARTS[:3])
     if _text(subject, f"{place}subject", "type") != _SUBJECT:
         raise BrokenJSON(f"{place}subject.type must be {_SUBJECT}.")
-    token = _text(subject, f"{place}subject", "id")
+    # An empty text is no token, and not the absence of one.
+    token = _text(subject, f"{place}subject", "id") or "-"
     name = _text(action, f"{place}action", "name")
     kind = _text(resource, f"{place}resource", "type")
     # Required of every resource, although only a route's counts.

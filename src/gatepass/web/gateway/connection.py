@@ -27,7 +27,7 @@ from gatepass.web.gateway.services import PATHS
 from gatepass.web.gateway.sources import SOURCES, Source, own_call, path_in, source_of
 from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, rest_of
 from gatepass.web.http.body_connection import BodyConnection
-from gatepass.web.http.connection import Header
+from gatepass.web.http.connection import Header, origin_form
 from gatepass.web.http.server import Server
 
 _SERVICES: Final = frozenset(path.encode() for path in PATHS)
@@ -184,7 +184,8 @@ class GatewayConnection(BodyConnection):
 
     def head_received(self) -> None:
         """Answer the request, or read its body."""
-        kinds, target = self._port.kinds, self.target
+        kinds = self._port.kinds
+        target = self.target = origin_form(self.target)
         reading = _READINGS.get(target)
         if reading is None and (source := source_of(target)) is not None:
             # Its target is longer.
@@ -331,7 +332,7 @@ class GatewayConnection(BodyConnection):
 class LoggedConnection(GatewayConnection):
     """A connection whose requests are logged."""
 
-    _began = 0.0
+    _began: float | None = None
 
     def head_received(self) -> None:
         """Answer the request, or read its body."""
@@ -339,22 +340,35 @@ class LoggedConnection(GatewayConnection):
         super().head_received()
 
     def _send(self, reply: Reply) -> None:
-        super()._send(reply)
         lines = self._port.lines(self.headers)
+        # Of a head that can't be parsed nothing is known.
+        ended = perf_counter()
+        began, self._began = ended if self._began is None else self._began, None
+        id = access_log.request_id(lines)
+        super()._send(_naming(reply, id))
         token, reason = access_log.told(reply.headers, reply.body)
         access_log.note(
             access_log.Request(
                 method=self.method.decode("latin-1") or "-",
                 path=unquote(self.target.partition(b"?")[0].decode("latin-1")),
                 status=reply.status,
-                duration_ms=(perf_counter() - self._began) * 1000,
+                duration_ms=(ended - began) * 1000,
                 address=self._endpoints.client_of(self.peer, lines),
-                request_id=access_log.request_id(lines),
+                request_id=id,
                 trace=access_log.trace(lines),
                 token=token,
                 reason=reason,
             )
         )
+
+
+def _naming(reply: Reply, request_id: str) -> Reply:
+    """*reply* with the id of its request, unless it has it."""
+    if b"x-request-id: " in reply.lines:
+        return reply
+    # A new one: others may get the same reply.
+    line = b"x-request-id: %s\r\n" % request_id.encode("ascii")
+    return Reply(reply.status, reply.lines + line, reply.body)
 
 
 def _lower(name: bytes) -> str:

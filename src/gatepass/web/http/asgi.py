@@ -1,17 +1,16 @@
 """Connections for an ASGI application: one request after the other, each in a task."""
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
 from gatepass.web.http.answers import CLOSE, KEEP_ALIVE, header_line, header_lines, rest_of
-from gatepass.web.http.connection import Connection, Connections
+from gatepass.web.http.connection import Connection, Connections, origin_form
 from gatepass.web.problems import problem_of_status
 from gatepass.web.unhandled import log_unhandled
 
@@ -22,7 +21,6 @@ _MOST_AHEAD = 65_536
 _PIECE_BYTES = 2_048
 #: Statuses whose answers have no body.
 _BODILESS = frozenset((204, 304))
-_authority_end: Final = re.compile(rb"[/?#]")
 
 
 def asgi(app: ASGIApp) -> Callable[[Connections], Connection]:
@@ -161,7 +159,7 @@ class AsgiConnection(Connection):
         if fault is not None:
             self.refuse(fault)
             return
-        path, _, query = self._origin_form().partition(b"?")
+        path, _, query = origin_form(self.target).partition(b"?")
         version = self._parser.get_http_version()
         scope = {
             "type": "http",
@@ -234,17 +232,10 @@ class AsgiConnection(Connection):
             return
         problem = problem_of_status(status)
         lines = header_lines(problem.headers()) + CLOSE
-        self.respond(status, rest_of(status, lines, problem.body()))
+        # Before its body, the method may be an earlier request's.
+        head = self._in_body and self.method == b"HEAD"
+        self.respond(status, rest_of(status, lines, problem.body(), head=head))
         self.close()
-
-    def _origin_form(self) -> bytes:
-        """The target without scheme and authority, which proxies send (RFC 9112, 3.2.2)."""
-        target = self.target
-        if target.startswith(b"/") or b"://" not in target:
-            return target
-        found = _authority_end.search(target, target.index(b"://") + 3)
-        rest = target[found.start() :] if found else b""
-        return rest if rest.startswith(b"/") else b"/" + rest
 
     # --- the application ----------------------------------------------------------------------
 

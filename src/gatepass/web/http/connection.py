@@ -12,6 +12,7 @@ requests without a queue, and pipelining needs no care. What this class does car
 """
 
 import asyncio
+import re
 import socket
 from abc import ABC, abstractmethod
 from collections import deque
@@ -48,6 +49,17 @@ _UNKNOWN: Final = float("inf")
 UNIX_PEER: Final = "unix:"
 
 Header = tuple[bytes, bytes]
+
+_authority_end: Final = re.compile(rb"[/?#]").search
+
+
+def origin_form(target: bytes) -> bytes:
+    """A request's target without scheme and authority, which proxies send (RFC 9112, 3.2.2)."""
+    if target.startswith(b"/") or b"://" not in target:
+        return target
+    found = _authority_end(target, target.index(b"://") + 3)
+    rest = target[found.start() :] if found else b""
+    return rest if rest.startswith(b"/") else b"/" + rest
 
 
 class Connections(Protocol):
