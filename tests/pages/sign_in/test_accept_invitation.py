@@ -78,6 +78,15 @@ def test_a_user_who_is_signed_in_stays_so(installation: Installation, path: str)
     assert "Ada Lovelace" in ada.get("/account").text
 
 
+def test_a_user_who_must_set_up_a_second_factor_stays_so(
+    installation: Installation, path: str
+) -> None:
+    ada = Visit.signed_in(installation.client())
+    with installation.write() as change:
+        change.session.execute(companies.update().values(second_factor_required=True))
+    assert "set-cookie" not in ada.send(path, FIELDS).answer.headers
+
+
 def test_from_outside_the_allowlist_nobody_joins(
     installation: Installation, stranger: Visit, path: str
 ) -> None:

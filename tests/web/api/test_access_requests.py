@@ -154,3 +154,70 @@ def test_who_can_ask_and_what_is_refused(
     other = installation.client(installation.access_token("charges:get"))
     assert other.get(path).status_code == 404
     assert fields(ada.get(PATH, params={"status": "open"})) == ["status"]
+
+
+def answered(ada: httpx.Client, asked: httpx.Response, **how: Any) -> httpx.Response:
+    assert asked.status_code == 202, asked.text
+    return ada.post(f"{PATH}/{asked.json()['id']}/approve", json=how)
+
+
+def test_who_made_the_first_of_a_family_is_no_second_person(
+    installation: Installation,
+) -> None:
+    """They may have the text of the tokens that it rotated itself to."""
+    ada = installation.signed_in()
+    installation.require_approval("charges:create")
+    held = ["charges:get", "charges:create", "own-token:rotate"]
+    role = ada.post("/v1/roles", json={"name": "Jobs", "permissions": held}).json()["id"]
+    account = ada.post("/v1/service-accounts", json={"name": "Robot", "role": role}).json()["id"]
+    made = {
+        "label": "Job",
+        "kind": "api",
+        "permissions": ["charges:get", "own-token:rotate"],
+        "owner": {"id": account},
+        "expires_at": "2125-01-01T00:00:00Z",
+    }
+    first = ada.post("/v1/access-tokens", json=made).json()["token"]
+    rotated = installation.client(first).post("/v1/access-tokens/self/rotate", json={})
+    second = rotated.json()["token"]
+    for text in (first, second):
+        refused = answered(ada, ask(installation.client(text)), seconds=60)
+        assert reasons(refused) == (403, "second_person_required")
+
+
+def test_a_second_person_holds_all_that_the_token_has(installation: Installation) -> None:
+    ada = installation.signed_in()
+    installation.require_approval("charges:create")
+    held = ["charges:create", "access-requests:decide", "access-tokens:approve"]
+    role = ada.post("/v1/roles", json={"name": "Desk", "permissions": held}).json()["id"]
+    bob = installation.joined("bob@example.com", "Bob", role=role)
+    asked = ask(installation.client(installation.access_token("refunds:get")))
+    assert reasons(answered(bob, asked, seconds=60)) == (403, "permission_missing")
+
+
+def test_an_exception_counts_as_what_the_token_has(installation: Installation) -> None:
+    """Who lacks it can't change the token while it lasts."""
+    ada = installation.signed_in()
+    held = ["refunds:get", "access-tokens:get", "access-tokens:modify"]
+    role = ada.post("/v1/roles", json={"name": "Desk", "permissions": held}).json()["id"]
+    bob = installation.joined("bob@example.com", "Bob", role=role)
+    text = installation.access_token("refunds:get")
+    token = f"/v1/access-tokens/{text[:21]}"
+    assert bob.patch(token, json={"label": "before"}).status_code == 200
+    assert answered(ada, ask(installation.client(text)), seconds=60).status_code == 200
+    assert reasons(bob.patch(token, json={"label": "now"})) == (403, "permission_missing")
+    assert ada.patch(token, json={"label": "now"}).status_code == 200
+
+
+def test_asking_again_and_explaining_write_nothing(installation: Installation) -> None:
+    """Anybody may have a token for UI access, and a change voids what is remembered."""
+    text = installation.access_token("charges:get")
+    program = installation.client(text)
+    first = ask(program)
+    before = installation.node.file.shared.generation
+    call = {"access_token": text[:21], "permission": "charges:create"}
+    for number in range(3):
+        assert ask(program).json() == first.json()
+        key = {"Idempotency-Key": f"another-one-each-time-{number}"}
+        assert program.post("/v1/decisions/explain", json=call, headers=key).status_code == 200
+    assert installation.node.file.shared.generation == before

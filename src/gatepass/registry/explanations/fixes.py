@@ -182,7 +182,7 @@ def _add_domain(asked: Asked, change: Change) -> Iterator[_Step]:
 
 def _add_permission(asked: Asked, change: Change, explanation: Explanation) -> Iterator[_Step]:
     present = list(change.get("permissions", asked.token.permissions))
-    chosen = frozenset(present) - {EVERYTHING}
+    chosen = (frozenset(present) - {EVERYTHING}) | asked.grant.excepted(asked.at)
     needed = explanation.decision.needed
     if not needed:
         return

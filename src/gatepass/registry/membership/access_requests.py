@@ -109,6 +109,14 @@ def ask(
     return made
 
 
+def pending(reading: Reading, actor: Actor, permission: str) -> AccessRequest | None:
+    """The pending request of the access token in use for *permission*, if there is one."""
+    if actor.may(permission):
+        return None
+    found = request_records.pending_of(reading, actor.credential or "")
+    return next((each for each in found if each.permission == permission), None)
+
+
 def approve(
     change: Change, actor: Actor, request_id: str, *, seconds: int | None, catalogue: Catalogue
 ) -> AccessRequest:
@@ -301,7 +309,8 @@ def _require_second_person(
     if not request_records.needs_second_person(reading, token.company, permission):
         return
     actor.require(approval.APPROVE)
-    if actor.user in approval.first_persons(token):
+    actor.require_held(token.permissions)
+    if actor.user in approval.makers_of_family(reading, token):
         raise Forbidden(
             "Only a second person can approve this request: you made or own its access token.",
             reason="second_person_required",

@@ -19,6 +19,7 @@ from gatepass.registry.storage.paging import Page
 from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import decoys, external_ids, observed_calls, store, token_owners
 from gatepass.registry.tokens import input as fields
+from gatepass.registry.tokens.exception_records import exceptions_of
 from gatepass.registry.tokens.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
 
@@ -146,7 +147,8 @@ def modify(
     row = store.find(change, actor.company, token_id, owner=actor.only_owner)
     found = store.read_changes(change, row, changes, catalogue=catalogue, if_match=if_match)
     external_ids.require_allowed(actor, found.get("external_id"), row.external_id)
-    actor.require_held([*row.permissions, *found.get("permissions", ())])
+    excepted = [each.permission for each in exceptions_of(row._mapping, change.now)]
+    actor.require_held([*row.permissions, *excepted, *found.get("permissions", ())])
     return store.update(change, actor, row, found)
 
 

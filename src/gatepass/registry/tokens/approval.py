@@ -9,7 +9,7 @@ approves one.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, select
 
 from gatepass.core.approval import needing_approval
 from gatepass.core.errors import Conflict
@@ -17,6 +17,7 @@ from gatepass.core.permissions import covers
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory.people_holding import people_holding
 from gatepass.registry.storage.database import Reading
+from gatepass.registry.storage.tables import access_tokens
 from gatepass.registry.tokens import token_policies
 from gatepass.registry.tokens.records import AccessToken
 
@@ -90,6 +91,15 @@ def first_persons(token: AccessToken) -> frozenset[str]:
     extended = () if token.approval is None else token.approval.extended_by
     made = () if token.created_by.id is None else (token.created_by.id,)
     return frozenset((token.owner.id, *made, *extended))
+
+
+def makers_of_family(reading: Reading, token: AccessToken) -> frozenset[str]:
+    """``first_persons``, and who made the token that *token* follows from by rotating itself: they
+    may have its text."""
+    this, first = access_tokens.alias(), access_tokens.alias()
+    made = select(first.c.created_by).join(this, this.c.family_id == first.c.id)
+    maker = reading.session.scalar(made.where(this.c.id == token.id))
+    return first_persons(token) | ({maker} if maker is not None else frozenset())
 
 
 def may_approve(user: str | None, permits: Collection[str], token: AccessToken) -> bool:

@@ -3,7 +3,7 @@
 They end by the clock alone, at every verifier. A round only notes the end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, select, update
@@ -93,6 +93,14 @@ def end(change: Change, actor: Actor, token_id: str, permission: str) -> None:
     _record_end(change, actor, row, ended)
 
 
+def drop(change: Change, rows: Sequence[Row[Any]]) -> None:
+    """Note that the exceptions of tokens end now; the caller removes them from *rows*."""
+    for row in rows:
+        for each in exceptions_of(row._mapping, change.now):
+            update_row(change, access_requests, each.request, until=change.now)
+            _record_end(change, Actor.system(), row, each)
+
+
 def note_ended(
     database: Database, now: Callable[[], int], pause: Callable[[], bool] = lambda: True
 ) -> int:
@@ -110,6 +118,7 @@ def note_ended(
 def drop_all(change: Change) -> None:
     """Remove all exceptions, for a restore: after the backup they may have been ended."""
     rows = change.session.execute(STORED.where(_token.exceptions_end_at.is_not(None))).all()
+    drop(change, rows)
     change.session.execute(
         update(access_tokens).where(_token.exceptions_end_at.is_not(None)).values(_NONE)
     )

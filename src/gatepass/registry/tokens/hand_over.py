@@ -22,7 +22,7 @@ from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.rows import status_of, update_row
 from gatepass.registry.storage.tables import access_tokens, audit_events
-from gatepass.registry.tokens import exception_records, indexing, store
+from gatepass.registry.tokens import exception_records, exceptions, indexing, store
 from gatepass.registry.tokens.of_owner import Left, deactivate_all, latest, unended
 from gatepass.registry.tokens.records import STORED, TokenOwner, grant_of
 from gatepass.registry.tokens.token_owners import NewOwner
@@ -237,6 +237,7 @@ def _hand_over(
 ) -> None:
     ids = [row.id for row in rows]
     # Its exceptions were meant for the former owner's use.
+    exceptions.drop(change, rows)
     values = {"owner_id": to.id, **exception_records.columns_of(())}
     change.session.execute(update(access_tokens).where(_token.id.in_(ids)).values(values))
     grants, whole = [], []

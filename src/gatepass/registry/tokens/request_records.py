@@ -18,7 +18,7 @@ from gatepass.registry.storage.paging import LARGEST_PAGE, Page, newest_first
 from gatepass.registry.storage.rows import record_of
 from gatepass.registry.storage.tables import access_requests, access_tokens, users
 from gatepass.registry.tokens import approval, observed_calls
-from gatepass.registry.tokens.approval import first_persons
+from gatepass.registry.tokens.approval import makers_of_family
 from gatepass.registry.tokens.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
 
@@ -196,17 +196,19 @@ def may_decide(
         permits: the permissions of the user's role.
     """
     second = needs_second_person(reading, token.company, name)
-    return _suffice(permits, name, second) and not (second and user in first_persons(token))
+    return _suffice(permits, token, name, second) and not (
+        second and user in makers_of_family(reading, token)
+    )
 
 
 def deciders(reading: Reading, token: AccessToken, name: str, *, most: int) -> Sequence[Any]:
     """Ids, names and addresses of users who can approve a request, the first ones first."""
     second = needs_second_person(reading, token.company, name)
     its = published_roles(reading, token.company)
-    roles = [role for role, permits in its.items() if _suffice(permits, name, second)]
+    roles = [role for role, permits in its.items() if _suffice(permits, token, name, second)]
     which = [users.c.company_id == token.company, users.c.deactivated_at.is_(None)]
     if second:
-        which.append(users.c.id.not_in(first_persons(token)))
+        which.append(users.c.id.not_in(makers_of_family(reading, token)))
     return reading.session.execute(
         select(users.c.id, users.c.name, users.c.email)
         .where(*which, users.c.role.in_(roles))
@@ -228,8 +230,8 @@ def record(row: Row[Any], now: int) -> AccessRequest:
     )
 
 
-def _suffice(permits: Collection[str], name: str, second: bool) -> bool:
-    needed = (DECIDE, name, *((approval.APPROVE,) if second else ()))
+def _suffice(permits: Collection[str], token: AccessToken, name: str, second: bool) -> bool:
+    needed = (DECIDE, name, *((approval.APPROVE, *token.permissions) if second else ()))
     return all(covers(permits, each) for each in needed)
 
 

@@ -142,6 +142,10 @@ def ask(
         )
         return AskedAccess.model_validate(request)
 
+    with node.database.read(node.clock.now()) as reading:
+        pending = access_requests.pending(reading, actor, asked.permission)
+    if pending is not None and changing.request is None:
+        return AskedAccess.model_validate(pending)
     made = changing(operation)
     node.mailing.wake()
     return made

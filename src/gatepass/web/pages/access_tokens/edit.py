@@ -127,7 +127,7 @@ def editable(screen: Screen, token_id: str) -> AccessToken:
         token = access_tokens.get(reading, screen.actor, token_id)
     if token.status not in ("active", "pending"):
         raise Conflict(f"This token is {token.status} and can't be changed.", reason="ended")
-    for name in token.permissions:
+    for name in (*token.permissions, *(each.permission for each in token.exceptions)):
         if not screen.actor.may(name):
             raise Forbidden(
                 "Only a user with all of this token's permissions can change it.",

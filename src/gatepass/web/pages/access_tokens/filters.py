@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
+from gatepass.core import credentials
 from gatepass.core.display_text import marked
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.registry.input.text import search_text
@@ -83,7 +84,7 @@ class Filters:
         permission = query.get("permission", "")
         show, sort = query.get("show", ""), query.get("sort", "")
         return cls(
-            search_text(query.get("q")),
+            _searched(query.get("q")),
             status if status in _STATUSES else "active",
             kind if kind in _KINDS else "any",
             query.get("owner", ""),
@@ -178,3 +179,10 @@ class Filters:
         if self.q:
             return f"No {status}{kind}{noun} has “{marked(self.q, self.q)}” in its label or id."
         return f"There are no {status}{kind}{noun}s."
+
+
+def _searched(q: str | None) -> str:
+    """What to search for; of a token's whole text its id, so that no link repeats the secret."""
+    text = search_text(q)
+    pasted = credentials.parse(text)
+    return text if pasted is None else pasted.id

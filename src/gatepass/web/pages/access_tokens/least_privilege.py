@@ -165,14 +165,21 @@ def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
 def undo(screen: CurrentScreen, id: str, fields: Form) -> Response:
     """Give the token back what its latest narrowing took away."""
     token = editable(screen, id)
-    with screen.write() as change:
-        narrowing.undo(
-            change,
-            screen.actor,
-            token.id,
-            fields.one("event"),
-            catalogue=screen.node.catalogue,
-        )
+    try:
+        with screen.write() as change:
+            narrowing.undo(
+                change,
+                screen.actor,
+                token.id,
+                fields.one("event"),
+                catalogue=screen.node.catalogue,
+            )
+    except InvalidInput as error:
+        # The token policy has changed since, or the catalogue.
+        raise Conflict(
+            f"It can't be undone: {' '.join(message for _, message in error.errors)}",
+            reason="not_undoable",
+        ) from None
     return see_other(f"/access-tokens/{token.id}?done=undone", confirmed=change.confirmed)
 
 

@@ -10,6 +10,7 @@ from gatepass.core.grants import DECOY, USER
 from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, role_records
+from gatepass.registry.directory.users import User
 from gatepass.registry.tokens import approval
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import (
@@ -116,6 +117,9 @@ def visiting(request: Request) -> Visitor:
     """
     caller = caller_of(request, admit(request, credential_of(request)))
     node = node_of(request)
+    if not isinstance(caller.owner, User):
+        # The token of a service account or an external owner, which have no pages.
+        caller.actor.require_signed_in()
     user = caller.user
     with node.database.read(node.clock.now()) as reading:
         company = companies.get(reading, user.company)

@@ -7,17 +7,13 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Busy, InvalidInput
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import role_records
-from gatepass.web.caller import node_of
+from gatepass.web.caller import admit, node_of
 from gatepass.web.cookies import same_site, set_login_cookie
 from gatepass.web.credentials import accept_invitation, address_text_of, look_invitation
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, FormState, refused
-from gatepass.web.pages.sign_in.links import (
-    done_page,
-    link_routers,
-    render_link_form,
-    signed_in_here,
-)
+from gatepass.web.pages.layout.visitor import credential_of
+from gatepass.web.pages.sign_in.links import done_page, link_routers, render_link_form
 from gatepass.web.pages.text.forms import Form
 
 router = APIRouter()
@@ -68,7 +64,13 @@ def _may_sign_in(request: Request) -> bool:
     Not by another site's form: it would sign a visitor in to an account whose invitation and
     password the other site knows. Nor in place of a user who is signed in already.
     """
-    return same_site(request) and signed_in_here(request) is None
+    return same_site(request) and not _signed_in(request)
+
+
+def _signed_in(request: Request) -> bool:
+    """Whether somebody is, even if they lack a second factor or aren't at a listed address."""
+    decision = admit(request, credential_of(request))
+    return decision.grant is not None and decision.status != 401
 
 
 def _page(request: Request, token: str, name: str = "", state: FormState = OPENED) -> HTMLResponse:
