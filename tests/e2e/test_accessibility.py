@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from gatepass.web.pages.layout import navigation
 from tests.support.apps.all_routes import page_routes
-from tests.support.browser.accessibility import barriers
+from tests.support.browser.accessibility import LOOKS, barriers
 from tests.support.browser.windows import sign_in
 from tests.support.processes.demo import Demo
 
@@ -130,7 +130,8 @@ def person(open_page: Callable[..., Page]) -> Page:
 
 
 def complaints(page: Page, address: str) -> list[str]:
-    """The faults of the page at that address: wide and light, then narrow and dark.
+    """The faults of the page at that address: wide and light, then what looks otherwise narrow and
+    dark.
 
     Colours don't depend on the width, so two of the four combinations suffice.
     """
@@ -144,7 +145,7 @@ def complaints(page: Page, address: str) -> list[str]:
         if narrow:
             page.emulate_media(color_scheme="dark")
             page.set_viewport_size(NARROW)
-        told += barriers(page)
+        told += barriers(page, LOOKS if narrow else None)
         width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         if width[0] > width[1]:
             told.append(f"scrolls sideways: {width[0]} px in {width[1]}")

@@ -1,5 +1,7 @@
 """The accessibility check of a page with axe-core."""
 
+from collections.abc import Sequence
+
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
@@ -8,10 +10,16 @@ _GRAVE = ("serious", "critical")
 #: Report violations only, since describing passes takes most of the time. No style sheet comes from
 #: another origin.
 _OPTIONS = {"resultTypes": ["violations"], "preload": False}
+#: What depends on colours and on the room there is.
+LOOKS = ("color-contrast", "link-in-text-block", "scrollable-region-focusable")
 
 
-def barriers(page: Page) -> list[str]:
-    """The serious violations on *page*, once the animations that end have finished."""
+def barriers(page: Page, rules: Sequence[str] | None = None) -> list[str]:
+    """The serious violations on *page*, once the animations that end have finished.
+
+    Args:
+        rules: the ids of those to check; by default all.
+    """
     page.evaluate(
         """() => Promise.allSettled(document.getAnimations()
             .filter((each) => each.effect.getComputedTiming().endTime !== Infinity)
@@ -19,7 +27,11 @@ def barriers(page: Page) -> list[str]:
     )
     # Content that is being replaced is briefly paler.
     looked_at = {"exclude": [['[aria-busy="true"]']]}
-    found = _AXE.run(page, looked_at, _OPTIONS).response["violations"]
+    options = _OPTIONS if rules is None else _OPTIONS | {"runOnly": list(rules)}
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(_AXE.axe_script)
+    run = "async ([where, how]) => (await axe.run(where, how)).violations"
+    found = page.evaluate(run, [looked_at, options])
     return [
         f"{each['id']}: {node['html'][:200]} {node['target']}"
         for each in found
