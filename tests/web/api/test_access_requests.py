@@ -30,7 +30,7 @@ def test_asked_answered_and_ended(any_installation: Installation, ada: httpx.Cli
 
     call = {"method": "POST", "path": "/v1/charges"}
     assert decided(**call)["reason"] == "permission_missing"
-    asked = ask(program, justification="Order 7 needs it.")
+    asked = ask(program, justification="Order 7\nneeds it.")
     assert asked.status_code == 202, asked.text
     request = asked.json()
     assert list(request) == ["id", "status", "permission", "expires_at"]
@@ -38,7 +38,7 @@ def test_asked_answered_and_ended(any_installation: Installation, ada: httpx.Cli
     assert ask(program).json() == request
     read = program.get(f"{PATH}/{request['id']}").json()
     assert read.items() >= request.items()
-    assert (read["justification"], read["access_token"]["label"]) == ("Order 7 needs it.", "sample")
+    assert (read["justification"], read["access_token"]["label"]) == ("Order 7\nneeds it.", "sample")
     listed = ada.get(PATH, params={"status": "pending"}).json()
     assert (listed["items"], listed["next"]) == ([read], None)
     with any_installation.node.database.read(0) as reading:
@@ -120,6 +120,7 @@ def test_who_can_ask_and_what_is_refused(
         json={"label": "x", "kind": "api", "permissions": ["charges:get"]},
     )
     assert made.status_code == 201
+    assert fields(ask(program, justification="a\rb")) == ["justification"]
     assert fields(ask(program, decision="dec_1", justification="x" * 501)) == [
         "decision",
         "justification",

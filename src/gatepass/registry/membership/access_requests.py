@@ -234,8 +234,8 @@ def _require_readable(decision: str | None, justification: str | None) -> None:
     if justification is not None:
         if len(justification) > LONGEST_JUSTIFICATION:
             problems.add("justification", f"Must have at most {LONGEST_JUSTIFICATION} characters.")
-        elif not storable(justification):
-            message = "Must not have control characters or line separators."
+        elif not storable(justification.replace("\n", " ")):
+            message = "Must have no control characters but line feeds."
             problems.add("justification", message)
         elif (problem := bidi_problem(justification)) is not None:
             problems.add("justification", problem)
