@@ -37,7 +37,7 @@ ANY_TEXT = {("Call", name) for name in _FIELDS}
 #: Reasons that pages, the command line, gateways and the feed answer, and the API never does.
 ELSEWHERE = {
     *("broken_feed", "catalogue_invalid", "cross_site", "email_change_broken", "ended_since"),
-    "openapi_invalid",
+    *("openapi_invalid", "not_undoable"),
     *("form_already_used", "misconfigured", "not_empty", "password_reset_broken"),
     *("peer_not_trusted", "refused", "second_factor_missing", "second_factor_present", "serving"),
     *("too_many_followers", "allowed", "error", "conflict", "link_broken"),

@@ -38,7 +38,10 @@ def test_asked_answered_and_ended(any_installation: Installation, ada: httpx.Cli
     assert ask(program).json() == request
     read = program.get(f"{PATH}/{request['id']}").json()
     assert read.items() >= request.items()
-    assert (read["justification"], read["access_token"]["label"]) == ("Order 7\nneeds it.", "sample")
+    assert (read["justification"], read["access_token"]["label"]) == (
+        "Order 7\nneeds it.",
+        "sample",
+    )
     listed = ada.get(PATH, params={"status": "pending"}).json()
     assert (listed["items"], listed["next"]) == ([read], None)
     with any_installation.node.database.read(0) as reading:
