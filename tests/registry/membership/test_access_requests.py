@@ -189,7 +189,7 @@ def test_what_cannot_be_asked_for(
     "given",
     [
         {"justification": "x" * 501},
-        {"justification": "a\nb"},
+        {"justification": "a\rb"},
         {"justification": "\u202eevil"},
         {"decision": "dec_1"},
         {"decision": "https://gp.example/decisions/" + DECISION},
