@@ -193,6 +193,25 @@ class Settings:
         return replace(self, **changes)
 
     @property
+    def ports(self) -> dict[str, int]:
+        """The ports to listen on, by the variables that set them.
+
+        Raises:
+            Misconfigured: two are equal.
+        """
+        ports = {
+            PREFIX + "PORT": self.port,
+            PREFIX + "VERIFY_PORT": self.verify_port,
+            PREFIX + "METRICS_PORT": self.metrics_port,
+        }
+        found = {variable: port for variable, port in ports.items() if port is not None}
+        first: dict[int, str] = {}
+        for variable, port in found.items():
+            if first.setdefault(port, variable) != variable:
+                raise Misconfigured(f"{variable}: must differ from {first[port]}")
+        return found
+
+    @property
     def is_https(self) -> bool:
         """Whether PUBLIC_URL is https; decides the cookie's name and its Secure attribute."""
         return self.public_url.startswith("https://")

@@ -121,3 +121,10 @@ def test_a_refusal_after_the_admission_is_told(
     installation.client(token).get(f"/v1/access-tokens/{token[:ID_LENGTH]}")
     [line] = lines(caplog)
     assert (line["status"], line["reason"]) == (403, "permission_missing")
+
+
+def test_a_record_with_members_of_the_same_names_is_no_fault() -> None:
+    json = [(b"content-type", b"application/json")]
+    assert access_log.told(json, b'{"grant": {}, "reason": "x"}') == (None, "x")
+    for body in (b"[]", b"{", b'{"grant": 1}'):
+        assert access_log.told(json, body) == (None, None)

@@ -47,7 +47,9 @@ def check() -> None:
     # The names that are no settings have been warned of.
     wrong = any(environment.warnings(os.environ, Settings.names()))
     configured = Settings.configured()
-    read_catalogue(Settings.read(configured.environ))
+    settings = Settings.read(configured.environ)
+    read_catalogue(settings)
+    _ = settings.ports
     for variable, missing in Settings.without_effect(configured.environ):
         print(f"gatepass: {variable} has no effect without {missing}", file=sys.stderr)
         wrong = True

@@ -104,7 +104,8 @@ def told(headers: Sequence[tuple[bytes, bytes]], body: bytes) -> tuple[str | Non
     if not isinstance(answer, dict):
         return None, None
     grant, reason = answer.get("grant"), answer.get("reason")
-    return grant["id"] if isinstance(grant, dict) else None, reason
+    # A record of the REST API may have members of these names, too.
+    return grant.get("id") if isinstance(grant, dict) else None, reason
 
 
 class AccessLog:

@@ -105,7 +105,9 @@ def test_a_role_is_chosen_already(installation: Installation, ada: Visit) -> Non
     assert answer.status_code == 200, answer.text
     page = ada.get(f"/access-tokens/{text[:21]}/explain", params={"permission": "charges:create"})
     link = page.links["Give the token's owner the role Customer Service"]
-    form = ada.get(link).form(f"/company/users/{bob.id}/role")
+    page = ada.get(link)
+    page.shows("A role was chosen for you.")
+    form = page.form(f"/company/users/{bob.id}/role")
     assert form.one("role") == "customer-service"
 
 

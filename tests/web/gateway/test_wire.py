@@ -542,3 +542,8 @@ def test_an_absolute_target_is_answered(port: int, shared_samples: Samples) -> N
     assert ask(port, "GET", f"http://gate{GATEWAY}", headers).status == 204
     assert ask(port, "GET", "http://gate/health/live", []).status == 200
     assert ask(port, "GET", "http://gate", []).status in (404, 418)
+
+
+def test_a_body_is_not_asked_for_without_a_valid_key(port: int) -> None:
+    head = b"POST %s HTTP/1.1\r\nHost: gate\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    assert exchange(port, head % VERIFY.encode()).startswith(b"HTTP/1.1 401 ")

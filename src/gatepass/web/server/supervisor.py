@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -72,21 +72,14 @@ def serve(
         The exit code: 0 after a clean stop, 1 if a worker couldn't start at all.
 
     Raises:
-        Misconfigured: a port is taken.
+        Misconfigured: a port is taken, or two are equal.
     """
-    ports = {
-        "GATEPASS_PORT": settings.port,
-        "GATEPASS_VERIFY_PORT": settings.verify_port,
-        "GATEPASS_METRICS_PORT": settings.metrics_port,
-    }
-    _require_different(ports)
     workers = [_Worker("main") for _ in range(settings.workers)]
     if settings.verify_port is not None or settings.verify_socket is not None:
         workers += [_Worker("verify") for _ in range(settings.verify_workers)]
     with contextlib.ExitStack() as held:
-        for variable, port in ports.items():
-            if port is not None:
-                held.enter_context(_reserve(variable, settings.host, port))
+        for variable, port in settings.ports.items():
+            held.enter_context(_reserve(variable, settings.host, port))
         shared = None
         if settings.verify_socket is not None:
             shared = held.enter_context(unix_listener(settings.verify_socket))
@@ -267,13 +260,6 @@ def _close(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-
-
-def _require_different(ports: Mapping[str, int | None]) -> None:
-    variables: dict[int, str] = {}
-    for variable, port in ports.items():
-        if port is not None and (first := variables.setdefault(port, variable)) != variable:
-            raise Misconfigured(f"{variable}: must differ from {first}")
 
 
 def _reserve(variable: str, host: str, port: int) -> socket.socket:

@@ -32,7 +32,8 @@ router = page_router()
 @router.get("/company/users/{id}/role")
 def show_form(screen: CurrentScreen, id: str, role: str = "") -> Response:
     """The roles to choose from; *role* is chosen already."""
-    return _page(screen, _user(screen, id), role)
+    user = _user(screen, id)
+    return _page(screen, user, role, suggested=role not in ("", user.role))
 
 
 @router.post("/company/users/{id}/role")
@@ -86,6 +87,7 @@ def _page(
     state: FormState = OPENED,
     *,
     impact: Impact | None = None,
+    suggested: bool = False,
 ) -> HTMLResponse:
     known = _roles(screen)
     with screen.read() as reading:
@@ -105,6 +107,7 @@ def _page(
         is_last=is_last,
         sentence=_sentence(screen, user, chosen),
         impact=impact,
+        suggested=suggested,
     )
 
 
