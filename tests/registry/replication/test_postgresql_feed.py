@@ -200,9 +200,8 @@ def test_behind_a_pooler_changes_are_made_and_followed(
         registry.database = direct
 
 
-@pytest.mark.usefixtures("idle_limit")
 def test_behind_a_pooler_each_transaction_has_the_required_settings(
-    registry: SmallRegistry, postgresql: Cluster, postgresql_url: str
+    registry: SmallRegistry, postgresql: Cluster, postgresql_url: str, idle_limit: None
 ) -> None:
     with Pooler(postgresql, connections=2) as pooler:
         database = Database(pooler.url(postgresql_url.rpartition("/")[2]))
@@ -229,9 +228,8 @@ def test_behind_a_pooler_each_transaction_has_the_required_settings(
         assert servers
 
 
-@pytest.mark.usefixtures("idle_limit")
 def test_behind_a_pooler_a_frozen_writer_is_terminated(
-    registry: SmallRegistry, postgresql: Cluster, postgresql_url: str
+    registry: SmallRegistry, postgresql: Cluster, postgresql_url: str, idle_limit: None
 ) -> None:
     with Pooler(postgresql) as pooler:
         database = Database(pooler.url(postgresql_url.rpartition("/")[2]))

@@ -19,6 +19,7 @@ from tests.support.database.small_registry import SmallRegistry
 _REGISTRY = "gatepass_test"
 _SHARED = "gatepass_shared"
 _IDLE_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = '2s'; "
+_BEGIN = engines._begin
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,16 +33,18 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture
-def idle_limit() -> None:
-    """For tests of how long PostgreSQL waits for a process that stopped within a transaction."""
-
-
 @pytest.fixture(autouse=True)
-def long_idle_limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL waits longer for the others: a busy machine may stop a test for two seconds."""
-    if "idle_limit" not in request.fixturenames:
-        monkeypatch.setattr(engines, "_begin", _begin_without_limit)
+def long_idle_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL waits long for a test within a transaction: a busy machine may stop it for two
+    seconds."""
+    monkeypatch.setattr(engines, "_begin", _begin_without_limit)
+
+
+@pytest.fixture
+def idle_limit(long_idle_limit: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Databases opened after this have the product's limit. A test whose registry needn't have it
+    names this fixture last."""
+    monkeypatch.setattr(engines, "_begin", _BEGIN)
 
 
 def _begin_without_limit(connection: Connection) -> None:
