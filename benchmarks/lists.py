@@ -25,7 +25,7 @@ from gatepass.registry.storage.database import Database, Reading
 from gatepass.registry.storage.paging import Cursor
 from gatepass.registry.storage.schema import create_schema
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from tests.support.database.many_records import Row, fill_owners, fill_tokens, fill_users
 from tests.support.database.postgresql import Cluster
 

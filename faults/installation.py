@@ -21,7 +21,8 @@ from gatepass.registry.grants import publishing
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema
-from gatepass.registry.tokens import access_tokens, recency
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.calls import recency
 from gatepass.verify.freshness import SharedMap
 from gatepass.verify.grant_file import GrantFile
 from tests.support.database.small_registry import HASH

@@ -12,8 +12,8 @@ from faults.experiments import Finding, Lab, Result, experiment
 from faults.installation import Installation, Node, everything
 from faults.rotation import none_of
 from faults.webhooks import kill_part
-from gatepass.registry.membership.expiry_warnings import WHILE_MS
 from gatepass.registry.membership.outbox import LEASE_MS
+from gatepass.registry.notifications.expiry_warnings import WHILE_MS
 from tests.support.mail.mailbox import Mailbox
 
 #: Tokens; one mail names all of them if it must.

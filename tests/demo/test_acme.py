@@ -9,8 +9,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.directory import users
 from gatepass.registry.membership import email_change_links
-from gatepass.registry.tokens import search as token_search
-from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.calls import usage
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.registry.tokens.records import AccessToken
 
 DAY = 86_400_000

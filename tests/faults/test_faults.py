@@ -26,7 +26,7 @@ def cluster() -> Iterator[Cluster]:
 #: Its findings are all latencies, which say nothing while other tests run.
 LATENCY_ONLY = {"crowds"}
 #: They wait for leases and retries, most of a minute; tests/node/test_webhooks.py and
-#: tests/registry/membership/test_expiry_warnings.py move the clock.
+#: tests/registry/notifications/test_expiry_warnings.py move the clock.
 WAITING = {"webhooks", "warnings"}
 #: Its operations are transactions like any other; tests/registry/tokens/test_self_rotation.py has
 #: the rules.

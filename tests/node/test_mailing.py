@@ -15,14 +15,9 @@ from gatepass.node.mailing import Mailing
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.grants.publishing import publish, published_holder
-from gatepass.registry.membership import (
-    expiry_warnings,
-    invitation_links,
-    invitations,
-    outbox,
-    password_resets,
-)
+from gatepass.registry.membership import invitation_links, invitations, outbox, password_resets
 from gatepass.registry.membership.invitations import Invitation
+from gatepass.registry.notifications import expiry_warnings
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import outgoing_mail as outgoing_mail_table
 from gatepass.registry.storage.tables import users

@@ -15,7 +15,7 @@ from gatepass.web.feed.limits import Limits
 from tests.support.apps.installation import Installation
 from tests.support.apps.portal import Portal
 from tests.support.apps.problems import fields, reasons
-from tests.web.api.test_observed_calls import fold
+from tests.web.api.tokens.test_observed_calls import fold
 
 Door = Callable[[Installation, str], httpx.Response]
 

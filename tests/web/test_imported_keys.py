@@ -12,7 +12,7 @@ from tests.support.apps.installation import Installation
 from tests.support.apps.problems import reasons
 from tests.support.browser.page_reader import Visit
 from tests.support.feed.asgi_feed import OpenFeed, here
-from tests.web.api.test_observed_calls import fold
+from tests.web.api.tokens.test_observed_calls import fold
 
 TEXT = "acme_live_0123456789abcdefghijklmnop"
 # As long as a token of ours.

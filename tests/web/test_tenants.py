@@ -58,13 +58,14 @@ ID_FIELDS = {"role"}
 OTHER_FIELDS = frozenset(
     (
         *("after", "close", "silent_for"),
-        # Of another company's token: tests/web/api/test_decisions.py
+        # Of another company's token: tests/web/api/tokens/test_decisions.py
         *("access_token", "at", "change"),
         *("access_tokens", "address", "calls", "code", "confirm", "credentials"),
         *("domains", "email", "entries"),
         # For the OIDC provider, whose token names it.
         "sub_id",
-        # Other programs' names, and ids and filters of tokens: tests/registry/tokens/test_bulk.py
+        # Other programs' names, and ids and filters of tokens:
+        # tests/registry/tokens/ending/test_bulk.py
         *("expect", "external_id", "filter", "ids", "metadata", "minutes", "share"),
         # For operators.
         *("companies", "company", "expires_in", "origins", "type"),
@@ -77,7 +78,7 @@ OTHER_FIELDS = frozenset(
             "unused_days",
             "warn_days",
         ),
-        # Another company's owner: tests/web/api/test_service_accounts.py
+        # Another company's owner: tests/web/api/my_company/test_service_accounts.py
         "owner",
         # Another company's user, and tokens of others: tests/registry/tokens/test_hand_over.py
         *("to", "tokens"),

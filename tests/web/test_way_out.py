@@ -23,7 +23,7 @@ from gatepass.verify.verifier import Verifier
 from tests.support.apps.installation import CATALOGUE, Installation
 from tests.support.apps.problems import reasons
 from tests.support.grants.grant_fixtures import header_lines
-from tests.web.api.test_observed_calls import fold
+from tests.web.api.tokens.test_observed_calls import fold
 from tests.web.test_imported_keys import TEXT, id_of, imported
 
 CHARGE = {"method": "GET", "path": "/v1/charges/ch_1"}

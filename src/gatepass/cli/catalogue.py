@@ -96,7 +96,7 @@ def _name_holders(dropped: Sequence[str]) -> None:
     # Imported here: a check of a file needs no database.
     from gatepass.cli.installation import reading
     from gatepass.registry.actor import Actor
-    from gatepass.registry.tokens import search
+    from gatepass.registry.tokens.lists import search
 
     try:
         with reading() as transaction:

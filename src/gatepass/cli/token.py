@@ -29,11 +29,11 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.registry.input.metadata import entries as metadata_entries
 from gatepass.registry.tokens import access_tokens, importing, rotation
+from gatepass.registry.tokens.lists.search import list_ as search
 from gatepass.registry.tokens.records import AccessToken as Token
 from gatepass.registry.tokens.records import TokenOwner
 from gatepass.registry.tokens.rotation import SILENCE_S, Closing
 from gatepass.registry.tokens.rotation_records import Close
-from gatepass.registry.tokens.search import list_ as search
 from gatepass.web.api.records.access_tokens import AccessToken
 
 

@@ -21,8 +21,9 @@ from gatepass.registry.membership import offboarding
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import access_tokens, usage
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.calls import usage
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.spools import Batch
 

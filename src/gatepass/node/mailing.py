@@ -18,21 +18,23 @@ from gatepass.mail.delivery import Outcome, Post, Smtp, ToLog
 from gatepass.mail.messages import Envelope
 from gatepass.registry.membership import (
     access_requests,
-    decoy_alarms,
     email_change_links,
     email_changes,
-    expiry_letters,
-    expiry_warnings,
     invitation_links,
     invitations,
     outbox,
     password_resets,
     pending_email_changes,
-    reported_credentials,
-    token_alarms,
     token_approvals,
 )
 from gatepass.registry.membership.outbox import OutgoingMail
+from gatepass.registry.notifications import (
+    decoy_alarms,
+    expiry_letters,
+    expiry_warnings,
+    reported_credentials,
+    token_alarms,
+)
 from gatepass.registry.storage.database import Database, Write
 from gatepass.registry.webhooks import notices
 from gatepass.registry.webhooks.queue import PAUSED_MAIL

@@ -23,18 +23,19 @@ from gatepass.node.reporting import Reporting
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
-from gatepass.registry.membership import decoy_alarms, expiry_warnings, token_approvals
-from gatepass.registry.membership.token_alarms import end_reused, tell_of_late_use
+from gatepass.registry.membership import token_approvals
+from gatepass.registry.notifications import decoy_alarms, expiry_warnings
+from gatepass.registry.notifications.token_alarms import end_reused, tell_of_late_use
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.ended_log import FILE_NAME as ENDED_LOG
 from gatepass.registry.storage.ended_log import EndedLog
-from gatepass.registry.tokens import exceptions
-from gatepass.registry.tokens import usage as registry_usage
-from gatepass.registry.tokens.closing import close_silent
-from gatepass.registry.tokens.lapsing import record_lapsed
-from gatepass.registry.tokens.rehearsals import note_ended
-from gatepass.registry.tokens.unapproved import deactivate_unapproved
-from gatepass.registry.tokens.unused import end_unused
+from gatepass.registry.tokens.calls import usage as registry_usage
+from gatepass.registry.tokens.ending.closing import close_silent
+from gatepass.registry.tokens.ending.unapproved import deactivate_unapproved
+from gatepass.registry.tokens.ending.unused import end_unused
+from gatepass.registry.tokens.lists.lapsing import record_lapsed
+from gatepass.registry.tokens.temporary import exceptions
+from gatepass.registry.tokens.temporary.rehearsals import note_ended
 from gatepass.settings import Settings
 from gatepass.verify.clock import TOLERANCE_MS, Clock
 from gatepass.verify.grant_file import GrantFile

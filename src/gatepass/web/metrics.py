@@ -26,7 +26,7 @@ from gatepass.registry.grants import history
 from gatepass.registry.replication import node_status, receipts
 from gatepass.registry.replication.node_status import STATES, KnownNode
 from gatepass.registry.storage import revisions
-from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.calls import usage
 from gatepass.registry.webhooks import queue
 from gatepass.web.caller import CurrentNode
 from gatepass.web.gateway.asgi import send_reply

@@ -4,7 +4,8 @@ import pytest
 
 from gatepass.core.observed_call import CountedCall, ObservedCall
 from gatepass.registry.actor import Actor
-from gatepass.registry.tokens import access_tokens, observed_calls
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.calls import observed_calls
 from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
 from tests.support.apps.used_tokens import use

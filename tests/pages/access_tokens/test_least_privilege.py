@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gatepass.core.observed_call import CountedCall, ObservedCall
-from gatepass.registry.tokens import observed_calls, recency
+from gatepass.registry.tokens.calls import observed_calls, recency
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gatepass.core.observed_call import CountedCall, ObservedCall
-from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.calls import usage
 from gatepass.verify.spools import Batch
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit

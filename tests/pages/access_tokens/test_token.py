@@ -10,7 +10,7 @@ from gatepass.core.observed_call import CountedCall, ObservedCall
 from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
-from gatepass.registry.tokens import observed_calls
+from gatepass.registry.tokens.calls import observed_calls
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.web.pages.text.times import DAY
 from gatepass.web.times import format_time

@@ -7,7 +7,7 @@ from gatepass.core.errors import Conflict, Forbidden, NotFound, TooManyAttempts,
 from gatepass.node.node import Node
 from gatepass.registry.membership import email_changes, invitations
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Visit
 

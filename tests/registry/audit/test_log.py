@@ -19,7 +19,7 @@ from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage.tables import roles
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry
 
 

@@ -35,9 +35,10 @@ from gatepass.registry.storage import revisions
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Change, Database
 from gatepass.registry.storage.ended_log import EndedLog, EndedLogReader, Revocation
-from gatepass.registry.tokens import access_tokens, exceptions, store
+from gatepass.registry.tokens import access_tokens, store
 from gatepass.registry.tokens.exception_records import TokenException
 from gatepass.registry.tokens.hand_over import Handling
+from gatepass.registry.tokens.temporary import exceptions
 from gatepass.registry.webhooks import deliveries, hooks, queue
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import TABLES, GrantFile

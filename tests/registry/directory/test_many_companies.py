@@ -17,7 +17,7 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from tests.support.database.small_registry import NOW, SmallRegistry
 from tests.support.database.work import measured
 

@@ -21,7 +21,7 @@ from gatepass.registry.grants.publishing import (
     published_rules,
 )
 from gatepass.registry.membership import offboarding, owner_offboarding
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from tests.support.database.small_registry import SmallRegistry, nothing_changes
 from tests.support.database.work import measured
 

@@ -19,7 +19,7 @@ from gatepass.registry.grants.publishing import (
 )
 from gatepass.registry.membership import invitations, offboarding, owner_offboarding
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from tests.support.database.small_registry import HOUR, SmallRegistry
 
 

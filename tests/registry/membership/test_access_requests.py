@@ -16,16 +16,11 @@ from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import access_requests
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.tables import outgoing_mail
-from gatepass.registry.tokens import (
-    access_tokens,
-    exceptions,
-    request_records,
-    rotation,
-    self_rotation,
-)
+from gatepass.registry.tokens import access_tokens, rotation, self_rotation
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.registry.tokens.request_records import AccessRequest
 from gatepass.registry.tokens.rotation import Closing
+from gatepass.registry.tokens.temporary import exceptions, request_records
+from gatepass.registry.tokens.temporary.request_records import AccessRequest
 from tests.support.approval_policy import require
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 

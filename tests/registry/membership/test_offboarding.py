@@ -15,8 +15,8 @@ from gatepass.registry.grants.publishing import publish
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.ending.of_owner import left
 from gatepass.registry.tokens.hand_over import Fate, Handling
-from gatepass.registry.tokens.of_owner import left
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import NOW, SmallRegistry, nothing_changes
 
@@ -109,7 +109,7 @@ def test_kept_tokens_stay_listed_and_are_refused(
 def test_thousands_of_tokens_are_deactivated_in_one_change(
     registry: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gatepass.registry.tokens.of_owner._BATCH", 3)
+    monkeypatch.setattr("gatepass.registry.tokens.ending.of_owner._BATCH", 3)
     ada, bob = registry.signed_in(registry.ada), member(registry, "manager")
     acting = registry.signed_in(bob)
     made = [registry.token(acting, label=f"Token {number}") for number in range(8)]

@@ -11,10 +11,10 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.membership import token_approvals
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.approval_records import PENDING_MS
+from gatepass.registry.tokens.ending.unapproved import deactivate_unapproved
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.registry.tokens.unapproved import deactivate_unapproved
 from tests.support.approval_policy import require
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 

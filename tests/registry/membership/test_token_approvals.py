@@ -14,11 +14,13 @@ from gatepass.registry.directory import roles
 from gatepass.registry.grants.publishing import deactivate_grants, published_grant
 from gatepass.registry.membership import token_approvals
 from gatepass.registry.replication import receipt_status
-from gatepass.registry.tokens import access_tokens, approval, provisioning, rehearsals, rotation
+from gatepass.registry.tokens import access_tokens, provisioning, rotation
 from gatepass.registry.tokens.approval_records import PENDING_MS
+from gatepass.registry.tokens.ending.unused import ending_of
+from gatepass.registry.tokens.policy import approval
 from gatepass.registry.tokens.records import AccessToken, etag
 from gatepass.registry.tokens.rotation import Closing
-from gatepass.registry.tokens.unused import ending_of
+from gatepass.registry.tokens.temporary import rehearsals
 from tests.support.approval_policy import require
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 

@@ -12,8 +12,8 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact
 from gatepass.registry.storage.tables import token_use, token_use_addresses, users
 from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.calls.usage import DAY_MS
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.registry.tokens.usage import DAY_MS
 from tests.support.database.small_registry import ADDRESS, HOUR, NOW, SmallRegistry, nothing_changes
 
 OFFICE = Entry("198.51.100.0/24", "Office")

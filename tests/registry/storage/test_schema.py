@@ -24,7 +24,7 @@ from gatepass.registry.storage import schema
 from gatepass.registry.storage.database import Database
 from gatepass.registry.storage.schema import create_schema, migrate, schema_state
 from gatepass.registry.storage.tables import companies, metadata, users
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.verify.grant_file import TABLES
 from tests.support.database.postgresql import Cluster
 

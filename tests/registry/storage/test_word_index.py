@@ -13,8 +13,8 @@ from gatepass.registry.directory import user_search
 from gatepass.registry.input.text import folded, label_problem, search_text, storable
 from gatepass.registry.input.words import parts_of, runs, words_of
 from gatepass.registry.storage import scans, word_index
-from gatepass.registry.tokens import search as token_search
-from gatepass.registry.tokens import selection
+from gatepass.registry.tokens.lists import search as token_search
+from gatepass.registry.tokens.lists import selection
 from gatepass.registry.tokens.records import AccessToken
 from tests.support.database.small_registry import SmallRegistry
 

@@ -14,8 +14,8 @@ from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage.tables import roles, users
 from gatepass.registry.tokens import access_tokens, store
-from gatepass.registry.tokens import search as token_search
 from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.registry.tokens.records import etag
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 from tests.support.token_fields import FIRST, SECOND

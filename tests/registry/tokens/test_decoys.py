@@ -8,18 +8,13 @@ from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput
 from gatepass.registry.actor import Actor
 from gatepass.registry.grants.publishing import published_grant
-from gatepass.registry.tokens import (
-    access_tokens,
-    bulk,
-    policy_breaches,
-    provisioning,
-    rehearsals,
-    rotation,
-    search,
-    token_policies,
-)
+from gatepass.registry.tokens import access_tokens, provisioning, rotation
+from gatepass.registry.tokens.ending import bulk
+from gatepass.registry.tokens.lists import search
+from gatepass.registry.tokens.policy import policy_breaches, token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
+from gatepass.registry.tokens.temporary import rehearsals
 from tests.support.database.small_registry import SmallRegistry
 
 EMPTY: dict[str, Any] = {"networks": [], "domains": [], "metadata": {}, "permissions": []}

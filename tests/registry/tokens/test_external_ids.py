@@ -5,7 +5,7 @@ import pytest
 from gatepass.core.errors import Conflict
 from gatepass.registry.actor import Actor
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.lapsing import record_lapsed
+from gatepass.registry.tokens.lists.lapsing import record_lapsed
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 
 

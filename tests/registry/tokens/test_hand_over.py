@@ -14,18 +14,12 @@ from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.directory.users import User
 from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.membership import offboarding, owner_offboarding
-from gatepass.registry.tokens import (
-    access_tokens,
-    exceptions,
-    hand_over,
-    rehearsals,
-    rotation,
-    store,
-)
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens import access_tokens, hand_over, rotation, store
 from gatepass.registry.tokens.exception_records import TokenException
 from gatepass.registry.tokens.hand_over import Choice, Fate, Handling, Recipient
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.registry.tokens.rotation import Closing
+from gatepass.registry.tokens.temporary import exceptions, rehearsals
 from tests.support.concurrency import concurrently
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry, nothing_changes
 

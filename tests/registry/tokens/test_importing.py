@@ -10,7 +10,9 @@ from gatepass.core.imported_keys import of_digest
 from gatepass.registry.actor import Actor
 from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.grants.publishing import published_grant, published_prefixes
-from gatepass.registry.tokens import access_tokens, bulk, importing, rotation, search
+from gatepass.registry.tokens import access_tokens, importing, rotation
+from gatepass.registry.tokens.ending import bulk
+from gatepass.registry.tokens.lists import search
 from gatepass.registry.tokens.rotation import Closing
 from tests.support.database.small_registry import HOUR, SmallRegistry, nothing_changes
 

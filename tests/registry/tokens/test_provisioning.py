@@ -21,7 +21,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, owner_search, owners
 from gatepass.registry.membership import company_offboarding, owner_offboarding
 from gatepass.registry.tokens import access_tokens, provisioning
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from tests.support.database.small_registry import SmallRegistry
 
 #: Alike to anything that folds.

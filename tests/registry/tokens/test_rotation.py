@@ -16,8 +16,9 @@ from gatepass.registry.grants.publishing import published_grant
 from gatepass.registry.input.expiry import LATEST_EXPIRY
 from gatepass.registry.membership import owner_offboarding
 from gatepass.registry.replication import receipt_status
-from gatepass.registry.tokens import access_tokens, rotation, search
+from gatepass.registry.tokens import access_tokens, rotation
 from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.lists import search
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import (
     LONGEST_AFTER_S,

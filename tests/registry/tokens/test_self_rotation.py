@@ -13,17 +13,14 @@ from gatepass.core.token_policy import NO_POLICY
 from gatepass.registry.actor import Actor, Person
 from gatepass.registry.audit.sentences import sentence
 from gatepass.registry.directory import roles
-from gatepass.registry.membership import token_alarms, token_approvals
+from gatepass.registry.membership import token_approvals
+from gatepass.registry.notifications import token_alarms
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens as table
-from gatepass.registry.tokens import (
-    access_tokens,
-    rotation,
-    self_rotation,
-    token_policies,
-    usage,
-)
+from gatepass.registry.tokens import access_tokens, rotation, self_rotation
+from gatepass.registry.tokens.calls import usage
 from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.policy import token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.tokens.self_rotation import MOST_AN_HOUR, Member, Reuse, meaning

@@ -17,9 +17,9 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import rotation
+from gatepass.registry.tokens.calls.usage import DAY_MS
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
-from gatepass.registry.tokens.usage import DAY_MS
 from gatepass.registry.webhooks import deliveries, hooks
 from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import func, select
 
 from gatepass.core.errors import TooManyAttempts, Unavailable
-from gatepass.registry.membership import reported_credentials
+from gatepass.registry.notifications import reported_credentials
 from gatepass.registry.storage.tables import audit_events, outgoing_mail
 from gatepass.web.report_rate import ReportRate
 from tests.support.apps.installation import Installation

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.storage import tables
-from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.calls import usage
 from gatepass.verify.replica.http_feed import ReportConnection
 from gatepass.verify.replica.reporting import Reporter
 from gatepass.web.times import parse_time

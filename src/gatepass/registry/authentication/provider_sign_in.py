@@ -26,7 +26,7 @@ from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import authentications, companies
 from gatepass.registry.storage.tables import identities as identities_table
 from gatepass.registry.storage.tables import users as users_table
-from gatepass.registry.tokens.of_owner import deactivate_all
+from gatepass.registry.tokens.ending.of_owner import deactivate_all
 
 #: Password hash of a user without a password: matches none.
 NO_PASSWORD = ""

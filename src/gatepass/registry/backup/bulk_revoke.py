@@ -24,7 +24,7 @@ from gatepass.registry.storage.tables import (
     users,
     verifier_keys,
 )
-from gatepass.registry.tokens import recency
+from gatepass.registry.tokens.calls import recency
 
 _BATCH = 500
 

@@ -43,7 +43,7 @@ from gatepass.registry.storage.tables import (
     revision,
     revisions,
 )
-from gatepass.registry.tokens import exceptions
+from gatepass.registry.tokens.temporary import exceptions
 from gatepass.registry.webhooks import queue
 
 #: A node with a heartbeat within this time, or within its own staleness, may still decide.

@@ -24,8 +24,10 @@ from gatepass.registry.explanations.fixes import Fix
 from gatepass.registry.grants.publishing import published_of_actor
 from gatepass.registry.network_policy import allowlist_entries
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import observed_calls, store, token_policies
-from gatepass.registry.tokens.observed_calls import CallRecord, Refusal
+from gatepass.registry.tokens import store
+from gatepass.registry.tokens.calls import observed_calls
+from gatepass.registry.tokens.calls.observed_calls import CallRecord, Refusal
+from gatepass.registry.tokens.policy import token_policies
 
 _UNMATCHED = (Reason.path_ambiguous, Reason.route_unknown)
 

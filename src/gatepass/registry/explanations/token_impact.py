@@ -10,8 +10,9 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.explanations.change import changed, read_change
 from gatepass.registry.grants.publishing import published_of_actor
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import impact, store
-from gatepass.registry.tokens.impact import Impact
+from gatepass.registry.tokens import store
+from gatepass.registry.tokens.calls import impact
+from gatepass.registry.tokens.calls.impact import Impact
 
 
 def preview(

@@ -25,11 +25,13 @@ from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_requests, access_tokens, companies, users
 from gatepass.registry.tokens import access_tokens as tokens
-from gatepass.registry.tokens import approval, exceptions, request_records, store
+from gatepass.registry.tokens import store
 from gatepass.registry.tokens.exception_records import TokenException
-from gatepass.registry.tokens.exceptions import LONGEST_S
+from gatepass.registry.tokens.policy import approval
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.registry.tokens.request_records import DECIDE, STORED, AccessRequest, record
+from gatepass.registry.tokens.temporary import exceptions, request_records
+from gatepass.registry.tokens.temporary.exceptions import LONGEST_S
+from gatepass.registry.tokens.temporary.request_records import DECIDE, STORED, AccessRequest, record
 
 #: The kind of the mail about a request.
 MAIL = "access_requested"

@@ -11,8 +11,8 @@ from gatepass.registry.directory import companies
 from gatepass.registry.grants.publishing import published_rules
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.tables import invitations, users
-from gatepass.registry.tokens import search
-from gatepass.registry.tokens.selection import Filters
+from gatepass.registry.tokens.lists import search
+from gatepass.registry.tokens.lists.selection import Filters
 
 #: A company is new for so long (milliseconds).
 NEW_MS = 30 * 24 * 3600 * 1000

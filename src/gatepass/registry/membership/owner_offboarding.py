@@ -13,7 +13,7 @@ from gatepass.registry.replication import receipts
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import mark_deactivated
 from gatepass.registry.storage.tables import owners
-from gatepass.registry.tokens.of_owner import deactivate_all
+from gatepass.registry.tokens.ending.of_owner import deactivate_all
 
 
 def deactivate(change: Change, actor: Actor, reference: str, *, type: str | None = None) -> Owner:

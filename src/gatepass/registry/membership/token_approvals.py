@@ -16,8 +16,9 @@ from gatepass.registry.membership import outbox
 from gatepass.registry.storage.database import Change, Database, Reading, Write
 from gatepass.registry.storage.rows import require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens, companies, outgoing_mail, users
-from gatepass.registry.tokens import approval, store
+from gatepass.registry.tokens import store
 from gatepass.registry.tokens.approval_records import PENDING_MS
+from gatepass.registry.tokens.policy import approval
 from gatepass.registry.tokens.records import STORED, AccessToken, etag, grant_of, tokens_of
 
 #: The kinds of the mails that ask for approval, and that tell of it.

@@ -26,9 +26,9 @@ from gatepass.registry.storage.tables import (
     token_use_addresses,
     users,
 )
-from gatepass.registry.tokens import impact
-from gatepass.registry.tokens.impact import Impact
-from gatepass.registry.tokens.usage import DAY_MS
+from gatepass.registry.tokens.calls import impact
+from gatepass.registry.tokens.calls.impact import Impact
+from gatepass.registry.tokens.calls.usage import DAY_MS
 
 DAYS = 30
 #: At most this many of each are named, the most recent first.

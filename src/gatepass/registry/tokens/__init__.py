@@ -1,1 +1,1 @@
-"""Access tokens."""
+"""Access tokens: records and the operations that change them."""

@@ -17,10 +17,11 @@ from gatepass.registry.replication.receipt_status import Receipt
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.paging import Page
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import decoys, external_ids, observed_calls, store, token_owners
+from gatepass.registry.tokens import decoys, external_ids, store, token_owners
 from gatepass.registry.tokens import input as fields
+from gatepass.registry.tokens.calls import observed_calls
+from gatepass.registry.tokens.calls.observed_calls import CallRecord
 from gatepass.registry.tokens.exception_records import exceptions_of
-from gatepass.registry.tokens.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
 
 _LONGEST_FORM_ID = 100

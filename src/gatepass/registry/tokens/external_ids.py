@@ -7,7 +7,7 @@ from gatepass.core.errors import Conflict, Forbidden
 from gatepass.registry.actor import Actor
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import lapsing
+from gatepass.registry.tokens.lists import lapsing
 
 _token = access_tokens.c
 

@@ -22,9 +22,11 @@ from gatepass.registry.input.text import storable
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.rows import status_of, update_row
 from gatepass.registry.storage.tables import access_tokens, audit_events
-from gatepass.registry.tokens import exception_records, exceptions, indexing, store
-from gatepass.registry.tokens.of_owner import Left, deactivate_all, latest, unended
+from gatepass.registry.tokens import exception_records, store
+from gatepass.registry.tokens.ending.of_owner import Left, deactivate_all, latest, unended
+from gatepass.registry.tokens.lists import indexing
 from gatepass.registry.tokens.records import STORED, TokenOwner, grant_of
+from gatepass.registry.tokens.temporary import exceptions
 from gatepass.registry.tokens.token_owners import NewOwner
 
 #: The most tokens that are handed over at once. All changes wait for this one.

@@ -31,8 +31,10 @@ from gatepass.registry.grants.publishing import (
 from gatepass.registry.input.text import folded, storable
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import indexing, recency, token_owners
 from gatepass.registry.tokens import input as fields
+from gatepass.registry.tokens import token_owners
+from gatepass.registry.tokens.calls import recency
+from gatepass.registry.tokens.lists import indexing
 from gatepass.registry.tokens.records import TokenOwner, grant_of
 from gatepass.registry.tokens.token_owners import NewOwner
 

@@ -16,8 +16,8 @@ from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
 from gatepass.registry.storage.rows import deactivated_by, record_of, status_of
 from gatepass.registry.storage.tables import access_tokens, owners, token_use, users
-from gatepass.registry.tokens import observed_calls
 from gatepass.registry.tokens.approval_records import Approval, approval_of
+from gatepass.registry.tokens.calls import observed_calls
 from gatepass.registry.tokens.exception_records import TokenException, exceptions_of, granted
 from gatepass.registry.tokens.input import CHANGEABLE
 from gatepass.registry.tokens.rotation_records import Rotation, of_new_token, rotations

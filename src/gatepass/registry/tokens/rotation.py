@@ -23,14 +23,9 @@ from gatepass.registry.input.text import label_problem
 from gatepass.registry.storage.database import Change
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import (
-    approval,
-    decoys,
-    policy_enforcement,
-    store,
-    token_owners,
-)
+from gatepass.registry.tokens import decoys, store, token_owners
 from gatepass.registry.tokens.input import CHANGEABLE
+from gatepass.registry.tokens.policy import approval, policy_enforcement
 from gatepass.registry.tokens.records import AccessToken, grant_of
 from gatepass.registry.tokens.rotation_records import BY_ITSELF, LONGEST_CLOSING_S, Close
 

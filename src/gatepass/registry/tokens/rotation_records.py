@@ -7,9 +7,9 @@ from typing import Any, Literal
 from sqlalchemy import Row
 
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import observed_calls
-from gatepass.registry.tokens.observed_calls import Caller
-from gatepass.registry.tokens.silence import Silence, Silences
+from gatepass.registry.tokens.calls import observed_calls
+from gatepass.registry.tokens.calls.observed_calls import Caller
+from gatepass.registry.tokens.calls.silence import Silence, Silences
 
 #: How the token that is replaced closes.
 Close = Literal["now", "after", "when_silent"]

@@ -19,7 +19,8 @@ from gatepass.registry.grants.authorization import acting
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_tokens, token_use
-from gatepass.registry.tokens import rotation, store, token_policies
+from gatepass.registry.tokens import rotation, store
+from gatepass.registry.tokens.policy import token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.tokens.rotation_records import BY_ITSELF

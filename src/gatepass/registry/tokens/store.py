@@ -21,15 +21,11 @@ from gatepass.registry.storage import rows
 from gatepass.registry.storage.database import Change, Reading, Write
 from gatepass.registry.storage.rows import mark_deactivated, require_unchanged, update_row
 from gatepass.registry.storage.tables import access_tokens
-from gatepass.registry.tokens import (
-    approval,
-    external_ids,
-    indexing,
-    policy_enforcement,
-    recency,
-    token_owners,
-)
+from gatepass.registry.tokens import external_ids, token_owners
 from gatepass.registry.tokens import input as fields
+from gatepass.registry.tokens.calls import recency
+from gatepass.registry.tokens.lists import indexing
+from gatepass.registry.tokens.policy import approval, policy_enforcement
 from gatepass.registry.tokens.records import (
     STORED,
     AccessToken,

@@ -1,1 +1,1 @@
-"""The REST API: one module per resource, which `router` puts together."""
+"""The REST API: a module per resource, which `router` includes."""

@@ -15,8 +15,8 @@ from gatepass.core.grants import DECOY
 from gatepass.core.networks import format_address, parse_address
 from gatepass.node.node import Node
 from gatepass.registry.authentication.throttling import source_of
-from gatepass.registry.membership import reported_credentials
-from gatepass.registry.membership.reported_credentials import MOST
+from gatepass.registry.notifications import reported_credentials
+from gatepass.registry.notifications.reported_credentials import MOST
 from gatepass.web.api.confirmation import mark
 from gatepass.web.api.form_body import read_form
 from gatepass.web.api.request_body import Fields, body, refusing, resource

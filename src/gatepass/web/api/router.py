@@ -7,38 +7,37 @@ from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from gatepass.web.api import (
-    access_requests,
-    access_token_export,
-    access_tokens,
-    admin_keys,
+from gatepass.web.api import catalogue, nodes, receipts, reported_credentials
+from gatepass.web.api.account import authentications, email_addresses, oidc
+from gatepass.web.api.my_company import (
     allowlist,
     audit_events,
     audit_export,
-    authentications,
-    catalogue,
-    companies,
     company,
+    invitations,
+    roles,
+    service_accounts,
+    users,
+    webhooks,
+)
+from gatepass.web.api.provisioning import (
+    admin_keys,
+    companies,
     company_access_tokens,
     company_owners,
-    decisions,
-    email_addresses,
-    impact,
-    invitations,
-    nodes,
-    observed_calls,
-    oidc,
     portal_sessions,
-    receipts,
-    reported_credentials,
-    roles,
+    verifier_keys,
+)
+from gatepass.web.api.tokens import (
+    access_requests,
+    access_token_export,
+    access_tokens,
+    decisions,
+    impact,
+    observed_calls,
     self_rotation,
-    service_accounts,
     suggestion,
     token_policy,
-    users,
-    verifier_keys,
-    webhooks,
 )
 from gatepass.web.cross_origin import is_cross_origin
 

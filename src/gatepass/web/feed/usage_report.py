@@ -24,11 +24,11 @@ from gatepass.core.permissions import is_permission
 from gatepass.core.reason import Reason
 from gatepass.core.routes import Route, RouteError
 from gatepass.node.node import Node
-from gatepass.registry.membership import decoy_alarms
-from gatepass.registry.membership.token_alarms import tell_of_late_use
+from gatepass.registry.notifications import decoy_alarms
+from gatepass.registry.notifications.token_alarms import tell_of_late_use
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import usage
+from gatepass.registry.tokens.calls import usage
 from gatepass.verify.clock import TOLERANCE_MS
 from gatepass.web.feed import request_body
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from gatepass.registry.tokens.impact import DAYS, MOST_ROWS, NAMED
+from gatepass.registry.tokens.calls.impact import DAYS, MOST_ROWS, NAMED
 from gatepass.web.api.shapes import Record, Time
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import bulk
+from gatepass.registry.tokens.ending import bulk
 from gatepass.web.pages.access_tokens.filters import PATH, Filters
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router

@@ -7,16 +7,11 @@ from gatepass.core.grants import DECOY
 from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import (
-    access_tokens,
-    approval,
-    policy_breaches,
-    records,
-    request_records,
-    token_policies,
-    unused,
-)
+from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens.ending import unused
+from gatepass.registry.tokens.policy import approval, policy_breaches, token_policies
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.temporary import request_records
 from gatepass.verify.http.refusals import SENTENCES
 from gatepass.web.pages.access_tokens.least_privilege import least_privilege
 from gatepass.web.pages.access_tokens.use import RANGES, Shown, use_of

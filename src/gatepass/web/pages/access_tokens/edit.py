@@ -10,7 +10,7 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.registry.explanations import token_impact
 from gatepass.registry.input.metadata import entries as metadata_entries
 from gatepass.registry.tokens import access_tokens, records
-from gatepass.registry.tokens.impact import Impact
+from gatepass.registry.tokens.calls.impact import Impact
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.access_tokens.form_page import form_page, press, refused_page, summary_part

@@ -18,8 +18,9 @@ from gatepass.core.observed_call import is_decision_id
 from gatepass.registry.explanations import explaining
 from gatepass.registry.explanations.explaining import Explained, Question
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import access_tokens, observed_calls
-from gatepass.registry.tokens.observed_calls import CallRecord
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.calls import observed_calls
+from gatepass.registry.tokens.calls.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.http.refusals import SENTENCES, sentence
 from gatepass.web.pages.access_tokens.fix_links import offered

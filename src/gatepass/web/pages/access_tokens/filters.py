@@ -7,7 +7,7 @@ from gatepass.core import credentials
 from gatepass.core.display_text import marked
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.registry.input.text import search_text
-from gatepass.registry.tokens.selection import Filters as TokenFilters
+from gatepass.registry.tokens.lists.selection import Filters as TokenFilters
 from gatepass.web.pages.layout.lists import address_of_page
 from gatepass.web.pages.text.times import DAY
 

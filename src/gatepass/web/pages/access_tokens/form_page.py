@@ -8,7 +8,8 @@ from gatepass.core.approval import needing_approval
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.token_policy import TokenPolicy
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import labels, token_policies
+from gatepass.registry.tokens.lists import labels
+from gatepass.registry.tokens.policy import token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.form_state import not_saved

@@ -12,12 +12,14 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.directory import owner_search, user_search
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Page
-from gatepass.registry.tokens import request_records, token_owners, usage
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens import token_owners
+from gatepass.registry.tokens.calls import usage
+from gatepass.registry.tokens.lists import search as token_search
+from gatepass.registry.tokens.lists.selection import Filters as TokenFilters
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.registry.tokens.selection import Filters as TokenFilters
-from gatepass.web.api.access_token_export import exported
+from gatepass.registry.tokens.temporary import request_records
 from gatepass.web.api.list_files import FileFormat
+from gatepass.web.api.tokens.access_token_export import exported
 from gatepass.web.pages.access_tokens.bulk import deactivated_sentence
 from gatepass.web.pages.access_tokens.filters import PATH, SHOWN, SORTS, Filters
 from gatepass.web.pages.access_tokens.first_steps import PART, part, steps_above_list

@@ -11,11 +11,17 @@ from gatepass.core.grants import DECOY
 from gatepass.core.narrowing import Limits
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.etags import etag_of
-from gatepass.registry.tokens import access_tokens, narrowing, records, suggestion
-from gatepass.registry.tokens.narrowing import Narrowing
-from gatepass.registry.tokens.recording import is_recording
+from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens.least_privilege import narrowing, suggestion
+from gatepass.registry.tokens.least_privilege.narrowing import Narrowing
+from gatepass.registry.tokens.least_privilege.recording import is_recording
+from gatepass.registry.tokens.least_privilege.suggestion import (
+    DAYS,
+    FEWEST_CALLS,
+    Suggestion,
+    limits_of,
+)
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.registry.tokens.suggestion import DAYS, FEWEST_CALLS, Suggestion, limits_of
 from gatepass.web.pages.access_tokens.edit import editable
 from gatepass.web.pages.access_tokens.form import Summary
 from gatepass.web.pages.layout.after_change import see_other

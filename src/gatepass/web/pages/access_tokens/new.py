@@ -15,7 +15,8 @@ from gatepass.core.grants import SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_search
 from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.storage.paging import LARGEST_PAGE
-from gatepass.registry.tokens import access_tokens, token_policies
+from gatepass.registry.tokens import access_tokens
+from gatepass.registry.tokens.policy import token_policies
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens import prefill
 from gatepass.web.pages.access_tokens.form import TokenForm

@@ -13,10 +13,12 @@ from gatepass.core.narrowing import Limits
 from gatepass.core.networks import InvalidNetwork
 from gatepass.core.token_policy import TokenPolicy
 from gatepass.registry.storage.etags import etag_of
-from gatepass.registry.tokens import access_tokens, recording, records, suggestion, token_policies
-from gatepass.registry.tokens.recording import MINUTES
+from gatepass.registry.tokens import access_tokens, records
+from gatepass.registry.tokens.least_privilege import recording, suggestion
+from gatepass.registry.tokens.least_privilege.recording import MINUTES
+from gatepass.registry.tokens.least_privilege.suggestion import Suggestion
+from gatepass.registry.tokens.policy import token_policies
 from gatepass.registry.tokens.records import AccessToken
-from gatepass.registry.tokens.suggestion import Suggestion
 from gatepass.web.pages.access_tokens.edit import editable
 from gatepass.web.pages.access_tokens.form import Summary
 from gatepass.web.pages.access_tokens.least_privilege import (

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, Unavailable
-from gatepass.registry.tokens import access_tokens, rehearsals
+from gatepass.registry.tokens import access_tokens
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.temporary import rehearsals
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import not_saved
 from gatepass.web.pages.layout.resuming import resumable

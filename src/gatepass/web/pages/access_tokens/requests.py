@@ -6,8 +6,9 @@ from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.registry.membership import access_requests
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Change, Reading
-from gatepass.registry.tokens import exceptions, request_records, store
+from gatepass.registry.tokens import store
 from gatepass.registry.tokens.records import AccessToken
+from gatepass.registry.tokens.temporary import exceptions, request_records
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import not_saved
 from gatepass.web.pages.layout.lists import address_of_page, list_page

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import observed_calls, usage
-from gatepass.registry.tokens.observed_calls import CallRecord
-from gatepass.registry.tokens.usage import AddressUse
+from gatepass.registry.tokens.calls import observed_calls, usage
+from gatepass.registry.tokens.calls.observed_calls import CallRecord
+from gatepass.registry.tokens.calls.usage import AddressUse
 from gatepass.web.pages.layout.lists import address_of_page
 from gatepass.web.pages.text.times import DAY
 from gatepass.web.pages.widgets.use_chart import UseChart, use_chart

@@ -11,8 +11,8 @@ from gatepass.registry.audit.events import AuditEvent
 from gatepass.registry.audit.kinds import KINDS
 from gatepass.registry.directory import role_records
 from gatepass.registry.storage.paging import Page
-from gatepass.web.api.audit_export import exported
 from gatepass.web.api.list_files import FileFormat
+from gatepass.web.api.my_company.audit_export import exported
 from gatepass.web.pages.audit.days import days
 from gatepass.web.pages.audit.details import rows
 from gatepass.web.pages.audit.filters import PATH, Asked, asked, narrow

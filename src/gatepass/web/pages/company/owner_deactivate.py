@@ -8,7 +8,7 @@ from gatepass.core.grants import EXTERNAL, SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_search
 from gatepass.registry.directory.owner_roles import require_not_above
 from gatepass.registry.membership import owner_offboarding
-from gatepass.registry.tokens.of_owner import left
+from gatepass.registry.tokens.ending.of_owner import left
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.company.owners import PATHS
 from gatepass.web.pages.layout.after_change import see_other

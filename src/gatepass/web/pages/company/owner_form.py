@@ -9,7 +9,7 @@ from gatepass.registry.directory import owner_records, owner_search, owners, rol
 from gatepass.registry.directory.owner_records import Owner
 from gatepass.registry.directory.owner_roles import fits_service_accounts, require_not_above
 from gatepass.registry.directory.role_records import Role
-from gatepass.registry.tokens.of_owner import left
+from gatepass.registry.tokens.ending.of_owner import left
 from gatepass.web.pages.company.owners import PATHS
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import see_other

@@ -4,7 +4,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.registry.directory import companies, user_search
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.web.pages.company.second_factor import rule_of
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused

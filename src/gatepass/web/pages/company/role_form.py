@@ -9,8 +9,8 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.core.permissions import EVERYTHING
 from gatepass.registry.directory import role_records, roles
 from gatepass.registry.directory.role_records import Role
-from gatepass.registry.tokens import role_impact
-from gatepass.registry.tokens.impact import Impact
+from gatepass.registry.tokens.calls import role_impact
+from gatepass.registry.tokens.calls.impact import Impact
 from gatepass.web.pages.company.role_grid import forgotten
 from gatepass.web.pages.company.roles import editable_role
 from gatepass.web.pages.layout.after_change import see_other

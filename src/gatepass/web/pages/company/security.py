@@ -8,7 +8,7 @@ from gatepass.core.display_text import bidi_controls, has_bidi_control
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.registry.network_policy import allowlist, allowlist_entries, allowlist_impact
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
-from gatepass.registry.tokens.impact import Impact
+from gatepass.registry.tokens.calls.impact import Impact
 from gatepass.web.pages.company.allowlist_form import MOST_ROWS, AllowlistForm
 from gatepass.web.pages.company.allowlist_impact import Reach, reach_of
 from gatepass.web.pages.layout import navigation

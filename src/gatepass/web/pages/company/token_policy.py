@@ -9,8 +9,8 @@ from starlette.responses import HTMLResponse, Response
 from gatepass.core.errors import Conflict, InvalidInput, Unavailable
 from gatepass.core.token_policy import TokenPolicy
 from gatepass.registry.actor import Actor
-from gatepass.registry.tokens import policy_breaches, token_policies
-from gatepass.registry.tokens.policy_breaches import BreakingToken, PolicyBreaches
+from gatepass.registry.tokens.policy import policy_breaches, token_policies
+from gatepass.registry.tokens.policy.policy_breaches import BreakingToken, PolicyBreaches
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.form_state import OPENED, Difference, FormState, refused
 from gatepass.web.pages.layout.navigation import TOKEN_POLICY

@@ -11,7 +11,7 @@ from gatepass.core.networks import format_address, parse_network
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, role_records
 from gatepass.registry.directory.users import User
-from gatepass.registry.tokens import approval
+from gatepass.registry.tokens.policy import approval
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.caller import (
     NotAdmitted,

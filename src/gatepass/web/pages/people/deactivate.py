@@ -5,8 +5,8 @@ from starlette.responses import Response
 from gatepass.core.errors import Conflict, InvalidInput
 from gatepass.registry.directory import user_privileges, user_search
 from gatepass.registry.membership import offboarding
-from gatepass.registry.tokens import observed_calls
-from gatepass.registry.tokens.of_owner import left
+from gatepass.registry.tokens.calls import observed_calls
+from gatepass.registry.tokens.ending.of_owner import left
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.detail import in_use
 from gatepass.web.pages.layout.after_change import see_other

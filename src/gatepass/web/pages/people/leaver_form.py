@@ -17,8 +17,8 @@ from gatepass.registry.input.text import storable
 from gatepass.registry.membership import offboarding
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import hand_over
+from gatepass.registry.tokens.ending.of_owner import Left
 from gatepass.registry.tokens.hand_over import Choice, Fate, Handling, Prepared, Recipient
-from gatepass.registry.tokens.of_owner import Left
 from gatepass.web.pages.layout.screen import Screen
 from gatepass.web.pages.text.confirmation import confirmation_text
 from gatepass.web.pages.text.forms import Fields

@@ -13,9 +13,9 @@ from gatepass.registry.directory import (
 )
 from gatepass.registry.directory.role_records import Role
 from gatepass.registry.directory.users import User
-from gatepass.registry.tokens import role_impact
-from gatepass.registry.tokens.impact import Impact
-from gatepass.registry.tokens.of_owner import left
+from gatepass.registry.tokens.calls import role_impact
+from gatepass.registry.tokens.calls.impact import Impact
+from gatepass.registry.tokens.ending.of_owner import left
 from gatepass.web.pages.company.role_strip import role_strips
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.after_change import see_other

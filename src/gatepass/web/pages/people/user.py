@@ -11,7 +11,7 @@ from gatepass.registry.directory import role_records, user_search
 from gatepass.registry.directory.users import User
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.storage.paging import Page
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.company.role_strip import role_strip
 from gatepass.web.pages.layout.navigation import USERS

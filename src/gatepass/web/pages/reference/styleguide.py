@@ -12,7 +12,7 @@ from gatepass.registry.actor import Actor, Person
 from gatepass.registry.network_policy.allowlist_entries import Allowlist, Entry
 from gatepass.registry.network_policy.allowlist_impact import AllowlistImpact, Caller
 from gatepass.registry.tokens.approval_records import Approval
-from gatepass.registry.tokens.policy_breaches import BreakingToken, PolicyBreaches
+from gatepass.registry.tokens.policy.policy_breaches import BreakingToken, PolicyBreaches
 from gatepass.registry.tokens.records import AccessToken, LastUse, TokenOwner
 from gatepass.web.caller import CurrentNode
 from gatepass.web.pages.access_tokens.form import Summary, TokenForm

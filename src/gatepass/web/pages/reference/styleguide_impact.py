@@ -1,7 +1,7 @@
 """Sample impacts of a change for the style guide."""
 
 from gatepass.core.reason import Reason
-from gatepass.registry.tokens.impact import Impact, NewlyRefused
+from gatepass.registry.tokens.calls.impact import Impact, NewlyRefused
 from gatepass.web.pages.text.times import DAY, HOUR
 
 

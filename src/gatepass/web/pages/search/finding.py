@@ -11,7 +11,7 @@ from gatepass.core.grants import SERVICE_ACCOUNT
 from gatepass.registry.directory import owner_search, role_records, user_search
 from gatepass.registry.input.text import folded
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens import search as token_search
+from gatepass.registry.tokens.lists import search as token_search
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.lists import address_of_page
 from gatepass.web.pages.layout.screen import Screen

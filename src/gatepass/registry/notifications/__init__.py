@@ -1,0 +1,1 @@
+"""What people are told about tokens and credentials: warnings, alarms, reported leaks."""

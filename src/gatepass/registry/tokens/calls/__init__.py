@@ -1,0 +1,1 @@
+"""Calls that tokens were used for, and what a change would make of them."""

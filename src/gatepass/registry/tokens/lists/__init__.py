@@ -1,0 +1,1 @@
+"""Lists of access tokens: filters, order, search, and the indexes that they read."""

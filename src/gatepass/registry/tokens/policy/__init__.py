@@ -1,0 +1,1 @@
+"""Companies' token policies, and approval by a second person."""

@@ -1,0 +1,1 @@
+"""What ends by itself: rehearsals, exceptions, and the requests for them."""

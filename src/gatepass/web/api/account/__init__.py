@@ -1,0 +1,1 @@
+"""A signed-in user: authentications, e-mail address, OpenID Connect."""

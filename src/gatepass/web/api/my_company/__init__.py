@@ -1,0 +1,1 @@
+"""A company's own people, roles, networks, webhooks and audit log."""

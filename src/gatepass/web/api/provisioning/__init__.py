@@ -1,0 +1,1 @@
+"""What a platform provisions: companies, owners and their tokens, keys, portal sessions."""

@@ -1,0 +1,1 @@
+"""Access tokens, their decisions, requests and policy."""
