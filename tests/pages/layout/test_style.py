@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gatepass.web.pages.layout.static_files import _FILES
+from pathlib import Path
 
 CSS = _FILES["gatepass.css"].decode()
 COLOURS = {
