@@ -24,7 +24,8 @@ class CompressedStaticFiles(BuildHookInterface[Any]):
             return
         source = Path(self.root) / "src"
         compression, static_sources = (
-            _module(source / f"gatepass/web/{name}.py") for name in ("compression", "static_sources")
+            _module(source / f"gatepass/web/{name}.py")
+            for name in ("compression", "static_sources")
         )
         found = [each for each in (source / _STATIC).iterdir() if each.suffix in _KINDS]
         paths = {each.name: each for each in (*found, source / _ALSO)}
