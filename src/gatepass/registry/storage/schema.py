@@ -2,13 +2,16 @@
 
 import os
 from contextlib import suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
 from gatepass.core.errors import Misconfigured
 from gatepass.registry.storage.database import Database
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: All versions of the schema, in order; the last is the one this program requires.
 VERSIONS = (
@@ -17,7 +20,27 @@ VERSIONS = (
     *("0020", "0021"),
 )
 
+#: Those that take away or change what nodes of the version before read or write. All others only
+#: add: such nodes go on meanwhile (docs/how-to/upgrade.md).
+CONTRACTS = frozenset(("0007",))
+
 SchemaState = Literal["empty", "old", "current", "newer"]
+
+_EMPTY = "the database is empty: run gatepass init first"
+_NEWER = "the database's schema is newer than this version of Gatepass"
+
+
+class Step(NamedTuple):
+    """A version that a migration would go through.
+
+    Attributes:
+        summary: of what it changes.
+        contract: whether nodes of the version before don't survive it.
+    """
+
+    version: str
+    summary: str
+    contract: bool
 
 
 def schema_state(database: Database) -> SchemaState:
@@ -78,14 +101,37 @@ def migrate(database: Database) -> bool:
     """
     require_utf8(database)
     if schema_state(database) == "empty":
-        raise Misconfigured("the database is empty: run gatepass init first")
+        raise Misconfigured(_EMPTY)
     with database.administrative_write() as connection:
         state = state_of(connection)
         if state == "newer":
-            raise Misconfigured("the database's schema is newer than this version of Gatepass")
+            raise Misconfigured(_NEWER)
         if state == "old":
             upgrade(connection)
         return state == "old"
+
+
+def plan(database: Database) -> list[Step]:
+    """What ``migrate`` would do, in order; nothing is changed.
+
+    Raises:
+        Misconfigured: there is no schema yet, or it is newer than this program.
+        Unavailable: the database can't be read.
+    """
+    from alembic.script import ScriptDirectory
+
+    state = schema_state(database)
+    if state == "empty":
+        raise Misconfigured(_EMPTY)
+    if state == "newer":
+        raise Misconfigured(_NEWER)
+    with database.read(now=0) as reading:
+        here = _version(reading.session.connection())
+    scripts = ScriptDirectory.from_config(_alembic())
+    return [
+        Step(version, scripts.get_revision(version).doc, version in CONTRACTS)
+        for version in VERSIONS[VERSIONS.index(here) + 1 :]
+    ]
 
 
 def state_of(connection: Connection) -> SchemaState:
@@ -99,7 +145,7 @@ def state_of(connection: Connection) -> SchemaState:
         return "empty"
     if "alembic_version" not in names or "revision" not in names:
         raise Misconfigured("the database holds tables that aren't Gatepass's")
-    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    version = _version(connection)
     if version == VERSIONS[-1]:
         return "current"
     return "old" if version in VERSIONS else "newer"
@@ -113,11 +159,21 @@ def upgrade(connection: Connection, *, to: str = "head") -> None:
     """
     # Alembic is slow to import, and processes that serve don't need it.
     from alembic import command
+
+    command.upgrade(_alembic(connection), to)
+
+
+def _alembic(connection: Connection | None = None) -> "Config":
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "gatepass.registry.storage:migrations")
-    command.upgrade(config, to)
+    return config
+
+
+def _version(connection: Connection) -> str:
+    found = connection.execute(text("SELECT version_num FROM alembic_version"))
+    return str(found.scalar_one())
 
 
 def make_file(database: Database) -> None:
