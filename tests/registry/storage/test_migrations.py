@@ -1,7 +1,7 @@
 """Expand, then contract: migrations only add, so that nodes of the version before go on meanwhile.
 
-Both engines have the same tables (test_schema), so SQLite's are looked at. Those that do more are named in ``schema.CONTRACTS``, and ``gatepass migrate --plan`` says that they
-need every node to stop.
+Those that do more are named in ``schema.CONTRACTS``, and ``gatepass migrate --plan`` says that they
+need every node to stop. Both engines have the same tables (test_schema); SQLite's are compared.
 """
 
 from collections.abc import Iterator

@@ -1,13 +1,14 @@
 """Schema versions: inspection, creation and migration."""
 
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
-from gatepass.core.errors import Misconfigured
+from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.registry.storage.database import Database
 
 if TYPE_CHECKING:
@@ -26,6 +27,17 @@ CONTRACTS = frozenset(("0007",))
 
 SchemaState = Literal["empty", "old", "current", "newer"]
 
+# Nodes may be using the tables. A migration takes its turn like any other change, whose first
+# statement locks the revision row. Other transactions are short. If it has to wait for one, and
+# holds a table that one waits for, it gives up before PostgreSQL looks for deadlocks (after
+# a second), which might end a node's transaction, and starts again.
+_BEFORE_MIGRATING = (
+    text("SET LOCAL lock_timeout = '500ms'"),
+    text("LOCK TABLE revision IN EXCLUSIVE MODE"),
+)
+# lock_not_available, deadlock_detected
+_IN_USE = frozenset(("55P03", "40P01"))
+_PAUSES_S = (0.2, 0.5, 1.1, 0.3, 0.7, 1.3, 2.1, 3.1, 5.3)
 _EMPTY = "the database is empty: run gatepass init first"
 _NEWER = "the database's schema is newer than this version of Gatepass"
 
@@ -102,11 +114,25 @@ def migrate(database: Database) -> bool:
     require_utf8(database)
     if schema_state(database) == "empty":
         raise Misconfigured(_EMPTY)
+    for pause_s in _PAUSES_S:
+        try:
+            return _migrate(database)
+        except Unavailable as error:
+            if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) not in _IN_USE:
+                raise
+        time.sleep(pause_s)
+    return _migrate(database)
+
+
+def _migrate(database: Database) -> bool:
     with database.administrative_write() as connection:
         state = state_of(connection)
         if state == "newer":
             raise Misconfigured(_NEWER)
         if state == "old":
+            if database.dialect == "postgresql":
+                for statement in _BEFORE_MIGRATING:
+                    connection.execute(statement)
             upgrade(connection)
         return state == "old"
 
