@@ -9,21 +9,23 @@ SLOW := browser or nginx or node or postgresql or processes or installation or s
 # The order of the tests: another each time. `make quick SEED=…` repeats one.
 SEED := $(shell date +%s)
 
-.PHONY: demo test coverage quick t check bench faults lock clean server-env dev-env tools-env
+.PHONY: demo test coverage test-all-pythons quick t check bench faults lock clean system-tools server-env dev-env tools-env
 
 demo: server-env  ## a ready installation in a throwaway directory
 	$(BIN)/gatepass demo $(ARGS)
 
 # Hundreds of processes are started: none should compile again what another has compiled.
 test coverage: export PYTHONDONTWRITEBYTECODE =
-test: dev-env  ## everything that must hold
-	sh tests/system-tools.sh
+test: system-tools dev-env  ## everything that must hold
 	$(MAKE) check tools-env
 	$(BIN)/pytest -n $$(($(CORES) * 2)) --dist loadfile --no-loadscope-reorder -p no:randomly $(ARGS)
 
 coverage:  ## the same tests, a quarter slower, and how much of src they run
 	$(MAKE) test ARGS="--cov --cov-report= $(ARGS)"
 	@echo "Lines of src that ran in the tests' own processes: $$($(BIN)/coverage report --format=total) %"
+
+test-all-pythons: dev-env $(VENV)/.pythons  ## core, verify, registry and web on each Python that can be had
+	$(BIN)/python tests/all_pythons.py $(ARGS)
 
 quick: dev-env  ## style, types, and the tests that need no browser, server or whole installation
 	$(BIN)/ruff check .
@@ -48,11 +50,14 @@ bench: dev-env  ## the figures, as a table and as docs/explanation/figures.svg
 faults: dev-env  ## the promise under faults, as a table and as docs/explanation/faults.md
 	$(BIN)/python -m faults $(ARGS)
 
+system-tools:  # first of all, since only root can install them
+	sh tests/system-tools.sh
+
 server-env: $(VENV)/.server
 dev-env: $(VENV)/.dev
 tools-env: $(VENV)/.tools  ## generators of clients and an OpenID provider, for tests
 
-$(VENV)/.server: requirements/server.txt pyproject.toml
+$(VENV)/.server: requirements/server.txt pyproject.toml hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Gatepass needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
@@ -67,10 +72,15 @@ $(VENV)/.tools: tests/tools/install.py requirements/openapi-python-client.txt te
 	$(BIN)/python tests/tools/install.py
 	touch $@
 
+$(VENV)/.pythons: requirements/pythons.txt $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/pythons.txt
+	touch $@
+
 lock:  ## pin the dependencies again (needs pip-tools, npm and jq)
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/server.txt pyproject.toml requirements/build.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/openapi-python-client.txt requirements/openapi-python-client.in
+	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/pythons.txt requirements/pythons.in
 	cd tests/tools && npm update --package-lock-only && jq 'del(.packages[].funding)' package-lock.json > lock.json && mv lock.json package-lock.json
 
 clean:

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Finds the programs the tests drive (a browser, nginx, a pooler, jq, git, systemd-analyze), or installs Debian's when root. Fails and says so otherwise.
+# Finds the programs the tests drive (a browser, nginx, a pooler, jq, git, systemd-analyze, what the README's
+# "In production" uses), or installs Debian's when root. Otherwise fails with the command that installs them.
 set -eu
 wanted=""
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || wanted="$wanted chromium"
@@ -8,13 +9,18 @@ command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || wanted="$wanted
 command -v jq >/dev/null || wanted="$wanted jq"
 command -v git >/dev/null || wanted="$wanted git"
 command -v systemd-analyze >/dev/null || wanted="$wanted systemd"
+/usr/bin/python3 -c "import ensurepip" 2>/dev/null || wanted="$wanted python3-venv"
+command -v adduser >/dev/null || [ -x /usr/sbin/adduser ] || wanted="$wanted adduser"
+command -v ip >/dev/null || [ -x /usr/sbin/ip ] || wanted="$wanted iproute2"
 [ -z "$wanted" ] && exit 0
+wanted="$wanted fonts-dejavu-core"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     # shellcheck disable=SC2086
-    apt-get install -y -qq --no-install-recommends $wanted fonts-dejavu-core >/dev/null
+    apt-get install -y -qq --no-install-recommends $wanted >/dev/null
     exit 0
 fi
-echo "The tests need:$wanted. Install them, or run as root on Debian and they are installed." >&2
+echo "The tests need packages of Debian that are missing. Install them, then run make again:" >&2
+echo "    sudo apt-get update && sudo apt-get install --no-install-recommends$wanted" >&2
 exit 1

@@ -1,15 +1,22 @@
 """The files of ``deploy/``: checked by the tools that will read them."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
+from gatepass.config_file import configured
+from gatepass.core.catalogue import parse_catalogue
 from gatepass.environment import IN_FILES, PREFIX
 from gatepass.settings import Settings
+from tests.support.apps.installation import PASSWORD
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "gatepass.service"
@@ -57,6 +64,82 @@ def test_the_image_runs_unprivileged_with_exact_versions() -> None:
         assert (ROOT / name).exists()
 
 
+def builder() -> str | None:
+    """A program that can build and run images here: its daemon answers, where it needs one."""
+    for name in ("podman", "docker"):
+        if shutil.which(name):
+            info = subprocess.run([name, "info"], capture_output=True, check=False)
+            # The client of docker exits with 0 even if there is no daemon.
+            if info.returncode == 0 and b"ERROR" not in info.stdout + info.stderr:
+                return name
+    return None
+
+
+@pytest.mark.skipif(builder() is None, reason="needs podman or docker; the file is checked below")
+def test_the_image_is_built_and_serves(tmp_path: Path) -> None:
+    """As in docs/how-to/run-in-a-container.md: read-only, without capabilities, unprivileged."""
+    program = builder()
+    assert program is not None
+
+    def run(*arguments: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            [program, *arguments], input=stdin, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    image, volume = f"gatepass-test-{tmp_path.parent.name}", f"gatepass-{tmp_path.parent.name}"
+    run("build", "-f", str(ROOT / "deploy/Dockerfile"), "-t", image, str(ROOT))
+    confined = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")
+    confined = (*confined, "-v", f"{volume}:/var/lib/gatepass")
+    init = ("init", "--company", "Acme", "--email", "ada@acme.example", "--password-stdin")
+    try:
+        run("run", "--rm", "-i", *confined, image, *init, stdin=f"{PASSWORD}\n")
+        container = run("run", "-d", *confined, "-p", "127.0.0.1::8787", image)
+        try:
+            address = run("port", container, "8787").splitlines()[0]
+            until(lambda: _answers(f"http://{address}/health/ready"))
+            login = {"email": "ada@acme.example", "password": PASSWORD}
+            answer = httpx.post(f"http://{address}/v1/authentications", json=login)
+            assert answer.status_code == 201
+            assert run("exec", container, "id", "-u") == "10001"
+            run("stop", container)
+        finally:
+            run("rm", "-f", container)
+    finally:
+        run("volume", "rm", "-f", volume)
+        run("rmi", "-f", image)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+#: What each instruction of the file begins with, by its stage; one that is unknown fails.
+_INSTRUCTION = re.compile(
+    r"FROM \S+( AS \w+)?|WORKDIR /\S+|COPY (--from=\w+ )?\S.* \S+|RUN \S.*|ENV \S+=.*|USER \d+:\d+"
+    r"|VOLUME /\S+|EXPOSE [\d ]+|STOPSIGNAL SIGTERM|HEALTHCHECK .* CMD \[.*\]|ENTRYPOINT \[.*\]"
+    r"|CMD \[.*\]"
+)
+
+
+def test_every_instruction_of_the_image_is_well_formed() -> None:
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    instructions = [each for each in kept.replace("\\\n", "").splitlines() if each.strip()]
+    unknown = [each for each in instructions if not _INSTRUCTION.fullmatch(each)]
+    assert unknown == []
+    for each in instructions:
+        kind, _, rest = each.partition(" ")
+        if kind in ("ENTRYPOINT", "CMD"):
+            assert json.loads(rest)
+        elif kind == "RUN":
+            subprocess.run(["sh", "-n", "-c", rest], check=True)
+
+
 def test_compose_confines_it_and_sets_what_exists() -> None:
     read = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
     service = read["services"]["gatepass"]
@@ -68,3 +151,11 @@ def test_compose_confines_it_and_sets_what_exists() -> None:
     Settings.read({**in_files, "GATEPASS_DATA_DIR": "/data"})
     for one in read["services"].values():
         assert set(one["secrets"]) <= set(read["secrets"])
+
+
+def test_the_documented_settings_are_read() -> None:
+    environ = {"GATEPASS_CONFIG": str(ROOT / "deploy" / "gatepass.toml")}
+    settings = Settings.read(configured(environ, Settings.names()).environ)
+    assert settings.public_url == "https://tokens.example.com"
+    assert settings.verify_port == 8788
+    parse_catalogue((ROOT / "deploy" / "catalogue.yaml").read_text())

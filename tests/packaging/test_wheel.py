@@ -1,5 +1,6 @@
 """The wheel in empty environments: it contains and requires what it needs, and no more."""
 
+import gzip
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gatepass.web.pages.layout.static_files import _FILES
 from tests.support.grants.grant_file_fixture import new_grant_file
 from tests.support.waiting import LIMIT_S
 
@@ -86,11 +88,17 @@ def test_the_wheel_contains_exactly_the_source(wheel: Path) -> None:
         (listed,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         entry_points = archive.read(listed).decode()
     source = ROOT / "src"
-    assert packed == {
+    compressed = {name for name in packed if name.endswith(".gz")}
+    assert packed - compressed == {
         str(path.relative_to(source))
         for path in source.rglob("*")
         if path.is_file() and path.parent.name != "__pycache__"
     }
+    # What is served is compressed already.
+    assert {Path(name).name for name in compressed} == {f"{name}.gz" for name in _FILES}
+    for name in compressed:
+        content = gzip.decompress(zipfile.ZipFile(wheel).read(name))
+        assert content == _FILES[Path(name).stem]
     for name in (
         "py.typed",
         "testing/fake_verifier.py",
@@ -120,12 +128,19 @@ def test_plain_gatepass_decides_with_four_small_packages(wheel: Path, tmp_path: 
     said = run(commands / "python", "-c", DECIDE, grants.path, grants.token(), cwd=tmp_path)
     assert json.loads(said) == ["allowed", []]
 
-    # The command exists, and names the missing extra in one line.
-    command = subprocess.run(
-        [commands / "gatepass", "--version"], capture_output=True, text=True, env=ENVIRON
-    )
-    assert (command.returncode, command.stdout) == (1, "")
-    assert re.fullmatch(r"gatepass: \w+ isn't installed: .*'gatepass\[server\]'\n", command.stderr)
+    # The command runs: what it can't do here, it says in one line that names the extra.
+    for arguments, code, said in (
+        (["--version"], 0, r"gatepass [\w.]+\n"),
+        (["--help"], 0, r"Gatepass, .*'gatepass\[server\]'.*"),
+        ([], 0, r"Gatepass, .*'gatepass\[server\]'.*"),
+        (["serve"], 1, r"gatepass: \w+ isn't installed: .*'gatepass\[server\]'\n"),
+    ):
+        done = subprocess.run(
+            [commands / "gatepass", *arguments], capture_output=True, text=True, env=ENVIRON
+        )
+        assert done.returncode == code
+        assert re.fullmatch(said, done.stderr if code else done.stdout, re.DOTALL)
+        assert (done.stdout if code else done.stderr) == ""
 
 
 @pytest.fixture(scope="module")

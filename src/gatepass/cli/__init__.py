@@ -4,6 +4,15 @@ import os
 import sys
 from io import TextIOWrapper
 
+_HELP = """\
+Gatepass, a self-hosted access-token authority.
+
+This installation is for applications that embed it, and has no command. The commands that create
+and run a server, and gatepass scan, come with 'gatepass[server]'.
+
+  --version  Show the version and exit.
+  --help     Show this message and exit."""
+
 
 def main() -> int:
     """Run the command in ``sys.argv``; returns the exit code."""
@@ -11,16 +20,31 @@ def main() -> int:
     try:
         from gatepass.cli.tree import run
     except ModuleNotFoundError as error:
-        # Applications that embed Gatepass install it without the server's dependencies.
-        print(
-            f"gatepass: {error.name} isn't installed: the command line needs 'gatepass[server]'",
-            file=sys.stderr,
-        )
-        return 1
+        return _without_server(sys.argv[1:], error.name)
     except KeyboardInterrupt:
         print("gatepass: stopped", file=sys.stderr)
         return 1
     return run()
+
+
+def _without_server(arguments: list[str], missing: str | None) -> int:
+    """The command where an application embeds Gatepass, without the server's dependencies.
+
+    What every command answers works: its version, and its help, which names what to install.
+    """
+    if arguments == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"gatepass {version('gatepass')}")
+        return 0
+    if arguments in ([], ["--help"]):
+        print(_HELP)
+        return 0
+    print(
+        f"gatepass: {missing} isn't installed: this command needs 'gatepass[server]'",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _open_standard_streams() -> None:

@@ -1,12 +1,11 @@
 """Colours of the style sheet have sufficient contrast (WCAG 2.2: 1.4.3 and 1.4.11)."""
 
 import re
+from importlib.resources import files
 
 import pytest
 
-from gatepass.web.pages.layout.static_files import _FILES
-
-CSS = _FILES["gatepass.css"].decode()
+CSS = (files("gatepass.web.pages") / "static" / "gatepass.css").read_text("utf-8")
 COLOURS = {
     found[1]: (found[2], found[3])
     for found in re.finditer(r"--([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", CSS)

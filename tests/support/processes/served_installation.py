@@ -78,11 +78,11 @@ class ServedInstallation(ServedNode):
         self.verifier_key = other.verifier_key
 
     def command(
-        self, *arguments: str, text: str = "", check: bool = True
+        self, *arguments: str, text: str = "", check: bool = True, module: str = ""
     ) -> "subprocess.CompletedProcess[str]":
         """Run a ``gatepass`` command on this installation."""
         done = subprocess.run(
-            [sys.executable, "-m", "gatepass.cli", *arguments],
+            [sys.executable, "-m", module or self.module, *arguments],
             env=self.environ,
             input=text,
             text=True,

@@ -27,7 +27,10 @@ class ServedNode:
         url: of the main port.
         verify_url: of the verify port.
         process: the supervisor; None before the first start.
+        module: the ``gatepass`` command's.
     """
+
+    module = "gatepass.cli"
 
     def __init__(self, data: Path, log: Path, catalogue: Path, settings: dict[str, str]) -> None:
         require("processes")
@@ -52,7 +55,7 @@ class ServedNode:
         """Start the process, as a service manager would."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gatepass.cli", "serve"],
+                [sys.executable, "-m", self.module, "serve"],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

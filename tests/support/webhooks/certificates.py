@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_NAMES = ("localhost", "hooks.example.com")
+_NAMES = ("localhost", "hooks.example.com", "tokens.example.com")
 _DAY = timedelta(days=1)
 
 
@@ -21,7 +21,8 @@ class Certificates:
 
     Attributes:
         authority: the authority's certificate, for clients.
-        server: a key and a certificate for localhost, hooks.example.com and 127.0.0.1.
+        server: a key and a certificate for localhost, 127.0.0.1, hooks.example.com and
+            tokens.example.com.
     """
 
     authority: Path

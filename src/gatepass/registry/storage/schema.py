@@ -1,14 +1,18 @@
 """Schema versions: inspection, creation and migration."""
 
 import os
+import time
 from contextlib import suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
-from gatepass.core.errors import Misconfigured
+from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.registry.storage.database import Database
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: All versions of the schema, in order; the last is the one this program requires.
 VERSIONS = (
@@ -17,7 +21,38 @@ VERSIONS = (
     *("0020", "0021"),
 )
 
+#: Those that take away or change what nodes of the version before read or write. All others only
+#: add: such nodes go on meanwhile (docs/how-to/upgrade.md).
+CONTRACTS = frozenset(("0007",))
+
 SchemaState = Literal["empty", "old", "current", "newer"]
+
+# Nodes may be using the tables. A migration takes its turn like any other change, whose first
+# statement locks the revision row. Other transactions are short. If it has to wait for one, and
+# holds a table that one waits for, it gives up before PostgreSQL looks for deadlocks (after
+# a second), which might end a node's transaction, and starts again.
+_BEFORE_MIGRATING = (
+    text("SET LOCAL lock_timeout = '500ms'"),
+    text("LOCK TABLE revision IN EXCLUSIVE MODE"),
+)
+# lock_not_available, deadlock_detected
+_IN_USE = frozenset(("55P03", "40P01"))
+_PAUSES_S = (0.2, 0.5, 1.1, 0.3, 0.7, 1.3, 2.1, 3.1, 5.3)
+_EMPTY = "the database is empty: run gatepass init first"
+_NEWER = "the database's schema is newer than this version of Gatepass"
+
+
+class Step(NamedTuple):
+    """A version that a migration would go through.
+
+    Attributes:
+        summary: of what it changes.
+        contract: whether nodes of the version before don't survive it.
+    """
+
+    version: str
+    summary: str
+    contract: bool
 
 
 def schema_state(database: Database) -> SchemaState:
@@ -78,14 +113,51 @@ def migrate(database: Database) -> bool:
     """
     require_utf8(database)
     if schema_state(database) == "empty":
-        raise Misconfigured("the database is empty: run gatepass init first")
+        raise Misconfigured(_EMPTY)
+    for pause_s in _PAUSES_S:
+        try:
+            return _migrate(database)
+        except Unavailable as error:
+            if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) not in _IN_USE:
+                raise
+        time.sleep(pause_s)
+    return _migrate(database)
+
+
+def _migrate(database: Database) -> bool:
     with database.administrative_write() as connection:
         state = state_of(connection)
         if state == "newer":
-            raise Misconfigured("the database's schema is newer than this version of Gatepass")
+            raise Misconfigured(_NEWER)
         if state == "old":
+            if database.dialect == "postgresql":
+                for statement in _BEFORE_MIGRATING:
+                    connection.execute(statement)
             upgrade(connection)
         return state == "old"
+
+
+def plan(database: Database) -> list[Step]:
+    """What ``migrate`` would do, in order; nothing is changed.
+
+    Raises:
+        Misconfigured: there is no schema yet, or it is newer than this program.
+        Unavailable: the database can't be read.
+    """
+    from alembic.script import ScriptDirectory
+
+    state = schema_state(database)
+    if state == "empty":
+        raise Misconfigured(_EMPTY)
+    if state == "newer":
+        raise Misconfigured(_NEWER)
+    with database.read(now=0) as reading:
+        here = _version(reading.session.connection())
+    scripts = ScriptDirectory.from_config(_alembic())
+    return [
+        Step(version, scripts.get_revision(version).doc, version in CONTRACTS)
+        for version in VERSIONS[VERSIONS.index(here) + 1 :]
+    ]
 
 
 def state_of(connection: Connection) -> SchemaState:
@@ -99,7 +171,7 @@ def state_of(connection: Connection) -> SchemaState:
         return "empty"
     if "alembic_version" not in names or "revision" not in names:
         raise Misconfigured("the database holds tables that aren't Gatepass's")
-    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    version = _version(connection)
     if version == VERSIONS[-1]:
         return "current"
     return "old" if version in VERSIONS else "newer"
@@ -113,11 +185,21 @@ def upgrade(connection: Connection, *, to: str = "head") -> None:
     """
     # Alembic is slow to import, and processes that serve don't need it.
     from alembic import command
+
+    command.upgrade(_alembic(connection), to)
+
+
+def _alembic(connection: Connection | None = None) -> "Config":
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "gatepass.registry.storage:migrations")
-    command.upgrade(config, to)
+    return config
+
+
+def _version(connection: Connection) -> str:
+    found = connection.execute(text("SELECT version_num FROM alembic_version"))
+    return str(found.scalar_one())
 
 
 def make_file(database: Database) -> None:

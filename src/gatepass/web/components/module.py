@@ -6,20 +6,21 @@ indentation: one request, and one address in its Content-Security-Policy.
 
 import hashlib
 import re
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from gatepass.web.compression import BEST, CODING, VARY, accepts_gzip, gzipped
+from gatepass.web.static_sources import minified
+
 ENTRY = "access-tokens.js"
 
 # The source writes each import on one line of its own.
 _import = re.compile(r'^import \{[^}]*\} from "\./([\w.-]+)";\n', re.MULTILINE)
 _export = re.compile(r"^export (?=(?:async )?(?:function|class|const)\b)", re.MULTILINE)
-_comment = re.compile(r"^ *//.*\n", re.MULTILINE)
-# Of a line's beginning, and empty lines: a twentieth of what is sent.
-_space = re.compile(r"^\s+", re.MULTILINE)
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,7 +39,7 @@ def joined() -> str:
         parts[name] = ""
         for imported in _import.findall(text):
             add(imported)
-        text = _space.sub("", _comment.sub("", _import.sub("", text)))
+        text = minified(name, _import.sub("", text).encode()).decode()
         # Moved behind what it imports.
         del parts[name]
         parts[name] = text if name == ENTRY else _export.sub("", text)
@@ -54,22 +55,34 @@ def _source(name: str) -> Traversable:
 
 
 _MODULE = joined().encode()
-_ETAG = f'"{hashlib.sha256(_MODULE).hexdigest()[:32]}"'
+_HASH = hashlib.sha256(_MODULE).hexdigest()[:32]
+_ETAG, _COMPRESSED_ETAG = f'"{_HASH}"', f'"{_HASH}-{CODING}"'
 _HEADERS = {
     # Browsers load modules of other origins with CORS alone. It is the same for everyone.
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
     # The address stays the same in later releases, so browsers ask each time whether it changed.
     "Cache-Control": "public, no-cache",
-    "ETag": _ETAG,
     "X-Content-Type-Options": "nosniff",
+    "Vary": VARY,
 }
 
 
 @router.get("/components/" + ENTRY)
 def module(request: Request) -> Response:
     """The module; 304 if the browser has it."""
+    compress = accepts_gzip(request.headers.getlist("accept-encoding"))
+    etag = _COMPRESSED_ETAG if compress else _ETAG
+    headers = {**_HEADERS, "ETag": etag}
     known = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
-    if _ETAG in known or f"W/{_ETAG}" in known:
-        return Response(status_code=304, headers=_HEADERS)
-    return Response(_MODULE, media_type="text/javascript; charset=utf-8", headers=_HEADERS)
+    if etag in known or f"W/{etag}" in known:
+        return Response(status_code=304, headers=headers)
+    if compress:
+        headers["Content-Encoding"] = CODING
+    content = _compressed() if compress else _MODULE
+    return Response(content, media_type="text/javascript; charset=utf-8", headers=headers)
+
+
+@cache
+def _compressed() -> bytes:
+    return gzipped(_MODULE, level=BEST)

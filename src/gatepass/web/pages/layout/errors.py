@@ -24,6 +24,7 @@ from gatepass.web.caller import NotAdmitted, admit, node_of
 from gatepass.web.cookies import same_site
 from gatepass.web.misconfiguration import Fault
 from gatepass.web.pages.layout.after_change import see_other
+from gatepass.web.pages.layout.compressed_pages import compressed
 from gatepass.web.pages.layout.navigation import TWO_FACTOR
 from gatepass.web.pages.layout.resuming import (
     is_secret,
@@ -91,6 +92,9 @@ class PageRoute(APIRoute):
         """Wrap the endpoint, including the parsing of its parameters."""
         handle = super().get_route_handler()
 
+        async def compressing(request: Request) -> Response:
+            return await run_in_threadpool(self.compressed, request, await guarded(request))
+
         async def guarded(request: Request) -> Response:
             use_theme_of(request)
             try:
@@ -107,7 +111,11 @@ class PageRoute(APIRoute):
                 typed = await _typed(request)
                 return await run_in_threadpool(self.error_page, request, error, typed)
 
-        return guarded
+        return compressing
+
+    def compressed(self, request: Request, response: Response) -> Response:
+        """*response*, compressed unless its length would tell a secret."""
+        return compressed(request, response)
 
     def error_page(
         self, request: Request, error: Exception, typed: Sequence[tuple[str, str]]

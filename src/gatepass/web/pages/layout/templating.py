@@ -11,7 +11,7 @@ from gatepass.registry.storage.paging import COUNT_LIMIT
 from gatepass.web.pages.layout import navigation
 from gatepass.web.pages.layout.headers import security_headers
 from gatepass.web.pages.layout.problem_summary import ProblemSummary
-from gatepass.web.pages.layout.static_files import static
+from gatepass.web.pages.layout.static_files import imported_by, static
 from gatepass.web.pages.layout.theme import theme
 from gatepass.web.pages.text import wording
 from gatepass.web.pages.text.confirmation import confirmation_text
@@ -82,6 +82,7 @@ def page_environment(loader: BaseLoader) -> Environment:
         some=wording.some,
         lease_bar=lease_bar,
         navigation=navigation,
+        preloaded=imported_by,
         network_diagram=network_diagram,
         receipt_row=receipt_row,
         rfc_3339=format_time,

@@ -37,6 +37,10 @@ class LinkRoute(PageRoute):
 
         return silent
 
+    def compressed(self, request: Request, response: Response) -> Response:
+        """*response* as it is: its form has the address."""
+        return response
+
     def error_page(
         self, request: Request, error: Exception, typed: Sequence[tuple[str, str]]
     ) -> Response:
