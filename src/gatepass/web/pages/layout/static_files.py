@@ -1,4 +1,4 @@
-"""CSS, scripts and images, at addresses that change with their content.
+"""CSS, scripts (minified) and images, at addresses that change with their content.
 
 Browsers may therefore cache them forever, and never combine an old script with a new page. The
 files are read once, at import, so that no path in a request reaches the file system.
@@ -6,7 +6,9 @@ files are read once, at import, so that no path in a request reaches the file sy
 
 import hashlib
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
+import rjsmin
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
@@ -28,7 +30,13 @@ def _read() -> dict[str, bytes]:
     found = [each for each in entries if _suffix(each.name) in _MEDIA_TYPES]
     # password.js uses the server's own list.
     found.append(files("gatepass.registry.authentication") / "common-passwords.txt")
-    return {each.name: each.read_bytes() for each in found}
+    return {each.name: _content(each) for each in found}
+
+
+def _content(file: Traversable) -> bytes:
+    if _suffix(file.name) == ".js":
+        return bytes(rjsmin.jsmin(file.read_bytes()))
+    return file.read_bytes()
 
 
 _FILES = _read()
