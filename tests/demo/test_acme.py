@@ -112,3 +112,17 @@ def test_it_starts_again_after_its_owner_changed_their_address(demo: Any) -> Non
         assert node.verifier.check(token, **call).allowed
         with node.database.read(now) as reading:
             assert acme.owner(reading).email == email
+
+
+def test_an_agent_waits_for_an_answer(demo: Any) -> None:
+    answer = demo.call("GET", "/v1/access-requests?status=pending", _signed_in(demo))
+    (asked,) = answer.json()["items"]
+    assert asked["permission"] == "charges:refund"
+    call = demo.call("GET", f"/v1/decisions/{asked['decision']}", _signed_in(demo)).json()
+    assert (call["reason"], call["permission"]) == ("permission_missing", "charges:refund")
+
+
+def _signed_in(demo: Any) -> str:
+    known = {"email": demo.credentials.email, "password": demo.credentials.password}
+    token: str = demo.call("POST", "/v1/authentications", json=known).json()["token"]
+    return token

@@ -54,6 +54,7 @@ class Customer:
         code = platform.open(origin, **fields)["code"]
         token = self.api.post("/v1/portal-sessions/redeem", json={"code": code}).json()["token"]
         self.api.headers["Authorization"] = f"Bearer {token}"
+        self.open_code = lambda: platform.open(origin, **fields)["code"]
 
     def create(self, label: str, **fields: Any) -> dict[str, Any]:
         """A new token's record."""
@@ -90,6 +91,12 @@ def hear(page: Page) -> Callable[[], list[Any]]:
         list(EVENTS),
     )
     return lambda: page.evaluate("heard")
+
+
+def set_policy(platform: Platform, policy: dict[str, Any]) -> None:
+    """Replace the company's token policy."""
+    answer = platform.api.put("/v1/company/token-policy", json=policy)
+    assert answer.status_code == 200, answer.text
 
 
 def allowed(demo: Demo, token: str, permission: str = "charges:get") -> Any:
@@ -335,6 +342,83 @@ def test_a_token_in_use_is_deactivated_by_its_label(
     field.fill(" Busy ")
     field.press("Enter")
     expect(element.get_by_text("Busy is deactivated.")).to_be_visible()
+
+
+def test_a_refused_call_is_explained_and_its_token_mended(
+    demo: Demo, page: Page, element: Locator, customer: Customer
+) -> None:
+    made = customer.create("Asks why", networks=["203.0.113.0/24"])
+    question = {"permission": "charges:get", "address": "192.0.2.9"}
+    with httpx.Client(base_url=demo.url, headers={"x-access-token": demo.verifier_key}) as client:
+        answer = client.post("/v1/verify", json={"token": made["token"], **question})
+    assert answer.json()["reason"] == "address_not_allowed"
+    path = f"/v1/access-tokens/{made['id']}/calls?outcome=refused"
+    until(lambda: customer.api.get(path).json()["items"])
+
+    def ask() -> Locator:
+        row = opened(element, "Asks why")
+        button(row, "Asks why").click()
+        opener = button(row, "Why was charges:get refused?")
+        opener.click()
+        expect(opener).to_have_attribute("aria-expanded", "true")
+        return row.locator(".why")
+
+    why = ask()
+    expect(why.get_by_role("listitem")).to_have_count(11)
+    expect(why).to_contain_text("192.0.2.9 is not in 203.0.113.0/24.")
+    assert why.locator("li.failed strong").inner_text() == "Token's networks"
+    expect(why.locator("li.not_reached")).to_have_count(3)
+    expect(why).to_contain_text("Add 192.0.2.9 to the token's networks.")
+    button(why, "Edit").click()
+    networks = element.get_by_label("IP address", exact=True)
+    expect(networks).to_have_count(2)
+    expect(networks.last).to_have_value("192.0.2.9")
+    button(element, "Save").click()
+    expect(element.get_by_text("Saved. The changes are in effect.")).to_be_visible()
+    page.reload()
+    hand_in(page, customer.open_code())
+    expect(ask()).to_contain_text("It would be allowed now.")
+
+
+def test_what_is_offered_keeps_to_the_policy(
+    page: Page, hosts: HostPages, platform: Platform, customer: Customer
+) -> None:
+    free = {
+        "longest_life_days": None,
+        "networks_required": False,
+        "unused_days": None,
+        "approval_required": [],
+        "warn_days": [],
+    }
+    limits = {"longest_life_days": 30, "networks_required": True, "unused_days": 60}
+    older = customer.create("Older than the policy")
+    set_policy(platform, free | limits)
+    element = begin(page, "/", platform.open(hosts.origin())["code"])
+    choices = element.locator("input[name=expire]")
+
+    def offered() -> list[str]:
+        found: list[str] = choices.evaluate_all("all => all.map((each) => each.value)")
+        return found
+
+    button(element, "Create New").click()
+    assert offered() == ["1h", "1d", "7d", "30d", "at"]
+    expect(choices.nth(3)).to_be_checked()
+    expect(element.get_by_label("End when unused, after days")).to_have_value("60")
+    expect(element.get_by_text("At most 60 days.")).to_be_visible()
+    expect(element.get_by_text("At least one is required.")).to_be_visible()
+    element.get_by_label("Label", exact=True).fill("Within the policy")
+    element.get_by_role("checkbox", name="View a charge").check()
+    button(element, "Add an address").click()
+    element.get_by_label("IP address", exact=True).fill("203.0.113.0/24")
+    button(element, "Create").click()
+    expect(button(element, "I have stored it")).to_be_visible()
+    button(element, "I have stored it").click()
+    # What it has stays: the policy ends no token.
+    opened(element, older["label"])
+    button(element, f"Edit {older['label']}").click()
+    expect(choices).to_have_count(6)
+    assert offered() == ["1h", "1d", "7d", "30d", "never", "at"]
+    set_policy(platform, free)
 
 
 def test_a_long_list_is_shown_in_parts(element: Locator, customer: Customer) -> None:

@@ -9,6 +9,8 @@ from gatepass.core.credentials import ID_LENGTH
 from gatepass.web import access_log
 from tests.support.apps.installation import Installation
 
+UUID = "123e4567-e89b-12d3-a456-426614174000"
+
 
 @pytest.fixture
 def more_settings() -> dict[str, Any]:
@@ -87,6 +89,9 @@ def test_decisions_are_told(installation: Installation, caplog: pytest.LogCaptur
     [
         ("/invitations/gpiv_0123456789abcdefSECRETSECRET", "/invitations/gpiv_0123456789abcdef…"),
         ("/access-tokens/gpat_0123456789abcdef", "/access-tokens/gpat_0123456789abcdef"),
+        ("/access-tokens/acme_live_0123456789abcdefghijklm/edit", "/access-tokens/acme_liv…/edit"),
+        *((path, path) for path in ("/a-slug-of-more-than-thirty-two-letters", f"/a/{UUID}/b")),
+        (f"/acme_{UUID}", "/acme_123…"),
         ("/a b\n\u202e", "/a?b??"),
         ("/" + "x" * 1_000, "/" + "x" * 499),
         ("/" + "x" * 480 + "/gpat_0123456789abcdefSECRET", "/" + "x" * 480 + "/gpat_0123456789abc"),

@@ -4,9 +4,11 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from gatepass.core.imported_keys import of_digest
 from gatepass.registry.actor import Actor
+from gatepass.registry.storage.tables import idempotent_answers
 from gatepass.registry.tokens import importing
 from tests.support.apps.installation import Installation
 from tests.support.apps.problems import reasons
@@ -126,3 +128,17 @@ def test_feeds_carry_it_within_their_limits(
     # Without the permission only the prefix, with which the follower finds nothing.
     assert keys(permissions=("refunds:get",)) == {"gpim/acme_live_"}
     assert keys(companies=("com_other",)) == set()
+
+
+def test_an_idempotent_answer_keeps_nothing_of_its_text(installation: Installation) -> None:
+    imported(installation, TEXT)
+    answer = installation.client(TEXT).post(
+        "/v1/access-requests",
+        json={"permission": "charges:create"},
+        headers={"Idempotency-Key": "order-4711-attempt"},
+    )
+    assert answer.status_code == 202, answer.text
+    with installation.node.database.read(0) as reading:
+        (row,) = reading.session.execute(select(idempotent_answers)).all()
+    assert row.credential == id_of(TEXT)
+    assert TEXT[10:20] not in repr(row)

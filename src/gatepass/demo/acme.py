@@ -17,12 +17,12 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.authentication import passwords
 from gatepass.registry.directory import companies, owners, roles, users, verifier_keys
 from gatepass.registry.directory.users import User
-from gatepass.registry.membership import offboarding
+from gatepass.registry.membership import access_requests, offboarding
 from gatepass.registry.replication import receipts
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Reading
 from gatepass.registry.tokens import access_tokens
-from gatepass.registry.tokens.calls import usage
+from gatepass.registry.tokens.calls import observed_calls, usage
 from gatepass.registry.tokens.lists import search as token_search
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.spools import Batch
@@ -31,7 +31,8 @@ COMPANY = "Acme Payments"
 OWNER_EMAIL = "ada@acme.example"
 PAGE_TOKEN_LABEL = "Demo page"  # noqa: S105 - a label, not a secret
 
-HOUR = 3_600_000
+MINUTE = 60_000
+HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 # Excludes characters that look alike.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -127,7 +128,7 @@ class _History:
             permissions=[_FOR_CHECKOUT, "checkouts:get"],
             domains=["shop.acme.example", "*.shop.acme.example"],
         )
-        self._record_uses(shop, "198.51.100.23", _FOR_CHECKOUT, a_day=420, until=2 * 60_000)
+        self._record_uses(shop, "198.51.100.23", _FOR_CHECKOUT, a_day=420, until=2 * MINUTE)
         jonas = self._add_user("Jonas Weber", "jonas@acme.example", "manager", days_ago=58)
         quarterly = self._create_token(
             jonas,
@@ -221,10 +222,22 @@ class _History:
             permissions=["webhooks:create", "webhooks:delete", "webhooks:search"],
             expires_at=self._now + 200 * DAY,
         )
+        agent = self._create_token(
+            ada,
+            days_ago=1,
+            label="Support agent",
+            kind="api",
+            permissions=["charges:get", "charges:search"],
+        )
+        self._record_uses(agent, "203.0.113.18", "charges:search", a_day=35, until=4 * MINUTE)
+        at = self._now - 3 * MINUTE
+        missing, refund = Reason.permission_missing, "charges:refund"
+        self._record_calls(agent, missing, "203.0.113.18", refund, 1, at)
+        self._fold_uses()
+        self._ask(agent, refund, "203.0.113.18", "The customer of charge 8071 was charged twice.")
         with self._node.database.write(self._now) as change:
             key = verifier_keys.create(change, Actor.command_line(), label="Demo")[1]
         access_token = self._create_curl_token(ada)
-        self._fold_uses()
         return Credentials(OWNER_EMAIL, password, key, access_token)
 
     def _create_company(self, password: str) -> User:
@@ -367,9 +380,33 @@ class _History:
         method, _, route = found.routes[0].partition(" ")
         origin = f"https://{token.domains[0]}" if token.domains else None
         call = ObservedCall(reason.value, (permission,), route, method, address, origin)
-        first = max(at - 4 * HOUR, at - at % DAY)
+        first = max(at - 4 * HOUR, at - at % DAY) if count > 1 else at
         allowed = reason is Reason.allowed
         self._calls.append(CountedCall(token.id, allowed, call, count, first, at))
+
+    def _ask(self, token: AccessToken, permission: str, address: str, why: str) -> None:
+        """Request *permission* as the program with *token* that was refused for it."""
+        asking = Actor(
+            kind="token",
+            company=self._company,
+            user=token.owner.id,
+            name=token.label,
+            permissions=frozenset(token.effective_permissions),
+            credential=token.id,
+            address=address,
+        )
+        with self._node.database.write(self._now) as change:
+            (refused,) = observed_calls.list_(change, token.id, outcome="refused").items
+            access_requests.ask(
+                change,
+                asking,
+                catalogue=self._node.catalogue,
+                permission=permission,
+                decision=refused.decision,
+                justification=why,
+                # Longer than usual, so that there is time to look around before it is answered.
+                lifetime_ms=DAY,
+            )
 
     def _fold_uses(self) -> None:
         refused = {"permission_missing": 31, "address_not_allowed": 12, "token_expired": 64}

@@ -1,7 +1,8 @@
 """The access log: a line for each request, if ACCESS_LOG is on.
 
 It names tokens by their ids. A path that contains a credential's text, such as a link in a mail, is
-logged with the id in its place; query strings, which may contain what people search for, never are.
+logged with the id in its place, and a segment that may be an imported key without its end; query
+strings, which may contain what people search for, never are.
 """
 
 import logging
@@ -23,6 +24,9 @@ TOLD: Final = "gatepass.told"
 
 _LONGEST_PATH = 500
 _credential = re.compile(rf"((?:{'|'.join(PREFIXES)})_[0-9A-Za-z]{{16}})[0-9A-Za-z]+", re.ASCII)
+# An imported key has at least 32 characters. UUIDs, which ids of others often are, are shown.
+_uuid = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?:/|\Z)"
+_long = re.compile(rf"(?<=/)(?=[^/]*[0-9])(?!{_uuid})([^/]{{8}})[^/]{{24,}}")
 _request_id = re.compile(r"[!-~]{1,200}", re.ASCII).fullmatch
 #: The trace's id of a W3C ``traceparent``.
 _trace = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
@@ -70,7 +74,8 @@ def note(request: Request) -> None:
 
 def shown(path: str) -> str:
     """A path without secrets and controls."""
-    path = _credential.sub(r"\1…", path[: _LONGEST_PATH + 100])[:_LONGEST_PATH]
+    path = _credential.sub(r"\1…", path[: _LONGEST_PATH + 100])
+    path = _long.sub(r"\1…", path)[:_LONGEST_PATH]
     return "".join(sign if sign.isprintable() and sign != " " else "?" for sign in path)
 
 

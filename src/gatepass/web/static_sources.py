@@ -2,11 +2,13 @@
 
 A page then waits for one script, and for a fifth less of what is sent.
 
-This module imports nothing but the standard library: the build of the wheel loads it by itself.
+This module imports nothing of Gatepass: the build of the wheel loads it by itself.
 """
 
 import re
 from collections.abc import Mapping
+
+import rjsmin
 
 #: The scripts of every page, as one.
 BUNDLE = "gatepass.js"
@@ -20,10 +22,10 @@ _PARTS = {
     "session.js": "[data-ending]",
 }
 _import = re.compile(r'^(import [^"\n]*)"\./([\w.-]+)";\n', re.MULTILINE)
-# A whole line of JavaScript, since // may also be part of a text.
-_line_comment = re.compile(r"^ *//.*\n", re.MULTILINE)
+# The same in a script as it is sent, where one import may follow another on its line.
+_sent_import = re.compile(r'(?:^|;)import\b[^";]*"\./([\w.-]+)"', re.MULTILINE)
 _block_comment = re.compile(r"/\*.*?\*/", re.DOTALL)
-# No text of ours goes over several lines.
+# Of texts that go over several lines: style sheets within scripts.
 _indentation = re.compile(r"^\s+", re.MULTILINE)
 
 
@@ -39,7 +41,7 @@ def minified(name: str, content: bytes) -> bytes:
     """The content of the file *name* without comments and indentation."""
     text = content.decode()
     if name.endswith(".js"):
-        text = _indentation.sub("", _line_comment.sub("", text))
+        text = _indentation.sub("", str(rjsmin.jsmin(text)))
     elif name.endswith(".css"):
         text = " ".join(_block_comment.sub("", text).split())
         # No space around these in a style sheet counts, but in a selector the one before a colon.
@@ -49,7 +51,7 @@ def minified(name: str, content: bytes) -> bytes:
 
 def imported(script: bytes) -> list[str]:
     """The names of the scripts that *script*, as it is sent, imports."""
-    return [name for _, name in _import.findall(script.decode())]
+    return _sent_import.findall(script.decode())
 
 
 def _bundled(scripts: Mapping[str, str]) -> dict[str, str]:

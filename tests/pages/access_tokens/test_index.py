@@ -260,8 +260,8 @@ def test_headings_sort_the_list(installation: Installation, ada: Visit) -> None:
     assert labels(ada.get("/access-tokens?sort=nonsense")) == ["a", "C", "b"]
 
 
-def test_filters_by_people_and_permission(installation: Installation, ada: Visit) -> None:
-    installation.access_token("charges:get", label="hers")
+def test_filters_by_people_permission_and_network(installation: Installation, ada: Visit) -> None:
+    installation.access_token("charges:get", label="hers", networks=["203.0.113.0/24"])
     installation.new_user("max@example.com", "Max", role="manager")
     theirs = installation.signed_in("max@example.com")
     new = {"label": "his", "kind": "api", "permissions": ["refunds:get"]}
@@ -271,10 +271,14 @@ def test_filters_by_people_and_permission(installation: Installation, ada: Visit
     assert max_id in form.offered["owner"]
     assert max_id in form.offered["made_by"]
     assert "refunds:get" in form.offered["permission"]
-    for query in (f"owner={max_id}", f"made_by={max_id}", "permission=refunds:get"):
+    assert form.offered["network"] == ["", "any", "none"]
+    of_people = (f"owner={max_id}", f"made_by={max_id}")
+    for query in (*of_people, "permission=refunds:get", "network=none"):
         assert labels(ada.get(f"/access-tokens?{query}")) == ["his"], query
     assert labels(ada.get("/access-tokens?made_by=usr_unknown")) == []
-    assert labels(ada.get("/access-tokens?permission=nonsense")) == ["his", "hers"]
+    assert labels(ada.get("/access-tokens?network=any")) == ["hers"]
+    for query in ("permission=nonsense", "network=nonsense"):
+        assert labels(ada.get(f"/access-tokens?{query}")) == ["his", "hers"]
 
 
 def test_the_list_is_exported_as_it_is_filtered(installation: Installation, ada: Visit) -> None:

@@ -54,8 +54,13 @@ def test_an_edit_shows_which_calls_it_would_refuse(
     harmless = check(permissions=["charges:get", "charges:create"])
     harmless.shows("Of 3,041 calls in the last 30 days, none would newly be refused.")
     # What isn't valid yet, or decides nothing, has no impact.
-    for changes in ({"label": "Other"}, {"permissions": []}, {"expire": "1h"}):
+    for changes in ({"label": "Other"}, {"permissions": []}):
         assert "last 30 days" not in check(**changes).text
+    # An expiry refuses nothing yet; then it refuses all.
+    ends = check(expire="1h")
+    ends.shows(
+        "All of its calls, 3,041 in the last 30 days, are refused from", "charges:create from"
+    )
 
 
 def test_a_role_and_the_allowlist_show_it_too(

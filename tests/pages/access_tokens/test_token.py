@@ -406,3 +406,17 @@ def test_tokens_that_rotated_themselves_name_each_other(
 
 def path_of(text: str) -> str:
     return f"/access-tokens/{text[:21]}"
+
+
+def test_it_leads_to_its_owner(installation: Installation, ada: Visit) -> None:
+    grace = installation.new_user("grace@example.com", "Grace", role="manager")
+    path = (
+        f"/access-tokens/{installation.access_token('charges:get', maker='grace@example.com')[:21]}"
+    )
+    assert ada.get(path).links["Grace"] == f"/company/users/{grace.id}"
+    assert ada.get(f"/company/users/{grace.id}").answer.status_code == 200
+    installation.new_user("carl@example.com", "Carl", role="customer-service")
+    carl = Visit.signed_in(installation.client(), "carl@example.com")
+    page = carl.get(path)
+    assert "Grace" in page.text
+    assert "Grace" not in page.links

@@ -334,3 +334,29 @@ def test_what_is_stored_opens_nothing(installation: Installation) -> None:
         stored = repr(reading.session.execute(text("SELECT * FROM idempotent_answers")).all())
     for hidden in (secret, KEY, login[21:53], "Till"):
         assert hidden not in stored
+
+
+def test_the_answers_kept_of_an_access_token_are_bounded(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may ask for the same permission with ever new keys, which changes nothing."""
+    monkeypatch.setattr("gatepass.registry.storage.idempotent_answers.MOST_KEPT", 2)
+    agent = installation.client(installation.access_token("charges:get"))
+
+    def ask(key: str) -> httpx.Response:
+        wanted = {"permission": "charges:create"}
+        return agent.post("/v1/access-requests", json=wanted, headers=keyed(key))
+
+    first = ask("attempt-number-1")
+    assert [first.status_code, ask("attempt-number-2").status_code] == [202, 202]
+    refused = ask("attempt-number-3")
+    assert reasons(refused) == (429, "too_many_attempts")
+    assert 0 < int(refused.headers["retry-after"]) <= KEPT_MS // 1_000
+    assert len(rows(installation)) == 2
+    # What is kept is still answered, and without a key nothing is kept.
+    assert ask("attempt-number-1").json() == first.json()
+    assert agent.post("/v1/access-requests", json={"permission": "charges:create"}).is_success
+    ada = installation.signed_in()
+    for number in range(3):
+        made = ada.post("/v1/access-tokens", json=TOKEN, headers=keyed(f"attempt-number-{number}"))
+        assert made.status_code == 201

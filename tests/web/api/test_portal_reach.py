@@ -148,6 +148,20 @@ def test_a_service_account_may_own_a_portal_session(portal: Portal) -> None:
     assert made["owner"]["type"] == "service_account"
 
 
+def test_it_reads_the_companys_limits_where_nobody_else_needs_to(portal: Portal) -> None:
+    limits = {"longest_life_days": 30, "networks_required": True, "unused_days": 60}
+    others = {"approval_required": [], "warn_days": [7]}
+    ada = portal.installation.signed_in()
+    assert portal.page().get("/v1/me").json()["token_policy"] == {
+        "longest_life_days": None,
+        "networks_required": False,
+        "unused_days": None,
+    }
+    assert ada.put("/v1/company/token-policy", json=limits | others).status_code == 200
+    assert portal.page().get("/v1/me").json()["token_policy"] == limits
+    assert "token_policy" not in ada.get("/v1/me").json()
+
+
 # --- permissions ----------------------------------------------------------------------------------
 
 

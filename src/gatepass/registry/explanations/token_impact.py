@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+from sqlalchemy import Row
+
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.errors import NotFound
 from gatepass.core.replay import Rules
@@ -36,8 +39,26 @@ def preview(
     actor.require("access-tokens:get")
     row = store.find(reading, actor.company, token_id)
     read = read_change(reading, actor, row, change, catalogue=catalogue)
+    before = _rules(reading, row)
+    after = changed(*before, read, catalogue=catalogue)
+    return impact.of_token(reading, before, Rules(*after))
+
+
+def once_expired(reading: Reading, actor: Actor, token_id: str) -> Impact:
+    """What would become of a token's calls if it had expired.
+
+    Raises:
+        Forbidden: without ``access-tokens:get``; ``portal_session``.
+        NotFound: there is no such token, or it is another company's.
+    """
+    actor.require("access-tokens:get")
+    before = _rules(reading, store.find(reading, actor.company, token_id))
+    expired = msgspec.structs.replace(before.grant, expires_at=reading.now)
+    return impact.of_token(reading, before, before._replace(grant=expired))
+
+
+def _rules(reading: Reading, row: Row[Any]) -> Rules:
     grant, holder, company = published_of_actor(reading, row.id, row.owner_id, row.company_id)
     if grant is None:
         raise NotFound("There is no such access token.")
-    after = changed(grant, holder, company, read, catalogue=catalogue)
-    return impact.of_token(reading, Rules(grant, holder, company), Rules(*after))
+    return Rules(grant, holder, company)

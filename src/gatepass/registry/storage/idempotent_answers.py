@@ -16,16 +16,23 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 
-from gatepass.core.credentials import ID_LENGTH
-from gatepass.core.errors import Conflict
+from gatepass.core.credentials import ADMIN_KEY, ID_LENGTH, LOGIN_TOKEN, PREFIXES
+from gatepass.core.errors import Conflict, TooManyAttempts
+from gatepass.core.imported_keys import of_digest
 from gatepass.registry.storage.database import Change, Repeated
 from gatepass.registry.storage.tables import idempotent_answers
 
 KEPT_MS = 86_400_000
+#: Answers that are kept of one access token or portal session. Programs of others have these, and
+#: may repeat what changes nothing with ever new keys.
+MOST_KEPT = 1_000
 
+# Of a person, or a platform's backend, which creates as many tokens as it has customers.
+_UNBOUNDED = (f"{LOGIN_TOKEN}_", f"{ADMIN_KEY}_")
 _NONCE_BYTES = 12
+_WITH_ID = tuple(f"{prefix}_" for prefix in PREFIXES)
 _PURPOSE = b"gatepass idempotent answer"
 
 
@@ -63,7 +70,7 @@ class IdempotentRequest:
     body: bytes
 
     def __repr__(self) -> str:
-        return f"IdempotentRequest({self.credential[:ID_LENGTH]!r}, {self.path!r})"
+        return f"IdempotentRequest({self._name!r}, {self.path!r})"
 
     def watch(self, change: Change) -> None:
         """Let *change* end with its first answer, if the request was carried out before.
@@ -83,9 +90,11 @@ class IdempotentRequest:
 
         Raises:
             Repeated, Conflict: as ``watch`` says, if the change checked no actor and wrote nothing.
+            TooManyAttempts: of this credential too many are kept.
         """
         if change.on_admitted is not None:
             change.on_admitted()
+        self._require_within_bound(change)
         kept = _encode(_Kept(self._digest, answer))
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = nonce + self._cipher().encrypt(nonce, kept, self._owner)
@@ -93,6 +102,20 @@ class IdempotentRequest:
         change.session.execute(delete(idempotent_answers).where(*self._place))
         values = {**self._key_columns, "at": change.now, "sealed": sealed}
         change.session.execute(insert(idempotent_answers), values)
+
+    def _require_within_bound(self, change: Change) -> None:
+        if self.credential.startswith(_UNBOUNDED):
+            return
+        table = idempotent_answers.c
+        its = (table.credential == self._name, table.at > change.now - KEPT_MS)
+        some = select(table.at).where(*its).limit(MOST_KEPT).subquery()
+        count = select(func.count(), func.min(some.c.at)).select_from(some)
+        kept, oldest = change.session.execute(count).one()
+        if kept >= MOST_KEPT:
+            raise TooManyAttempts(
+                (oldest + KEPT_MS - change.now) // 1_000 + 1,
+                "This credential used too many Idempotency-Keys within 24 hours.",
+            )
 
     def _require_new(self, change: Change) -> None:
         table = idempotent_answers.c
@@ -114,7 +137,7 @@ class IdempotentRequest:
     @property
     def _key_columns(self) -> dict[str, Any]:
         return {
-            "credential": self.credential[:ID_LENGTH],
+            "credential": self._name,
             "key_digest": hashlib.sha256(self.key.encode()).digest(),
             "path_digest": self._path_digest,
         }
@@ -134,7 +157,14 @@ class IdempotentRequest:
 
     @property
     def _owner(self) -> bytes:
-        return self.credential[:ID_LENGTH].encode() + self._path_digest
+        return self._name.encode() + self._path_digest
+
+    @property
+    def _name(self) -> str:
+        """The credential's id. An imported key has none in its text."""
+        if self.credential.startswith(_WITH_ID):
+            return self.credential[:ID_LENGTH]
+        return of_digest(hashlib.sha256(self.credential.encode()).digest()).id
 
     def _cipher(self) -> AESGCM:
         # A credential has a fixed length, so the two can't be divided in another way.

@@ -10,9 +10,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
+    model_serializer,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from gatepass.core.errors import Conflict
 from gatepass.registry.authentication.passwords import LONGEST_BYTES
@@ -43,6 +47,25 @@ class Record(BaseModel):
     #: The version of a registry record, which If-Match is compared with. None where no change takes
     #: If-Match: the ETag is then made from the answer.
     etag: ClassVar[Versions | None] = None
+
+
+class SparseRecord(Record):
+    """Base class of answers that lack the fields that weren't given."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    @model_serializer(mode="wrap")
+    def _given(self, serialize: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        members = serialize(self)
+        return {name: members[name] for name in members if name in self.model_fields_set}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        # The fields' own, not that of any dictionary.
+        fields: Any = {name: part for name, part in core_schema.items() if name != "serialization"}
+        return handler(fields)
 
 
 class OwnerOfToken(Record):

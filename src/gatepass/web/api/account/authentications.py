@@ -4,11 +4,13 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from gatepass.core.errors import NotConfirmed
 from gatepass.registry.authentication import sessions
 from gatepass.registry.authentication.totp import LONGEST_TYPED
 from gatepass.registry.directory import companies
+from gatepass.registry.tokens.policy import token_policies
 from gatepass.web.api.changing import CurrentChange
 from gatepass.web.api.confirmation import mark
 from gatepass.web.api.parameters import Paging, RecordId
@@ -18,6 +20,7 @@ from gatepass.web.api.shapes import (
     Listed,
     PasswordText,
     Record,
+    SparseRecord,
     Status,
     Time,
     person_id,
@@ -89,7 +92,24 @@ class MyCompany(Record):
     name: str = Field(examples=["Analytical Engines"])
 
 
-class Me(Record):
+class TokenLimits(Record):
+    """What the company requires of new access tokens."""
+
+    longest_life_days: int | None = Field(
+        description="The most days from a token's creation to its expiry; null: no limit.",
+        examples=[90],
+    )
+    networks_required: bool = Field(
+        description="Whether a token must have networks, or, of kind `ui`, domains.",
+        examples=[False],
+    )
+    unused_days: int | None = Field(
+        description="The most days without use after which a token ends; null: no limit.",
+        examples=[60],
+    )
+
+
+class Me(SparseRecord):
     """The credential in use."""
 
     kind: Literal["api", "ui", "login", "portal"]
@@ -104,6 +124,9 @@ class Me(Record):
         examples=["203.0.113.7"], description="The client address that this server sees."
     )
     expires_at: Time | None
+    token_policy: TokenLimits | SkipJsonSchema[None] = Field(
+        default=None, description="Of a portal session alone."
+    )
 
 
 @router.post(
@@ -183,13 +206,14 @@ def me(node: CurrentNode, caller: CallerOrPortal) -> Me:
     """For any token or portal session: its owner, permissions and client address."""
     with node.database.read(node.clock.now()) as reading:
         company = companies.get(reading, caller.grant.company)
-    return Me.model_validate(
-        {
-            "kind": caller.grant.kind,
-            "user": caller.owner,
-            "company": company,
-            "permissions": sorted(caller.actor.permissions),
-            "address": caller.actor.address,
-            "expires_at": caller.grant.expires_at,
-        }
-    )
+        # A portal session can't read the company's settings.
+        policy = token_policies.of(reading, company.id) if caller.actor.is_portal_session else None
+    found = {
+        "kind": caller.grant.kind,
+        "user": caller.owner,
+        "company": company,
+        "permissions": sorted(caller.actor.permissions),
+        "address": caller.actor.address,
+        "expires_at": caller.grant.expires_at,
+    }
+    return Me.model_validate(found if policy is None else {**found, "token_policy": policy})

@@ -1,11 +1,9 @@
 """``/v1/decisions``: why a call is or was decided as it is, and what would allow it."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_serializer
-from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
-from pydantic_core import CoreSchema
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from gatepass.core.explanation import Outcome
 from gatepass.registry.explanations import explaining, fixes
@@ -20,7 +18,7 @@ from gatepass.web.api.my_company.allowlist import NewAllowlistEntry, ProposedAll
 from gatepass.web.api.parameters import RecordId
 from gatepass.web.api.records.allowlist import AllowlistEntry
 from gatepass.web.api.request_body import Fields, body, refusing, resource
-from gatepass.web.api.shapes import IdText, Permissions, Record, TakenTime, Time
+from gatepass.web.api.shapes import IdText, Permissions, Record, SparseRecord, TakenTime, Time
 from gatepass.web.api.tokens.observed_calls import ObservedCall
 from gatepass.web.caller import AuthenticatedOrPortal, CurrentNode
 
@@ -109,10 +107,8 @@ class DecisionCheck(Record):
     )
 
 
-class SuggestedChange(Record):
+class SuggestedChange(SparseRecord):
     """A change, as a call to explain takes it; only what it changes is there."""
-
-    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     networks: list[str] | SkipJsonSchema[None] = Field(
         default=None, examples=[["203.0.113.0/24", "192.0.2.9/32"]]
@@ -122,19 +118,6 @@ class SuggestedChange(Record):
     expires_at: Time | None = None
     role: str | SkipJsonSchema[None] = None
     allowlist: list[AllowlistEntry] | SkipJsonSchema[None] = None
-
-    @model_serializer(mode="wrap")
-    def _members(self, serialize: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        members = serialize(self)
-        return {name: members[name] for name in members if name in self.model_fields_set}
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        # The fields' own, not that of any dictionary.
-        fields: Any = {name: part for name, part in core_schema.items() if name != "serialization"}
-        return handler(fields)
 
 
 class SuggestedFix(Record):

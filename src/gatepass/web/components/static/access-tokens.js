@@ -9,7 +9,7 @@ import { Problem, Session } from "./session.js";
 import { ENGLISH } from "./strings.js";
 import { STYLES } from "./styles.js";
 import { merged, Texts } from "./texts.js";
-import { TokenForm } from "./token_form.js";
+import { TokenForm, valuesOf } from "./token_form.js";
 import { TokenList } from "./token_list.js";
 
 const NAME = "gatepass-access-tokens";
@@ -47,7 +47,7 @@ export class AccessTokens extends HTMLElement {
     explain: (problem) => this.#explain(problem),
     problem: (problem, again) => this.#problem(problem, again),
     create: () => this.#show(new TokenForm(this.#portal)),
-    edit: (token) => this.#edit(token),
+    edit: (token, change) => this.#edit(token, change),
     created: (record) => this.#created(record),
     modified: (record, unconfirmed) => this.#changed("modified", record, unconfirmed),
     deactivated: (record, unconfirmed) => this.#changed("deactivated", record, unconfirmed),
@@ -197,13 +197,14 @@ export class AccessTokens extends HTMLElement {
     this.#list.focus(token);
   }
 
-  // Edits the version that is stored now, whose ETag it needs.
-  async #edit(token) {
+  // Edits the version that is stored now, whose ETag it needs. `change`: fields that the form begins with.
+  async #edit(token, change) {
     const view = this.#view;
     this.#portal.say(this.#portal.texts.of("loading"));
     try {
       const { record, etag } = await this.#session.call("GET", `access-tokens/${token.id}`);
-      if (this.#view === view) this.#show(new TokenForm(this.#portal, { token: record, etag }));
+      const values = valuesOf({ ...record, ...change });
+      if (this.#view === view) this.#show(new TokenForm(this.#portal, { token: record, etag, values }));
     } catch (problem) {
       if (this.#view === view) this.#list.tell(this.#problem(problem));
     }

@@ -19,12 +19,17 @@ export class Expiry {
   #moment;
   #exactly;
   #errors;
+  #latest;
 
-  // `values`: {choice, moment}, as `values` returns them. `problem`: the element for its error.
-  constructor(texts, values, problem) {
+  // `values`: {choice, moment}, as `values` returns them. `latest`: the latest expiry that the company admits, or null.
+  // `problem`: the element for its error.
+  constructor(texts, values, latest, problem) {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone.replaceAll("_", " ");
-    const names = PRESETS.map(([value, count, unit]) => [value, texts.duration(count, unit)]);
-    names.push(["never", texts.of("never")], ["at", texts.of("form.exactDate")]);
+    this.#latest = latest ?? Infinity;
+    const within = ([value, , , length]) => value === values.choice || Date.now() + length < this.#latest + MINUTE;
+    const names = PRESETS.filter(within).map(([value, count, unit]) => [value, texts.duration(count, unit)]);
+    if (!latest || values.choice === "never") names.push(["never", texts.of("never")]);
+    names.push(["at", texts.of("form.exactDate")]);
     this.#errors = { future: texts.of("errors.future"), date: texts.of("errors.date") };
     this.#choices = names.map(([value]) =>
       h("input", { type: "radio", name: "expire", value, checked: value === values.choice }),
@@ -41,7 +46,7 @@ export class Expiry {
       { class: "field exactly" },
       h("span", { class: "name" }, texts.of("form.dateAndTime", { zone })),
       this.#moment,
-      h("span", { class: "hint" }, texts.of("form.dateHint")),
+      !latest && h("span", { class: "hint" }, texts.of("form.dateHint")),
     );
     const show = () => (this.#exactly.hidden = this.values.choice !== "at");
     this.element = h(
@@ -54,9 +59,16 @@ export class Expiry {
         this.#choices.map((choice, at) => h("label", { part: "choice" }, choice, names[at][1])),
       ),
       this.#exactly,
+      latest && h("p", { class: "hint" }, texts.of("form.latest", { time: texts.exact(latest) })),
       problem,
     );
     show();
+  }
+
+  // The form's values for a new token, which may live for `most` days; null is no limit.
+  static ofNew(most) {
+    const preset = PRESETS.findLast(([, , , length]) => length <= (most ?? 0) * DAY);
+    return { choice: preset?.[0] ?? "never", moment: "" };
   }
 
   // The form's values for a stored expiry.
@@ -74,7 +86,9 @@ export class Expiry {
   get chosen() {
     const { choice, moment } = this.values;
     const preset = PRESETS.find(([value]) => value === choice);
-    if (preset) return { at: new Date(Date.now() + preset[3]).toISOString(), error: "" };
+    // Before the latest one, so that a clock that is a little ahead makes no difference.
+    if (preset)
+      return { at: new Date(Math.min(Date.now() + preset[3], this.#latest - MINUTE)).toISOString(), error: "" };
     // What a browser can't read as a date has no value, like a blank field.
     if (this.#moment.validity.badInput && choice === "at") return { at: null, error: this.#errors.date };
     if (choice === "never" || !moment) return { at: null, error: "" };

@@ -88,6 +88,23 @@ export const ENGLISH = {
     ownApi: "The API of access tokens",
     times: "{count}×, last {time}",
   },
+  // A refused call as it would be decided now. Names and details of checks, and what would allow the call, are the
+  // server's, in English: `check: ({number, name}) => …`, `detail: ({number, outcome, detail}) => …` and
+  // `fix: ({fix, summary}) => …` can translate them.
+  why: {
+    open: "Why?",
+    openNamed: "Why was {call} refused?",
+    allowed: "It would be allowed now.",
+    check: "{name}",
+    outcomes: {
+      passed: "Passed",
+      failed: "Failed",
+      not_reached: "Not reached",
+      not_applicable: "Not applicable",
+    },
+    detail: "{detail}",
+    fix: "{summary}",
+  },
   // Why a call was refused, by reason; `other` for any that isn't listed.
   reasons: {
     token_deactivated: "The token was deactivated.",
@@ -124,8 +141,10 @@ export const ENGLISH = {
     exactDate: "Exact date",
     dateAndTime: "Date and time ({zone})",
     dateHint: "Leave blank to never expire.",
+    latest: "Until {time} at the latest.",
     unused: "End when unused, after days",
     unusedHint: "The token ends after so many days without use. Leave blank to keep it.",
+    unusedMost: { one: "At most {count} day.", other: "At most {count} days." },
     domains: "Whitelist domains",
     domainsHint:
       "The websites that may use the token. {wildcard} covers subdomains, {local} your own machine. Leave empty to allow any website.",
@@ -136,6 +155,7 @@ export const ENGLISH = {
     networks: "Whitelist IP addresses",
     networksHint:
       "The addresses that calls may come from. Each octet of an IPv4 address is 8 bits, so 24 bits check the first three octets. Leave empty to allow any address.",
+    networksRequired: "At least one is required. For UI, a domain is enough.",
     optional: "optional",
     address: "IP address",
     addressExample: "203.0.113.0",

@@ -163,6 +163,15 @@ dd > ul { display: grid; gap: 6px; }
 .chart .refused { stroke: var(--_danger); }
 .calls li { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 16px; padding-block: 8px; border-block-start: 1px solid var(--_line); }
 .calls li:focus { outline: none; }
+.calls .button { margin-inline-start: 8px; }
+.why { display: grid; gap: 12px; flex: 1 0 100%; max-inline-size: 68ch; padding: 12px; border-radius: var(--_radius); background: var(--_sunken); }
+.checks, .fixes { display: grid; gap: 6px; }
+.checks li { display: flex; flex-wrap: nowrap; justify-content: flex-start; gap: 8px; padding: 0; border: 0; }
+.checks .icon { margin-block-start: 0.15em; }
+.checks .passed .icon { color: var(--_good); }
+.checks .failed :is(.icon, strong) { color: var(--_danger); }
+.checks :is(.not_reached, .not_applicable) { color: var(--_muted); }
+.fixes li { padding: 8px 0 0; align-items: center; }
 
 .choices { display: grid; gap: 12px; margin-block-start: 10px; }
 .choice { display: flex; gap: 10px; padding: 12px 14px; border: 1px solid var(--_control); border-radius: var(--_radius); cursor: pointer; }

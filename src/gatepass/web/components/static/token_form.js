@@ -6,6 +6,7 @@ import { PermissionPicker } from "./permissions.js";
 import { complain, DomainRows, NetworkRows, ownNetwork, problem } from "./rows.js";
 import { ability } from "./sentence.js";
 import { Problem, randomKey } from "./session.js";
+import { DAY } from "./texts.js";
 
 // Screen readers hear the summary once the form rests.
 const PAUSE_MS = 200;
@@ -15,13 +16,12 @@ const NEW = {
   label: "",
   kind: "api",
   permissions: [],
-  expire: { choice: "never", moment: "" },
   networks: [],
   domains: [],
-  unused: "",
 };
 
-const valuesOf = (token) => ({
+// The form's values for a record.
+export const valuesOf = (token) => ({
   label: token.label,
   kind: token.kind,
   permissions: token.permissions,
@@ -59,7 +59,9 @@ export class TokenForm {
     this.#texts = portal.texts;
     this.#token = token;
     this.#etag = etag;
-    this.#values = values ?? (token ? valuesOf(token) : NEW);
+    const { longest_life_days: most, unused_days: days } = portal.me.token_policy;
+    this.#values =
+      values ?? (token ? valuesOf(token) : { ...NEW, expire: Expiry.ofNew(most), unused: String(days ?? "") });
     this.element = this.#build();
     this.#summarize();
   }
@@ -133,7 +135,9 @@ export class TokenForm {
     const known = chosen.filter((name) => permissions.knows(name));
     const forgotten = chosen.filter((name) => !permissions.knows(name));
     this.#picker = new PermissionPicker(texts, permissions, known, this.#problems.permissions);
-    this.#expiry = new Expiry(texts, expire, this.#problems.expires_at);
+    const { longest_life_days: most, networks_required: required } = me.token_policy;
+    const since = this.#token ? Date.parse(this.#token.created_at) : Date.now();
+    this.#expiry = new Expiry(texts, expire, most && since + most * DAY, this.#problems.expires_at);
     this.#networks = new NetworkRows(texts, networks, ownNetwork(me.address));
     this.#domains = new DomainRows(texts, domains);
     const examples = { wildcard: h("code", {}, "*.example.com"), local: h("code", {}, "localhost:3000") };
@@ -155,7 +159,7 @@ export class TokenForm {
         section(this.#expiry.element),
         section(this.#unusedField(unused)),
         forUi,
-        section(this.#optional("networks", this.#networks)),
+        section(this.#optional("networks", this.#networks, {}, required)),
       ),
     );
   }
@@ -187,6 +191,7 @@ export class TokenForm {
 
   #unusedField(value) {
     const texts = this.#texts;
+    const most = this.#portal.me.token_policy.unused_days;
     const labelled = id();
     const hint = id();
     this.#unused = h("input", {
@@ -203,7 +208,7 @@ export class TokenForm {
       { class: "field" },
       h("label", { for: labelled, class: "name" }, texts.of("form.unused")),
       this.#unused,
-      h("p", { class: "hint", id: hint }, texts.of("form.unusedHint")),
+      h("p", { class: "hint", id: hint }, most ? texts.of("form.unusedMost", { count: most }) : texts.of("form.unusedHint")),
       this.#problems.unused_days,
     );
   }
@@ -235,14 +240,21 @@ export class TokenForm {
     );
   }
 
-  #optional(name, rows, values) {
+  // `required`: whether the company's policy asks for networks.
+  #optional(name, rows, values, required = false) {
     const texts = this.#texts;
     const hint = id();
     return h(
       "fieldset",
       { "aria-describedby": `${hint} ${this.#problems[name].id}` },
-      h("legend", {}, texts.of(`form.${name}`), h("span", { class: "optional" }, " · ", texts.of("form.optional"))),
+      h(
+        "legend",
+        {},
+        texts.of(`form.${name}`),
+        !required && h("span", { class: "optional" }, " · ", texts.of("form.optional")),
+      ),
       h("p", { class: "hint", id: hint }, texts.parts(`form.${name}Hint`, values)),
+      required && h("p", { class: "hint" }, texts.of("form.networksRequired")),
       this.#problems[name],
       rows.element,
     );

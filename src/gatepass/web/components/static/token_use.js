@@ -1,5 +1,6 @@
 // What a token was used for lately: calls per day as a chart, and the distinct calls, refused ones first.
 import { button, h, svg } from "./dom.js";
+import { why } from "./explanation.js";
 import { DAY } from "./texts.js";
 
 const DAYS = 30,
@@ -37,10 +38,10 @@ async function load(portal, token, box) {
     box.replaceChildren(portal.problem(problem, () => load(portal, token, box)));
     return;
   }
-  box.replaceChildren(h("h3", {}, texts.of("use.title")), ...shown(portal, calls, first, next !== null));
+  box.replaceChildren(h("h3", {}, texts.of("use.title")), ...shown(portal, token, calls, first, next !== null));
 }
 
-function shown(portal, calls, first, more) {
+function shown(portal, token, calls, first, more) {
   const { texts } = portal;
   if (!calls.length) return [h("p", { class: "muted" }, texts.of("use.none"))];
   const days = Array.from({ length: DAYS }, (_, at) => ({ at: (first + at) * DAY, allowed: 0, refused: 0 }));
@@ -55,7 +56,7 @@ function shown(portal, calls, first, more) {
     h("p", { class: "chips sums" }, sums.map(key)),
     chart(texts, days),
     more && h("p", { class: "hint" }, texts.of("use.partial")),
-    list(portal, together(calls)),
+    list(portal, token, together(calls)),
   ].filter(Boolean);
 }
 
@@ -101,8 +102,8 @@ function together(calls) {
   return [...found.values()].sort((one, other) => (one.outcome === "allowed") - (other.outcome === "allowed"));
 }
 
-function list(portal, calls) {
-  const entries = calls.map((call) => item(portal, call));
+function list(portal, token, calls) {
+  const entries = calls.map((call) => item(portal, token, call));
   const refused = calls.filter((call) => call.outcome === "refused").length;
   const hidden = entries.slice(Math.min(refused, FIRST_SHOWN));
   for (const entry of hidden) entry.hidden = true;
@@ -117,21 +118,24 @@ function list(portal, calls) {
   return h("div", {}, h("ul", { class: "plain calls" }, entries), hidden.length > 0 && all);
 }
 
-function item(portal, call) {
+function item(portal, token, call) {
   const { texts } = portal;
   const { reason, route, permission, count } = call;
   const unnamed = { route_unknown: "noRoute", path_ambiguous: "noRoute" }[reason] ?? (reason ? "ownApi" : "others");
   const from = [call.address, call.origin].filter(Boolean).map((name) => h("code", {}, name, " "));
+  const named = route ? `${call.method} ${route}` : (permission ?? texts.of(`use.${unnamed}`));
+  const [opener, explanation] = call.decision ? why(portal, token, call, named) : [];
   return h(
     "li",
     { tabindex: -1 },
     h(
       "div",
       {},
-      permission || route ? h("code", {}, route ? `${call.method} ${route}` : permission) : texts.of(`use.${unnamed}`),
+      permission || route ? h("code", {}, named) : named,
       call.outcome === "refused" && h("p", {}, texts.among("reasons", reason)),
       h("p", { class: "muted" }, from),
     ),
-    h("div", { class: "muted" }, texts.parts("use.times", { count, time: portal.time(call.last_at, true) })),
+    h("div", { class: "muted" }, texts.parts("use.times", { count, time: portal.time(call.last_at, true) }), opener),
+    explanation,
   );
 }

@@ -10,7 +10,6 @@ from gatepass.core.errors import Conflict, Forbidden, InvalidInput, Unavailable
 from gatepass.registry.explanations import token_impact
 from gatepass.registry.input.metadata import entries as metadata_entries
 from gatepass.registry.tokens import access_tokens, records
-from gatepass.registry.tokens.calls.impact import Impact
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.web.pages.access_tokens.form import TokenForm, changes
 from gatepass.web.pages.access_tokens.form_page import form_page, press, refused_page, summary_part
@@ -20,6 +19,7 @@ from gatepass.web.pages.layout.form_state import Difference
 from gatepass.web.pages.layout.resuming import resumable
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import Form
+from gatepass.web.pages.text.times import MINUTE
 
 _TEMPLATE = "access_tokens/edit.html"
 
@@ -48,10 +48,10 @@ def send_form(screen: CurrentScreen, id: str, fields: Form) -> Response:
     if pressed == "sentence":
         return summary_part(screen, form, token)
     if pressed == "impact":
-        return screen.render("impact.html", impact=_impact(screen, token, form), of_token=True)
+        return screen.render("impact.html", of_token=True, **_impact(screen, token, form))
     if pressed != "save":
         press(screen, form, pressed)
-        shown = _shown(screen, token) | {"impact": _impact(screen, token, form)}
+        shown = _shown(screen, token) | _impact(screen, token, form)
         return form_page(screen, _TEMPLATE, form, **shown)
     return _save(screen, token, form)
 
@@ -140,24 +140,38 @@ def _shown(screen: Screen, token: AccessToken) -> dict[str, Any]:
     """What the page shows of *token* beside the form."""
     known = screen.node.catalogue.knows
     forgotten = [name for name in token.permissions if not known(name)]
-    return {"token": token, "forgotten": forgotten, "meanwhile": None, "impact": None}
+    return {
+        "token": token,
+        "forgotten": forgotten,
+        "meanwhile": None,
+        "impact": None,
+        "since": None,
+    }
 
 
-def _impact(screen: Screen, token: AccessToken, form: TokenForm) -> Impact | None:
-    """The calls that the change would newly refuse; None if it changes nothing that decides about
-    them, or can't be read. A new expiry is in the future, and the summary names it."""
+def _impact(screen: Screen, token: AccessToken, form: TokenForm) -> dict[str, Any]:
+    """The calls that the change would newly refuse (``impact``), at once or from a time on
+    (``since``); no impact if it changes nothing that decides about them, or can't be read."""
     typed = form.summary(screen.now())
+    nothing = {"impact": None, "since": None}
     changed = {
         name: list(getattr(typed, name))
         for name in ("permissions", "networks", "domains")
         if set(getattr(typed, name)) != set(getattr(token, name))
     }
-    if typed.missing or not changed:
-        return None
+    since = typed.expires_at
+    if since is not None and token.expires_at is not None and since >= token.expires_at - MINUTE:
+        # The form has it to the minute.
+        since = None
+    if typed.missing or not (changed or since):
+        return nothing
+    actor, catalogue = screen.actor, screen.node.catalogue
     try:
         with screen.read() as reading:
-            return token_impact.preview(
-                reading, screen.actor, token.id, changed, catalogue=screen.node.catalogue
-            )
+            if changed:
+                found = token_impact.preview(reading, actor, token.id, changed, catalogue=catalogue)
+            else:
+                found = token_impact.once_expired(reading, actor, token.id)
     except InvalidInput:
-        return None
+        return nothing
+    return {"impact": found, "since": None if changed else since}

@@ -7,6 +7,7 @@ from gatepass.core import credentials
 from gatepass.core.display_text import marked
 from gatepass.core.permissions import is_permission, is_wildcard
 from gatepass.registry.input.text import search_text
+from gatepass.registry.tokens.lists.selection import NETWORKS
 from gatepass.registry.tokens.lists.selection import Filters as TokenFilters
 from gatepass.web.pages.layout.lists import address_of_page
 from gatepass.web.pages.text.times import DAY
@@ -64,6 +65,7 @@ class Filters:
 
     Attributes:
         owner, made_by: ids.
+        network: ``any``, only tokens with networks; ``none``, only those without; or "".
         show: one of ``SHOWN``, or "".
         sort: one of ``SORTS``.
     """
@@ -74,6 +76,7 @@ class Filters:
     owner: str = ""
     made_by: str = ""
     permission: str = ""
+    network: str = ""
     show: str = ""
     sort: str = ""
 
@@ -83,6 +86,7 @@ class Filters:
         status, kind = query.get("status", ""), query.get("kind", "")
         permission = query.get("permission", "")
         show, sort = query.get("show", ""), query.get("sort", "")
+        network = query.get("network", "")
         return cls(
             _searched(query.get("q")),
             status if status in _STATUSES else "active",
@@ -90,6 +94,7 @@ class Filters:
             query.get("owner", ""),
             query.get("made_by", ""),
             permission if is_permission(permission) or is_wildcard(permission) else "",
+            network if network in NETWORKS else "",
             show if show in SHOWN else "",
             sort if sort in SORTS else "",
         )
@@ -125,7 +130,7 @@ class Filters:
     @property
     def is_detailed(self) -> bool:
         """Whether a filter is set that the page shows under *More filters*."""
-        return bool(self.owner or self.made_by or self.permission)
+        return bool(self.owner or self.made_by or self.permission or self.network)
 
     def heading(self, column: str) -> Heading:
         """The heading of a column, one of ``_COLUMNS``."""
@@ -159,6 +164,7 @@ class Filters:
             owner=self.owner or None,
             created_by=self.made_by or None,
             permission=self.permission or None,
+            network=self.network or None,
         )
         if self.show == "expiring":
             found["expires_before"] = now + EXPIRING_DAYS * DAY

@@ -66,7 +66,7 @@ def imported_by(scripts: Sequence[str]) -> list[str]:
     waiting = list(scripts)
     seen = dict.fromkeys(waiting)
     for name in waiting:
-        new = [one for one in imported(_FILES[name]) if one not in seen]
+        new = [one for one in dict.fromkeys(imported(_FILES[name])) if one not in seen]
         seen.update(dict.fromkeys(new))
         waiting += new
     return waiting[len(scripts) :]

@@ -97,6 +97,11 @@ class Visitor:
             return self.may_create and token.owner.id == self.actor.user
         return self.may_create and self.may_change("service-accounts:manage")
 
+    def owners_page(self, token: AccessToken) -> str:
+        """The address of the page of *token*'s owner; "" if the visitor may open none."""
+        has_page = token.owner.type == USER and self.actor.may("users:get")
+        return f"/company/users/{token.owner.id}" if has_page else ""
+
     def may_approve(self, token: AccessToken) -> bool:
         """Whether to offer approving *token*, which is pending."""
         actor = self.actor
