@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,37 @@ def test_a_killed_worker_is_replaced_and_no_answer_is_wrong(
     served.wait_ready()
     fresh = [httpx.Client(base_url=client.base_url) for client in everyone]
     assert reasons(served, fresh, made["token"]) == {"allowed"}
+
+
+def test_counters_never_fall_although_workers_answer_in_turn_and_die(
+    served: ServedInstallation,
+) -> None:
+    token = new_token(served.sign_in(), permissions=["charges:get"])["token"]
+    before: dict[str, float] = {}
+
+    def scrape(name: str) -> float:
+        """A counter, after those of several workers were compared with the ones before."""
+        for _ in range(4):
+            for line in httpx.get(f"{served.url}/metrics").text.splitlines():
+                series, _, number = line.rpartition(" ")
+                if re.fullmatch(r"\w+_(total|bucket|sum|count)(\{.*\})?", series):
+                    assert float(number) >= before.get(series, 0), series
+                    before[series] = float(number)
+        return before[name]
+
+    refused = 'gatepass_node_decisions_total{reason="permission_missing"}'
+    exits = 'gatepass_worker_exits_total{role="verify"}'
+    start, ended = scrape(refused), scrape(exits)
+    for rounds in (1, 2):
+        for _ in range(40):
+            answer = served.verify(token, permission="charges:create")
+            assert answer["reason"] == "permission_missing"
+        until(lambda expected=start + 40 * rounds: scrape(refused) == expected)
+        for victim in served.workers():
+            os.kill(victim, signal.SIGKILL)
+        until(lambda: len(served.workers()) == 4 and served.all_ready())
+    assert scrape(refused) == start + 80
+    assert scrape(exits) == ended + 4
 
 
 def test_no_secret_is_in_the_log_or_beside_the_database(served: ServedInstallation) -> None:

@@ -21,7 +21,7 @@ from gatepass.core.errors import Forbidden, GatepassError, InvalidInput
 from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web import components, metrics, pages, well_known
+from gatepass.web import components, pages, well_known
 from gatepass.web.access_log import AccessLog
 from gatepass.web.api import router as api
 from gatepass.web.api.request_body import field_errors
@@ -39,6 +39,8 @@ from gatepass.web.http_boundary import (
     problem_response,
     promises_https,
 )
+from gatepass.web.metrics import endpoint as metrics
+from gatepass.web.metrics.http_durations import HttpDurations
 from gatepass.web.misconfiguration import Fault, Misconfigurations
 from gatepass.web.openapi import openapi_document
 from gatepass.web.pages.layout.errors import error_page
@@ -65,7 +67,7 @@ def create_app(
     app.state.node = node
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
     app.state.trusted = trusted
-    misconfigurations = Misconfigurations()
+    misconfigurations = Misconfigurations(node.counters.misconfigurations)
     app.state.misconfigurations = misconfigurations
     app.state.report_rate = ReportRate(node.settings.data_dir / "report-rate")
     app.state.beside = tuple(beside)
@@ -83,10 +85,14 @@ def create_app(
     app.router.routes.extend(_routes())
     for router in extra:
         app.include_router(router)
-    endpoints = Endpoints(node.verifier, trusted, node.readiness.not_ready, misconfigurations)
+    endpoints = Endpoints(
+        node.verifier, trusted, node.readiness.not_ready, node.counters, misconfigurations
+    )
     bodies = Bodies()
+    timed = HttpDurations(app, app.router.routes, node.counters.http_durations)
+    app.state.http_durations = timed
     framework = CrossOrigin(
-        EncodedSlashes(app),
+        EncodedSlashes(timed),
         api.endpoints(cross_origin=True),
         others=api.endpoints(cross_origin=False),
     )
