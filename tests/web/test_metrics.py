@@ -12,47 +12,10 @@ from gatepass.registry.webhooks.queue import Outcome
 from gatepass.web.gateway.durations import EVERY
 from gatepass.web.openapi import VERSION
 from tests.support.apps.installation import Installation, Open
+from tests.support.apps.metric_families import FAMILIES, OF_A_COPY, SUFFIXES
 from tests.support.apps.problems import reasons
 from tests.support.database.small_registry import HOUR
 from tests.support.grants.fake_verifiers import acknowledge, complete, register, rows
-
-# Every metric of docs/reference/metrics.md: type and labels.
-FAMILIES = {
-    "gatepass_decisions": ("counter", {"reason"}),
-    "gatepass_revision": ("gauge", set()),
-    "gatepass_nodes": ("gauge", {"state"}),
-    "gatepass_node_revision": ("gauge", {"id", "kind", "name"}),
-    "gatepass_node_vouched_seconds": ("gauge", {"id", "kind", "name"}),
-    "gatepass_receipts_open": ("gauge", set()),
-    "gatepass_history_shortened": ("counter", set()),
-    "gatepass_mails_waiting": ("gauge", set()),
-    "gatepass_mails_failing": ("gauge", set()),
-    "gatepass_mail_oldest_seconds": ("gauge", set()),
-    "gatepass_webhook_deliveries_waiting": ("gauge", set()),
-    "gatepass_webhook_deliveries_failing": ("gauge", set()),
-    "gatepass_webhook_oldest_seconds": ("gauge", set()),
-    "gatepass_webhooks_paused": ("gauge", set()),
-    "gatepass_database_up": ("gauge", set()),
-    "gatepass_ready": ("gauge", set()),
-    "gatepass_node_decisions": ("counter", {"reason"}),
-    "gatepass_decision_duration_seconds": ("histogram", {"endpoint", "le"}),
-    "gatepass_http_request_duration_seconds": ("histogram", {"method", "route", "status", "le"}),
-    "gatepass_sign_in_failures": ("counter", {"kind"}),
-    "gatepass_misconfigurations": ("counter", {"kind"}),
-    "gatepass_gateway_misconfigured": ("counter", set()),
-    "gatepass_worker_exits": ("counter", {"role"}),
-    "gatepass_feed_followers": ("gauge", set()),
-    "gatepass_build_info": ("gauge", {"version"}),
-    "process_cpu_seconds": ("counter", set()),
-    "process_start_time_seconds": ("gauge", set()),
-    "process_resident_memory_bytes": ("gauge", set()),
-}
-# Only of nodes whose grants are a copy of a database on PostgreSQL.
-OF_A_COPY = {
-    "gatepass_copy_revision": ("gauge", set()),
-    "gatepass_copy_lease_seconds": ("gauge", set()),
-}
-SUFFIXES = {"counter": {"_total"}, "gauge": {""}, "histogram": {"_bucket", "_count", "_sum"}}
 
 
 def scrape(installation: Installation) -> dict[str, Metric]:
