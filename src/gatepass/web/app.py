@@ -5,10 +5,11 @@ around every other request; FastAPI with the API, the pages and any extra router
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -42,18 +43,27 @@ from gatepass.web.http_boundary import (
 from gatepass.web.metrics import endpoint as metrics
 from gatepass.web.metrics.http_durations import HttpDurations
 from gatepass.web.misconfiguration import Fault, Misconfigurations
-from gatepass.web.openapi import openapi_document
+from gatepass.web.openapi import VERSION, openapi_document
 from gatepass.web.pages.layout.errors import error_page
 from gatepass.web.problems import Problem, problem_of_error, problem_of_status
 from gatepass.web.public_origin import opened_elsewhere
 from gatepass.web.report_rate import ReportRate
+from gatepass.web.route_templates import RouteTemplates
+from gatepass.web.tracing import Traced, tracer_of
 from gatepass.web.way_out import problem_of_forbidden, problem_of_refusal
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 def create_app(
-    node: Node, extra: Sequence[APIRouter] = (), *, beside: Sequence[str] = ()
+    node: Node,
+    extra: Sequence[APIRouter] = (),
+    *,
+    beside: Sequence[str] = (),
+    tracer: "Tracer | None" = None,
 ) -> ASGIApp:
     """The main port's application.
 
@@ -62,6 +72,7 @@ def create_app(
         extra: more routers, such as the demo's.
         beside: path prefixes of guarded APIs on the same address, as in the demo; examples on pages
             then call them here.
+        tracer: makes the spans of requests; by default as the environment asks for.
     """
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.node = node
@@ -89,10 +100,12 @@ def create_app(
         node.verifier, trusted, node.readiness.not_ready, node.counters, misconfigurations
     )
     bodies = Bodies()
-    timed = HttpDurations(app, app.router.routes, node.counters.http_durations)
+    templates = RouteTemplates(app.router.routes)
+    timed = HttpDurations(app, templates, node.counters.http_durations)
     app.state.http_durations = timed
+    tracer = tracer or tracer_of(os.environ, VERSION)
     framework = CrossOrigin(
-        EncodedSlashes(timed),
+        EncodedSlashes(timed if tracer is None else Traced(timed, templates, tracer)),
         api.endpoints(cross_origin=True),
         others=api.endpoints(cross_origin=False),
     )

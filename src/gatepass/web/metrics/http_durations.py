@@ -1,18 +1,16 @@
 """How long answers of the framework take: pages and the REST API, by the template of the route.
 
-Templates, methods and classes of statuses are few. A raw path would make a series for each token,
-and hold what people typed.
+Templates, methods and classes of statuses are few: a raw path would make a series for each token.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatepass.node_counters import Histogram
 from gatepass.shared_words import Area
+from gatepass.web.route_templates import RouteTemplates
 
 _CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 #: Upper bounds of the buckets.
@@ -38,24 +36,19 @@ class HttpDurations:
 
     Args:
         app: the framework's application.
-        routes: its routes.
+        templates: of its routes.
         area: of ``NodeCounters.http_durations``.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[Any], area: Area) -> None:
+    def __init__(self, app: ASGIApp, templates: RouteTemplates, area: Area) -> None:
         self._app = app
-        # By identity: routes have no hash.
-        self._templates = {id(route): path for path, route in _templates(routes)}
-        known = sorted(
-            {(method, path) for path, route in _templates(routes) for method in route.methods or ()}
-        )
-        self._known = frozenset(known)
+        self._templates = templates
         self.histogram = Histogram(
             area,
             _BOUNDS_NS,
             [
                 Answered(method, path, status)
-                for method, path in ((_OTHER, _OTHER), *known)
+                for method, path in ((_OTHER, _OTHER), *templates.known)
                 for status in _CLASSES
             ],
         )
@@ -77,21 +70,6 @@ class HttpDurations:
         try:
             await self._app(scope, receive, noting)
         finally:
-            answered = self._answered(scope, status)
+            which = self._templates.of(scope) or (_OTHER, _OTHER)
+            answered = Answered(*which, _CLASSES[min(max(status // 100, 2), 5) - 2])
             self.histogram.observe(answered, time.perf_counter_ns() - began)
-
-    def _answered(self, scope: Scope, status: int) -> Answered:
-        which = scope["method"], self._templates.get(id(scope.get("route")), _OTHER)
-        if which not in self._known:
-            which = _OTHER, _OTHER
-        return Answered(*which, _CLASSES[min(max(status // 100, 2), 5) - 2])
-
-
-def _templates(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
-    """The routes with the templates of their whole paths."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield prefix + route.path_format, route
-        elif hasattr(route, "original_router"):
-            more = prefix + route.include_context.prefix
-            yield from _templates(route.original_router.routes, more)

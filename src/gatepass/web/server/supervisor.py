@@ -131,8 +131,11 @@ class _Orders:
         return (ready_descriptor, self.counters, *shared)
 
     def environ(self, worker: _Worker) -> dict[str, str]:
-        """The worker's environment: without our settings, on the verify port without libpq's."""
-        left_out = (PREFIX,) if worker.role == "main" else (PREFIX, "PG")
+        """The worker's environment, without our settings.
+
+        On the verify port also without libpq's variables, and those of a collector of traces.
+        """
+        left_out = (PREFIX,) if worker.role == "main" else (PREFIX, "PG", "OTEL_")
         return {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
 
 
