@@ -48,7 +48,7 @@ class Counter(Generic[Label]):
 
     def totals(self) -> Iterator[tuple[Label, int]]:
         """What all processes counted."""
-        return zip(self._at, self._area.sums(), strict=False)
+        return zip(self._at, self._area.sums(len(self._at)), strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Histogram(Generic[Label]):
 
     def durations(self) -> Iterator[tuple[Label, Durations]]:
         """What all processes counted, of the labels that occurred."""
-        sums = self._area.sums()
+        sums = self._area.sums(len(self._at) * self._width)
         for label, start in self._at.items():
             *counts, sum_ns = sums[start : start + self._width]
             if any(counts):

@@ -27,9 +27,12 @@ class Area:
         self.own = own
         self._all = every
 
-    def sums(self) -> list[int]:
-        """Each word, added up over the shards."""
-        return [sum(words) for words in zip(*(shard.tolist() for shard in self._all), strict=True)]
+    def sums(self, words: int) -> list[int]:
+        """Each of the first *words*, added up over the shards."""
+        every = (shard[:words].tolist() for shard in self._all)
+        # Most areas are used by processes of one kind: the others' needn't be added up.
+        used = [each for each in every if any(each)]
+        return [sum(word) for word in zip(*used, strict=True)] if used else [0] * words
 
     def values(self, at: int) -> list[int]:
         """One of the words, of each shard."""

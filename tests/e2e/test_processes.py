@@ -180,7 +180,7 @@ def test_a_killed_worker_is_replaced_and_no_answer_is_wrong(
 def counters(served: ServedInstallation) -> dict[str, float]:
     """The counters that one of the workers tells of, histograms included."""
     found = {}
-    for line in httpx.get(f"{served.url}/metrics").text.splitlines():
+    for line in served.metrics().splitlines():
         series, _, number = line.rpartition(" ")
         if re.fullmatch(r"\w+_(total|bucket|sum|count)(\{.*\})?", series):
             found[series] = float(number)
