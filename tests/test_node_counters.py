@@ -1,8 +1,10 @@
 """Counters that the processes of a node share."""
 
 import os
+import resource
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -34,14 +36,18 @@ def test_counters_add_up_over_the_processes(descriptor: int) -> None:
         assert dict(each.sign_in_failures.totals())["busy"] == 3
 
 
-def test_a_process_in_the_place_of_a_dead_one_counts_on(descriptor: int) -> None:
+def test_a_process_in_the_place_of_a_dead_one_counts_on(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dead, other = (NodeCounters(SharedWords(descriptor, shard)) for shard in (1, 2))
     dead.decisions.add("allowed", 5)
     dead.workers.following(1)
-    dead.workers.record()
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_utime=9e5, ru_stime=0))
+        dead.workers.record()
     other.workers.record()
     cpu_s, started = other.workers.cpu_s, other.workers.started
-    assert cpu_s > 0
+    assert cpu_s > 9e5
     assert other.workers.followers == 1
     new = NodeCounters(SharedWords(descriptor, 1))
     # What it had in use is gone; what it counted isn't.

@@ -118,6 +118,18 @@ def test_decisions_make_no_spans(installation: Installation, spans: InMemorySpan
     assert spans.get_finished_spans() == ()
 
 
+def test_the_frameworks_own_spans_are_off(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have raw paths: of an invitation's page, its secret."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", provider)
+    installation.client().get("/invitations/gpin_0123456789abcdefsecret?q=typed")
+    assert exporter.get_finished_spans() == ()
+
+
 @pytest.mark.parametrize(
     ("environ", "on"),
     [

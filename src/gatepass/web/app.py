@@ -74,7 +74,12 @@ def create_app(
             then call them here.
         tracer: makes the spans of requests; by default as the environment asks for.
     """
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    # FastAPI's own spans have paths and queries, and so the secrets of links (``tracing``).
+    app = FastAPI(
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     app.state.node = node
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
     app.state.trusted = trusted
