@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES = $$(getconf _NPROCESSORS_ONLN)
 # Tests that need more than Python, or long; tests/support/needs.py says which they are.
-SLOW := browser or nginx or node or postgresql or processes or installation or slow
+SLOW := browser or nginx or node or helm or postgresql or processes or installation or slow
 # The order of the tests: another each time. `make quick SEED=…` repeats one.
 SEED := $(shell date +%s)
 
@@ -55,7 +55,7 @@ system-tools:  # first of all, since only root can install them
 
 server-env: $(VENV)/.server
 dev-env: $(VENV)/.dev
-tools-env: $(VENV)/.tools  ## gateways, generators of clients and an OpenID provider, for tests
+tools-env: $(VENV)/.tools  ## gateways, generators of clients, an OpenID provider and Helm, for tests
 
 $(VENV)/.server: requirements/server.txt pyproject.toml hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Gatepass needs Python 3.11 or newer")'
@@ -68,7 +68,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.server
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-$(VENV)/.tools: tests/tools/install.py requirements/openapi-python-client.txt requirements/gateways.txt tests/tools/package-lock.json $(VENV)/.dev
+$(VENV)/.tools: tests/tools/install.py requirements/openapi-python-client.txt requirements/gateways.txt requirements/helm.txt tests/tools/package-lock.json $(VENV)/.dev
 	$(BIN)/python tests/tools/install.py
 	touch $@
 
@@ -82,6 +82,7 @@ lock:  ## pin the dependencies again (needs pip-tools, npm and jq)
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/openapi-python-client.txt requirements/openapi-python-client.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/pythons.txt requirements/pythons.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/gateways.txt requirements/gateways.in
+	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/helm.txt requirements/helm.in
 	cd tests/tools && npm update --package-lock-only && jq 'del(.packages[].funding)' package-lock.json > lock.json && mv lock.json package-lock.json
 
 clean:

@@ -28,6 +28,7 @@ EVENTS = {
     "verify/grant_file.py": {"watch"},
     "verify/replica/clock_agreement.py": {"check"},
     "verify/replica/following.py": {"recovered", "_replace_removed_files"},
+    "web/tracing.py": {"tracer_of"},
     "web/server/supervisor.py": {"_start", "_read_pipe", "_stop_workers"},
 }
 

@@ -12,8 +12,10 @@ import pytest
 from gatepass import environment
 from gatepass.cli import tree
 from gatepass.core.reason import Reason
+from gatepass.node_counters import SIGN_IN_FAILURES
 from gatepass.registry.storage.schema import VERSIONS
 from gatepass.settings import Settings
+from gatepass.web.misconfiguration import Fault
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -157,10 +159,17 @@ def test_every_log_line_has_its_entry() -> None:
 
 def test_every_metric_has_its_row() -> None:
     text = page("reference/metrics.md")
-    source = (ROOT / "src/gatepass/web/metrics.py").read_text()
+    modules = (ROOT / "src/gatepass/web/metrics").glob("*.py")
+    source = "".join(path.read_text() for path in modules)
     names = set(re.findall(r"\"(gatepass_[a-z_]+|process_[a-z_]+)\"", source))
     assert len(names) > 5
     assert {name for name in names if f"| `{name}" not in text} == set()
+
+
+def test_every_kind_that_metrics_count_is_named() -> None:
+    text = page("reference/metrics.md")
+    kinds = {fault.name for fault in Fault} | set(SIGN_IN_FAILURES)
+    assert {kind for kind in kinds if f"`{kind}`" not in text} == set()
 
 
 def test_every_call_of_the_api_is_documented() -> None:

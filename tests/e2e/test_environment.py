@@ -14,6 +14,8 @@ from tests.support.waiting import until
 SECRET = "hunter2secret"
 #: Other sources of a password for libpq.
 PG_SECRET = "hunter3secret"
+#: Of a collector of traces.
+OTEL_SECRET = "hunter4secret"
 OURS = {
     "GATEPASS_SMTP_URL": f"smtp://gatepass:{SECRET}@127.0.0.1:9",
     "GATEPASS_MAIL_FROM": "Keys <keys@example.com>",
@@ -23,6 +25,8 @@ OURS = {
     "GATEPASS_PORT_8787_TCP": "tcp://10.96.0.17:8787",
     "GATEPASS_DATABASE_PORT": "tcp://10.96.0.18:5432",
     "PGPASSWORD": PG_SECRET,
+    # Names no collector, so it turns no traces on.
+    "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={OTEL_SECRET}",
     # It listens on another port.
     "GATEPASS_PUBLIC_URL": "",
 }
@@ -65,9 +69,12 @@ def test_a_workers_environment_holds_no_secret(served: ServedInstallation) -> No
             "a secret": SECRET.encode() in environ + readable(pid, "cmdline"),
             # libpq reads it, and only in processes that use the database.
             "a password of libpq's": PG_SECRET.encode() in environ,
+            # The packages that send traces read it.
+            "a collector's secret": OTEL_SECRET.encode() in environ,
         }
+        of_main = {"a password of libpq's", "a collector's secret"}
         assert {name for name, there in found.items() if there} == (
-            {"a path"} if is_verify_worker(pid) else {"a path", "a password of libpq's"}
+            {"a path"} if is_verify_worker(pid) else {"a path"} | of_main
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,12 +155,36 @@ def test_last_used_has_time_and_address(served: ServedInstallation) -> None:
 def test_a_killed_worker_is_replaced_and_no_answer_is_wrong(
     served: ServedInstallation, everyone: list[httpx.Client]
 ) -> None:
-    made = new_token(served.sign_in())
-    for victim in served.workers():
+    """Nor does a counter fall, which Prometheus would take for a restart."""
+    made = new_token(served.sign_in(), permissions=["charges:get"])
+    for _ in range(10):
+        served.verify(made["token"], permission="charges:create")
+    refused = 'gatepass_node_decisions_total{reason="permission_missing"}'
+    before = until(lambda: (found := counters(served))[refused] >= 10 and found)
+    assert before
+    victims = served.workers()
+    for victim in victims:
         os.kill(victim, signal.SIGKILL)
     served.wait_ready()
     fresh = [httpx.Client(base_url=client.base_url) for client in everyone]
     assert reasons(served, fresh, made["token"]) == {"allowed"}
+    exits = 'gatepass_worker_exits_total{role="verify"}'
+    until(lambda: counters(served)[exits] == before[exits] + 2)
+    for _ in range(4):
+        # Another worker each time, or the same.
+        after = counters(served)
+        assert [name for name, number in before.items() if after[name] < number] == []
+        before = after
+
+
+def counters(served: ServedInstallation) -> dict[str, float]:
+    """The counters that one of the workers tells of, histograms included."""
+    found = {}
+    for line in served.metrics().splitlines():
+        series, _, number = line.rpartition(" ")
+        if re.fullmatch(r"\w+_(total|bucket|sum|count)(\{.*\})?", series):
+            found[series] = float(number)
+    return found
 
 
 def test_no_secret_is_in_the_log_or_beside_the_database(served: ServedInstallation) -> None:

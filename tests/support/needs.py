@@ -16,6 +16,7 @@ MARKERS = {
     "browser": "drives the system's Chromium",
     "nginx": "drives the system's nginx, or another gateway",
     "node": "runs what tests/tools/install.py installs on Node.js",
+    "helm": "runs the Helm that tests/tools/install.py installs",
     "postgresql": "starts PostgreSQL servers, or pgbouncer in front of one",
     "processes": "starts servers or commands as processes of their own",
     "installation": "opens a whole installation: registry, node, REST API and pages",

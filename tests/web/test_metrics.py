@@ -5,33 +5,17 @@ import pytest
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from gatepass.core.errors import Unavailable
+from gatepass.registry.membership import outbox
 from gatepass.registry.webhooks import queue
 from gatepass.registry.webhooks.queue import Outcome
+from gatepass.web.gateway.durations import EVERY
 from gatepass.web.openapi import VERSION
 from tests.support.apps.installation import Installation, Open
+from tests.support.apps.metric_families import FAMILIES, OF_A_COPY, SUFFIXES
 from tests.support.apps.problems import reasons
 from tests.support.database.small_registry import HOUR
 from tests.support.grants.fake_verifiers import acknowledge, complete, register, rows
-
-# Every metric of docs/reference/metrics.md: type and labels.
-FAMILIES = {
-    "gatepass_decisions": ("counter", {"reason"}),
-    "gatepass_revision": ("gauge", set()),
-    "gatepass_nodes": ("gauge", {"state"}),
-    "gatepass_node_revision": ("gauge", {"id", "kind", "name"}),
-    "gatepass_node_vouched_seconds": ("gauge", {"id", "kind", "name"}),
-    "gatepass_receipts_open": ("gauge", set()),
-    "gatepass_history_shortened": ("counter", set()),
-    "gatepass_webhook_deliveries_waiting": ("gauge", set()),
-    "gatepass_webhook_deliveries_failing": ("gauge", set()),
-    "gatepass_webhooks_paused": ("gauge", set()),
-    "gatepass_gateway_misconfigured": ("counter", set()),
-    "gatepass_ready": ("gauge", set()),
-    "gatepass_build_info": ("gauge", {"version"}),
-    "process_cpu_seconds": ("counter", set()),
-    "process_start_time_seconds": ("gauge", set()),
-    "process_resident_memory_bytes": ("gauge", set()),
-}
 
 
 def scrape(installation: Installation) -> dict[str, Metric]:
@@ -60,6 +44,8 @@ def test_families_have_their_types_and_labels(any_installation: Installation) ->
     token = any_installation.access_token("charges:get")
     for permission in ("charges:get", "charges:get", "refunds:get"):
         any_installation.verify(token, permission=permission)
+    for _ in range(EVERY):
+        any_installation.client().get("/authz/nginx")
     any_installation.node.usage.flush()
     any_installation.node.fold()
     register(any_installation.node.database, any_installation.node.clock.now(), "node_a")
@@ -67,12 +53,13 @@ def test_families_have_their_types_and_labels(any_installation: Installation) ->
     assert {
         name: (family.type, {label for sample in family.samples for label in sample.labels})
         for name, family in found.items()
-    } == FAMILIES
+    } == FAMILIES | (OF_A_COPY if any_installation.node.verifier.copy else {})
     assert all(family.documentation for family in found.values())
     for family in found.values():
-        suffix = "_total" if family.type == "counter" else ""
-        assert {sample.name for sample in family.samples} == {family.name + suffix}
+        expected = {family.name + suffix for suffix in SUFFIXES[family.type]}
+        assert {sample.name for sample in family.samples} == expected
     assert value(any_installation, "gatepass_decisions_total", reason="permission_missing") == 1
+    assert value(any_installation, "gatepass_node_decisions_total", reason="token_missing") == EVERY
     assert value(any_installation, "gatepass_ready") == 1
     assert value(any_installation, "gatepass_build_info", version=VERSION) == 1
 
@@ -228,3 +215,154 @@ def test_a_scraper_with_the_token_may_read_from_anywhere(
 def test_without_the_setting_no_bearer_reads_them(installation: Installation) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     assert installation.client().get("/metrics", headers=headers).status_code == 404
+
+
+# --- this node ------------------------------------------------------------------------------------
+
+
+def requests(installation: Installation) -> dict[tuple[str, str, str], float]:
+    """How many requests there were, by method, route and class of status."""
+    family = scrape(installation)["gatepass_http_request_duration_seconds"]
+    return {
+        (sample.labels["method"], sample.labels["route"], sample.labels["status"]): sample.value
+        for sample in family.samples
+        if sample.name.endswith("_count")
+    }
+
+
+def test_requests_are_timed_by_the_template_of_their_route(installation: Installation) -> None:
+    token = installation.access_token("charges:get")
+    client = installation.signed_in()
+    for path in (token[:21], "gpat_0000000000000000", "gpat_0000000000000001"):
+        client.get(f"/v1/access-tokens/{path}")
+    stranger = installation.client()
+    stranger.head("/sign-in?next=/typed")
+    stranger.request("PROPFIND", "/sign-in")
+    stranger.get("/nowhere/at/all")
+    found = requests(installation)
+    one = "/v1/access-tokens/{id}"
+    assert found["GET", one, "2xx"] == 1
+    assert found["GET", one, "4xx"] == 2
+    assert found["GET", "/sign-in", "2xx"] == 1
+    assert found["other", "other", "4xx"] == 2
+    assert found["POST", "/v1/authentications", "2xx"] == 2
+    text = installation.client().get("/metrics").text
+    assert token[:21] not in text
+    assert "nowhere" not in text
+    assert "typed" not in text
+
+
+@pytest.mark.parametrize("endpoint", ["/authz", "/v1/verify", "/v1/introspect"])
+def test_one_decision_in_64_is_timed(installation: Installation, endpoint: str) -> None:
+    client = installation.client(installation.verifier_key())
+    for _ in range(2 * EVERY + 1):
+        if endpoint == "/authz":
+            client.get("/authz/nginx")
+        else:
+            client.post(endpoint, data={"token": "x"})
+    name = "gatepass_decision_duration_seconds"
+    assert value(installation, f"{name}_count", endpoint=endpoint) == 2
+    assert value(installation, f"{name}_sum", endpoint=endpoint) > 0
+    assert value(installation, f"{name}_bucket", endpoint=endpoint, le="+Inf") == 2
+
+
+def test_decisions_of_a_node_are_counted_once_they_are_spooled(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after the disk was full."""
+    token = installation.access_token("charges:get")
+    name = "gatepass_node_decisions_total"
+    usage = installation.node.usage
+    usage.flush()
+    before = value(installation, name, reason="allowed")
+    usage.flush()
+    for _ in range(3):
+        installation.verify(token, permission="charges:get")
+    installation.verify("unknown", permission="charges:get")
+
+    def full(_: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(usage._spool, "append", full)
+        usage.flush()
+    assert value(installation, name, reason="allowed") == before
+    usage.flush()
+    usage.flush()
+    assert value(installation, name, reason="allowed") == before + 3
+    assert value(installation, name, reason="token_invalid") == 1
+
+
+def test_failed_sign_ins_are_counted_without_telling_what_was_wrong(
+    installation: Installation,
+) -> None:
+    def fail(email: str, password: str) -> None:
+        body = {"email": email, "password": password}
+        assert installation.client().post("/v1/authentications", json=body).status_code in (
+            401,
+            429,
+        )
+
+    name = "gatepass_sign_in_failures_total"
+    fail("ada@example.com", "not the password")
+    fail("nobody@example.com", "not the password")
+    assert value(installation, name, kind="credentials") == 2
+    form = {"email": "ada@example.com", "password": "x", "code": "", "next": ""}
+    origin = {"Origin": "http://127.0.0.1:8787"}
+    assert installation.client().post("/sign-in", data=form, headers=origin).status_code == 401
+    assert value(installation, name, kind="credentials") == 3
+    for _ in range(10):
+        fail("ada@example.com", "not the password")
+    assert value(installation, name, kind="throttled") >= 1
+    kinds = {sample.labels["kind"] for sample in scrape(installation)[name[:-6]].samples}
+    assert kinds == {"credentials", "throttled", "busy", "provider"}
+
+
+def test_misconfigurations_are_counted_by_kind(installation: Installation) -> None:
+    name = "gatepass_misconfigurations_total"
+    stranger = installation.client(peer="198.51.100.7")
+    stranger.get("/authz/nginx")
+    stranger.post("/sign-in", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert value(installation, name, kind="gateway_untrusted") == 1
+    assert value(installation, name, kind="source_missing") == 0
+
+
+def test_mail_that_waits_is_counted(installation: Installation) -> None:
+    now = installation.node.clock.now()
+    waiting = {"kind": "invitation", "company": installation.company.id, "recipient": "a@b.example"}
+    later = {"expires_at": now + HOUR}
+    installation.do(outbox.enqueue, subject="inv_1", **waiting, **later)
+    installation.do(outbox.enqueue, subject="inv_2", due_at=now + HOUR, **waiting, **later)
+    assert value(installation, "gatepass_mails_waiting") == 1
+    assert value(installation, "gatepass_mails_failing") == 0
+    with installation.write() as change:
+        mail = outbox.claim(change)
+        assert mail is not None
+        outbox.postpone(change, mail, "The mail server didn't answer.")
+    assert value(installation, "gatepass_mails_waiting") == 1
+    assert value(installation, "gatepass_mails_failing") == 1
+    assert 0 <= value(installation, "gatepass_mail_oldest_seconds") < 60
+    installation.do(outbox.drop_all)
+    assert value(installation, "gatepass_mails_waiting") == 0
+    assert value(installation, "gatepass_mail_oldest_seconds") == 0
+
+
+def test_while_the_database_is_away_a_node_tells_of_itself(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: int) -> None:
+        raise Unavailable("the database can't be used")
+
+    monkeypatch.setattr(installation.node.database, "read", away)
+    found = scrape(installation)
+    assert value(installation, "gatepass_database_up") == 0
+    assert value(installation, "gatepass_ready") == 1
+    assert "gatepass_decisions" not in found
+    assert "gatepass_node_decisions" in found
+
+
+def test_the_processes_of_a_node_are_told_of_together(installation: Installation) -> None:
+    found = scrape(installation)
+    assert value(installation, "process_cpu_seconds_total") > 0
+    assert value(installation, "process_resident_memory_bytes") > 1_000_000
+    assert found["process_start_time_seconds"].samples[0].value > 1_700_000_000

@@ -20,6 +20,7 @@ from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.log_limit import LogLimit
 from gatepass.node.copying import Copying
 from gatepass.node.reporting import Reporting
+from gatepass.node_counters import NodeCounters
 from gatepass.registry.authentication.encryption import FILE_NAME, EncryptionKey
 from gatepass.registry.grants import publishing
 from gatepass.registry.grants.compaction import compact
@@ -91,16 +92,24 @@ class Node:
         ended_log: the revocation log, a second record of every revocation.
         database: the registry.
         encryption_key: encrypts stored secrets.
+        counters: what the node's processes count together.
         usage: this process's use counts.
         reporting: reports this node's position, in the process with the node's duties.
         verifier: makes decisions.
         leaving: True once this process stops; feeds then end.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        clock: Clock,
+        counters: NodeCounters | None = None,
+    ) -> None:
         self.settings = settings
         self.catalogue = catalogue
         self.clock = clock
+        self.counters = counters or NodeCounters()
         self.file = GrantFile(settings.grant_path)
         self._copying = Copying(settings, self.file, clock)
         on_one_machine = settings.is_sqlite
@@ -115,14 +124,14 @@ class Node:
             revoked=self.ended_log.append,
         )
         self.encryption_key = EncryptionKey(settings.data_dir / FILE_NAME)
-        self.usage = Usage(self.file.use_directory)
+        self.usage = Usage(self.file.use_directory, self.counters.decisions)
         self.reporting = Reporting(settings, self.database, self.file, clock)
         self.verifier = Verifier(
             self.file, clock, catalogue.routes, copy=not on_one_machine, usage=self.usage
         )
         self.readiness = Readiness(self.verifier.not_ready)
         self.leaving = False
-        self._maintenance = Maintenance(self.verifier, self.usage)
+        self._maintenance = Maintenance(self.verifier, self.usage, self.counters.workers)
         self._lock: NodeLock | None = None
         self._stopped = threading.Event()
         self._tasks: list[PeriodicTask] = []
@@ -403,13 +412,19 @@ class Node:
 
 
 def open_node(
-    settings: Settings, catalogue: Catalogue, *, clock: Clock | None = None, accept: bool = False
+    settings: Settings,
+    catalogue: Catalogue,
+    *,
+    clock: Clock | None = None,
+    accept: bool = False,
+    counters: NodeCounters | None = None,
 ) -> Node:
     """Open a node. Creates the data directory if there is none, but no database.
 
     Args:
         clock: continues that of another process of the node; else starts from the wall clock.
         accept: start even if the wall clock is behind the latest time seen.
+        counters: those that it shares with the node's other processes; else it has its own.
 
     Raises:
         Misconfigured: a file belongs to another user, a URL can't be read, or the clock is wrong.
@@ -420,7 +435,7 @@ def open_node(
         raise Misconfigured(f"GATEPASS_DATABASE_URL: {settings.grant_path} must be a file")
     file = GrantFile(settings.grant_path)
     clock = clock or Clock(file.shared.latest_ms, accept=accept)
-    return Node(settings, catalogue, clock)
+    return Node(settings, catalogue, clock, counters)
 
 
 def _make_directory(path: Path, setting: str) -> None:

@@ -29,7 +29,7 @@ from gatepass.core.errors import Misconfigured, Unavailable
 
 SIZE = 4096
 GENERATION, _BOOT, _LEASE_BOOT_NS, _LEASE_WALL_MS, _LATEST_MS, _REVISION, _TAG = range(1, 8)
-_URL_DIGEST, _GATEWAY_FAULTS = 8, 9
+_URL_DIGEST = 8
 # The text of the public URL, in bytes from the start.
 _URL_AT, _URL_END = 1024, 1536
 
@@ -141,17 +141,6 @@ class SharedMap:
         words = self.words
         until = words[_LEASE_BOOT_NS]
         return until if words[_BOOT] == self._boot else 0
-
-    # --- gateways -----------------------------------------------------------------------------
-
-    @property
-    def gateway_faults(self) -> int:
-        """Questions of gateways that didn't say which call they are about."""
-        return self.words[_GATEWAY_FAULTS]
-
-    def count_gateway_fault(self) -> None:
-        """Count one more. A race between processes can lose a count."""
-        self.words[_GATEWAY_FAULTS] = (self.words[_GATEWAY_FAULTS] + 1) % 2**64
 
     # --- public URL ---------------------------------------------------------------------------
 

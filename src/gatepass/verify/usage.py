@@ -24,6 +24,7 @@ from gatepass.core.observed_call import OBSERVED, CountedCall, needed, observe, 
 from gatepass.core.reason import Reason
 from gatepass.core.routes import CatalogueRoute
 from gatepass.log_limit import LogLimit
+from gatepass.node_counters import Counter
 from gatepass.verify.spools import Batch, CallBatch, SpoolWriter, log
 
 #: Tokens are counted in so many dictionaries. One for all would take milliseconds to grow, and a
@@ -89,9 +90,11 @@ class Usage:
 
     Args:
         directory: of the node's spools; created with mode 0700 if absent.
+        decided: also counts the decisions by reason, once they are spooled.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, decided: Counter[str] | None = None) -> None:
+        self._decided = decided
         self._counts = _Counts()
         # Those with counts that weren't flushed.
         self._again: list[RepeatedUse] = []
@@ -163,19 +166,23 @@ class Usage:
         # Another thread may be about to count in these; a count that comes too late is lost.
         counts, self._counts = self._counts, _Counts()
         again, self._again = self._again, []
-        decisions, lines = counts.decisions.copy(), _Lines()
+        decisions, told_apart = counts.decisions.copy(), _Lines()
         # The last one is for decisions alone.
         portions = chain(self._portions(again, counts), ([],))
         for portion in portions:
             if not (portion or decisions):
                 break
+            lines, decided = told_apart.lines(portion, decisions)
             try:
-                self._spool.append(lines.of(portion, decisions))
+                self._spool.append(lines)
             except OSError as error:
                 if self._log_limit.left_out(error.errno) is not None:
                     log.warning("use counts can't be spooled now: %s", error.strerror)
                 self._keep(decisions, portion, portions)
                 return
+            if self._decided is not None:
+                for reason, count in decided.items():
+                    self._decided.add(reason, count)
             decisions = {}
             time.sleep(_PAUSE_SECONDS)
         self._spool.mark(now_ns)
@@ -315,8 +322,10 @@ class _Lines:
         self._tokens: dict[str, tuple[int, int, str | None, str]] = {}
         self._calls: list[CountedCall] = []
 
-    def of(self, portion: list[_Counted], decisions: dict[str, int]) -> bytes:
-        """Two lines, a ``Batch`` and a ``CallBatch``.
+    def lines(
+        self, portion: list[_Counted], decisions: dict[str, int]
+    ) -> tuple[bytes, dict[str, int]]:
+        """Two lines, a ``Batch`` and a ``CallBatch``; and the decisions in them, by reason.
 
         Args:
             decisions: number by reason, besides those of *portion*.
@@ -332,7 +341,7 @@ class _Lines:
         lines = msgspec.json.encode(Batch(self._tokens, decisions)) + b"\n"
         if self._calls:
             lines += msgspec.json.encode(CallBatch(self._calls)) + b"\n"
-        return lines
+        return lines, decisions
 
     def _add(self, use: Use, count: int, over: bool) -> None:
         token, reason, route, last = use.token, use.reason, use.route, use.at

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gatepass.core.credentials import PREFIXES
 from gatepass.verify.http.header_lines import Lines, asgi_lines
 
-#: Under this key of a request's scope stands what the log says of its token.
+#: Under this key of a request's scope stands what the log and a span say of it.
 TOLD: Final = "gatepass.told"
 
 _LONGEST_PATH = 500
@@ -162,7 +162,7 @@ class AccessLog:
                     duration_ms=(time.perf_counter() - began) * 1000,
                     address=self._address(scope),
                     request_id=id,
-                    trace=trace(lines),
+                    trace=of_caller.get("trace") or trace(lines),
                     token=of_caller.get("token", token),
                     reason=of_caller.get("reason", reason),
                 )

@@ -5,10 +5,11 @@ around every other request; FastAPI with the API, the pages and any extra router
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -21,7 +22,7 @@ from gatepass.core.errors import Forbidden, GatepassError, InvalidInput
 from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
-from gatepass.web import components, metrics, pages, well_known
+from gatepass.web import components, pages, well_known
 from gatepass.web.access_log import AccessLog
 from gatepass.web.api import router as api
 from gatepass.web.api.request_body import field_errors
@@ -39,19 +40,30 @@ from gatepass.web.http_boundary import (
     problem_response,
     promises_https,
 )
+from gatepass.web.metrics import endpoint as metrics
+from gatepass.web.metrics.http_durations import HttpDurations
 from gatepass.web.misconfiguration import Fault, Misconfigurations
-from gatepass.web.openapi import openapi_document
+from gatepass.web.openapi import VERSION, openapi_document
 from gatepass.web.pages.layout.errors import error_page
 from gatepass.web.problems import Problem, problem_of_error, problem_of_status
 from gatepass.web.public_origin import opened_elsewhere
 from gatepass.web.report_rate import ReportRate
+from gatepass.web.route_templates import RouteTemplates
+from gatepass.web.tracing import Traced, tracer_of
 from gatepass.web.way_out import problem_of_forbidden, problem_of_refusal
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 def create_app(
-    node: Node, extra: Sequence[APIRouter] = (), *, beside: Sequence[str] = ()
+    node: Node,
+    extra: Sequence[APIRouter] = (),
+    *,
+    beside: Sequence[str] = (),
+    tracer: "Tracer | None" = None,
 ) -> ASGIApp:
     """The main port's application.
 
@@ -60,12 +72,18 @@ def create_app(
         extra: more routers, such as the demo's.
         beside: path prefixes of guarded APIs on the same address, as in the demo; examples on pages
             then call them here.
+        tracer: makes the spans of requests; by default as the environment asks for.
     """
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    # FastAPI's own spans have paths and queries, and so the secrets of links (``tracing``).
+    app = FastAPI(
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     app.state.node = node
     trusted = TrustedProxies.of(node.settings.trusted_proxies)
     app.state.trusted = trusted
-    misconfigurations = Misconfigurations()
+    misconfigurations = Misconfigurations(node.counters.misconfigurations)
     app.state.misconfigurations = misconfigurations
     app.state.report_rate = ReportRate(node.settings.data_dir / "report-rate")
     app.state.beside = tuple(beside)
@@ -83,10 +101,16 @@ def create_app(
     app.router.routes.extend(_routes())
     for router in extra:
         app.include_router(router)
-    endpoints = Endpoints(node.verifier, trusted, node.readiness.not_ready, misconfigurations)
+    endpoints = Endpoints(
+        node.verifier, trusted, node.readiness.not_ready, node.counters, misconfigurations
+    )
     bodies = Bodies()
+    templates = RouteTemplates(app.router.routes)
+    timed = HttpDurations(app, templates, node.counters.http_durations)
+    app.state.http_durations = timed
+    tracer = tracer or tracer_of(os.environ, VERSION)
     framework = CrossOrigin(
-        EncodedSlashes(app),
+        EncodedSlashes(timed if tracer is None else Traced(timed, templates, tracer)),
         api.endpoints(cross_origin=True),
         others=api.endpoints(cross_origin=False),
     )

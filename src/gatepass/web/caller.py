@@ -237,6 +237,7 @@ def _note_sender(request: Request, decision: Decision) -> None:
         return
     if told is not None:
         told["token"] = grant.id
+        told["company"] = grant.company or ""
     # A ``ui`` token authenticates nobody: anyone who opens its page has it.
     if decision.allowed and grant.kind != "ui":
         sender_authenticated(request.scope, grant.id)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from gatepass.core.errors import Conflict, Forbidden
+from gatepass.core.errors import Busy, Conflict, Forbidden, SignInFailed, TooManyAttempts
 from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.registry.authentication import throttling
@@ -28,6 +28,8 @@ from gatepass.web.hashing_pool import Place, hashing
 
 T = TypeVar("T")
 
+_FAILURES = {SignInFailed: "credentials", TooManyAttempts: "throttled", Busy: "busy"}
+
 
 async def sign_in(request: Request, email: str, password: str, code: str | None = None) -> SignedIn:
     """Sign the sender of *request* in.
@@ -38,23 +40,25 @@ async def sign_in(request: Request, email: str, password: str, code: str | None 
         Busy: too many are signing in already.
     """
     node, address = node_of(request), address_text_of(request)
-    attempt = await _read(node, throttling.begin, email, address)
-    return await hashing(
-        Place.of_attempt(attempt),
-        partial(
-            sign_in_to,
-            node.database,
-            node.encryption_key,
-            email=email,
-            password=password,
-            code=code,
-            address=address,
-            user_agent=request.headers.get("user-agent"),
-            now=node.clock.now,
-            lifetime_ms=node.settings.login_lifetime * 1000,
-            operators_only=node.settings.oidc_required,
-        ),
+    work = partial(
+        sign_in_to,
+        node.database,
+        node.encryption_key,
+        email=email,
+        password=password,
+        code=code,
+        address=address,
+        user_agent=request.headers.get("user-agent"),
+        now=node.clock.now,
+        lifetime_ms=node.settings.login_lifetime * 1000,
+        operators_only=node.settings.oidc_required,
     )
+    try:
+        attempt = await _read(node, throttling.begin, email, address)
+        return await hashing(Place.of_attempt(attempt), work)
+    except (SignInFailed, TooManyAttempts, Busy) as error:
+        node.counters.sign_in_failures.add(_FAILURES[type(error)])
+        raise
 
 
 async def accept_invitation(

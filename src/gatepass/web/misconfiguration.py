@@ -6,12 +6,13 @@ with every request. So the number of lines is bounded, and text from a request i
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
 from gatepass.log_limit import LogLimit
+from gatepass.node_counters import Counter
+from gatepass.shared_words import Area
 
 _LONGEST_QUOTE: Final = 100
 
@@ -45,17 +46,24 @@ class Fault(StrEnum):
     source_missing = (
         "the gateway {} doesn't send {} exactly once; its calls are refused (route_unknown)"
     )
+    address_missing = (
+        "the gateway {} doesn't send X-Forwarded-For; calls that a list of addresses limits are "
+        "refused ({}). It must send the address of its client"
+    )
 
 
 class Misconfigurations:
     """Counts faults and logs each kind at most once a minute.
 
+    Args:
+        area: where the node counts them (``NodeCounters.misconfigurations``).
+
     Attributes:
-        counts: how often each was seen since the start.
+        counter: of the node's faults.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.counts: Counter[Fault] = Counter()
+    def __init__(self, area: Area, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.counter = Counter(area, tuple(Fault))
         self._limit = LogLimit(monotonic)
 
     def note(self, fault: Fault, *seen: str) -> None:
@@ -65,7 +73,7 @@ class Misconfigurations:
             seen: the evidence, such as the peer's address: one text for each ``{}``. The log line
                 has it quoted and cut.
         """
-        self.counts[fault] += 1
+        self.counter.add(fault)
         left_out = self._limit.left_out(fault)
         if left_out is None:
             return

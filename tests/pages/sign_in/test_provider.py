@@ -226,6 +226,8 @@ def test_a_stranger_fills_no_log(
         page = Visit(installation.client()).get("/sign-in/oidc/callback")
         assert page.answer.status_code == 401
     assert len(caplog.messages) == 1
+    # Each is counted.
+    assert dict(installation.node.counters.sign_in_failures.totals())["provider"] == 3
     provider.claims["email_verified"] = False
     for subject in ("one", "two"):
         provider.claims["sub"] = subject

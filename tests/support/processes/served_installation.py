@@ -107,6 +107,12 @@ class ServedInstallation(ServedNode):
         bearer = {"Authorization": f"Bearer {answer.json()['token']}"}
         return httpx.Client(base_url=self.url, headers=bearer)
 
+    def metrics(self) -> str:
+        """What one of the workers says at ``/metrics``."""
+        answer = httpx.get(f"{self.url}/metrics")
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
     def verify(self, token: str, *, url: str | None = None, **question: Any) -> dict[str, Any]:
         """Ask ``/v1/verify``, by default on the verify port."""
         answer = self._asking.post(

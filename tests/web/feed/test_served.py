@@ -59,6 +59,8 @@ def test_every_workers_streams_get_each_change_and_end_with_the_server(tmp_path:
         for stream in streams:
             assert isinstance(stream.next(), Opening)
             stream.reached()
+        # On whichever worker they are.
+        until(lambda: "\ngatepass_feed_followers 6.0\n" in served.metrics())
         made = new_token(served.sign_in())["id"]
         for stream in streams:
             records = []

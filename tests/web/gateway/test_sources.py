@@ -235,6 +235,24 @@ def test_requests_as_gateways_send_them(
     assert (answer.header("x-gatepass-reason") or "allowed") == sent["reason"]
 
 
+def test_a_missing_address_is_logged_where_it_matters(
+    shared_samples: Samples, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To people who look at refusals it would look as if strangers had their tokens."""
+    trusted = TrustedProxies.of(["198.51.100.0/24"])
+    asked = plain(Endpoints(shared_samples.verifier(), trusted, lambda: None), "198.51.100.7")
+    for token, forwarded in (("good", None), ("networked", "203.0.113.9")):
+        headers = GOOD[FORWARD] | {"X-Forwarded-For": forwarded}
+        ask(shared_samples, asked, FORWARD, headers, token=token)
+    assert caplog.messages == []
+    for _ in range(2):
+        headers = GOOD[FORWARD] | {"X-Forwarded-For": None}
+        ask(shared_samples, asked, FORWARD, headers, token="networked")
+    [line] = caplog.messages
+    assert "'198.51.100.7' doesn't send X-Forwarded-For" in line
+    assert "'address_not_allowed'" in line
+
+
 def test_a_missing_source_is_counted(installation: Installation) -> None:
     """Once for each question; not those that are refused for another reason."""
     client = installation.client(installation.access_token("charges:get"))

@@ -15,7 +15,7 @@ states ensure that no mail is lost and none is sent twice:
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, insert, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 
 from gatepass.core.credentials import new_id
 from gatepass.registry.storage.database import Reading, Write
@@ -42,6 +42,19 @@ class OutgoingMail:
     subject: str
     recipient: str
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How many mails wait that are due or were tried, and how many of them failed before.
+
+    Attributes:
+        oldest_ms: for how long the oldest has waited.
+    """
+
+    waiting: int
+    failing: int
+    oldest_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +226,17 @@ def undelivered(reading: Reading, subjects: Collection[str]) -> dict[str, Undeli
         )
     )
     return {row.subject_id: Undelivered(row.state, row.trouble, row.due_at) for row in rows}
+
+
+def figures(reading: Reading) -> Figures:
+    """The figures of all mail."""
+    failed = _table.trouble.is_not(None)
+    waiting, failing, oldest = reading.session.execute(
+        select(func.count(), func.count().filter(failed), func.min(_table.created_at)).where(
+            _table.state.in_(_OPEN), or_(_table.due_at <= reading.now, failed)
+        )
+    ).one()
+    return Figures(waiting, failing, 0 if oldest is None else max(0, reading.now - oldest))
 
 
 def _is_due(reading: Reading) -> ColumnElement[bool]:

@@ -96,11 +96,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How long the queue is, how much of it failed before, and how many webhooks are paused."""
+    """How long the queue is, how much of it failed before, and how many webhooks are paused.
+
+    Attributes:
+        oldest_ms: for how long the oldest event has waited for a webhook that isn't paused.
+    """
 
     waiting: int
     failing: int
     paused: int
+    oldest_ms: int
 
 
 def receivers(reading: Reading) -> list[Receiver]:
@@ -253,14 +258,17 @@ def send_again(write: Write, delivery_id: str) -> None:
 
 def figures(reading: Reading) -> Figures:
     """The figures of all webhooks."""
-    of_hooks = select(func.count(), func.count().filter(_its.failures > 0)).select_from(
-        webhook_deliveries.join(webhooks, _its.webhook_id == _hook.id)
-    )
-    waiting, failing = reading.session.execute(of_hooks.where(_waiting)).one()
+    of_hooks = select(
+        func.count(),
+        func.count().filter(_its.failures > 0),
+        func.min(_its.created_at).filter(_hook.paused_at.is_(None)),
+    ).select_from(webhook_deliveries.join(webhooks, _its.webhook_id == _hook.id))
+    waiting, failing, oldest = reading.session.execute(of_hooks.where(_waiting)).one()
     paused = reading.session.scalar(
         select(func.count()).select_from(webhooks).where(_hook.paused_at.is_not(None))
     )
-    return Figures(waiting, failing, paused or 0)
+    oldest_ms = 0 if oldest is None else max(0, reading.now - oldest)
+    return Figures(waiting, failing, paused or 0, oldest_ms)
 
 
 def after_restore(write: Write) -> tuple[int, int]:

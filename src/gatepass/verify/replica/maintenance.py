@@ -5,6 +5,7 @@ import logging
 import weakref
 from contextlib import suppress
 
+from gatepass.node_counters import Workers
 from gatepass.verify import forks, uwsgi
 from gatepass.verify.decider import Decider
 from gatepass.verify.periodic_task import PeriodicTask
@@ -20,11 +21,16 @@ class Maintenance:
     """Maintains a decider until it is closed or the decider is garbage-collected.
 
     It continues in forks of the process.
+
+    Args:
+        usage: the decider's counts.
+        workers: where a node's worker process records what it uses.
     """
 
-    def __init__(self, decider: Decider, usage: Usage) -> None:
+    def __init__(self, decider: Decider, usage: Usage, workers: Workers | None = None) -> None:
         self._decider = weakref.ref(decider)
         self._usage = usage
+        self._workers = workers
         self._closed = False
         self._task = self._new_task()
         uwsgi.require_threads()
@@ -70,6 +76,8 @@ class Maintenance:
         decider.clock.watch(decider.file.shared)
         decider.file.watch()
         self._usage.flush()
+        if self._workers is not None:
+            self._workers.record()
 
 
 def _close_at_exit(reference: "weakref.ref[Maintenance]") -> None:

@@ -121,12 +121,14 @@ class Source:
     def watching(self) -> Iterator[None]:
         """Poll for changes while a stream is open."""
         self._streams += 1
+        self._node.counters.workers.following(1)
         if self._watching is None or self._watching.done():
             self._watching = asyncio.get_running_loop().create_task(self._watch(self._mark()))
         try:
             yield
         finally:
             self._streams -= 1
+            self._node.counters.workers.following(-1)
 
     async def changed(self, since: int) -> None:
         """Wait until ``version`` differs from *since*, or for a beat."""

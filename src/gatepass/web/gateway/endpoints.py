@@ -19,6 +19,7 @@ from gatepass.core.errors import Unavailable
 from gatepass.core.grants import Grant, Holder
 from gatepass.core.networks import format_address, parse_address
 from gatepass.core.routes import CatalogueRoute
+from gatepass.node_counters import NodeCounters
 from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import Lines
@@ -35,6 +36,7 @@ from gatepass.web.body_limits import (
     drain,
     read,
 )
+from gatepass.web.gateway.durations import AUTHZ, DecisionDurations
 from gatepass.web.gateway.introspection import INTROSPECT, bearer_of_basic
 from gatepass.web.gateway.reply import JSON, Reply, refusal
 from gatepass.web.gateway.services import ECHOING, PATHS, Services
@@ -56,6 +58,7 @@ from gatepass.web.unhandled import log_unhandled
 LONGEST_PERMISSIONS = 2_000
 
 _NOTHING: Final = "-"
+_ADDRESS_REASONS: Final = (Reason.company_address_not_allowed, Reason.address_not_allowed)
 _PEERS_KEPT = 4_096
 _request_id = re.compile(r"[!-~]{1,200}", re.ASCII).fullmatch
 
@@ -93,6 +96,7 @@ class Endpoints:
         verifier: makes the decisions.
         trusted: the peers that may ask as a gateway and forward other addresses.
         not_ready: returns why this node isn't ready, or None.
+        counters: the node's.
         misconfigurations: counts and logs faults of gateways.
     """
 
@@ -101,13 +105,16 @@ class Endpoints:
         verifier: Verifier,
         trusted: TrustedProxies,
         not_ready: Callable[[], str | None],
+        counters: NodeCounters | None = None,
         misconfigurations: Misconfigurations | None = None,
     ) -> None:
+        counters = counters or NodeCounters()
         self._verifier = verifier
         self.services = Services(verifier)
         self._trusted = trusted
         self._not_ready = not_ready
-        self._misconfigurations = misconfigurations or Misconfigurations()
+        self._durations = DecisionDurations(counters.decision_durations)
+        self._misconfigurations = misconfigurations or Misconfigurations(counters.misconfigurations)
         # Bounded; gateways keep their connections, so few addresses are asked about.
         self._peer = lru_cache(_PEERS_KEPT)(partial(_read_peer, trusted))
         self._refusals: dict[tuple[Reason, str], Reply] = {}
@@ -144,7 +151,11 @@ class Endpoints:
             source: of the endpoint that it asks.
             own: the call that the request is itself about, for a source that reads it.
         """
-        return self._gateway(peer, lines, source, own).reply
+        began = self._durations.begin()
+        answer = self._gateway(peer, lines, source, own)
+        if began:
+            self._durations.end(AUTHZ, began)
+        return answer.reply
 
     def gateway_again(
         self,
@@ -161,6 +172,7 @@ class Endpoints:
                 *source*.
         """
         decider = self._verifier
+        began = self._durations.begin()
         try:
             reply: Reply | None = decider.remembered.recall(key)
         except Unavailable as error:
@@ -171,6 +183,8 @@ class Endpoints:
             reply = answer.reply
             if answer.decision is not None and not answer.fault:
                 decider.remembered.remember(key, answer.decision, answer.known, reply, asked_ms)
+        if began:
+            self._durations.end(AUTHZ, began)
         return reply
 
     def _gateway(self, peer: str, lines: Lines, source: Source, own: OwnCall | None) -> "_Answer":
@@ -213,7 +227,6 @@ class Endpoints:
             unsent = source.unsent(uri, method)
             if unsent:
                 self._misconfigurations.note(Fault.source_missing, peer, unsent)
-                self._verifier.file.shared.count_gateway_fault()
         else:
             path = path_in(uri[0]) if source.whole_url else uri[0]
             if path is None:
@@ -225,7 +238,11 @@ class Endpoints:
         )
         if known is None or decision.reason is not Reason.allowed:
             reply = self._refusal(decision, unsent)
-            return _Answer(reply, decision, known, fault=garbage or bool(unsent))
+            fault = garbage or bool(unsent)
+            if address is None and not garbage and decision.reason in _ADDRESS_REASONS:
+                self._misconfigurations.note(Fault.address_missing, peer, decision.reason.value)
+                fault = True
+            return _Answer(reply, decision, known, fault=fault)
         permissions = " ".join(decision.effective) or _NOTHING
         if len(permissions) > LONGEST_PERMISSIONS:
             permissions = " ".join(decision.needed)
@@ -289,7 +306,10 @@ class Endpoints:
         self, path: str, lines: Lines, body: bytes, companies: frozenset[str] | None
     ) -> Reply:
         """Answer a service whose key has just been checked."""
+        began = self._durations.begin()
         reply = self.services.answer(path, body, companies)
+        if began:
+            self._durations.end(path, began)
         return _echoing(reply, lines("x-request-id")) if path in ECHOING else reply
 
     def _asker(self, path: str, lines: Lines) -> Asker | Reply:

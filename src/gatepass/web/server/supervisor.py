@@ -22,7 +22,9 @@ import msgspec
 
 from gatepass.core.errors import Misconfigured
 from gatepass.environment import PREFIX
+from gatepass.node_counters import NodeCounters
 from gatepass.settings import Settings
+from gatepass.shared_words import SharedWords
 from gatepass.verify.clock import Clock
 from gatepass.web.http.server import unix_listener
 from gatepass.web.server.service_manager import ServiceManager
@@ -41,6 +43,7 @@ _log = logging.getLogger("gatepass.serve")
 @dataclass
 class _Worker:
     role: str
+    shard: int
     process: subprocess.Popen[bytes] | None = None
     pipe: int = -1
     started: float = 0.0
@@ -74,17 +77,21 @@ def serve(
     Raises:
         Misconfigured: a port is taken, or two are equal.
     """
-    workers = [_Worker("main") for _ in range(settings.workers)]
+    roles = ["main"] * settings.workers
     if settings.verify_port is not None or settings.verify_socket is not None:
-        workers += [_Worker("verify") for _ in range(settings.verify_workers)]
+        roles += ["verify"] * settings.verify_workers
+    # The supervisor has shard 0.
+    workers = [_Worker(role, shard) for shard, role in enumerate(roles, 1)]
     with contextlib.ExitStack() as held:
         for variable, port in settings.ports.items():
             held.enter_context(_reserve(variable, settings.host, port))
         shared = None
         if settings.verify_socket is not None:
             shared = held.enter_context(unix_listener(settings.verify_socket))
-        orders = _Orders(settings, catalogue_text, clock, application, argument, shared)
-        return _Supervisor(orders, clock, workers).run(when_ready)
+        words, descriptor = SharedWords.create(1 + len(workers))
+        held.callback(os.close, descriptor)
+        orders = _Orders(settings, catalogue_text, clock, application, argument, shared, descriptor)
+        return _Supervisor(orders, clock, workers, NodeCounters(words)).run(when_ready)
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,7 @@ class _Orders:
     application: str
     argument: str | None
     shared: socket.socket | None
+    counters: int
 
     def order(self, worker: _Worker, ready_descriptor: int) -> StartOrder:
         """The worker's start order; one for the verify port has no secret at all."""
@@ -113,22 +121,30 @@ class _Orders:
             port=settings.port if is_main else settings.verify_port,
             ready_descriptor=ready_descriptor,
             listening_descriptor=None if is_main or self.shared is None else self.shared.fileno(),
+            counters_descriptor=self.counters,
+            shard=worker.shard,
         )
 
     def descriptors(self, ready_descriptor: int) -> tuple[int, ...]:
         """The descriptors that a worker inherits."""
         shared = () if self.shared is None else (self.shared.fileno(),)
-        return (ready_descriptor, *shared)
+        return (ready_descriptor, self.counters, *shared)
 
     def environ(self, worker: _Worker) -> dict[str, str]:
-        """The worker's environment: without our settings, on the verify port without libpq's."""
-        left_out = (PREFIX,) if worker.role == "main" else (PREFIX, "PG")
+        """The worker's environment, without our settings.
+
+        On the verify port also without libpq's variables, and those of a collector of traces.
+        """
+        left_out = (PREFIX,) if worker.role == "main" else (PREFIX, "PG", "OTEL_")
         return {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
 
 
 class _Supervisor:
-    def __init__(self, orders: _Orders, clock: Clock, workers: list[_Worker]) -> None:
+    def __init__(
+        self, orders: _Orders, clock: Clock, workers: list[_Worker], counters: NodeCounters
+    ) -> None:
         self._orders = orders
+        self._counters = counters
         self._clock = clock
         self._workers = workers
         self._selector = selectors.DefaultSelector()
@@ -235,6 +251,7 @@ class _Supervisor:
         worker.young_deaths = worker.young_deaths + 1 if lived < _YOUNG_SECONDS else 0
         backoff = min(_LONGEST_BACKOFF, 0.1 * 2 ** min(worker.young_deaths - 1, 8))
         worker.restart_at = time.monotonic() + (backoff if worker.young_deaths > 1 else 0.0)
+        self._counters.exits.add(worker.role)
         _log.error("a %s worker exited with %d after %.1f s", worker.role, code, lived)
         return False
 

@@ -25,7 +25,9 @@ from msgspec.structs import replace
 from gatepass import log_format
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.errors import GatepassError
+from gatepass.node_counters import NodeCounters
 from gatepass.settings import Settings
+from gatepass.shared_words import SharedWords
 from gatepass.verify.clock import Clock
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.http.client_address import TrustedProxies
@@ -56,6 +58,8 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
         port: the port to listen on; None only for a verify worker.
         ready_descriptor: the file descriptor for one byte once the worker serves.
         listening_descriptor: a Unix socket that listens and is shared by the verify workers.
+        counters_descriptor: the node's counters (``shared_words``); None for counters of its own.
+        shard: the worker's own of them.
     """
 
     role: str
@@ -67,6 +71,8 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
     ready_descriptor: int
     argument: str | None = None
     listening_descriptor: int | None = None
+    counters_descriptor: int | None = None
+    shard: int = 0
 
     def __repr__(self) -> str:
         # The settings hold passwords.
@@ -95,10 +101,13 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
     # Imported here: verify workers load neither framework nor ORM.
     from gatepass.node.node import open_node
     from gatepass.web.http.asgi import asgi
-    from gatepass.web.metrics import MetricsPort
+    from gatepass.web.metrics.endpoint import MetricsPort
 
     node = open_node(
-        settings, parse_catalogue(order.catalogue), clock=Clock(offset_ns=order.clock_offset_ns)
+        settings,
+        parse_catalogue(order.catalogue),
+        clock=Clock(offset_ns=order.clock_offset_ns),
+        counters=_counters(order),
     )
     module, _, function = order.application.partition(":")
     make = getattr(importlib.import_module(module), function)
@@ -117,20 +126,29 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     clock = Clock(offset_ns=order.clock_offset_ns)
     file = GrantFile(settings.grant_path)
     file.shared.set_public_url(settings.public_url)
-    usage = Usage(file.use_directory)
+    counters = _counters(order)
+    usage = Usage(file.use_directory, counters.decisions)
     routes = parse_catalogue(order.catalogue).routes
     verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
-    maintenance = Maintenance(verifier, usage)
+    maintenance = Maintenance(verifier, usage, counters.workers)
     maintenance.start()
     # The Unix socket's file mode says who may ask there; over TCP every peer has an address.
     trusted = replace(TrustedProxies.of(settings.trusted_proxies), unix=True)
     readiness = Readiness(verifier.not_ready)
-    endpoints = Endpoints(verifier, trusted, readiness.not_ready)
+    endpoints = Endpoints(verifier, trusted, readiness.not_ready, counters)
     port = Port(endpoints, routes, logged=settings.access_log)
     try:
         _run(_serve(order, settings, [(order.port, port.connection)], readiness))
     finally:
         maintenance.close()
+
+
+def _counters(order: StartOrder) -> NodeCounters:
+    if order.counters_descriptor is None:
+        return NodeCounters()
+    words = SharedWords(order.counters_descriptor, order.shard)
+    os.close(order.counters_descriptor)
+    return NodeCounters(words)
 
 
 def _run(serving: Coroutine[Any, Any, None]) -> None:

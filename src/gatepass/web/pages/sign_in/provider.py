@@ -55,6 +55,7 @@ async def come_back(request: Request, node: CurrentNode) -> Response:
         else:
             response = await _sign_in(request, node, provider, answer)
     except FlowRefused as refused:
+        node.counters.sign_in_failures.add("provider")
         response = _failed(request, node, provider, 401, refused.message)
     except Unavailable as error:
         response = _failed(request, node, provider, 503, error.message)

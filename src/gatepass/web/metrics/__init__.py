@@ -1,0 +1,1 @@
+"""``/metrics``, for Prometheus: the endpoint, and what it says of the node and the installation."""
