@@ -9,7 +9,7 @@ import pytest
 from gatepass.web.api.router import router
 from gatepass.web.openapi import openapi_document
 from tests.clients.example_programs import guards_its_calls, provisions, started
-from tests.clients.programs import ROOT, run
+from tests.clients.programs import ROOT, blocks, run
 from tests.support.processes.served_installation import ServedInstallation
 
 pytestmark = [pytest.mark.go, pytest.mark.processes]
@@ -93,6 +93,17 @@ def test_the_client_keeps_its_promises(programs: Path) -> None:
     assert run("gofmt -l .", CLIENT, ENVIRON) == ""
     run("go vet ./...", CLIENT, ENVIRON)
     assert "ok" in run("go test -vet=off -count=1 .", CLIENT, ENVIRON)
+
+
+def test_the_page_compiles_as_the_readme_installs(tmp_path: Path) -> None:
+    (install,) = blocks(CLIENT / "README.md", "gomod")
+    assert "replace gatepass/clients/go => ../gatepass/clients/go\n" in install
+    here = install.replace("../gatepass/clients/go", str(CLIENT))
+    (tmp_path / "go.mod").write_text(f"module app\n\ngo 1.19\n\n{here}")
+    (page,) = blocks(ROOT / "docs/how-to/use-a-client.md", "go")
+    (tmp_path / "main.go").write_text(page + "\nfunc main() {}\n")
+    assert run("gofmt -l .", tmp_path, ENVIRON) == ""
+    run("go vet .", tmp_path, ENVIRON)
 
 
 def test_the_service_of_the_example(programs: Path, shared_served: ServedInstallation) -> None:
