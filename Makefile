@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES = $$(getconf _NPROCESSORS_ONLN)
 # Tests that need more than Python, or long; tests/support/needs.py says which they are.
-SLOW := browser or nginx or node or helm or postgresql or processes or installation or slow
+SLOW := apache or browser or go or nginx or node or helm or postgresql or processes or installation or slow
 # The order of the tests: another each time. `make quick SEED=…` repeats one.
 SEED := $(shell date +%s)
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Finds the programs the tests drive (a browser, nginx, HAProxy, Apache httpd with LuaSocket, a pooler, jq, git, systemd-analyze, promtool, what the README's
+# Finds the programs the tests drive (a browser, nginx, HAProxy, Apache httpd with LuaSocket, a pooler, jq, git, systemd-analyze, promtool, Go, what the README's
 # "In production" uses), or installs Debian's when root. Otherwise fails with the command that installs them.
 set -eu
 wanted=""
@@ -16,6 +16,8 @@ command -v systemd-analyze >/dev/null || wanted="$wanted systemd"
 command -v adduser >/dev/null || [ -x /usr/sbin/adduser ] || wanted="$wanted adduser"
 command -v ip >/dev/null || [ -x /usr/sbin/ip ] || wanted="$wanted iproute2"
 command -v promtool >/dev/null || wanted="$wanted prometheus"
+command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || wanted="$wanted golang-go"
+[ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || wanted="$wanted apache2-bin libapache2-mod-auth-openidc"
 [ -z "$wanted" ] && exit 0
 wanted="$wanted fonts-dejavu-core"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -15,6 +15,13 @@ def served(tmp_path: Path) -> Iterator[ServedInstallation]:
         yield served
 
 
+@pytest.fixture(scope="module")
+def shared_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
+    """One for all tests of a module, each of which makes what it needs."""
+    with ServedInstallation(tmp_path_factory.mktemp("shared") / "installation") as served:
+        yield served
+
+
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """An empty directory with the pinned packages of npm."""

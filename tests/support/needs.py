@@ -13,7 +13,9 @@ import pytest
 
 #: Marker: its meaning.
 MARKERS = {
+    "apache": "drives the system's Apache httpd with mod_auth_openidc",
     "browser": "drives the system's Chromium",
+    "go": "builds and runs Go programs",
     "nginx": "drives the system's nginx, or another gateway",
     "node": "runs what tests/tools/install.py installs on Node.js",
     "helm": "runs the Helm that tests/tools/install.py installs",

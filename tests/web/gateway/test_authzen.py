@@ -118,10 +118,55 @@ def test_what_it_cant_ask_is_400(shared_samples: Samples, asked: Ask, more: dict
     request = {"subject": subject(shared_samples), "action": ACTION, "resource": RESOURCE}
     answer = ask(shared_samples, asked, request | more)
     assert (answer.status, answer.json["reason"]) == (400, "bad_request")
-    listed = {"evaluations": [request, request | more]}
-    answer = ask(shared_samples, asked, listed, EVALUATIONS)
-    assert answer.status == 400
-    assert "evaluations.1." in str(answer.json["detail"])
+    # Of several, the others are decided all the same.
+    answer = ask(shared_samples, asked, {"evaluations": [request | more, request]}, EVALUATIONS)
+    assert answer.status == 200
+    told: Any = answer.json
+    first, second = told["evaluations"]
+    assert (first["decision"], second["decision"]) == (False, True)
+    assert set(first["context"]) == {"reason", "error"}
+    assert first["context"]["reason"] == "bad_request"
+    assert first["context"]["error"]["status"] == 400
+    assert shared_samples.texts["good"] not in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("semantic", "expected"),
+    [
+        ("execute_all", [True, False, True]),
+        ("deny_on_first_deny", [True, False]),
+        ("permit_on_first_permit", [True]),
+    ],
+)
+def test_an_evaluation_that_cant_be_understood_is_a_denial(
+    shared_samples: Samples, asked: Ask, semantic: str, expected: list[bool]
+) -> None:
+    good = {"subject": subject(shared_samples), "action": ACTION, "resource": RESOURCE}
+    request = {
+        "options": {"evaluations_semantic": semantic},
+        "evaluations": [good, {**good, "action": {}}, good],
+    }
+    told: Any = ask(shared_samples, asked, request, EVALUATIONS).json
+    assert [each["decision"] for each in told["evaluations"]] == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"subject": "alice"},
+        {"context": []},
+        {"action": 1},
+        {"evaluations": [{}, 1]},
+        {"evaluations": [{}, None]},
+    ],
+)
+def test_what_concerns_all_of_several_is_400(
+    shared_samples: Samples, asked: Ask, wrong: dict[str, Any]
+) -> None:
+    request = {"subject": subject(shared_samples), "action": ACTION, "resource": RESOURCE}
+    several = {**request, "evaluations": [request, request]}
+    assert ask(shared_samples, asked, several | {"context": None}, EVALUATIONS).status == 200
+    assert ask(shared_samples, asked, several | wrong, EVALUATIONS).status == 400
 
 
 @pytest.mark.parametrize("body", ["", "[]", "null", '{"subject": 1, "subject": 2}', "\xff"])

@@ -113,6 +113,8 @@ def test_the_key_may_be_a_basic_password(shared_samples: Samples, asked: Ask) ->
     for user, password, status in (
         ("anything", key, 200),
         ("", key, 200),
+        ("x", key.replace("_", "%5F"), 200),
+        ("x", key.replace("_", "%255F"), 401),
         ("x", "gpvk_nothing", 401),
         (key, "", 401),
         ("x", shared_samples.texts["good"], 401),

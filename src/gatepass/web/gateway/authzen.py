@@ -56,38 +56,40 @@ class Evaluations:
             BrokenJSON: the request can't be understood.
             Unavailable: no decision is possible now.
         """
-        return _json(self._evaluate(_object(body), "", companies))
+        return _json(self._evaluate(_object(body), companies))
 
     def several(self, body: bytes, companies: frozenset[str] | None) -> Reply:
-        """Answer ``EVALUATIONS``; without a list of them as ``one`` does. Raises likewise."""
+        """Answer ``EVALUATIONS``; without a list of them as ``one`` does. Raises likewise.
+
+        An evaluation that can't be understood is denied, with the error as its context.
+        """
         request = _object(body)
         listed = request.get("evaluations")
         if listed is None or listed == []:
-            return _json(self._evaluate(request, "", companies))
+            return _json(self._evaluate(request, companies))
         if not isinstance(listed, list) or len(listed) > MOST:
             raise BrokenJSON(f"evaluations must be a list of at most {MOST}.")
         ending = _ending(request.get("options"))
-        common = {name: request[name] for name in _PARTS if name in request}
-        questions = []
-        for at, each in enumerate(listed):
-            if not isinstance(each, dict):
-                raise BrokenJSON(f"evaluations.{at} must be an object.")
-            # All are read before one is decided: a request counts as a whole, or not at all.
-            questions.append(_question({**common, **each}, f"evaluations.{at}."))
+        common = {name: request[name] for name in _PARTS if request.get(name) is not None}
+        for name, part in common.items():
+            if not isinstance(part, dict):
+                raise BrokenJSON(f"{name} must be an object.")
+        if not all(isinstance(each, dict) for each in listed):
+            raise BrokenJSON("evaluations must be objects.")
         answers = []
-        for question in questions:
-            answers.append(self._decide(question, companies))
+        for each in listed:
+            try:
+                answers.append(self._evaluate({**common, **each}, companies))
+            except BrokenJSON as error:
+                answers.append(_denied(error))
             if answers[-1]["decision"] is ending:
                 break
         return _json({"evaluations": answers})
 
     def _evaluate(
-        self, request: Mapping[str, Any], place: str, companies: frozenset[str] | None
+        self, request: Mapping[str, Any], companies: frozenset[str] | None
     ) -> dict[str, Any]:
-        return self._decide(_question(request, place), companies)
-
-    def _decide(self, question: Question, companies: frozenset[str] | None) -> dict[str, Any]:
-        told = msgspec.json.decode(self._verification.decide(question, companies))
+        told = msgspec.json.decode(self._verification.decide(_question(request), companies))
         context = {name: told[name] for name in ("reason", "needed", "help") if name in told}
         if "help" in told and told["reason"] == Reason.permission_missing:
             site = told["help"].rpartition("/decisions/")[0]
@@ -102,6 +104,12 @@ def configuration(public_url: str) -> dict[str, str]:
         "access_evaluation_endpoint": public_url + EVALUATION,
         "access_evaluations_endpoint": public_url + EVALUATIONS,
     }
+
+
+def _denied(error: BrokenJSON) -> dict[str, Any]:
+    """The answer to one evaluation of several that isn't one (AuthZEN 1.0, 7.2.1)."""
+    told = {"status": 400, "message": str(error)}
+    return {"decision": False, "context": {"reason": error.reason, "error": told}}
 
 
 def _json(value: dict[str, Any]) -> Reply:
@@ -134,43 +142,43 @@ def _ending(options: Any) -> bool | None:
     return _SEMANTICS[semantic]
 
 
-def _question(request: Mapping[str, Any], place: str) -> Question:
-    subject, action, resource = (_part(request, place, name) for name in _PARTS[:3])
-    if _text(subject, f"{place}subject", "type") != _SUBJECT:
-        raise BrokenJSON(f"{place}subject.type must be {_SUBJECT}.")
+def _question(request: Mapping[str, Any]) -> Question:
+    subject, action, resource = (_part(request, name) for name in _PARTS[:3])
+    if _text(subject, "subject", "type") != _SUBJECT:
+        raise BrokenJSON(f"subject.type must be {_SUBJECT}.")
     # An empty text is no token, and not the absence of one.
-    token = _text(subject, f"{place}subject", "id") or "-"
-    name = _text(action, f"{place}action", "name")
-    kind = _text(resource, f"{place}resource", "type")
+    token = _text(subject, "subject", "id") or "-"
+    name = _text(action, "action", "name")
+    kind = _text(resource, "resource", "type")
     # Required of every resource, although only a route's counts.
-    id = _text(resource, f"{place}resource", "id")
+    id = _text(resource, "resource", "id")
     context = request.get("context")
     if context is None:
         context = {}
     elif not isinstance(context, dict):
-        raise BrokenJSON(f"{place}context must be an object.")
+        raise BrokenJSON("context must be an object.")
     where = []
     for each in ("address", "origin", "referer"):
         value = context.get(each)
         if value is not None and not isinstance(value, str):
-            raise BrokenJSON(f"{place}context.{each} must be a string.")
+            raise BrokenJSON(f"context.{each} must be a string.")
         where.append(value)
     if kind == _ROUTE and ":" not in name:
         return (token, None, name, id, *where)
     permission = name if ":" in name else f"{kind}:{name}"
     if not is_permission(permission):
         raise BrokenJSON(
-            f"{place}action.name must be a permission such as charges:create, or its part after "
+            "action.name must be a permission such as charges:create, or its part after "
             "the colon with the part before it as resource.type; or a method, where resource.type "
             "is route."
         )
     return (token, permission, None, None, *where)
 
 
-def _part(request: Mapping[str, Any], place: str, name: str) -> Mapping[str, Any]:
+def _part(request: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = request.get(name)
     if not isinstance(part, dict):
-        raise BrokenJSON(f"{place}{name} must be an object.")
+        raise BrokenJSON(f"{name} must be an object.")
     return part
 
 

@@ -52,6 +52,7 @@ _KINDS: Final = {
     b"transfer-encoding": _FRAMING,
     b"expect": _FRAMING,
     b"content-length": _READ,
+    b"content-type": _ABOUT,
     b"x-request-id": _ABOUT,
     b"traceparent": _ABOUT,
     b"authorization": _READ,

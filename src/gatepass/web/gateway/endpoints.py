@@ -39,7 +39,7 @@ from gatepass.web.body_limits import (
 from gatepass.web.gateway.durations import AUTHZ, DecisionDurations
 from gatepass.web.gateway.introspection import INTROSPECT, bearer_of_basic
 from gatepass.web.gateway.reply import JSON, Reply, refusal
-from gatepass.web.gateway.services import ECHOING, PATHS, Services
+from gatepass.web.gateway.services import AUTHZEN, PATHS, Services
 from gatepass.web.gateway.sources import NGINX, OwnCall, Source, path_in
 from gatepass.web.gateway.verification import failing_closed
 from gatepass.web.http.connection import UNIX_PEER
@@ -293,7 +293,10 @@ class Endpoints:
 
     def asker(self, path: str, lines: Lines) -> Asker | Reply:
         """The sender of a request with a verifier key, or the key's refusal."""
-        return failing_closed(partial(self._asker, path, lines))
+        asker = failing_closed(partial(self._asker, path, lines))
+        if isinstance(asker, Reply) and path in AUTHZEN:
+            return _echoing(asker, lines("x-request-id"))
+        return asker
 
     def serve(self, path: str, lines: Lines, body: bytes) -> Reply:
         """Answer a service whose key may have been revoked since it was checked."""
@@ -307,10 +310,13 @@ class Endpoints:
     ) -> Reply:
         """Answer a service whose key has just been checked."""
         began = self._durations.begin()
-        reply = self.services.answer(path, body, companies)
+        if path not in AUTHZEN or _is_json(lines("content-type")):
+            reply = self.services.answer(path, body, companies)
+        else:
+            reply = Reply.of(Problem(400, "bad_request", "Content-Type must be application/json."))
         if began:
             self._durations.end(path, began)
-        return _echoing(reply, lines("x-request-id")) if path in ECHOING else reply
+        return _echoing(reply, lines("x-request-id")) if path in AUTHZEN else reply
 
     def _asker(self, path: str, lines: Lines) -> Asker | Reply:
         authorization = lines("authorization")
@@ -334,6 +340,14 @@ class Endpoints:
     def live(self) -> Reply:
         """200."""
         return Reply(200, JSON, b'{"status":"live"}')
+
+
+def _is_json(types: Sequence[str | None]) -> bool:
+    """Whether a request's media type is JSON's; one that names none counts as such."""
+    return all(
+        each is not None and each.partition(";")[0].strip(" \t").lower() == "application/json"
+        for each in types
+    )
 
 
 def _echoing(reply: Reply, ids: Sequence[str | None]) -> Reply:

@@ -10,7 +10,7 @@ from base64 import b64decode
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 
@@ -73,7 +73,8 @@ def answer(verifier: Verifier, body: bytes, companies: frozenset[str] | None) ->
 def bearer_of_basic(authorization: Sequence[str | None]) -> Sequence[str | None]:
     """Header lines in which the password of each ``Basic`` is a bearer.
 
-    Resource servers send their credential so (RFC 6749, 2.3.1); the user name doesn't matter.
+    Resource servers send their credential so, form-encoded or as it is (RFC 6749, 2.3.1); the user
+    name doesn't matter.
     """
     return [value and _bearer(value) for value in authorization]
 
@@ -86,7 +87,8 @@ def _bearer(value: str) -> str | None:
         text = b64decode(encoded.strip(" "), validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         return None
-    return f"Bearer {text.partition(':')[2]}"
+    # Keys have an underscore, which some clients encode, and nothing that decoding would change.
+    return f"Bearer {unquote_plus(text.partition(':')[2])}"
 
 
 def _read(body: bytes) -> tuple[str | None, ...] | None:

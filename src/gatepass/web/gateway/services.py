@@ -14,8 +14,9 @@ from gatepass.web.gateway.verification import BATCH, VERIFY, Verification, faili
 
 #: The paths, all of which are POSTed to.
 PATHS: Final = frozenset((VERIFY, BATCH, INTROSPECT, EVALUATION, EVALUATIONS))
-#: Their answers repeat a request's X-Request-ID (AuthZEN 1.0, 10.1.5).
-ECHOING: Final = frozenset((EVALUATION, EVALUATIONS))
+#: Those of AuthZEN: they answer 400 to another media type than JSON's, and repeat a request's
+#: X-Request-ID (AuthZEN 1.0, 10.1).
+AUTHZEN: Final = frozenset((EVALUATION, EVALUATIONS))
 
 
 class Services:

@@ -1,0 +1,3 @@
+module gatepass/clients/go
+
+go 1.19
