@@ -24,6 +24,7 @@ from gatepass.core.errors import Misconfigured
 from gatepass.environment import PREFIX
 from gatepass.settings import Settings
 from gatepass.verify.clock import Clock
+from gatepass.web.gateway.envoy_grpc import require_extra
 from gatepass.web.http.server import unix_listener
 from gatepass.web.server.service_manager import ServiceManager
 from gatepass.web.server.worker import StartOrder
@@ -72,10 +73,13 @@ def serve(
         The exit code: 0 after a clean stop, 1 if a worker couldn't start at all.
 
     Raises:
-        Misconfigured: a port is taken, or two are equal.
+        Misconfigured: a port is taken, or two are equal; or the extra for the gRPC port isn't
+            installed.
     """
+    if settings.grpc_port is not None:
+        require_extra(PREFIX + "GRPC_PORT")
     workers = [_Worker("main") for _ in range(settings.workers)]
-    if settings.verify_port is not None or settings.verify_socket is not None:
+    if (settings.verify_port, settings.verify_socket, settings.grpc_port) != (None, None, None):
         workers += [_Worker("verify") for _ in range(settings.verify_workers)]
     with contextlib.ExitStack() as held:
         for variable, port in settings.ports.items():
