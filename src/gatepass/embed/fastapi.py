@@ -18,7 +18,7 @@ allowed (``asgi_connection``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import wraps
+from functools import update_wrapper
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketException
@@ -155,7 +155,6 @@ def _end_refused_connections() -> None:
     if getattr(serve, _CONNECTION, False):
         return
 
-    @wraps(serve)
     async def serve_guarded(app: FastAPI, scope: Any, receive: Any, send: Any) -> None:
         # A mounted application is part of the one around it.
         if scope["type"] not in ("http", "websocket") or _CONNECTION in scope:
@@ -164,8 +163,9 @@ def _end_refused_connections() -> None:
         connection = scope[_CONNECTION] = GuardedConnection(scope["type"], send)
         await connection.serve(lambda send: serve(app, scope, receive, send))
 
+    update_wrapper(serve_guarded, serve)
     setattr(serve_guarded, _CONNECTION, True)
-    FastAPI.__call__ = serve_guarded  # type: ignore[method-assign] # see above
+    FastAPI.__call__ = serve_guarded  # type: ignore[method-assign, assignment] # see above
 
 
 def _hide_token(connection: HTTPConnection) -> None:
