@@ -29,6 +29,7 @@ REGISTERED_BY = (
     "webhooks",
     "rotation",
     "warnings",
+    "streams",
 )
 _DOCS = Path(__file__).parent.parent / "docs" / "explanation"
 

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "port": 8787,
     "workers": CORES,
     "verify_port": None,
+    "grpc_port": None,
     "verify_socket": None,
     "verify_workers": CORES,
     "trusted_proxies": networks("127.0.0.0/8", "::1/128"),
@@ -125,6 +126,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PORT", "65535", 65_535),
     ("WORKERS", "3", 3),
     ("VERIFY_PORT", "8788", 8788),
+    ("GRPC_PORT", "8789", 8789),
     ("VERIFY_SOCKET", "/run/gatepass/verify.sock", Path("/run/gatepass/verify.sock")),
     ("VERIFY_SOCKET", "verify.sock", Path("/data/verify.sock")),
     ("VERIFY_WORKERS", "1", 1),
@@ -242,6 +244,7 @@ BAD: dict[str, list[str]] = {
     "HOST": ["example.com", "127.0.0", "127.0.0.1:80", "*", " 127.0.0.1", "1", "[127.0.0.1"],
     "PORT": ["65536", '"8787"', "'8787'", "8787 ", "8787/tcp", ":8787", *WHOLE],
     "VERIFY_PORT": ["65536", '"8788"', *WHOLE],
+    "GRPC_PORT": ["65536", '"8789"', *WHOLE],
     "WORKERS": ["513", *WHOLE],
     "VERIFY_SOCKET": ["/" + "x" * 103, "$HOME/verify.sock", " /verify.sock", "/a\nb"],
     "VERIFY_WORKERS": ["513", *WHOLE],
@@ -350,7 +353,12 @@ def test_an_invalid_value_stops_the_start_with_one_line(name: str, text: str) ->
         ({}, []),
         (
             {"VERIFY_WORKERS": "2"},
-            [("GATEPASS_VERIFY_WORKERS", "GATEPASS_VERIFY_PORT or GATEPASS_VERIFY_SOCKET")],
+            [
+                (
+                    "GATEPASS_VERIFY_WORKERS",
+                    "GATEPASS_VERIFY_PORT or GATEPASS_VERIFY_SOCKET or GATEPASS_GRPC_PORT",
+                )
+            ],
         ),
         ({"VERIFY_WORKERS": "2", "VERIFY_SOCKET": "verify.sock"}, []),
         ({"VERIFY_WORKERS": "2", "VERIFY_PORT": "8788"}, []),

@@ -24,7 +24,10 @@ from gatepass.environment import PREFIX, QUOTES
 DEFAULT_PORT = 8787
 DEFAULT_PUBLIC_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 #: Settings that only have an effect together with another one.
-_ONLY_WITH = {"VERIFY_WORKERS": ("VERIFY_PORT", "VERIFY_SOCKET"), "MAIL_FROM": ("SMTP_URL",)}
+_ONLY_WITH = {
+    "VERIFY_WORKERS": ("VERIFY_PORT", "VERIFY_SOCKET", "GRPC_PORT"),
+    "MAIL_FROM": ("SMTP_URL",),
+}
 #: Settings that a sign-in provider needs, beside the company's.
 _OIDC_NEEDS = ("OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
 #: Settings without effect unless there is a provider; OIDC_REQUIRED without one would lock out.
@@ -69,6 +72,7 @@ class Settings:
     workers: int = 1
     verify_port: int | None = None
     verify_socket: Path | None = None
+    grpc_port: int | None = None
     verify_workers: int = 1
     trusted_proxies: tuple[Network | str, ...] = ()
     catalogue: Path | None = None
@@ -133,6 +137,7 @@ class Settings:
             workers=setting("WORKERS", _workers, cores),
             verify_port=setting("VERIFY_PORT", _port, None),
             verify_socket=setting("VERIFY_SOCKET", partial(_socket, data_dir), None),
+            grpc_port=setting("GRPC_PORT", _port, None),
             verify_workers=setting("VERIFY_WORKERS", _workers, cores),
             trusted_proxies=setting("TRUSTED_PROXIES", _proxies, "127.0.0.0/8,::1/128"),
             catalogue=setting("CATALOGUE", _path, None),
@@ -203,6 +208,7 @@ class Settings:
             PREFIX + "PORT": self.port,
             PREFIX + "VERIFY_PORT": self.verify_port,
             PREFIX + "METRICS_PORT": self.metrics_port,
+            PREFIX + "GRPC_PORT": self.grpc_port,
         }
         found = {variable: port for variable, port in ports.items() if port is not None}
         first: dict[int, str] = {}

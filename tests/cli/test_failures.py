@@ -234,7 +234,7 @@ def test_serve_names_the_taken_port(installed: Any, monkeypatch: pytest.MonkeyPa
     assert said.returncode == 1
     in_vain = (
         b"GATEPASS_VERIFY_WORKERS has no effect without "
-        b"GATEPASS_VERIFY_PORT or GATEPASS_VERIFY_SOCKET"
+        b"GATEPASS_VERIFY_PORT or GATEPASS_VERIFY_SOCKET or GATEPASS_GRPC_PORT"
     )
     assert said.stderr.count(in_vain) == 1
     last = said.stderr.decode().splitlines()[-1]

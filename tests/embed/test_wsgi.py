@@ -149,7 +149,10 @@ def test_what_the_application_streams_is_passed_on_unread(
         "PATH_INFO": "/charges/1",
         "HTTP_X_ACCESS_TOKEN": grants.token(),
     }
-    assert guarded(environ, lambda *_: None) is stream
+    answer: Any = guarded(environ, lambda *_: None)
+    assert next(iter(answer)) == b"a"
+    answer.close()
+    assert stream.closed
 
 
 def test_no_header_passes_for_a_decision(verifier: Verifier) -> None:

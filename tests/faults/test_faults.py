@@ -31,10 +31,13 @@ WAITING = {"webhooks", "warnings"}
 #: Its operations are transactions like any other; tests/registry/tokens/test_self_rotation.py has
 #: the rules.
 LIKE_OTHERS = {"rotation"}
+#: A second is short while other tests run; tests/embed/test_ended_connections.py ends answers of
+#: real servers.
+STREAMING = {"streams"}
 
 
 @pytest.mark.parametrize(
-    "name", sorted(experiment.by_name().keys() - LATENCY_ONLY - WAITING - LIKE_OTHERS)
+    "name", sorted(experiment.by_name().keys() - LATENCY_ONLY - WAITING - LIKE_OTHERS - STREAMING)
 )
 def test_the_promises_hold_under_faults(name: str, tmp_path: Path, cluster: Cluster) -> None:
     lab = Lab(tmp_path, short=True, say=print, shared=cluster)

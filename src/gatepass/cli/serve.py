@@ -44,6 +44,8 @@ def serve(
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         where = f"http://{host}:{settings.port}"
         gateways = [str(at) for at in (settings.verify_port, settings.verify_socket) if at]
+        if settings.grpc_port is not None:
+            gateways.append(f"{settings.grpc_port} (gRPC)")
         also = f", for gateways on {' and '.join(gateways)}" if gateways else ""
         if not settings.public_url_fits:
             log.warning(

@@ -7,8 +7,9 @@ client that retries notices little, and one that doesn't is found before the tok
 from hashlib import blake2b
 
 import msgspec
+from msgspec.structs import replace
 
-from gatepass.core.grants import Rehearsal
+from gatepass.core.grants import Grant, Rehearsal
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -36,3 +37,10 @@ def refuses(
     # MessagePack separates the parts, so that no two calls have the same bytes.
     call = _encode((token, rehearsal.start, now // 1000, address, permission, route))
     return int.from_bytes(blake2b(call).digest()[:8], "big") % 100 < rehearsal.share
+
+
+def unrehearsed(grant: Grant) -> Grant:
+    """*grant* as it is without its rehearsal, which deactivates nothing."""
+    if grant.rehearsal is None or grant.pending:
+        return grant
+    return replace(grant, deactivated=False, rehearsal=None)

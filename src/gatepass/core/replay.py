@@ -19,6 +19,7 @@ from gatepass.core.grants import CompanyRules, Grant, Holder
 from gatepass.core.networks import Networks, parse_address, parse_network
 from gatepass.core.permissions import covers
 from gatepass.core.reason import Reason
+from gatepass.core.rehearsal import unrehearsed
 from gatepass.core.routes import CatalogueRoute
 
 Part = Literal["address", "origin", "permission"]
@@ -97,9 +98,7 @@ class _Side:
     """The rules before, or after, the change."""
 
     def __init__(self, rules: Rules, now: int) -> None:
-        grant = rules.grant
-        if grant.rehearsal is not None:
-            grant = msgspec.structs.replace(grant, deactivated=False, rehearsal=None)
+        grant = unrehearsed(rules.grant)
         self.rules = rules._replace(grant=grant)
         company = rules.company
         allowlist = None if company is None else company.allowlist_at(now)

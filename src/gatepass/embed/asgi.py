@@ -10,12 +10,14 @@
 
 It fails closed. It refuses a route without a permission (``route_unknown``), and a path that the
 application might parse differently (``path_ambiguous``). The application finds the decision in
-``scope["gatepass"]``.
+``scope["gatepass"]``. A WebSocket or a streaming answer ends when its call would no longer be
+allowed (``asgi_connection``).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from gatepass.embed.asgi_connection import GuardedConnection
 from gatepass.embed.cors import cors_headers, preflight_answer
 from gatepass.embed.middleware import RouteMiddleware
 from gatepass.embed.paths import asgi_path
@@ -66,7 +68,12 @@ class GatepassMiddleware(RouteMiddleware[ASGIApp]):
         if handshake and (own := offered_beside_token(scope)) is not None:
             guarded |= without_token(scope, own)
             send = accepting(send, own)
-        await self._app(guarded, receive, send)
+        if outcome is None:
+            await self._app(guarded, receive, send)
+            return
+        connection = GuardedConnection(kind, send)
+        connection.decided(self.verifier, outcome)
+        await connection.serve(lambda send: self._app(guarded, receive, send))
 
 
 def asgi_peer(scope: Scope) -> str | None:

@@ -12,12 +12,16 @@
 route by then, so the guard doesn't parse the path. Dependencies don't cover mounted applications,
 static files and FastAPI's own documentation pages: use the middleware,
 ``gatepass.GatepassMiddleware``, to guard a whole application.
+
+A WebSocket or a streaming answer ends when a call that was decided for it would no longer be
+allowed (``asgi_connection``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import update_wrapper
 from typing import Any
 
-from fastapi import HTTPException, Request, Response, WebSocket, WebSocketException
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketException
 from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
@@ -25,6 +29,7 @@ from fastapi.security.base import SecurityBase
 from gatepass.core.decision import Decision, Reason
 from gatepass.core.networks import Network
 from gatepass.embed.asgi import asgi_peer
+from gatepass.embed.asgi_connection import GuardedConnection
 from gatepass.embed.gate import Gate, VerifierSource, require_permission
 from gatepass.embed.refusal import Refusal
 from gatepass.embed.subprotocols import accepting, offered_beside_token, without_token
@@ -33,6 +38,8 @@ from gatepass.verify.verifier import Verifier
 
 # Attribute of a WebSocket, not of its scope: the header lines with the token.
 _ORIGINAL_LINES = "_gatepass_lines"
+# Entry of a scope: the connection that ends when a decided call is no longer allowed.
+_CONNECTION = "gatepass.connection"
 
 
 class Refused(HTTPException):
@@ -68,6 +75,7 @@ class Guard:
         self, verifier: VerifierSource, *, trusted_proxies: Iterable[str | Network] = ()
     ) -> None:
         self._gate = Gate(verifier, trusted_proxies)
+        _end_refused_connections()
         self._requirements: dict[str, Requirement] = {}
         self.exception_handlers: dict[int | type[Exception], Any] = {Refused: _answer}
 
@@ -130,7 +138,34 @@ async def _judge(gate: Gate, connection: HTTPConnection, **what: Any) -> Decisio
             raise WebSocketException(outcome.close_code, outcome.reason)
         raise Refused(outcome)
     scope["gatepass"] = outcome
+    open_connection = scope.get(_CONNECTION)
+    if open_connection is not None:
+        open_connection.decided(gate.verifier, outcome)
     return outcome
+
+
+def _end_refused_connections() -> None:
+    """Serve every FastAPI application through ``GuardedConnection``.
+
+    FastAPI hands an answer to the server past the dependencies. None of its extension points is
+    both there without a line in the application, which could be forgotten, and around the answer.
+    So the class's entry point is wrapped, when the first guard is made.
+    """
+    serve = FastAPI.__call__
+    if getattr(serve, _CONNECTION, False):
+        return
+
+    async def serve_guarded(app: FastAPI, scope: Any, receive: Any, send: Any) -> None:
+        # A mounted application is part of the one around it.
+        if scope["type"] not in ("http", "websocket") or _CONNECTION in scope:
+            await serve(app, scope, receive, send)
+            return
+        connection = scope[_CONNECTION] = GuardedConnection(scope["type"], send)
+        await connection.serve(lambda send: serve(app, scope, receive, send))
+
+    update_wrapper(serve_guarded, serve)
+    setattr(serve_guarded, _CONNECTION, True)
+    FastAPI.__call__ = serve_guarded  # type: ignore[method-assign, assignment] # see above
 
 
 def _hide_token(connection: HTTPConnection) -> None:

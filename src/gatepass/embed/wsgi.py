@@ -29,6 +29,7 @@ from gatepass.embed.cors import cors_headers, preflight_answer
 from gatepass.embed.middleware import RouteMiddleware
 from gatepass.embed.paths import wsgi_path
 from gatepass.embed.refusal import Refusal
+from gatepass.embed.streams import Stream
 from gatepass.verify.http.header_lines import wsgi_lines
 
 Environ = dict[str, Any]
@@ -57,7 +58,10 @@ class GatepassMiddleware(RouteMiddleware[WSGIApp]):
         if isinstance(outcome, Refusal):
             return _refuse(outcome, method, start_response)
         environ["gatepass.decision"] = outcome
-        return self._app(environ, start_response)
+        parts = self._app(environ, start_response)
+        if outcome is None or isinstance(parts, list | tuple):
+            return parts
+        return Stream(parts, self.verifier, [outcome])
 
 
 def _refuse(refusal: Refusal, method: str, start_response: StartResponse) -> list[bytes]:

@@ -1,5 +1,7 @@
 """The rows of a grant file, in memory."""
 
+from collections.abc import Sequence
+
 from gatepass.core.grants import CompanyRules, Grant, Holder, encode
 from gatepass.verify.freshness import SIZE, SharedMap, boot_word
 from gatepass.verify.grant_file import GrantFile
@@ -27,6 +29,11 @@ class MemoryGrants(GrantFile):
     def record(self, table: str, key: str) -> bytes | None:
         """The stored bytes of one row, or None."""
         return self._records.get((table, key))
+
+    def records(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """The stored bytes of many rows by key; those that exist."""
+        found = {key: self.record(table, key) for key in keys}
+        return {key: record for key, record in found.items() if record is not None}
 
     def holder_and_rules(self, user: str, company: str) -> tuple[bytes | None, bytes | None]:
         """The stored bytes of a holder and of a company's rules."""

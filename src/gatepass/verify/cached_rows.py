@@ -4,7 +4,7 @@ Rows are valid for the span they were read in: while the generation stands and t
 is confirmed once a second.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
@@ -121,6 +121,34 @@ class CachedRows:
             return cached
         return self._read(text, key, span, cached)
 
+    def find_again(
+        self, tokens: Mapping[Credential, CachedToken | None], generation: int, boot_ns: int
+    ) -> dict[Credential, CachedToken | None]:
+        """The rows of many tokens whose texts aren't at hand, with three statements.
+
+        Args:
+            tokens: each with its rows as this method returned them before: it returns the same
+                object while they are the same.
+            generation, boot_ns: as for ``find``.
+
+        Raises:
+            Unavailable: the file can't be read.
+        """
+        span = self.span_at(generation, boot_ns)
+        records = self._file.records("grants", [credential.id for credential in tokens])
+        grants = {
+            credential: _grant(credential, former, records[credential.id])
+            for credential, former in tokens.items()
+            if credential.id in records
+        }
+        self._read_ahead([grant for grant in grants.values() if grant is not None], span)
+        found: dict[Credential, CachedToken | None] = dict.fromkeys(tokens)
+        for credential, grant in grants.items():
+            if grant is not None:
+                record, former = records[credential.id], tokens[credential]
+                found[credential] = self._token(grant, record, span, former)
+        return found
+
     def _find_imported(self, text: str, generation: int, boot_ns: int) -> CachedToken | None:
         """The rows of a key of another system; most texts have no prefix that was declared."""
         if not text.isascii() or not SHORTEST <= len(text) <= LONGEST:
@@ -169,15 +197,19 @@ class CachedRows:
             if credential is None:
                 return None
         record = self._file.record("grants", credential.id)
-        if record is None:
+        grant = None if record is None else _grant(credential, former, record)
+        if record is None or grant is None:
             return None
-        if former is not None and former.record == record:
-            grant = former.grant
-        else:
-            grant = _decoded(decode_grant, record)
-            # Only matching secrets are cached, so wrong guesses can't evict real tokens.
-            if not credentials.matches(credential, grant.digest):
-                return None
+        cached = self._token(grant, record, span, former)
+        if cached is not former and (former is not None or self._tokens.accepts(key)):
+            share_values(grant)
+            self._tokens.put(key, cached)
+        return cached
+
+    def _token(
+        self, grant: Grant, record: bytes, span: Span, former: CachedToken | None
+    ) -> CachedToken:
+        """A token's rows, read in *span*; *former* if they are the same."""
         holder, company = self._holder_and_rules(grant, span)
         if (
             former is not None
@@ -188,13 +220,26 @@ class CachedRows:
             former.span = span
             return former
         # Shares the grant's id and digest: a smaller entry is faster to read from memory.
-        cached = CachedToken(
-            span, Credential(grant.id, grant.digest), grant, holder, company, record
+        return CachedToken(span, Credential(grant.id, grant.digest), grant, holder, company, record)
+
+    def _read_ahead(self, grants: Sequence[Grant], span: Span) -> None:
+        """Cache the holders and companies of *grants*, with one statement each."""
+        _cache_all(
+            self._file,
+            "holders",
+            self._holders,
+            {grant.user for grant in grants},
+            decode_holder,
+            span,
         )
-        if former is not None or self._tokens.accepts(key):
-            share_values(grant)
-            self._tokens.put(key, cached)
-        return cached
+        _cache_all(
+            self._file,
+            "company_rules",
+            self._companies,
+            {grant.company for grant in grants},
+            decode_company,
+            span,
+        )
 
     def _holder_and_rules(
         self, grant: Grant, span: Span
@@ -224,6 +269,30 @@ class CachedRows:
             _cache(holders, user, holder, of_user, decode_holder, span),
             _cache(companies, company, rules, of_company, decode_company, span),
         )
+
+
+def _grant(credential: Credential, former: CachedToken | None, record: bytes) -> Grant | None:
+    """The grant in *record*, if it has the secret's digest; decoded only if its bytes changed."""
+    if former is not None and former.record == record:
+        return former.grant
+    grant = _decoded(decode_grant, record)
+    # Only matching secrets are cached, so wrong guesses can't evict real tokens.
+    return grant if credentials.matches(credential, grant.digest) else None
+
+
+def _cache_all(
+    file: GrantFile,
+    table: str,
+    rows: RecentCache[str, _Row[_Record]],
+    ids: Iterable[str],
+    decode: Callable[[bytes], _Record],
+    span: Span,
+) -> None:
+    """Cache the rows of a table that weren't read in *span* yet."""
+    found = {id: rows.recent.get(id) or rows.revive(id) for id in ids if id}
+    unread = [id for id, row in found.items() if row is None or row.span is not span]
+    for id, record in file.records(table, unread).items():
+        _cache(rows, id, found[id], record, decode, span)
 
 
 def _cache(

@@ -12,7 +12,7 @@ An equal call may be answered from memory (``remembered``).
 No network, no lock, no write, no await. See docs/explanation/one-request.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gatepass.core.credentials import Credential
 from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier, decide
@@ -21,7 +21,7 @@ from gatepass.core.grants import DECOY, CompanyRules, Grant, Holder
 from gatepass.core.networks import parse_address
 from gatepass.core.observed_call import refusal_id
 from gatepass.core.routes import CatalogueRoute, Routes
-from gatepass.verify.cached_rows import CachedRows, CachedToken
+from gatepass.verify.cached_rows import CachedRows, CachedToken, Span
 from gatepass.verify.clock import Clock
 from gatepass.verify.first_copy import wait_for_copy
 from gatepass.verify.freshness import GENERATION
@@ -203,6 +203,36 @@ class Decider:
                 self.usage.note(decision, now)
             return decision, cached
         raise Unavailable("the grants change too quickly to be read")
+
+    def read_again(
+        self, tokens: Mapping[Credential, CachedToken | None]
+    ) -> dict[Credential, CachedToken | None]:
+        """The current rows of many tokens, as ``CachedRows.find_again`` returns them.
+
+        Raises:
+            Unavailable: as for :meth:`check`.
+        """
+        for _ in range(ATTEMPTS):
+            rows = self._rows
+            generation = rows.shared.generation
+            found = rows.find_again(tokens, generation, self.clock.boot_ns())
+            if rows.shared.generation != generation:
+                continue
+            if self.copy:
+                rows.shared.require_fresh(self.clock.boot_ns(), self.clock.wall_ms())
+            return found
+        raise Unavailable("the grants change too quickly to be read")
+
+    def span(self) -> Span:
+        """The current span: as long as it is the same object, no row has changed.
+
+        Raises:
+            Unavailable: as for :meth:`check`.
+        """
+        rows, clock = self._rows, self.clock
+        if self.copy:
+            rows.shared.require_fresh(clock.boot_ns(), clock.wall_ms())
+        return rows.span_at(rows.shared.generation, clock.boot_ns())
 
     def admit(
         self,

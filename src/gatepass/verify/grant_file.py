@@ -5,12 +5,14 @@ registry is on PostgreSQL it is a copy that a follower keeps current. This modul
 tables for both engines; migrations and publishing use its statements.
 """
 
+import json
 import logging
 import os
 import sqlite3
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from os import getpid
 from pathlib import Path
@@ -110,6 +112,16 @@ class GrantFile:
         """
         rows = self._rows(_SELECT[table], (key,))
         return rows[0][0] if rows else None
+
+    def records(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """The stored bytes of many rows by key, with one statement; those that exist.
+
+        Raises:
+            Unavailable: the file can't be read.
+        """
+        if not keys:
+            return {}
+        return dict(self._rows(_SELECT_MANY[table], (json.dumps(keys),)))
 
     def holder_and_rules(self, user: str, company: str) -> tuple[bytes | None, bytes | None]:
         """The stored bytes of a holder and of a company's rules, with one statement; None for a row
@@ -296,6 +308,10 @@ _SELECT_BOTH = (
     "SELECT (SELECT record FROM holders WHERE id = ?), "
     "(SELECT record FROM company_rules WHERE id = ?)"
 )
+_SELECT_MANY = {
+    table: f"SELECT id, record FROM {table} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - the names are the constants above
+    for table in TABLES
+}
 _SELECT = {table: f"SELECT record FROM {table} WHERE id = ?" for table in TABLES}  # noqa: S608 - the names are the constants above
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from gatepass.core.decision import Decision
+from gatepass.core.grants import CompanyRules, Grant
 from gatepass.core.observed_call import DAY_MS, observed_origin
 from gatepass.core.routes import CatalogueRoute
 from gatepass.verify.cached_rows import CachedRows, CachedToken, Span
@@ -16,7 +17,8 @@ from gatepass.verify.usage import RepeatedUse
 
 #: Decisions that are remembered at least, if they are used.
 MEMORY_SIZE = 16_384
-_NEVER_MS: Final = 1 << 62
+#: Later than any moment, in Unix ms.
+NEVER_MS: Final = 1 << 62
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -126,7 +128,9 @@ class RememberedDecisions:
                 call.address,
                 observed_origin(call.origin, call.referer),
                 span=known.span,
-                until_ms=_next_moment(known, asked_ms, allowed=decision.allowed),
+                until_ms=next_moment(
+                    known.grant, known.company, asked_ms, allowed=decision.allowed
+                ),
                 answer=answer,
             )
             self._decisions.put(key, remembered)
@@ -145,13 +149,13 @@ def call_key(parts: tuple[str | None, ...]) -> bytes:
         return blake2b(repr(parts).encode("ascii", "backslashreplace")).digest()
 
 
-def _next_moment(known: CachedToken, after_ms: int, *, allowed: bool) -> int:
+def next_moment(grant: Grant, company: CompanyRules | None, after_ms: int, *, allowed: bool) -> int:
     """The next moment at which time alone could change a decision's answer, in Unix ms."""
-    company, rehearsal = known.company, known.grant.rehearsal
+    rehearsal = grant.rehearsal
     moments = [
-        known.grant.expires_at,
+        grant.expires_at,
         None if company is None or company.trial is None else company.trial.until,
-        *(known.grant.exceptions or {}).values(),
+        *(grant.exceptions or {}).values(),
     ]
     if rehearsal is not None and after_ms < rehearsal.until:
         # Other calls are refused in each second.
@@ -159,4 +163,4 @@ def _next_moment(known: CachedToken, after_ms: int, *, allowed: bool) -> int:
     if not allowed:
         # The id of a refusal is of one day.
         moments.append((after_ms // DAY_MS + 1) * DAY_MS)
-    return min((at for at in moments if at is not None and at > after_ms), default=_NEVER_MS)
+    return min((at for at in moments if at is not None and at > after_ms), default=NEVER_MS)

@@ -1,9 +1,12 @@
 """The public API of the data plane: a decider with its background tasks."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from gatepass.core.decision import Decision
 from gatepass.verify.decider import Decider
+from gatepass.verify.watching import Watch, Watching
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +89,31 @@ class Verifier(Decider):
         )
         verifier.background = background
         return verifier
+
+    def watch(self, decision: Decision, callback: Callable[[str], object]) -> Watch:
+        """Watch a call that goes on after its decision, such as a stream of the application's own.
+
+        The guards do this for WebSockets and streaming answers.
+
+        The call is decided again whenever the grants change, at the next moment at which time alone
+        may change the answer, and while nothing can be decided: 0.05 seconds after the change is
+        known here, and half a second with ten thousand watched tokens. That is no use of the token,
+        and a rehearsal refuses no call that goes on.
+
+        Args:
+            decision: about the call, as ``check`` returned it.
+            callback: called once, with the reason, as soon as the call would no longer be allowed
+                (``token_deactivated``, ``stale``, …): on a thread of the verifier, which it must
+                not keep. Not called any more after ``cancel``.
+
+        Returns:
+            The watch; ``cancel()`` it when the call is over.
+        """
+        return self._watching.add(decision, callback)
+
+    @cached_property
+    def _watching(self) -> Watching:
+        return Watching(self)
 
     def close(self) -> None:
         """Stop the background tasks and spool the use counts.

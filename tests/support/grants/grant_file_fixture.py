@@ -5,8 +5,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatepass.core.credentials import ACCESS_TOKEN, make
-from gatepass.core.grants import CompanyRules, Grant, Holder, encode
+from msgspec.structs import replace
+
+from gatepass.core.credentials import ACCESS_TOKEN, ID_LENGTH, make
+from gatepass.core.grants import CompanyRules, Grant, Holder, decode_grant, encode
 from gatepass.core.networks import Networks, parse_network
 from gatepass.verify.grant_file import UPSERT, GrantFile, ddl
 
@@ -54,6 +56,13 @@ class Grants:
         )
         self.put("grants", new.id, encode(grant))
         return new.text
+
+    def deactivate(self, text: str) -> None:
+        """Deactivate a token."""
+        id = text[:ID_LENGTH]
+        record = GrantFile(self.path).record("grants", id)
+        assert record is not None
+        self.put("grants", id, encode(replace(decode_grant(record), deactivated=True)))
 
 
 def new_grant_file(path: Path) -> Grants:

@@ -11,6 +11,7 @@ from gatepass.embed.django.settings import gatepass
 from gatepass.embed.gate import RouteGate
 from gatepass.embed.paths import asgi_target, path_below, wsgi_target
 from gatepass.embed.refusal import Refusal
+from gatepass.embed.streams import AsyncStream, Stream
 from gatepass.verify.http.header_lines import Lines, asgi_lines, wsgi_lines
 
 
@@ -68,7 +69,7 @@ def refused_if_overridden(
 
 def refused_by_permission(request: HttpRequest, permission: str) -> HttpResponse | None:
     """Decide by a permission that a view requires."""
-    if permission in _held(request):
+    if any(permission in decision.needed for decision in _decisions(request)):
         return None  # Already decided: one call counts as one use.
     read, gate = Read.of(request), gatepass().gate
     return _response(
@@ -83,6 +84,19 @@ def refused_as_unknown(request: HttpRequest) -> HttpResponse | None:
     return _response(
         request,
         gate.retry(lambda: gate.judge(read.lines, read.peer, route=Reason.route_unknown)),
+    )
+
+
+def end_with_call(request: HttpRequest, response: HttpResponse) -> None:
+    """Break a streaming response off when its call would no longer be allowed."""
+    decisions = _decisions(request)
+    served_async = hasattr(request, "scope")
+    # Django first collects all parts of a stream of the other kind.
+    if not response.streaming or not decisions or response.is_async != served_async:
+        return
+    stream = AsyncStream if served_async else Stream
+    response.streaming_content = stream(
+        response.streaming_content, gatepass().gate.verifier, decisions
     )
 
 
@@ -101,11 +115,11 @@ def _response(request: HttpRequest, outcome: Decision | Refusal | None) -> HttpR
         return HttpResponse(body, status=outcome.status, headers=headers)
     if outcome is not None:
         request.gatepass = outcome
-        _held(request).update(outcome.needed)
+        _decisions(request).append(outcome)
     return None
 
 
-def _held(request: HttpRequest) -> set[str]:
-    """The permissions that decisions on this request have allowed."""
-    held: set[str] = request.__dict__.setdefault("_gatepass_held", set())
-    return held
+def _decisions(request: HttpRequest) -> list[Decision]:
+    """The decisions that allowed this request."""
+    decisions: list[Decision] = request.__dict__.setdefault("_gatepass_decisions", [])
+    return decisions

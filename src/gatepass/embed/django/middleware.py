@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from gatepass.embed.cors import cors_headers, preflight_answer
 from gatepass.embed.django.calls import (
     Read,
+    end_with_call,
     refused_as_unknown,
     refused_async,
     refused_by_permission,
@@ -98,6 +99,7 @@ def _finished(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     if _DECIDED not in request.__dict__ and response.status_code < _REDIRECTS:
         # Another middleware answered, which has no permission to check.
         response = refused_as_unknown(request) or response
+    end_with_call(request, response)
     return _with_cors_headers(response)
 
 

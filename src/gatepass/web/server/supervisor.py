@@ -26,6 +26,7 @@ from gatepass.node_counters import NodeCounters
 from gatepass.settings import Settings
 from gatepass.shared_words import SharedWords
 from gatepass.verify.clock import Clock
+from gatepass.web.gateway.envoy_grpc import require_extra
 from gatepass.web.http.server import unix_listener
 from gatepass.web.server.service_manager import ServiceManager
 from gatepass.web.server.worker import StartOrder
@@ -75,10 +76,13 @@ def serve(
         The exit code: 0 after a clean stop, 1 if a worker couldn't start at all.
 
     Raises:
-        Misconfigured: a port is taken, or two are equal.
+        Misconfigured: a port is taken, or two are equal; or the extra for the gRPC port isn't
+            installed.
     """
+    if settings.grpc_port is not None:
+        require_extra(PREFIX + "GRPC_PORT")
     roles = ["main"] * settings.workers
-    if settings.verify_port is not None or settings.verify_socket is not None:
+    if (settings.verify_port, settings.verify_socket, settings.grpc_port) != (None, None, None):
         roles += ["verify"] * settings.verify_workers
     # The supervisor has shard 0.
     workers = [_Worker(role, shard) for shard, role in enumerate(roles, 1)]

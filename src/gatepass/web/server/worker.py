@@ -37,6 +37,7 @@ from gatepass.verify.usage import Usage
 from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.connection import Port
 from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.gateway.envoy_grpc import EnvoyGrpc
 from gatepass.web.http.connection import Connection
 from gatepass.web.http.server import MOST_CONNECTIONS, Server, listener
 
@@ -137,8 +138,12 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     readiness = Readiness(verifier.not_ready)
     endpoints = Endpoints(verifier, trusted, readiness.not_ready, counters)
     port = Port(endpoints, routes, logged=settings.access_log)
+    grpc = None
+    if settings.grpc_port is not None:
+        # Over TCP every peer has an address, so the rule for Unix sockets admits nobody here.
+        grpc = EnvoyGrpc(endpoints, logged=settings.access_log)
     try:
-        _run(_serve(order, settings, [(order.port, port.connection)], readiness))
+        _run(_serve(order, settings, [(order.port, port.connection)], readiness, grpc=grpc))
     finally:
         maintenance.close()
 
@@ -166,6 +171,7 @@ async def _serve(
     served: Sequence[tuple[int | None, Callable[[Server], Connection]]],
     readiness: Readiness,
     leave: Callable[[], None] = lambda: None,
+    grpc: EnvoyGrpc | None = None,
 ) -> None:
     loop = asyncio.get_running_loop()
     most = most_connections()
@@ -176,6 +182,8 @@ async def _serve(
             await server.listen(listener(settings.host, port))
     if order.listening_descriptor is not None:
         await servers[0].listen(socket.socket(fileno=order.listening_descriptor))
+    if grpc is not None and settings.grpc_port is not None:
+        await grpc.listen(settings.host, settings.grpc_port)
 
     def drain() -> None:
         if readiness.draining:
@@ -188,6 +196,8 @@ async def _serve(
         leave()
         for server in servers:
             server.stop()
+        if grpc is not None:
+            grpc.stop()
 
     def supervisor_gone() -> None:
         loop.remove_reader(sys.stdin.fileno())
@@ -198,6 +208,8 @@ async def _serve(
     _report_ready(order.ready_descriptor)
     for server in servers:
         await server.stopped()
+    if grpc is not None:
+        await grpc.stopped()
 
 
 def most_connections() -> int:
