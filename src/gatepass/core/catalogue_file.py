@@ -5,6 +5,7 @@ don't turn texts into dates or numbers. Aliases are refused, because a few lines
 to gigabytes.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from operator import itemgetter
 from typing import Protocol
@@ -33,6 +34,10 @@ _MOST_CHOSEN = 200
 # libyaml, if PyYAML was built with it: the same nodes, ten times as fast.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_MOST_SERVICES = 100
+_service_name = re.compile(r"[a-z0-9][a-z0-9-]{0,59}", re.ASCII).fullmatch
+_ANY_METHOD = "GET"
+
 _ROUTES = '["GET /v1/charges/{id}"]'
 _PERMISSIONS = '["charges:get"]'
 
@@ -40,7 +45,7 @@ Problem = tuple[int, str]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One permission as the file defines it."""
+    """One permission as the file defines it; a service's routes begin with its prefix."""
 
     name: str
     title: str
@@ -107,24 +112,65 @@ class _Reader:
         self.problems: list[Problem] = []
         self._taken = taken
         self._shapes: dict[Route, str] = {}
+        # The line of each permission.
+        self._defined: dict[str, int] = {}
 
     def document(self, root: yaml.Node | None) -> Contents:
-        known = ("permissions", "presets", "options")
+        known = ("permissions", "services", "presets", "options")
         fields = {key: value for key, _, value in self._fields(root, "the file", known)}
         # Permissions first: presets refer to them, and options to their routes.
         entries = self._permissions(fields.get("permissions"))
+        entries += self._services(fields.get("services"))
         presets = self._presets(fields.get("presets"), {entry.name for entry in entries})
         return Contents(entries, self._options(fields.get("options")), presets)
 
-    def _permissions(self, node: yaml.Node | None) -> tuple[Entry, ...]:
+    def _permissions(self, node: yaml.Node | None, prefix: str = "") -> tuple[Entry, ...]:
         entries = []
         for name, key, definition in self._fields(node, "permissions"):
             if not is_permission(name):
                 self._note(key, f"{name!r} must be a permission such as charges:create")
             elif name in self._taken:
                 self._note(key, f"{name} must not be one of the control plane's own permissions")
-            entries.append(self._entry(name, definition))
+            elif name in self._defined:
+                self._note(key, f"{name} must be defined once: it is on line {self._defined[name]}")
+            self._defined.setdefault(name, _line(key.start_mark))
+            entries.append(self._entry(name, definition, prefix))
         return tuple(entries)
+
+    def _services(self, node: yaml.Node | None) -> tuple[Entry, ...]:
+        entries: tuple[Entry, ...] = ()
+        for number, (name, key, definition) in enumerate(self._fields(node, "services")):
+            if not _service_name(name):
+                self._note(
+                    key, f"{name!r} must be a service's name: 1 to 60 of a-z, 0-9 and hyphens"
+                )
+            if number == _MOST_SERVICES:
+                self._note(key, f"there must be at most {_MOST_SERVICES} services")
+            where = f"the service {name!r}"
+            known = ("prefix", "permissions")
+            fields = {field: value for field, _, value in self._fields(definition, where, known)}
+            prefix = self._prefix(fields.get("prefix"), key, where)
+            entries += self._permissions(fields.get("permissions"), prefix)
+        return entries
+
+    def _prefix(self, node: yaml.Node | None, key: yaml.Node, where: str) -> str:
+        """The path that the routes of a service begin with; "" if there is a problem."""
+        if node is None:
+            self._note(key, f"{where} must have a prefix, like /billing")
+            return ""
+        text = self._text(node, f"the prefix of {where}")
+        if text is None:
+            return ""
+        try:
+            shape = Route.parse(f"{_ANY_METHOD} {text}").shape
+        except RouteError:
+            shape = ("",)
+        if not all(shape):
+            self._note(
+                node, f"the prefix of {where} must be a path of plain segments, like /billing"
+            )
+            return ""
+        return text
 
     def _options(self, node: yaml.Node | None) -> tuple[str, ...]:
         for _, _, value in self._fields(node, "options", ("encoded_slash",)):
@@ -144,14 +190,14 @@ class _Reader:
         elif None not in route.shape:
             self._note(node, f"{text!r} must have a parameter, which may hold the encoded slash")
 
-    def _entry(self, name: str, node: yaml.Node) -> Entry:
+    def _entry(self, name: str, node: yaml.Node, prefix: str) -> Entry:
         title = name
         routes: tuple[str, ...] = ()
         for key, _, value in self._fields(node, name, ("title", "routes")):
             if key == "title":
                 title = self._printable(value, f"the title of {name}") or name
             else:
-                routes = self._routes(name, value)
+                routes = self._routes(name, value, prefix)
         return Entry(name, title, routes)
 
     def _printable(self, node: yaml.Node, what: str) -> str | None:
@@ -160,11 +206,14 @@ class _Reader:
             self._note(node, f"{what} must have 1 to {_LONGEST_TITLE} printable characters")
         return text
 
-    def _routes(self, name: str, node: yaml.Node) -> tuple[str, ...]:
+    def _routes(self, name: str, node: yaml.Node, prefix: str) -> tuple[str, ...]:
         routes = []
         for item, text in self._texts(node, "route", name, _ROUTES):
-            self._check_route(item, text)
-            routes.append(text)
+            method, space, path = text.partition(" ")
+            # A text without a path is no route, with or without the prefix.
+            whole = f"{method} {prefix}{path}" if space and path[:1] == "/" else text
+            self._check_route(item, whole)
+            routes.append(whole)
         return tuple(routes)
 
     def _texts(

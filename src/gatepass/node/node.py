@@ -85,7 +85,7 @@ class Node:
     compacts.
 
     Attributes:
-        settings, catalogue, clock: as given.
+        settings, clock: as given.
         file: the local grant file.
         ended_log: the revocation log, a second record of every revocation.
         database: the registry.
@@ -98,7 +98,8 @@ class Node:
 
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Clock) -> None:
         self.settings = settings
-        self.catalogue = catalogue
+        #: Until this node's grants have the installation's.
+        self.first_catalogue = catalogue
         self.clock = clock
         self.file = GrantFile(settings.grant_path)
         self._copying = Copying(settings, self.file, clock)
@@ -117,7 +118,12 @@ class Node:
         self.usage = Usage(self.file.use_directory)
         self.reporting = Reporting(settings, self.database, self.file, clock)
         self.verifier = Verifier(
-            self.file, clock, catalogue.routes, copy=not on_one_machine, usage=self.usage
+            self.file,
+            clock,
+            catalogue.routes,
+            published=True,
+            copy=not on_one_machine,
+            usage=self.usage,
         )
         self.readiness = Readiness(self.verifier.not_ready)
         self.leaving = False
@@ -128,6 +134,15 @@ class Node:
         # The sizes at which spools were folded: one that hasn't grown needs no transaction.
         self._folded: dict[str, int] = {}
         self._log_limit = LogLimit()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The installation's catalogue, as this node decides by it now.
+
+        Raises:
+            Unavailable: the grants can't be read.
+        """
+        return self.verifier.catalogue() or self.first_catalogue
 
     # The command line opens a node, too. It starts faster without the modules of these five.
 
@@ -407,6 +422,7 @@ def open_node(
     """Open a node. Creates the data directory if there is none, but no database.
 
     Args:
+        catalogue: counts until the installation has one.
         clock: continues that of another process of the node; else starts from the wall clock.
         accept: start even if the wall clock is behind the latest time seen.
 

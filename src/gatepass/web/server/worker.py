@@ -48,8 +48,8 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         role: ``main`` or ``verify``.
         environ: the settings (``Settings.to_environ``).
-        catalogue: the catalogue file's text as the supervisor validated it: a restarted worker must
-            not read a newer file than its siblings.
+        catalogue: the catalogue file's text as the supervisor validated it; counts until the node's
+            grants have the installation's catalogue.
         clock_offset_ns: the node's clock (``verify.clock``).
         application: ``module:function`` that builds the main port's ASGI application of a node.
         argument: a second argument of that function, if any.
@@ -119,14 +119,16 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     file.shared.set_public_url(settings.public_url)
     usage = Usage(file.use_directory)
     routes = parse_catalogue(order.catalogue).routes
-    verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
+    verifier = Verifier(
+        file, clock, routes, published=True, copy=not settings.is_sqlite, usage=usage
+    )
     maintenance = Maintenance(verifier, usage)
     maintenance.start()
     # The Unix socket's file mode says who may ask there; over TCP every peer has an address.
     trusted = replace(TrustedProxies.of(settings.trusted_proxies), unix=True)
     readiness = Readiness(verifier.not_ready)
     endpoints = Endpoints(verifier, trusted, readiness.not_ready)
-    port = Port(endpoints, routes, logged=settings.access_log)
+    port = Port(endpoints, logged=settings.access_log)
     try:
         _run(_serve(order, settings, [(order.port, port.connection)], readiness))
     finally:
