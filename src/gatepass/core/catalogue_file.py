@@ -36,7 +36,6 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MOST_SERVICES = 100
 _service_name = re.compile(r"[a-z0-9][a-z0-9-]{0,59}", re.ASCII).fullmatch
-_ANY_METHOD = "GET"
 
 _ROUTES = '["GET /v1/charges/{id}"]'
 _PERMISSIONS = '["charges:get"]'
@@ -45,11 +44,24 @@ Problem = tuple[int, str]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One permission as the file defines it; a service's routes begin with its prefix."""
+    """One permission as the file defines it.
+
+    Attributes:
+        routes: complete: those of a service begin with its prefix.
+        service: the name of the one that it belongs to, or "".
+    """
 
     name: str
     title: str
     routes: tuple[str, ...]
+    service: str = ""
+
+
+class Service(msgspec.Struct, frozen=True, gc=False):
+    """A service whose routes are below a path of its own."""
+
+    name: str
+    prefix: str
 
 
 class Preset(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +87,7 @@ class Contents(msgspec.Struct, frozen=True, gc=False):
     entries: tuple[Entry, ...] = ()
     encoded_slash: tuple[str, ...] = ()
     presets: tuple[Preset, ...] = ()
+    services: tuple[Service, ...] = ()
 
 
 def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Problem]]:
@@ -105,6 +118,19 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
     return contents, sorted(reader.problems, key=itemgetter(0))
 
 
+def service_problem(service: Service) -> str | None:
+    """Why a file can't have *service*, as a sentence; None if it can."""
+    if not _service_name(service.name):
+        return f"{service.name!r} must be a service's name: 1 to 60 of a-z, 0-9 and hyphens"
+    try:
+        shape = Route.parse(f"GET {service.prefix}").shape
+    except RouteError:
+        shape = ("",)
+    if not all(shape):
+        return f"the prefix of {service.name} must be a path of plain segments, like /billing"
+    return None
+
+
 class _Reader:
     """Walks the nodes and collects the problems."""
 
@@ -120,11 +146,15 @@ class _Reader:
         fields = {key: value for key, _, value in self._fields(root, "the file", known)}
         # Permissions first: presets refer to them, and options to their routes.
         entries = self._permissions(fields.get("permissions"))
-        entries += self._services(fields.get("services"))
+        services, more = self._services(fields.get("services"))
+        entries += more
         presets = self._presets(fields.get("presets"), {entry.name for entry in entries})
-        return Contents(entries, self._options(fields.get("options")), presets)
+        return Contents(entries, self._options(fields.get("options")), presets, services)
 
-    def _permissions(self, node: yaml.Node | None, prefix: str = "") -> tuple[Entry, ...]:
+    def _permissions(
+        self, node: yaml.Node | None, service: Service | None = None
+    ) -> tuple[Entry, ...]:
+        service = service or Service("", "")
         entries = []
         for name, key, definition in self._fields(node, "permissions"):
             if not is_permission(name):
@@ -134,43 +164,37 @@ class _Reader:
             elif name in self._defined:
                 self._note(key, f"{name} must be defined once: it is on line {self._defined[name]}")
             self._defined.setdefault(name, _line(key.start_mark))
-            entries.append(self._entry(name, definition, prefix))
+            entries.append(self._entry(name, definition, service))
         return tuple(entries)
 
-    def _services(self, node: yaml.Node | None) -> tuple[Entry, ...]:
-        entries: tuple[Entry, ...] = ()
-        for number, (name, key, definition) in enumerate(self._fields(node, "services")):
-            if not _service_name(name):
-                self._note(
-                    key, f"{name!r} must be a service's name: 1 to 60 of a-z, 0-9 and hyphens"
-                )
-            if number == _MOST_SERVICES:
+    def _services(self, node: yaml.Node | None) -> tuple[tuple[Service, ...], tuple[Entry, ...]]:
+        services: list[Service] = []
+        entries: list[Entry] = []
+        for name, key, definition in self._fields(node, "services"):
+            if len(services) == _MOST_SERVICES:
                 self._note(key, f"there must be at most {_MOST_SERVICES} services")
             where = f"the service {name!r}"
             known = ("prefix", "permissions")
             fields = {field: value for field, _, value in self._fields(definition, where, known)}
-            prefix = self._prefix(fields.get("prefix"), key, where)
-            entries += self._permissions(fields.get("permissions"), prefix)
-        return entries
+            service = self._service(name, key, fields.get("prefix"))
+            services.append(service)
+            entries += self._permissions(fields.get("permissions"), service)
+        return tuple(services), tuple(entries)
 
-    def _prefix(self, node: yaml.Node | None, key: yaml.Node, where: str) -> str:
-        """The path that the routes of a service begin with; "" if there is a problem."""
-        if node is None:
-            self._note(key, f"{where} must have a prefix, like /billing")
-            return ""
-        text = self._text(node, f"the prefix of {where}")
+    def _service(self, name: str, key: yaml.Node, prefix: yaml.Node | None) -> Service:
+        """A service; without a prefix if there is a problem with it, which is noted."""
+        if prefix is None:
+            self._note(key, f"the service {name!r} must have a prefix, like /billing")
+            return Service(name, "")
+        text = self._text(prefix, f"the prefix of {name}")
         if text is None:
-            return ""
-        try:
-            shape = Route.parse(f"{_ANY_METHOD} {text}").shape
-        except RouteError:
-            shape = ("",)
-        if not all(shape):
-            self._note(
-                node, f"the prefix of {where} must be a path of plain segments, like /billing"
-            )
-            return ""
-        return text
+            return Service(name, "")
+        service = Service(name, text)
+        problem = service_problem(service)
+        if problem is None:
+            return service
+        self._note(prefix if _service_name(name) else key, problem)
+        return Service(name, "")
 
     def _options(self, node: yaml.Node | None) -> tuple[str, ...]:
         for _, _, value in self._fields(node, "options", ("encoded_slash",)):
@@ -190,15 +214,15 @@ class _Reader:
         elif None not in route.shape:
             self._note(node, f"{text!r} must have a parameter, which may hold the encoded slash")
 
-    def _entry(self, name: str, node: yaml.Node, prefix: str) -> Entry:
+    def _entry(self, name: str, node: yaml.Node, service: Service) -> Entry:
         title = name
         routes: tuple[str, ...] = ()
         for key, _, value in self._fields(node, name, ("title", "routes")):
             if key == "title":
                 title = self._printable(value, f"the title of {name}") or name
             else:
-                routes = self._routes(name, value, prefix)
-        return Entry(name, title, routes)
+                routes = self._routes(name, value, service.prefix)
+        return Entry(name, title, routes, service.name)
 
     def _printable(self, node: yaml.Node, what: str) -> str | None:
         text = self._text(node, what)

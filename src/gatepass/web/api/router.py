@@ -17,6 +17,7 @@ from gatepass.web.api import (
     audit_export,
     authentications,
     catalogue,
+    catalogue_versions,
     companies,
     company,
     company_access_tokens,
@@ -73,6 +74,7 @@ def endpoints(*, cross_origin: bool) -> list[tuple[str, str]]:
 _MODULES = (
     authentications,
     catalogue,
+    catalogue_versions,
     # "export" and "self" are no token ids, so their paths go before those of one token.
     access_token_export,
     self_rotation,
