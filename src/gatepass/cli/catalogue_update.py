@@ -11,6 +11,9 @@ from gatepass.core.catalogue_file import Contents, Entry, Service, service_probl
 from gatepass.core.errors import Misconfigured
 from gatepass.core.openapi_import import ImportedPermission, catalogue_text, import_openapi
 
+# libyaml, if PyYAML was built with it: its marks count characters, too.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -48,7 +51,8 @@ def updated(
             couldn't.
         Misconfigured: the service's name or prefix isn't one.
     """
-    contents = parse_catalogue(former).contents
+    before = parse_catalogue(former)
+    contents = before.contents
     name = service or ""
     known = {each.name: each.prefix for each in contents.services}
     path = known.get(name, f"/{name}") if prefix is None else prefix
@@ -64,7 +68,7 @@ def updated(
         text = catalogue_text(made) + _rest(former, "permissions")
     else:
         text = _rest(former, "services") + _services_text(contents, own, made)
-    found = differences(parse_catalogue(former), parse_catalogue(text))
+    found = differences(before, parse_catalogue(text))
     return Update(text, imported.left_out, lines(found), found.lost)
 
 
@@ -142,7 +146,7 @@ def _permissions(contents: Contents, service: Service) -> dict[str, ImportedPerm
 
 def _rest(text: str, field: str) -> str:
     """What a catalogue file has beside *field*, as it is written there."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = yaml.compose(text, Loader=_Loader)
     if not isinstance(root, yaml.MappingNode):
         return ""
     parts = [
