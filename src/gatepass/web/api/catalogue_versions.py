@@ -148,11 +148,11 @@ def list_versions(node: CurrentNode, actor: SignedIn, paging: Paging) -> Listed[
     return Listed[CatalogueSummary].of(page)
 
 
-@router.get("/catalogue/versions/{number}", summary="One version of the catalogue")
+@router.get("/catalogue/versions/{id}", summary="One version of the catalogue")
 def get_version(
-    response: Response, node: CurrentNode, actor: SignedIn, number: _Number
+    response: Response, node: CurrentNode, actor: SignedIn, id: _Number
 ) -> CatalogueVersion:
     """For operators."""
     with node.database.read(node.clock.now()) as reading:
-        found = catalogue_versions.get(reading, actor, int(number))
+        found = catalogue_versions.get(reading, actor, int(id))
     return sent(CatalogueVersion, found, response)

@@ -109,12 +109,12 @@ def send(screen: CurrentScreen, fields: Form) -> Response:
     return see_other(f"{PATH}?done=published", confirmed=change.confirmed)
 
 
-@router.get(f"{PATH}/{{number}}")
-def show_version(screen: CurrentScreen, number: Number) -> Response:
+@router.get(f"{PATH}/{{id}}")
+def show_version(screen: CurrentScreen, id: Number) -> Response:
     """One version: its text, and how it differs from the one before."""
     with screen.read() as reading:
         current = catalogue_versions.current(reading, screen.actor)
-        version = catalogue_versions.get(reading, screen.actor, int(number))
+        version = catalogue_versions.get(reading, screen.actor, int(id))
         before = _before(screen, reading, version)
     return screen.render(
         "company/catalogue_version.html",
