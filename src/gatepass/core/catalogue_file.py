@@ -24,7 +24,8 @@ from gatepass.core.routes import Route, RouteError
 
 _TEXT = "tag:yaml.org,2002:str"
 _NOTHING = "tag:yaml.org,2002:null"
-_LARGEST = 1_048_576
+#: Characters of a text.
+LARGEST = 1_048_576
 _DEEPEST = 8
 _LONGEST_TITLE = 200
 _LONGEST_PRESET = 60
@@ -100,7 +101,7 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
     Returns:
         The contents, and the (line, message) of each problem. Ignore the contents if there is one.
     """
-    if len(text) > _LARGEST:
+    if len(text) > LARGEST:
         return Contents(), [(1, "the file must not be larger than 1 MiB")]
     try:
         unbounded = _unbounded(text)

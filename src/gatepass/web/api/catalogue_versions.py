@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Path, Response
 from pydantic import Field
 
+from gatepass.core.catalogue_file import LARGEST
 from gatepass.registry.directory import catalogue_versions
 from gatepass.registry.directory.catalogue_versions import LONGEST_NOTE
 from gatepass.registry.storage.database import Reading
@@ -27,7 +28,11 @@ _Number = Annotated[str, Path(pattern="^[0-9]{1,9}$", description="The version's
 class CatalogueText(Fields):
     """A catalogue that might be published."""
 
-    text: str = Field(description="That of a catalogue file.", examples=[EXAMPLE])
+    text: str = Field(
+        description="That of a catalogue file.",
+        json_schema_extra={"maxLength": LARGEST},
+        examples=[EXAMPLE],
+    )
 
 
 class NewCatalogue(CatalogueText):
