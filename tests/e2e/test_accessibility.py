@@ -73,6 +73,7 @@ class Ids:
                     ).json()["items"]
                 ),
                 "webhooks": webhook,
+                "catalogue": "1",
                 "service-accounts": one("/v1/service-accounts", lambda each: True),
                 "external-owners": one(
                     "/v1/access-tokens", lambda each: each["owner"]["type"] == "external", "owner"

@@ -105,6 +105,35 @@ def test_a_deactivation_on_one_node_is_applied_by_the_other(nodes: Nodes) -> Non
         _until(nodes.second, made["token"], "token_deactivated")
 
 
+def test_a_catalogue_that_is_published_on_one_node_counts_on_both(nodes: Nodes) -> None:
+    with nodes.first.sign_in() as ada:
+        before = ada.get("/v1/catalogue")
+        text = before.json()["text"]
+        assert "charges:get" in text
+        token, call = new_token(ada)["token"], {"method": "GET", "path": "/v1/reports/1"}
+
+        def second(reason: str) -> None:
+            until(lambda: nodes.second.verify(token, **call)["reason"] == reason)
+
+        second("route_unknown")
+        service = (
+            'reports: {prefix: /v1, permissions: {reports:get: {routes: ["GET /reports/{id}"]}}}'
+        )
+        more = f"{text}\nservices: {{{service}}}\n"
+        made = ada.put(
+            "/v1/catalogue", json={"text": more}, headers={"If-Match": before.headers["ETag"]}
+        )
+        assert made.status_code == 200
+        # The same node decides by it from the answer on.
+        assert nodes.first.verify(token, **call)["reason"] == "permission_missing"
+        second("permission_missing")
+        with nodes.second.sign_in() as other:
+            assert other.get("/v1/catalogue").json() == made.json()
+        restored = ada.put("/v1/catalogue", json={"text": text})
+        assert restored.json()["number"] == made.json()["number"] + 1
+        second("route_unknown")
+
+
 def test_an_admin_key_and_its_answers_are_known_on_both_nodes(nodes: Nodes) -> None:
     with nodes.first.sign_in() as ada:
         made = ada.post("/v1/admin-keys", json={"label": "Shop"}).json()

@@ -38,7 +38,7 @@ SECOND_IDS = {
     "/access-tokens/{id}/exceptions/{permission}/end",
 }
 #: Records of the installation: 403 unless the user is an operator.
-OPERATORS = ("verifier-keys", "admin-keys", "companies")
+OPERATORS = ("verifier-keys", "admin-keys", "companies", "catalogue", "versions")
 #: Bodies that are valid for a record of the caller's own company.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/v1/access-tokens/{id}"): {"label": "Taken over"},
@@ -84,6 +84,8 @@ OTHER_FIELDS = frozenset(
         *("to", "tokens"),
         # Of access requests; the id of a refusal is any text.
         *("always", "decision", "justification", "seconds"),
+        # Of the catalogue.
+        *("note", "text"),
         # Of webhooks.
         *("events", "paused", "url"),
         *("path", "permission", "permissions", "referer", "second_factor_required", "token"),
@@ -168,6 +170,9 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
         tenant.installation.do(admin_keys.create, Actor.command_line(), label=tenant.name)[0].id
     ),
     "companies": lambda tenant: tenant.company.id,
+    # Of the catalogue, on pages and over REST.
+    "catalogue": lambda tenant: "1",
+    "versions": lambda tenant: "1",
     "access-requests": lambda tenant: tenant.access_request(),
     "webhooks": lambda tenant: tenant.post(
         "/v1/webhooks",

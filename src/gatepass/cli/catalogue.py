@@ -1,4 +1,4 @@
-"""``gatepass catalogue``: validates a catalogue file, and makes one from an OpenAPI document."""
+"""``gatepass catalogue``: checks, makes and publishes catalogues, and shows those that were."""
 
 import os
 import sys
@@ -9,16 +9,14 @@ from typing import Annotated
 import typer
 
 from gatepass.cli.catalogue_file import read_file
-from gatepass.cli.catalogue_update import updated
-from gatepass.cli.output import AsJson, print_json
+from gatepass.cli.catalogue_update import lines, updated
+from gatepass.cli.output import AsJson, as_sent, print_json, print_list, when
 from gatepass.cli.tree import app
 from gatepass.core.catalogue import CatalogueError, parse_catalogue
+from gatepass.core.catalogue_differences import differences
 from gatepass.core.display_text import printable
 from gatepass.core.errors import Misconfigured, Unavailable
 from gatepass.core.openapi_import import MOST_BYTES, NotOpenAPI
-
-#: Tokens named for each permission that is dropped.
-_MOST_NAMED = 20
 
 group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="catalogue")
@@ -63,13 +61,28 @@ def import_(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit code 1 if FILE would change.")
     ] = False,
+    service: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Replace that service's permissions, and leave the others'."
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="What the service's routes begin with; by default as in FILE, else /NAME.",
+        ),
+    ] = None,
 ) -> None:
     """Make a catalogue from an OpenAPI document: a permission for each operation."""
     if check and out is None:
         raise typer.BadParameter("--check needs --out FILE")
+    if prefix is not None and service is None:
+        raise typer.BadParameter("--prefix needs --service NAME")
     former = read_file(out, "--out") if out is not None and out.exists() else ""
     try:
-        made = updated(read_file(document, "OPENAPI", MOST_BYTES), former)
+        made = updated(read_file(document, "OPENAPI", MOST_BYTES), former, service, prefix)
     except NotOpenAPI as error:
         raise Misconfigured(f"{document}: {error.message}") from None
     except CatalogueError as error:
@@ -78,7 +91,7 @@ def import_(
         typer.echo(f"left out: {printable(operation)} ({printable(why)})", err=True)
     for line in made.differences:
         typer.echo(line, err=True)
-    _name_holders(made.dropped)
+    _name_holders(made.lost)
     if out is None:
         typer.echo(made.text, nl=False)
     elif made.text == former:
@@ -89,31 +102,132 @@ def import_(
         _replace(out, made.text)
 
 
-def _name_holders(dropped: Sequence[str]) -> None:
-    """Say which active tokens hold permissions that are dropped, if there is an installation."""
-    if not dropped:
+@group.command()
+def show(
+    version: Annotated[
+        int | None, typer.Option(metavar="N", help="An earlier version, by its number.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Print the installation's catalogue."""
+    from gatepass.cli.installation import reading
+    from gatepass.registry.actor import Actor
+    from gatepass.registry.directory import catalogue_versions
+
+    with reading() as transaction:
+        actor = Actor.command_line()
+        found = (
+            catalogue_versions.current(transaction, actor)
+            if version is None
+            else catalogue_versions.get(transaction, actor, version)
+        )
+    if json:
+        from gatepass.web.api.records.catalogue import CatalogueVersion
+
+        print_json(as_sent(CatalogueVersion, found))
+    else:
+        typer.echo(found.text, nl=False)
+
+
+@group.command()
+def publish(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="By default that of GATEPASS_CATALOGUE, which then is published again by itself "
+            "when it has changed.",
+            show_default=False,
+        ),
+    ] = None,
+    note: Annotated[str, typer.Option(help="What it is for, in a line.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Make a file the installation's catalogue, on all nodes at once."""
+    from gatepass.cli.installation import changing, reading
+    from gatepass.registry.actor import Actor
+    from gatepass.registry.directory import catalogue_versions
+    from gatepass.settings import Settings
+
+    configured = Settings.read().catalogue if file is None else None
+    path = file or configured
+    if path is None:
+        raise typer.BadParameter("FILE is needed: GATEPASS_CATALOGUE isn't set")
+    text = read_file(path, "FILE" if configured is None else "GATEPASS_CATALOGUE")
+    try:
+        after = parse_catalogue(text)
+    except CatalogueError as error:
+        raise Misconfigured(f"{path}: {error.message}") from None
+    with reading() as transaction:
+        former = catalogue_versions.current(transaction, Actor.command_line())
+    found = differences(parse_catalogue(former.text), after)
+    for line in lines(found):
+        typer.echo(line, err=True)
+    _name_holders(found.lost)
+    with changing() as change:
+        made = catalogue_versions.publish(
+            change,
+            Actor.command_line(),
+            text=text,
+            note=note,
+            if_match=[catalogue_versions.etag(former)],
+            from_file=configured is not None,
+        )
+    if json:
+        from gatepass.web.api.records.catalogue import CatalogueVersion
+
+        print_json(as_sent(CatalogueVersion, made))
+    elif made.number == former.number:
+        typer.echo(f"Version {made.number} has this text already.")
+    else:
+        typer.echo(f"Published as version {made.number}.")
+
+
+@group.command()
+def history(json: AsJson = False) -> None:
+    """List the versions of the installation's catalogue, newest first."""
+    from gatepass.cli.installation import every
+    from gatepass.registry.directory import catalogue_versions
+    from gatepass.web.api.records.catalogue import CatalogueSummary
+
+    print_list(
+        json,
+        CatalogueSummary,
+        every(catalogue_versions.list_),
+        ("Version", "Permissions", "Routes", "Published", "By", "Note"),
+        lambda each: (
+            str(each.number),
+            str(each.permissions),
+            str(each.routes),
+            when(each.created_at),
+            each.created_by.name if each.created_by else "",
+            each.note,
+        ),
+    )
+
+
+def _name_holders(lost: Sequence[str]) -> None:
+    """Say which active tokens hold what is lost, if there is an installation."""
+    if not lost:
         return
     # Imported here: a check of a file needs no database.
     from gatepass.cli.installation import reading
-    from gatepass.registry.actor import Actor
-    from gatepass.registry.tokens.lists import search
+    from gatepass.registry.tokens.catalogue_impact import holders
 
     try:
         with reading() as transaction:
-            for name in dropped:
-                page = search.list_(
-                    transaction,
-                    Actor.command_line(),
-                    permission=name,
-                    status="active",
-                    limit=_MOST_NAMED,
-                )
-                for token in page.items:
-                    typer.echo(f"  {token.id} ({printable(token.label)}) holds {name}", err=True)
-                if page.next is not None:
-                    typer.echo(f"  … and more tokens hold {name}", err=True)
+            found = holders(transaction, lost)
     except (Misconfigured, Unavailable):
         typer.echo("  (which tokens hold them isn't known: no installation here)", err=True)
+        return
+    for each in found:
+        for token in each.newest:
+            typer.echo(f"  {token.id} ({printable(token.label)}) holds {each.permission}", err=True)
+        if each.tokens > len(each.newest):
+            more = _counted(each.tokens - len(each.newest), "more token")
+            typer.echo(f"  and {more} with {each.permission}", err=True)
+        if each.roles:
+            typer.echo(f"  {_counted(each.roles, 'role')} with {each.permission}", err=True)
 
 
 def _replace(path: Path, text: str) -> None:

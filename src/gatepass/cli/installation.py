@@ -11,6 +11,7 @@ from gatepass.cli.output import warn_unconfirmed
 from gatepass.core.errors import Misconfigured
 from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
+from gatepass.registry.grants.published_catalogue import current_catalogue
 from gatepass.registry.storage.database import Change, Reading
 from gatepass.registry.storage.paging import LARGEST_PAGE, Page, each
 from gatepass.registry.storage.schema import SchemaState, schema_state
@@ -53,6 +54,10 @@ def opened(
         state = schema_state(node.database)
         if state not in schemas:
             raise Misconfigured(_WHAT_TO_DO[state])
+        if state == "current" and not settings.is_sqlite:
+            # This machine may have no copy that has it.
+            with node.database.read(node.clock.now()) as reading:
+                node.first_catalogue = current_catalogue(reading, node.first_catalogue)
         yield node
     finally:
         node.database.close()

@@ -9,9 +9,17 @@ from gatepass import log_format
 from gatepass.cli.catalogue_file import catalogue_text
 from gatepass.cli.installation import opened
 from gatepass.cli.tree import app
+from gatepass.registry.directory.catalogue_versions import FileOutcome, follow_file
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.storage.schema import require_utf8
 from gatepass.settings import Settings
+
+#: Why a file doesn't count.
+_LEFT_OUT: dict[FileOutcome, str] = {
+    "earlier": "the file is an earlier version of the catalogue",
+    "superseded": "another catalogue was published since; to publish the file, run gatepass "
+    "catalogue publish",
+}
 
 
 @app.command()
@@ -37,7 +45,11 @@ def serve(
     text = catalogue_text(settings)
     with opened(settings, accept_clock=accept_clock) as node:
         require_utf8(node.database)
-        follow_catalogue(node.database, node.catalogue, node.clock.now())
+        if settings.catalogue is not None:
+            outcome = follow_file(node.database, text, node.clock.now())
+            if outcome in _LEFT_OUT:
+                log.warning("GATEPASS_CATALOGUE has no effect: %s", _LEFT_OUT[outcome])
+        follow_catalogue(node.database, node.first_catalogue, node.clock.now())
         clock = node.clock
 
     def ready() -> None:

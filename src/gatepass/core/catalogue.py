@@ -8,6 +8,14 @@ Gatepass guards::
       charges:get:    {title: "See one charge", routes: ["GET /v1/charges/{id}"]}
     presets:
       Shop backend: {permissions: ["charges:create", "charges:get"]}
+
+Several services may share it, each below a path of its own::
+
+    services:
+      billing:
+        prefix: /billing
+        permissions:
+          invoices:get: {title: "See one invoice", routes: ["GET /invoices/{id}"]}
 """
 
 from collections.abc import Collection
@@ -16,7 +24,7 @@ from functools import cached_property
 
 import msgspec
 
-from gatepass.core.catalogue_file import Entry, Preset, Problem, read_contents
+from gatepass.core.catalogue_file import Contents, Entry, Preset, Problem, read_contents
 from gatepass.core.errors import GatepassError
 from gatepass.core.permissions import EVERYTHING, covers, resource_wildcard
 from gatepass.core.routes import Routes
@@ -70,6 +78,7 @@ CONTROL_PLANE = tuple(
     )
 )
 
+_TAKEN = frozenset(permission.name for permission in CONTROL_PLANE)
 
 #: What the role of a service account or an external owner may hold of ``CONTROL_PLANE``.
 OPEN_TO_OWNERS = frozenset(("access-tokens:get", "access-tokens:search"))
@@ -95,11 +104,32 @@ class CatalogueError(GatepassError):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All permissions, the control plane's first, and the file's routes and presets."""
+    """All permissions, the control plane's first, and the file's routes and presets.
+
+    Attributes:
+        contents: the file's, which the others derive from.
+    """
 
     permissions: tuple[CataloguePermission, ...]
     routes: Routes
-    presets: tuple[Preset, ...] = ()
+    presets: tuple[Preset, ...]
+    contents: Contents
+
+    @classmethod
+    def of(cls, contents: Contents) -> "Catalogue":
+        """The catalogue of contents without problems.
+
+        A later release's own permissions may have the names of some entries: those are left out,
+        with their routes, so that calls on them are refused.
+        """
+        entries = [entry for entry in contents.entries if entry.name not in _TAKEN]
+        pairs = ((route, entry.name) for entry in entries for route in entry.routes)
+        return cls(
+            CONTROL_PLANE + tuple(map(_permission, entries)),
+            Routes(pairs, contents.encoded_slash),
+            contents.presets,
+            contents,
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -144,17 +174,10 @@ def parse_catalogue(text: str | None) -> Catalogue:
     Raises:
         CatalogueError: with every problem and its line.
     """
-    taken = frozenset(permission.name for permission in CONTROL_PLANE)
-    contents, problems = read_contents(text or "", taken)
+    contents, problems = read_contents(text or "", _TAKEN)
     if problems:
         raise CatalogueError(problems)
-    entries = contents.entries
-    pairs = ((route, entry.name) for entry in entries for route in entry.routes)
-    return Catalogue(
-        CONTROL_PLANE + tuple(map(_permission, entries)),
-        Routes(pairs, contents.encoded_slash),
-        contents.presets,
-    )
+    return Catalogue.of(contents)
 
 
 class BuiltInRole(msgspec.Struct, frozen=True, gc=False):

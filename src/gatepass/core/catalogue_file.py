@@ -5,6 +5,7 @@ don't turn texts into dates or numbers. Aliases are refused, because a few lines
 to gigabytes.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from operator import itemgetter
 from typing import Protocol
@@ -23,7 +24,8 @@ from gatepass.core.routes import Route, RouteError
 
 _TEXT = "tag:yaml.org,2002:str"
 _NOTHING = "tag:yaml.org,2002:null"
-_LARGEST = 1_048_576
+#: Characters of a text.
+LARGEST = 1_048_576
 _DEEPEST = 8
 _LONGEST_TITLE = 200
 _LONGEST_PRESET = 60
@@ -33,6 +35,9 @@ _MOST_CHOSEN = 200
 # libyaml, if PyYAML was built with it: the same nodes, ten times as fast.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_MOST_SERVICES = 100
+_service_name = re.compile(r"[a-z0-9][a-z0-9-]{0,59}", re.ASCII).fullmatch
+
 _ROUTES = '["GET /v1/charges/{id}"]'
 _PERMISSIONS = '["charges:get"]'
 
@@ -40,11 +45,24 @@ Problem = tuple[int, str]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One permission as the file defines it."""
+    """One permission as the file defines it.
+
+    Attributes:
+        routes: complete: those of a service begin with its prefix.
+        service: the name of the one that it belongs to, or "".
+    """
 
     name: str
     title: str
     routes: tuple[str, ...]
+    service: str = ""
+
+
+class Service(msgspec.Struct, frozen=True, gc=False):
+    """A service whose routes are below a path of its own."""
+
+    name: str
+    prefix: str
 
 
 class Preset(msgspec.Struct, frozen=True, gc=False):
@@ -70,6 +88,7 @@ class Contents(msgspec.Struct, frozen=True, gc=False):
     entries: tuple[Entry, ...] = ()
     encoded_slash: tuple[str, ...] = ()
     presets: tuple[Preset, ...] = ()
+    services: tuple[Service, ...] = ()
 
 
 def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Problem]]:
@@ -82,7 +101,7 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
     Returns:
         The contents, and the (line, message) of each problem. Ignore the contents if there is one.
     """
-    if len(text) > _LARGEST:
+    if len(text) > LARGEST:
         return Contents(), [(1, "the file must not be larger than 1 MiB")]
     try:
         unbounded = _unbounded(text)
@@ -100,6 +119,19 @@ def read_contents(text: str, taken: Collection[str]) -> tuple[Contents, list[Pro
     return contents, sorted(reader.problems, key=itemgetter(0))
 
 
+def service_problem(service: Service) -> str | None:
+    """Why a file can't have *service*, as a sentence; None if it can."""
+    if not _service_name(service.name):
+        return f"{service.name!r} must be a service's name: 1 to 60 of a-z, 0-9 and hyphens"
+    try:
+        shape = Route.parse(f"GET {service.prefix}").shape
+    except RouteError:
+        shape = ("",)
+    if not all(shape):
+        return f"the prefix of {service.name} must be a path of plain segments, like /billing"
+    return None
+
+
 class _Reader:
     """Walks the nodes and collects the problems."""
 
@@ -107,24 +139,63 @@ class _Reader:
         self.problems: list[Problem] = []
         self._taken = taken
         self._shapes: dict[Route, str] = {}
+        # The line of each permission.
+        self._defined: dict[str, int] = {}
 
     def document(self, root: yaml.Node | None) -> Contents:
-        known = ("permissions", "presets", "options")
+        known = ("permissions", "services", "presets", "options")
         fields = {key: value for key, _, value in self._fields(root, "the file", known)}
         # Permissions first: presets refer to them, and options to their routes.
         entries = self._permissions(fields.get("permissions"))
+        services, more = self._services(fields.get("services"))
+        entries += more
         presets = self._presets(fields.get("presets"), {entry.name for entry in entries})
-        return Contents(entries, self._options(fields.get("options")), presets)
+        return Contents(entries, self._options(fields.get("options")), presets, services)
 
-    def _permissions(self, node: yaml.Node | None) -> tuple[Entry, ...]:
+    def _permissions(
+        self, node: yaml.Node | None, service: Service | None = None
+    ) -> tuple[Entry, ...]:
+        service = service or Service("", "")
         entries = []
         for name, key, definition in self._fields(node, "permissions"):
             if not is_permission(name):
                 self._note(key, f"{name!r} must be a permission such as charges:create")
             elif name in self._taken:
                 self._note(key, f"{name} must not be one of the control plane's own permissions")
-            entries.append(self._entry(name, definition))
+            elif name in self._defined:
+                self._note(key, f"{name} must be defined once: it is on line {self._defined[name]}")
+            self._defined.setdefault(name, _line(key.start_mark))
+            entries.append(self._entry(name, definition, service))
         return tuple(entries)
+
+    def _services(self, node: yaml.Node | None) -> tuple[tuple[Service, ...], tuple[Entry, ...]]:
+        services: list[Service] = []
+        entries: list[Entry] = []
+        for name, key, definition in self._fields(node, "services"):
+            if len(services) == _MOST_SERVICES:
+                self._note(key, f"there must be at most {_MOST_SERVICES} services")
+            where = f"the service {name!r}"
+            known = ("prefix", "permissions")
+            fields = {field: value for field, _, value in self._fields(definition, where, known)}
+            service = self._service(name, key, fields.get("prefix"))
+            services.append(service)
+            entries += self._permissions(fields.get("permissions"), service)
+        return tuple(services), tuple(entries)
+
+    def _service(self, name: str, key: yaml.Node, prefix: yaml.Node | None) -> Service:
+        """A service; without a prefix if there is a problem with it, which is noted."""
+        if prefix is None:
+            self._note(key, f"the service {name!r} must have a prefix, like /billing")
+            return Service(name, "")
+        text = self._text(prefix, f"the prefix of {name}")
+        if text is None:
+            return Service(name, "")
+        service = Service(name, text)
+        problem = service_problem(service)
+        if problem is None:
+            return service
+        self._note(prefix if _service_name(name) else key, problem)
+        return Service(name, "")
 
     def _options(self, node: yaml.Node | None) -> tuple[str, ...]:
         for _, _, value in self._fields(node, "options", ("encoded_slash",)):
@@ -144,15 +215,15 @@ class _Reader:
         elif None not in route.shape:
             self._note(node, f"{text!r} must have a parameter, which may hold the encoded slash")
 
-    def _entry(self, name: str, node: yaml.Node) -> Entry:
+    def _entry(self, name: str, node: yaml.Node, service: Service) -> Entry:
         title = name
         routes: tuple[str, ...] = ()
         for key, _, value in self._fields(node, name, ("title", "routes")):
             if key == "title":
                 title = self._printable(value, f"the title of {name}") or name
             else:
-                routes = self._routes(name, value)
-        return Entry(name, title, routes)
+                routes = self._routes(name, value, service.prefix)
+        return Entry(name, title, routes, service.name)
 
     def _printable(self, node: yaml.Node, what: str) -> str | None:
         text = self._text(node, what)
@@ -160,11 +231,14 @@ class _Reader:
             self._note(node, f"{what} must have 1 to {_LONGEST_TITLE} printable characters")
         return text
 
-    def _routes(self, name: str, node: yaml.Node) -> tuple[str, ...]:
+    def _routes(self, name: str, node: yaml.Node, prefix: str) -> tuple[str, ...]:
         routes = []
         for item, text in self._texts(node, "route", name, _ROUTES):
-            self._check_route(item, text)
-            routes.append(text)
+            method, space, path = text.partition(" ")
+            # A text without a path is no route, with or without the prefix.
+            whole = f"{method} {prefix}{path}" if space and path[:1] == "/" else text
+            self._check_route(item, whole)
+            routes.append(whole)
         return tuple(routes)
 
     def _texts(

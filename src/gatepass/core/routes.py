@@ -13,12 +13,14 @@ catalogue says that the service treats it as part of the id.
 import re
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache, partial
+from itertools import count
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from gatepass.core.reason import Reason
 
+_tags = count()
 _MEMO_ENTRIES = 4_096
 _MEMO_LONGEST = 512
 
@@ -89,6 +91,13 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         return cls(method, tuple(map(partial(_shape, text), raw, split.segments)))
 
 
+class RequestLine(msgspec.Struct, frozen=True, gc=False):
+    """The method and path of a call, to be matched with the routes that its decision reads."""
+
+    method: str
+    path: str
+
+
 class CatalogueRoute(msgspec.Struct, frozen=True, gc=False):
     """A route with its permission, as a catalogue names it.
 
@@ -131,7 +140,11 @@ class _Split(msgspec.Struct, frozen=True, gc=False):
 
 
 class Routes:
-    """All routes of a catalogue."""
+    """All routes of a catalogue.
+
+    Attributes:
+        tag: tells these from all others of the process, also from equal ones.
+    """
 
     def __init__(
         self, pairs: Iterable[tuple[str, str]], encoded_slash: Collection[str] = ()
@@ -144,6 +157,7 @@ class Routes:
         Raises:
             RouteError: one isn't a route, or two have the same method and shape.
         """
+        self.tag = str(next(_tags))
         self._methods: dict[str, _Node] = {}
         self._memos: dict[str, Callable[[str], CatalogueRoute | Reason]] = {}
         slashed = frozenset(map(Route.parse, encoded_slash))

@@ -22,6 +22,7 @@ from gatepass.demo.acme import Credentials
 from gatepass.demo.sample_store import FILE_NAME, SampleStore
 from gatepass.environment import PREFIX
 from gatepass.node.node import Node, open_node
+from gatepass.registry.directory.catalogue_versions import follow_file
 from gatepass.registry.directory.published_roles import follow_catalogue
 from gatepass.registry.storage.schema import create_schema, schema_state
 from gatepass.settings import Settings
@@ -68,7 +69,7 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
         text = files("gatepass.demo").joinpath("catalogue.yaml").read_text("utf-8")
         node = open_node(settings, parse_catalogue(text))
         try:
-            credentials = _create_if_absent(node)
+            credentials = _create_if_absent(node, text)
             page_token = acme.new_page_token(node, port)
             with node.database.read(node.clock.now()) as reading:
                 email = acme.owner(reading).email
@@ -93,13 +94,14 @@ def run(port: int | None, data_dir: Path | None, *, as_json: bool = False) -> in
         )
 
 
-def _create_if_absent(node: Node) -> Credentials | None:
-    """Create the installation; None if an earlier run did."""
+def _create_if_absent(node: Node, catalogue: str) -> Credentials | None:
+    """Create the installation, with the text of a catalogue; None if an earlier run did."""
     directory = node.settings.data_dir
     samples = directory / FILE_NAME
     state = schema_state(node.database)
     if state == "empty":
         create_schema(node.database)
+        follow_file(node.database, catalogue, node.clock.now())
         credentials = acme.create_company(node)
         # Created last, so that its presence marks a complete installation.
         SampleStore(samples).fill(node.clock.now())
@@ -112,7 +114,8 @@ def _create_if_absent(node: Node) -> Credentials | None:
         raise Misconfigured(
             f"the demo in {directory} was made by another version; choose another --data-dir"
         )
-    follow_catalogue(node.database, node.catalogue, node.clock.now())
+    follow_file(node.database, catalogue, node.clock.now())
+    follow_catalogue(node.database, node.first_catalogue, node.clock.now())
     return None
 
 

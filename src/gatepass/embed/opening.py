@@ -24,7 +24,8 @@ def open_verifier(path: str | Path, *, catalogue: str | Path | None = None) -> V
     Args:
         path: ``gatepass.db`` in the data directory, or ``grants.db`` where the registry is on
             PostgreSQL. The process must run as the file's owner.
-        catalogue: a catalogue file, needed to ``check`` by method and path.
+        catalogue: a catalogue file, whose routes count for calls by method and path; by default
+            those of the installation's catalogue, as it is at any time.
 
     Raises:
         Misconfigured: the file doesn't exist, isn't a grant file or belongs to another user; or the
@@ -37,7 +38,7 @@ def open_verifier(path: str | Path, *, catalogue: str | Path | None = None) -> V
     file = GrantFile(path)
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
-    verifier = Verifier(file, clock, routes, copy=copy, usage=usage)
+    verifier = Verifier(file, clock, routes, published=catalogue is None, copy=copy, usage=usage)
     verifier.background = maintenance = Maintenance(verifier, usage)
     maintenance.start()
     return verifier

@@ -87,7 +87,7 @@ class Node:
     compacts.
 
     Attributes:
-        settings, catalogue, clock: as given.
+        settings, clock: as given.
         file: the local grant file.
         ended_log: the revocation log, a second record of every revocation.
         database: the registry.
@@ -107,7 +107,8 @@ class Node:
         counters: NodeCounters | None = None,
     ) -> None:
         self.settings = settings
-        self.catalogue = catalogue
+        #: Until this node's grants have the installation's.
+        self.first_catalogue = catalogue
         self.clock = clock
         self.counters = counters or NodeCounters()
         self.file = GrantFile(settings.grant_path)
@@ -127,7 +128,12 @@ class Node:
         self.usage = Usage(self.file.use_directory, self.counters.decisions)
         self.reporting = Reporting(settings, self.database, self.file, clock)
         self.verifier = Verifier(
-            self.file, clock, catalogue.routes, copy=not on_one_machine, usage=self.usage
+            self.file,
+            clock,
+            catalogue.routes,
+            published=True,
+            copy=not on_one_machine,
+            usage=self.usage,
         )
         self.readiness = Readiness(self.verifier.not_ready)
         self.leaving = False
@@ -138,6 +144,15 @@ class Node:
         # The sizes at which spools were folded: one that hasn't grown needs no transaction.
         self._folded: dict[str, int] = {}
         self._log_limit = LogLimit()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The installation's catalogue, as this node decides by it now.
+
+        Raises:
+            Unavailable: the grants can't be read.
+        """
+        return self.verifier.catalogue() or self.first_catalogue
 
     # The command line opens a node, too. It starts faster without the modules of these five.
 
@@ -422,6 +437,7 @@ def open_node(
     """Open a node. Creates the data directory if there is none, but no database.
 
     Args:
+        catalogue: counts until the installation has one.
         clock: continues that of another process of the node; else starts from the wall clock.
         accept: start even if the wall clock is behind the latest time seen.
         counters: those that it shares with the node's other processes; else it has its own.

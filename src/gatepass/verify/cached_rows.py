@@ -1,7 +1,7 @@
-"""The rows that decisions need: a token's grant, its holder and its company's rules, cached.
+"""The rows that decisions need: a token's grant, its holder, its company's rules, the catalogue.
 
-Rows are valid for the span they were read in: while the generation stands and the file's position
-is confirmed once a second.
+Rows are cached, and valid for the span they were read in: while the generation stands and the
+file's position is confirmed once a second.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from gatepass.core import credentials, imported_keys
+from gatepass.core import credentials, imported_keys, published_catalogue
+from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import Credential
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import (
@@ -23,6 +24,8 @@ from gatepass.core.grants import (
     share_values,
 )
 from gatepass.core.imported_keys import LONGEST, SHORTEST
+from gatepass.core.published_catalogue import CONTENTS_ID, DIGEST_ID
+from gatepass.core.routes import RouteError, Routes
 from gatepass.verify.grant_file import GrantFile
 from gatepass.verify.recent import RecentCache
 
@@ -32,8 +35,24 @@ CACHE_NS = 1_000_000_000
 #: Tokens, holders and companies that are cached at least, if they are used.
 CACHE_SIZE = 16_384
 
+#: How often a catalogue that changes while it is read is read again.
+_CATALOGUE_ATTEMPTS = 3
+
 _Record = TypeVar("_Record", Holder, CompanyRules)
-_Fact = TypeVar("_Fact", Grant, Holder, CompanyRules)
+_Fact = TypeVar("_Fact", bytes, Catalogue, Grant, Holder, CompanyRules)
+
+
+class LoadedCatalogue(msgspec.Struct, frozen=True, gc=False):
+    """The routes that calls are matched with. A new object each time they are another's.
+
+    Attributes:
+        catalogue: the installation's; None if the routes are the application's own.
+        record: the bytes of its ``DIGEST_ID``; None likewise.
+    """
+
+    routes: Routes
+    catalogue: Catalogue | None = None
+    record: bytes | None = None
 
 
 class Span(msgspec.Struct, gc=False):
@@ -45,11 +64,13 @@ class Span(msgspec.Struct, gc=False):
     Attributes:
         position: of the file, read before the rows. While it is the same, the rows are current.
         until_ns: when the position must be read again (boot clock).
+        loaded: the catalogue, read with the rows.
     """
 
     generation: int
     position: tuple[int, str] | None
     until_ns: int
+    loaded: LoadedCatalogue
 
 
 class CachedToken(msgspec.Struct, gc=False):
@@ -81,15 +102,21 @@ class _Row(msgspec.Struct, Generic[_Record], gc=False):
 class CachedRows:
     """Finds the rows of tokens in the cache, or in *file*.
 
+    Args:
+        routes: those that calls are matched with.
+        published: whether the file's catalogue replaces *routes*, once it has one.
+
     Attributes:
         shared: the generation of the rows, and the lease of a copy.
         span: the current one.
     """
 
-    def __init__(self, file: GrantFile) -> None:
+    def __init__(self, file: GrantFile, routes: Routes, *, published: bool = False) -> None:
         self._file = file
         self.shared = file.shared
-        self.span = Span(0, None, 0)
+        self._own = LoadedCatalogue(routes)
+        self._published = published
+        self.span = Span(0, None, 0, self._own)
         # The declared prefixes, and the span they were read in.
         self._prefixes: tuple[Span | None, tuple[str, ...]] = (None, ())
         self._tokens: RecentCache[bytes, CachedToken] = RecentCache(CACHE_SIZE)
@@ -184,8 +211,29 @@ class CachedRows:
         if span.generation == generation and span.position == position is not None:
             span.until_ns = until_ns
             return span
-        span = self.span = Span(generation, position, until_ns)
+        span = self.span = Span(generation, position, until_ns, self._load(span.loaded))
         return span
+
+    def _load(self, loaded: LoadedCatalogue) -> LoadedCatalogue:
+        """The file's catalogue: *loaded* if that is still it.
+
+        Raises:
+            Unavailable: the file can't be read, or the catalogue in it can't.
+        """
+        if not self._published:
+            return self._own
+        for _ in range(_CATALOGUE_ATTEMPTS):
+            record = self._file.record("grants", DIGEST_ID)
+            if record is None:
+                return self._own
+            if record == loaded.record:
+                return loaded
+            contents = self._file.record("grants", CONTENTS_ID)
+            # Two statements: a commit in between changed one of them.
+            if contents is not None and _digest(contents) == _digest(record):
+                catalogue = _decoded(published_catalogue.catalogue_in, contents)
+                return LoadedCatalogue(catalogue.routes, catalogue, record)
+        raise Unavailable("the catalogue changes too quickly to be read")
 
     def _read(
         self, text: str, key: bytes, span: Span, former: CachedToken | None
@@ -216,6 +264,8 @@ class CachedRows:
             and former.grant is grant
             and former.holder is holder
             and former.company is company
+            # Else a decision by former routes might be remembered for this span.
+            and former.span.loaded is span.loaded
         ):
             former.span = span
             return former
@@ -313,9 +363,13 @@ def _cache(
     return fact
 
 
+def _digest(record: bytes) -> bytes:
+    return _decoded(published_catalogue.digest_in, record)
+
+
 def _decoded(decode: Callable[[bytes], _Fact], record: bytes) -> _Fact:
     try:
         return decode(record)
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RouteError) as error:
         # A damaged record is an outage: neither "no such token" nor a crash.
         raise Unavailable("the grant file holds a record that can't be read") from error

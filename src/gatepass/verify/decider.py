@@ -3,7 +3,7 @@
 The whole path of a token (``Decider.judge``):
 
 1. read the generation of the grants (``freshness``);
-2. find the token's grant, its holder and its company's rules (``cached_rows``);
+2. find the call's route, the token's grant, its holder and its company's rules (``cached_rows``);
 3. decide (``core.decision``, pure);
 4. read the generation again and repeat if it changed; where the file is a copy, check its lease.
 
@@ -14,19 +14,25 @@ No network, no lock, no write, no await. See docs/explanation/one-request.md.
 
 from collections.abc import Callable, Mapping
 
+from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import Credential
 from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier, decide
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import DECOY, CompanyRules, Grant, Holder
 from gatepass.core.networks import parse_address
 from gatepass.core.observed_call import refusal_id
-from gatepass.core.routes import CatalogueRoute, Routes
+from gatepass.core.routes import CatalogueRoute, RequestLine, Routes
 from gatepass.verify.cached_rows import CachedRows, CachedToken, Span
 from gatepass.verify.clock import Clock
 from gatepass.verify.first_copy import wait_for_copy
 from gatepass.verify.freshness import GENERATION
 from gatepass.verify.grant_file import GrantFile
-from gatepass.verify.remembered import RememberedDecisions, UsageCounter, call_key
+from gatepass.verify.remembered import (
+    RememberedDecisions,
+    UsageCounter,
+    call_key,
+    named_route,
+)
 
 #: After this many changes of the generation in a row a reader gives up (503).
 ATTEMPTS = 200
@@ -40,7 +46,9 @@ class Decider:
     Args:
         file: the node's grant file.
         clock: the process's time.
-        routes: the catalogue's routes, for calls that name method and path.
+        routes: a catalogue's routes, for calls that name method and path.
+        published: whether the installation's catalogue replaces *routes*, as soon as the file has
+            one and each time it changes.
         copy: whether the file is a copy with a lease (see ``freshness``), or the database itself,
             which is always fresh.
         usage: counts the decisions.
@@ -55,11 +63,13 @@ class Decider:
         clock: Clock,
         routes: Routes,
         *,
+        published: bool = False,
         copy: bool = False,
         usage: UsageCounter | None = None,
     ) -> None:
         self.clock = clock
-        self.routes = routes
+        self._own_routes = routes
+        self._published = published
         self.copy = copy
         self.usage = usage
         #: Until when (``time.monotonic``) checks wait for a first copy.
@@ -69,8 +79,22 @@ class Decider:
     def read_from(self, file: GrantFile) -> None:
         """Decide from *file* from now on; what is known of another one is forgotten."""
         self.file = file
-        self._rows = CachedRows(file)
+        self._rows = CachedRows(file, self._own_routes, published=self._published)
         self._forget_decisions()
+
+    @property
+    def routes(self) -> Routes:
+        """The routes of the latest decision. The next one may read others, by a new catalogue."""
+        return self._rows.span.loaded.routes
+
+    def catalogue(self) -> Catalogue | None:
+        """The installation's catalogue; None if there is none in the file, or not to be used.
+
+        Raises:
+            Unavailable: the file can't be read.
+        """
+        rows = self._rows
+        return rows.span_at(rows.shared.words[GENERATION], self.clock.boot_ns()).loaded.catalogue
 
     def count_in(self, usage: UsageCounter) -> None:
         """Count decisions in *usage* from now on, and none that were made before."""
@@ -112,12 +136,9 @@ class Decider:
             Unavailable: no decision is possible now (``stale``, or the file can't be read).
             ValueError: only one of *method* and *path* was given.
         """
-        route: CatalogueRoute | Reason | None = None
-        if method is not None or path is not None:
-            if method is None or path is None:
-                raise ValueError("method and path go together")
-            route = self.routes.match(method, path)
-        call = (token, permission, route, address, origin, referer)
+        if (method is None) is not (path is None):
+            raise ValueError("method and path go together")
+        call = (token, permission, method, path, address, origin, referer)
         try:
             return self._check(*call)
         except Unavailable:
@@ -129,28 +150,31 @@ class Decider:
         self,
         token: str | None,
         permission: str | None,
-        route: CatalogueRoute | Reason | None,
+        method: str | None,
+        path: str | None,
         address: str | None,
         origin: str | None,
         referer: str | None,
     ) -> Decision:
-        named = route.text if isinstance(route, CatalogueRoute) else route
-        key = call_key((token, permission, named, address, origin, referer))
+        routes = self.routes
+        named = None if method is None else named_route(routes, method, path or "")
+        key = call_key((token, permission, routes.tag, named, address, origin, referer))
         decision: Decision | None = self.remembered.recall(key)
         if decision is None:
             asked_ms = self.clock.now()
+            line = None if method is None else RequestLine(method, path or "")
             packed = None if address is None else parse_address(address)
             decision, known = self.judge(
-                token or Reason.token_missing, permission, route, packed, origin, referer
+                token or Reason.token_missing, permission, line, packed, origin, referer
             )
-            self.remembered.remember(key, decision, known, decision, asked_ms)
+            self.remembered.remember(key, decision, known, decision, asked_ms, routes)
         return decision
 
     def judge(
         self,
         credential: str | Reason,
         permission: str | None = None,
-        route: CatalogueRoute | Reason | None = None,
+        route: CatalogueRoute | RequestLine | Reason | None = None,
         address: bytes | None = None,
         origin: str | None = None,
         referer: str | None = None,
@@ -162,7 +186,8 @@ class Decider:
 
         Args:
             credential: the token's text, or why there is none.
-            route: the result of ``Routes.match``.
+            route: the method and path of the call, which are matched with the catalogue's routes;
+                or the result of ``Routes.match`` with an application's own.
             address: packed (``core.networks``); None where absent or unreadable.
             address_garbage: a gateway's forwarding header couldn't be read.
             rule: ``decide``, or ``admit`` for the control plane, which then checks permissions
@@ -176,6 +201,12 @@ class Decider:
             Unavailable: as for :meth:`check`.
         """
         clock = self.clock
+        matched: CatalogueRoute | Reason | None = None
+        line: RequestLine | None = None
+        if isinstance(route, RequestLine):
+            line = route
+        else:
+            matched = route
         for _ in range(ATTEMPTS):
             # Read once: they are another file's from one moment to the next (``read_from``).
             rows = self._rows
@@ -183,16 +214,26 @@ class Decider:
             generation = shared.words[GENERATION]
             boot_ns = clock.boot_ns()
             now = (boot_ns + clock.offset_ns) // 1_000_000
+            if line is not None:
+                # Of the same generation as the rows: a new catalogue changes roles as well.
+                routes = rows.span_at(generation, boot_ns).loaded.routes
+                matched = routes.match(line.method, line.path)
             cached = (
                 None if type(credential) is Reason else rows.find(credential, generation, boot_ns)
             )
             if cached is None:
                 refusal = credential if isinstance(credential, Reason) else Reason.token_invalid
-                call = Call(refusal, permission, route, address, address_garbage, origin, referer)
+                call = Call(refusal, permission, matched, address, address_garbage, origin, referer)
                 decision = rule(None, None, None, call, now)
             else:
                 call = Call(
-                    cached.credential, permission, route, address, address_garbage, origin, referer
+                    cached.credential,
+                    permission,
+                    matched,
+                    address,
+                    address_garbage,
+                    origin,
+                    referer,
                 )
                 decision = rule(cached.grant, cached.holder, cached.company, call, now)
             if shared.words[GENERATION] != generation:

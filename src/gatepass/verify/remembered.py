@@ -8,7 +8,7 @@ import msgspec
 from gatepass.core.decision import Decision
 from gatepass.core.grants import CompanyRules, Grant
 from gatepass.core.observed_call import DAY_MS, observed_origin
-from gatepass.core.routes import CatalogueRoute
+from gatepass.core.routes import CatalogueRoute, Routes
 from gatepass.verify.cached_rows import CachedRows, CachedToken, Span
 from gatepass.verify.clock import Clock
 from gatepass.verify.freshness import GENERATION
@@ -109,6 +109,7 @@ class RememberedDecisions:
         known: CachedToken | None,
         answer: object,
         asked_ms: int,
+        routes: Routes | None = None,
     ) -> None:
         """Let ``recall`` give *answer* to equal calls while *decision* stands.
 
@@ -117,7 +118,11 @@ class RememberedDecisions:
         Args:
             known: the token's rows, as ``Decider.judge`` returned them.
             asked_ms: a time before the decision, in Unix ms.
+            routes: those by which *key* names the route (``named_route``); None if it names none.
+                The decision may be by a newer catalogue's: another call could have the same key.
         """
+        if routes is not None and known is not None and known.span.loaded.routes is not routes:
+            return
         if known is not None and decision.grant is not None and self._decisions.accepts(key):
             call = decision.call
             remembered = Remembered(
@@ -134,6 +139,15 @@ class RememberedDecisions:
                 answer=answer,
             )
             self._decisions.put(key, remembered)
+
+
+def named_route(routes: Routes, method: str, path: str) -> str:
+    """The route of a call, or why it has none, as a key names it, beside the tag of *routes*.
+
+    Calls on one route share a key, whatever their paths are.
+    """
+    route = routes.match(method, path)
+    return route.text if isinstance(route, CatalogueRoute) else route
 
 
 def call_key(parts: tuple[str | None, ...]) -> bytes:

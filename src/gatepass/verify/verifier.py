@@ -56,7 +56,8 @@ class Verifier(Decider):
             key: a verifier key's text (``gpvk_…``).
             directory: of the copy, which holds digests, never secrets. Created if absent, readable
                 by this user alone; not shared with another service.
-            catalogue: a catalogue file, needed to ``check`` by method and path.
+            catalogue: a catalogue file, whose routes count for calls by method and path; by
+                default those of the installation's catalogue, as it is at any time.
             companies, permissions: limit the copy to the tokens of these companies, and to tokens
                 that hold one of these permissions. Any other token is then unknown.
             wait: seconds to wait here for the first copy, for scripts. By default this returns at

@@ -42,6 +42,7 @@ _LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 _TAGS = {
     "Authentications": "Sign-ins, and the credential in use.",
     "Permissions": "The catalogue of permissions.",
+    "Catalogue": "The catalogue's text and its versions, for operators.",
     "Access tokens": "Long-lived credentials of API clients and pages.",
     "Decisions": "Why a call is allowed or refused, and what would allow it.",
     "Access requests": "Access tokens that ask for a permission, and exceptions that allow it.",

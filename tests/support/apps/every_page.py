@@ -8,7 +8,7 @@ from sqlalchemy import update
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables
 from tests.support.apps.all_routes import page_routes
-from tests.support.apps.installation import Installation
+from tests.support.apps.installation import CATALOGUE, Installation
 from tests.support.apps.refusals import refused
 
 
@@ -58,6 +58,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
         "/v1/webhooks", json={"url": "https://hooks.example.com/", "events": ["access_token.*"]}
     ).json()["id"]
     ada.post(f"/v1/webhooks/{webhook}/test")
+    ada.put("/v1/catalogue", json={"text": CATALOGUE, "note": "First"})
     installation.allow_only(Entry("127.0.0.0/8", "Office"))
     with installation.write() as change:
         for table, column in (
@@ -70,6 +71,8 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
             (tables.admin_keys, "label"),
             (tables.access_requests, "justification"),
             (tables.allowlist_entries, "note"),
+            (tables.catalogue_versions, "note"),
+            (tables.catalogue_versions, "created_by_name"),
             (tables.audit_events, "actor_name"),
             (tables.audit_events, "subject_name"),
         ):
@@ -82,6 +85,7 @@ def one_of_everything(installation: Installation, name: str) -> dict[str, str]:
             )
     return {
         "access-tokens": token,
+        "catalogue": "1",
         "roles": role,
         "users": user,
         "invitations": invitation,

@@ -9,7 +9,13 @@ from gatepass.core.networks import Networks
 from gatepass.registry.actor import Actor
 from gatepass.registry.backup import contents
 from gatepass.registry.backup.contents import Contents
-from gatepass.registry.directory import admin_keys, companies, roles, verifier_keys
+from gatepass.registry.directory import (
+    admin_keys,
+    catalogue_versions,
+    companies,
+    roles,
+    verifier_keys,
+)
 from gatepass.registry.membership import email_changes, invitations, password_resets
 from gatepass.registry.membership.invitations import Invitation
 from gatepass.registry.network_policy import allowlist
@@ -21,7 +27,7 @@ from gatepass.registry.tokens.calls.usage import DAY_MS
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.webhooks import deliveries, hooks
-from tests.support.database.small_registry import HOUR, NOW, SmallRegistry
+from tests.support.database.small_registry import CATALOGUE, HOUR, NOW, SmallRegistry
 
 
 class FullRegistry(SmallRegistry):
@@ -60,6 +66,7 @@ class FullRegistry(SmallRegistry):
 
     def _hand_out(self) -> tuple[str, Invitation]:
         with self.write() as change:
+            catalogue_versions.publish(change, Actor.command_line(), text=CATALOGUE, note="First")
             key, _ = verifier_keys.create(change, Actor.command_line(), label="nginx")
             self.admin_key = admin_keys.create(
                 change,

@@ -194,6 +194,7 @@ def bodies(installation: Installation) -> Iterator[tuple[str, str, dict[str, Any
         ),
         ("/v1/me/email/cancel", "/v1/me/email/cancel", None),
         ("/v1/company/allowlist/preview", "/v1/company/allowlist/preview", {"entries": []}),
+        ("/v1/catalogue/preview", "/v1/catalogue/preview", {"text": "permissions: {}"}),
         (
             "/v1/company/token-policy/preview",
             "/v1/company/token-policy/preview",

@@ -16,11 +16,12 @@ from gatepass.core.grants import (
     encode,
 )
 from gatepass.core.imported_keys import declaration
+from gatepass.core.published_catalogue import IDS as CATALOGUE_IDS
 from gatepass.registry.storage.revisions import ChangedRow
 from gatepass.verify.replica import frames
 from gatepass.web.feed.chunking import chunks
 from gatepass.web.feed.limits import Limits
-from tests.support.apps.installation import Installation
+from tests.support.apps.installation import CATALOGUE, Installation
 from tests.support.feed.asgi_feed import OpenFeed, here, registry
 
 COMPANIES = ("com_one", "com_two", "com_three")
@@ -43,6 +44,21 @@ def grant(key: str, company: str, permissions: frozenset[str], deactivated: bool
         None,
         deactivated,
     )
+
+
+def test_the_catalogue_is_within_every_limit(
+    open_feed: OpenFeed, any_installation: Installation
+) -> None:
+    """Also for a key that is limited to one company."""
+    ada = any_installation.signed_in()
+    assert ada.put("/v1/catalogue", json={"text": CATALOGUE}).status_code == 200
+    limited = ada.post(
+        "/v1/verifier-keys", json={"label": "x", "companies": [any_installation.company.id]}
+    ).json()["key"]
+    for options in ({}, {"key": limited}, {"permissions": ["refunds:get"]}):
+        feed = open_feed(**options)
+        feed.reached()
+        assert {("grants", each) for each in CATALOGUE_IDS} <= feed.copy.keys()
 
 
 keys = st.sampled_from(["gpat_1", "gpat_2", "gpat_3", "gplt_1", "gplt_2", "gpvk_1", "gpps_1"])

@@ -1,13 +1,11 @@
 """What the connections of a verify port share."""
 
-from gatepass.core.routes import Routes
 from gatepass.web.gateway.connection import Port
 from gatepass.web.gateway.endpoints import Endpoints
-from tests.support.grants.grant_fixtures import ROUTES
 
 
 def test_a_strangers_spellings_leave_room_for_those_of_gateways(endpoints: Endpoints) -> None:
-    port = Port(endpoints, Routes(ROUTES.items()))
+    port = Port(endpoints)
     for number in range(2_000):
         port.kind(f"X-{number}".encode())
     assert len(port.kinds) <= 512

@@ -284,7 +284,7 @@ class World:
         self.clock = self.clocks.clock()
         trusted = TrustedProxies.of(TRUSTED)
         verifier = samples.verifier(self.clock, usage=self.counts)
-        self.port = Port(Endpoints(verifier, trusted, lambda: None), verifier.routes)
+        self.port = Port(Endpoints(verifier, trusted, lambda: None))
         forgetful = Forgetful(samples.file, self.clock, verifier.routes)
         self.fresh = Endpoints(forgetful, trusted, lambda: None)
         self.connections = {peer: self._connect(peer) for peer in PEERS}

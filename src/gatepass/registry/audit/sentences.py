@@ -476,6 +476,7 @@ _SAID: dict[str, _Said] = {
     "owner.deactivated": "deactivated {owner} and its access tokens",
     "portal_session.created": "opened a portal session for {name}",
     "portal_session.deactivated": "deactivated a portal session for {name}",
+    "catalogue.published": "published {name} of the catalogue",
     "role.modified": _role_modified,
     "token_policy.changed": "changed the policy for access tokens",
     "user.created": "created the user {name}{as_role}",

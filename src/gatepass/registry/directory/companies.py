@@ -15,6 +15,7 @@ from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory.published_roles import role_permissions
 from gatepass.registry.grants.authorization import acting
+from gatepass.registry.grants.published_catalogue import current_catalogue
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.input.external_ids import BY_EXTERNAL_ID, external_id_problem
 from gatepass.registry.input.text import Problems, folded, label_problem, read_label, storable
@@ -106,7 +107,7 @@ def _create(
             "external_id": external_id,
         },
     )
-    permissions = role_permissions(change, catalogue, company.id)
+    permissions = role_permissions(change, current_catalogue(change, catalogue), company.id)
     publish(change, CompanyRules(company.id, True, None, permissions))
     after = {"name": name} if external_id is None else {"name": name, "external_id": external_id}
     record(change, actor, "created", company, after=after)

@@ -10,43 +10,57 @@ from gatepass.core.grants import EXTERNAL, CompanyRules, external_role, is_exter
 from gatepass.registry.actor import Actor, Subject
 from gatepass.registry.audit import log
 from gatepass.registry.directory import role_records
+from gatepass.registry.grants.published_catalogue import current_catalogue
 from gatepass.registry.grants.publishing import publish, published_rules
 from gatepass.registry.storage import tables
 from gatepass.registry.storage.database import Change, Database, Reading
 
 
 def follow_catalogue(database: Database, catalogue: Catalogue, now: int) -> int:
-    """Publish the rules of companies whose roles' permissions *catalogue* changes.
+    """Publish the rules of companies whose roles' permissions the catalogue changes.
 
-    Call it at every start: permissions that the catalogue added are then in the roles that cover
-    them, and removed ones in none. Writes nothing if nothing changed.
+    Call it at every start: a new release may have permissions of its own. Writes nothing if nothing
+    changed.
 
     Args:
+        catalogue: counts while the installation has none.
         now: Unix time in milliseconds.
 
     Returns:
         How many companies were published.
     """
     with database.read(now) as reading:
-        if not _outdated(reading, catalogue):
+        if not _outdated(reading, current_catalogue(reading, catalogue)):
             return 0
     with database.write(now) as change:
-        outdated = _outdated(change, catalogue)
-        for company, name, rules in outdated:
-            before = published_rules(change, company)
-            publish(change, rules)
-            subject = Subject("company", company, name)
-            fields = {"before": {"roles": _readable(before)}, "after": {"roles": _readable(rules)}}
-            log.record(
-                change, Actor.system(), "catalogue.changed", subject, company=company, **fields
-            )
-        return len(outdated)
+        return publish_all_roles(change, current_catalogue(change, catalogue))
+
+
+def publish_all_roles(change: Change, catalogue: Catalogue) -> int:
+    """Publish the permissions of every company's roles under *catalogue*, where they changed.
+
+    Returns:
+        The number of those companies.
+    """
+    outdated = _outdated(change, catalogue)
+    for company, name, rules in outdated:
+        before = published_rules(change, company)
+        publish(change, rules)
+        subject = Subject("company", company, name)
+        fields = {"before": {"roles": _readable(before)}, "after": {"roles": _readable(rules)}}
+        # Not by the operator who changed the catalogue, a stranger to most companies.
+        log.record(change, Actor.system(), "catalogue.changed", subject, company=company, **fields)
+    return len(outdated)
 
 
 def publish_roles(change: Change, catalogue: Catalogue, company: str) -> None:
-    """Publish the permissions of a company's roles, if they changed."""
+    """Publish the permissions of a company's roles, if they changed.
+
+    Args:
+        catalogue: counts while the installation has none.
+    """
     rules = published_rules(change, company)
-    permissions = role_permissions(change, catalogue, company)
+    permissions = role_permissions(change, current_catalogue(change, catalogue), company)
     if permissions != rules.roles:
         publish(change, msgspec.structs.replace(rules, roles=permissions))
 

@@ -702,6 +702,25 @@ verifier_keys = _records(
     Index(None, "created_at", "id"),
 )
 
+#: The installation's catalogue, and all that it was before. The highest number counts.
+catalogue_versions = _table(
+    "catalogue_versions",
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    # SHA-256 of the text, in hexadecimal.
+    Column("digest", key_text, nullable=False),
+    # How many it adds to the control plane's.
+    Column("permissions", Integer, nullable=False),
+    Column("routes", Integer, nullable=False),
+    # Whether it was the file of GATEPASS_CATALOGUE.
+    Column("from_file", Boolean, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", key_text),
+    Column("created_by_name", Text, nullable=False),
+    Index(None, "digest"),
+)
+
 admin_keys = _records(
     "admin_keys",
     Column("digest", LargeBinary, nullable=False),

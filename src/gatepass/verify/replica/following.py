@@ -90,7 +90,9 @@ def follow(
     make_copy(path)
     usage = Usage(file.use_directory)
     clock = Clock(file.shared.latest_ms)
-    decider = decider_class(file, clock, routes, copy=True, usage=usage)
+    decider = decider_class(
+        file, clock, routes, published=catalogue is None, copy=True, usage=usage
+    )
     maintenance = Maintenance(decider, usage)
     following = Following(
         decider, server, limits, maintenance, FIRST_COPY_SECONDS if wait is None else 0.0

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from gatepass.web.api import catalogue, nodes, receipts, reported_credentials
+from gatepass.web.api import catalogue, catalogue_versions, nodes, receipts, reported_credentials
 from gatepass.web.api.account import authentications, email_addresses, oidc
 from gatepass.web.api.my_company import (
     allowlist,
@@ -72,6 +72,7 @@ def endpoints(*, cross_origin: bool) -> list[tuple[str, str]]:
 _MODULES = (
     authentications,
     catalogue,
+    catalogue_versions,
     # "export" and "self" are no token ids, so their paths go before those of one token.
     access_token_export,
     self_rotation,

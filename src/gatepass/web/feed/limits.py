@@ -10,6 +10,7 @@ from gatepass.core.errors import InvalidInput
 from gatepass.core.grants import DECOY
 from gatepass.core.imported_keys import IMPORTED_KEY, PREFIX, PREFIX_IDS
 from gatepass.core.permissions import covers, is_wildcard, resource_wildcard
+from gatepass.core.published_catalogue import IDS as CATALOGUE_IDS
 from gatepass.registry.storage.revisions import ChangedRow
 
 #: How many companies, and how many permissions, a follower may name.
@@ -83,6 +84,9 @@ class Limits:
 
     def _hold(self, table: str, key: str, record: bytes, now: int) -> bool:
         if table == "grants":
+            if key in CATALOGUE_IDS:
+                # The installation's, and no company's.
+                return True
             # A follower decides about no other kind of credential.
             if not key.startswith(_DECIDED):
                 return False

@@ -1,7 +1,7 @@
 """A connection to the verify port: the endpoints for gateways and services, and nothing else."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from hashlib import blake2b
 from time import perf_counter
@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from gatepass.core.reason import Reason
 from gatepass.core.routes import Routes
 from gatepass.verify.http.header_lines import Lines
+from gatepass.verify.remembered import named_route
 from gatepass.web import access_log
 from gatepass.web.body_limits import (
     MOST_BODY_BYTES,
@@ -100,11 +100,13 @@ class Port:
 
     Args:
         endpoints: answers the requests.
-        routes: the catalogue's.
         logged: whether each request is logged (``access_log``).
+
+    Attributes:
+        routes: those that the keys of answers name.
     """
 
-    def __init__(self, endpoints: Endpoints, routes: Routes, *, logged: bool = False) -> None:
+    def __init__(self, endpoints: Endpoints, *, logged: bool = False) -> None:
         self.endpoints = endpoints
         self._connection = LoggedConnection if logged else GatewayConnection
         self.bodies = Bodies()
@@ -116,12 +118,19 @@ class Port:
         }
         # The same in lower case; "" for what is ignored.
         self._names = {name: _lower(name) for name in self.kinds}
-        self._routes = routes
-        self._kept_route = lru_cache(_ROUTES_KEPT)(partial(_route, routes))
+        self._verifier = endpoints.verifier
+        self.routes = endpoints.verifier.routes
+        self._kept_route = self._keeping()
+
+    def _keeping(self) -> Callable[[bytes, bytes], bytes | None]:
+        return lru_cache(_ROUTES_KEPT)(partial(_route, self.routes))
 
     def route(self, source: Source, method: bytes, uri: bytes) -> bytes | None:
-        """A call's route, or the reason why it is refused, as bytes; None if the headers must be
+        """A call's route by ``routes``, or why it has none, as bytes; None if the headers must be
         read one by one."""
+        if self.routes is not self._verifier.routes:
+            self.routes = self._verifier.routes
+            self._kept_route = self._keeping()
         if source.whole_url:
             path = path_in(uri.strip(b" \t").decode("latin-1"))
             if path is None:
@@ -129,7 +138,7 @@ class Port:
             uri = path.encode("latin-1")
         if len(uri) + len(method) <= _LONGEST_ROUTE_KEPT:
             return self._kept_route(method, uri)
-        return _route(self._routes, method, uri)
+        return _route(self.routes, method, uri)
 
     def connection(self, server: Server) -> "GatewayConnection":
         """A connection of *server*."""
@@ -236,7 +245,9 @@ class GatewayConnection(BodyConnection):
                 # No header value holds a NUL, so this can't be read in two ways.
                 read += (method, route, self._raw_peer)
                 key = blake2b(b"\0".join(read), person=reading.person).digest()
-                reply = self._endpoints.gateway_again(self.peer, key, self._lines, source, own)
+                reply = self._endpoints.gateway_again(
+                    self.peer, key, self._port.routes, self._lines, source, own
+                )
                 self._send(reply)
                 return
         self._send(self._endpoints.gateway(self.peer, self._lines(), source, own))
@@ -379,5 +390,7 @@ def _lower(name: bytes) -> str:
 def _route(routes: Routes, method: bytes, uri: bytes) -> bytes | None:
     if not uri or not method or not uri.isascii() or not method.isascii():
         return None
-    route = routes.match(method.decode("ascii").strip(" \t"), uri.decode("ascii").strip(" \t"))
-    return b"!" + route.value.encode() if isinstance(route, Reason) else route.text.encode()
+    named = named_route(
+        routes, method.decode("ascii").strip(" \t"), uri.decode("ascii").strip(" \t")
+    )
+    return f"{routes.tag} {named}".encode()

@@ -18,7 +18,7 @@ from gatepass.core.decision import Decision, Reason
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import Grant, Holder
 from gatepass.core.networks import format_address, parse_address
-from gatepass.core.routes import CatalogueRoute
+from gatepass.core.routes import RequestLine, Routes
 from gatepass.node_counters import NodeCounters
 from gatepass.verify.cached_rows import CachedToken
 from gatepass.verify.http.client_address import TrustedProxies, client_address
@@ -109,7 +109,7 @@ class Endpoints:
         misconfigurations: Misconfigurations | None = None,
     ) -> None:
         counters = counters or NodeCounters()
-        self._verifier = verifier
+        self.verifier = verifier
         self.services = Services(verifier)
         self._trusted = trusted
         self._not_ready = not_ready
@@ -161,6 +161,7 @@ class Endpoints:
         self,
         peer: str,
         key: bytes,
+        routes: Routes,
         lines: Callable[[], Lines],
         source: Source = NGINX,
         own: OwnCall | None = None,
@@ -170,8 +171,9 @@ class Endpoints:
         Args:
             key: a digest of everything in the request that the answer depends on, and of *peer* and
                 *source*.
+            routes: those by which *key* names the call's route.
         """
-        decider = self._verifier
+        decider = self.verifier
         began = self._durations.begin()
         try:
             reply: Reply | None = decider.remembered.recall(key)
@@ -182,7 +184,9 @@ class Endpoints:
             answer = self._gateway(peer, lines(), source, own)
             reply = answer.reply
             if answer.decision is not None and not answer.fault:
-                decider.remembered.remember(key, answer.decision, answer.known, reply, asked_ms)
+                decider.remembered.remember(
+                    key, answer.decision, answer.known, reply, asked_ms, routes
+                )
         if began:
             self._durations.end(AUTHZ, began)
         return reply
@@ -221,19 +225,14 @@ class Endpoints:
         if len(uri) != 1 or len(method) != 1 or not uri[0] or not method[0]:
             # Bytes outside ASCII make the path ambiguous; an absent or repeated header is no route.
             garbled = len(uri) == 1 and uri[0] is None and len(method) == 1 and method[0]
-            route: CatalogueRoute | Reason = (
-                Reason.path_ambiguous if garbled else Reason.route_unknown
-            )
+            route: RequestLine | Reason = Reason.path_ambiguous if garbled else Reason.route_unknown
             unsent = source.unsent(uri, method)
             if unsent:
                 self._misconfigurations.note(Fault.source_missing, peer, unsent)
         else:
             path = path_in(uri[0]) if source.whole_url else uri[0]
-            if path is None:
-                route = Reason.path_ambiguous
-            else:
-                route = self._verifier.routes.match(method[0], path)
-        decision, known = self._verifier.judge(
+            route = Reason.path_ambiguous if path is None else RequestLine(method[0], path)
+        decision, known = self.verifier.judge(
             credential, None, route, address, origin, referer, garbage
         )
         if known is None or decision.reason is not Reason.allowed:
@@ -261,7 +260,7 @@ class Endpoints:
             reply = _with_reason(replace(problem_of_decision(decision), detail=detail))
             if len(self._refusals) < _PEERS_KEPT:
                 self._refusals[decision.reason, detail] = reply
-        help = self._verifier.help(decision)
+        help = self.verifier.help(decision)
         if help is None:
             return reply
         # Visible ASCII, as the shared map keeps it.
@@ -323,7 +322,7 @@ class Endpoints:
         if path == INTROSPECT:
             authorization = bearer_of_basic(authorization)
         credential = read_credential(authorization, lines("x-access-token"))
-        reason, companies = self._verifier.verifier_key(credential)
+        reason, companies = self.verifier.verifier_key(credential)
         if reason is Reason.allowed:
             return Asker(credential[:ID_LENGTH], companies)
         return Reply.of(problem_of_reason(401, reason.value))

@@ -12,9 +12,9 @@ from gatepass.core.errors import GatepassError, InvalidInput
 from gatepass.core.grants import Holder
 from gatepass.core.networks import parse_address
 from gatepass.core.permissions import is_permission
-from gatepass.core.routes import CatalogueRoute
+from gatepass.core.routes import RequestLine
 from gatepass.verify.cached_rows import CachedToken
-from gatepass.verify.remembered import call_key
+from gatepass.verify.remembered import call_key, named_route
 from gatepass.verify.verifier import Verifier
 from gatepass.web.gateway.reply import JSON, Reply, refusal
 from gatepass.web.problems import Problem, problem_of_error
@@ -100,26 +100,24 @@ class Verification:
         """
         token, permission, method, path, address, origin, referer = question
         verifier, remembered = self._verifier, self._verifier.remembered
-        route: CatalogueRoute | Reason | None = None
-        if method is not None:
-            route = verifier.routes.match(method, path or "")
+        routes = verifier.routes
+        named = None if method is None else named_route(routes, method, path or "")
         asked_by = "verify" if companies is None else f"verify {_salt(companies).hex()}"
-        named = route.text if isinstance(route, CatalogueRoute) else route
-        key = call_key((asked_by, token, permission, named, address, origin, referer))
+        key = call_key((asked_by, token, permission, routes.tag, named, address, origin, referer))
         answer: bytes | None = remembered.recall(key)
         if answer is None:
             asked_ms = verifier.clock.now()
             decision, known = verifier.judge(
                 token or Reason.token_missing,
                 permission,
-                route,
+                None if method is None else RequestLine(method, path or ""),
                 None if address is None else parse_address(address),
                 origin,
                 referer,
                 rule=decide if companies is None else partial(decide_within, companies),
             )
             answer = msgspec.json.encode(_members(decision, known, verifier.help(decision)))
-            remembered.remember(key, decision, known, answer, asked_ms)
+            remembered.remember(key, decision, known, answer, asked_ms, routes)
             if body_key is not None:
                 remembered.remember(body_key, decision, known, Reply(200, JSON, answer), asked_ms)
         return answer

@@ -29,6 +29,7 @@ from gatepass.web.pages.account import (
 from gatepass.web.pages.audit import log
 from gatepass.web.pages.company import (
     admin_keys,
+    catalogue,
     nodes,
     owner_deactivate,
     owner_form,
@@ -83,6 +84,7 @@ for _screen in (
         second_factor,
         role_form,
         roles,
+        catalogue,
         nodes,
         verifier_keys,
         admin_keys,

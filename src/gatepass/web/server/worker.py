@@ -51,8 +51,8 @@ class StartOrder(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         role: ``main`` or ``verify``.
         environ: the settings (``Settings.to_environ``).
-        catalogue: the catalogue file's text as the supervisor validated it: a restarted worker must
-            not read a newer file than its siblings.
+        catalogue: the catalogue file's text as the supervisor validated it; counts until the node's
+            grants have the installation's catalogue.
         clock_offset_ns: the node's clock (``verify.clock``).
         application: ``module:function`` that builds the main port's ASGI application of a node.
         argument: a second argument of that function, if any.
@@ -130,14 +130,16 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     counters = _counters(order)
     usage = Usage(file.use_directory, counters.decisions)
     routes = parse_catalogue(order.catalogue).routes
-    verifier = Verifier(file, clock, routes, copy=not settings.is_sqlite, usage=usage)
+    verifier = Verifier(
+        file, clock, routes, published=True, copy=not settings.is_sqlite, usage=usage
+    )
     maintenance = Maintenance(verifier, usage, counters.workers)
     maintenance.start()
     # The Unix socket's file mode says who may ask there; over TCP every peer has an address.
     trusted = replace(TrustedProxies.of(settings.trusted_proxies), unix=True)
     readiness = Readiness(verifier.not_ready)
     endpoints = Endpoints(verifier, trusted, readiness.not_ready, counters)
-    port = Port(endpoints, routes, logged=settings.access_log)
+    port = Port(endpoints, logged=settings.access_log)
     grpc = None
     if settings.grpc_port is not None:
         # Over TCP every peer has an address, so the rule for Unix sockets admits nobody here.

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from gatepass import Misconfigured, Verifier
+from gatepass.core.catalogue import parse_catalogue
 from gatepass.core.credentials import make
+from gatepass.core.published_catalogue import records
 from gatepass.verify.replica.database_follower import NodeLock
 from tests.support.feed.following import Follow, at_work
 from tests.support.feed.scripted_feed import KEY, Connection, ScriptedFeed
-from tests.support.grants.grant_fixtures import Samples, reason, until_decided
+from tests.support.grants.grant_fixtures import CATALOGUE, Samples, reason, until_decided
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -27,6 +29,20 @@ def test_a_service_decides_by_its_own_copy_and_a_deactivation_comes_over_the_fee
     assert reason(verifier, samples.texts["login"]) == "token_invalid"
     # It needed no other connection.
     assert len(feed.asked) == 1
+
+
+def test_the_installations_catalogue_arrives_with_the_grants_and_changes_without_a_restart(
+    samples: Samples, feed: ScriptedFeed, follow: Follow
+) -> None:
+    verifier, call = follow(), {"method": "GET", "path": "/v1/charges/report"}
+    text = samples.texts["good"]
+    assert verifier.check(text, **call).reason == "route_unknown"
+    feed.commit(*records(parse_catalogue(CATALOGUE)))
+    until(lambda: verifier.check(text, **call).reason == "allowed")
+    feed.commit(*records(parse_catalogue(CATALOGUE.replace("{id}", "report", 1))))
+    until(lambda: verifier.check(text, method="GET", path="/v1/charges/1").allowed is False)
+    feed.commit(*records(parse_catalogue(CATALOGUE.replace("charges:get", "reports:get"))))
+    until(lambda: verifier.check(text, **call).reason == "permission_missing")
 
 
 def test_it_acknowledges_the_position_it_has_reached(

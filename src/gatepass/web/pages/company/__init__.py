@@ -1,1 +1,1 @@
-"""My Company: profile, security, roles, webhooks, nodes, verifier keys, admin keys."""
+"""My Company: profile, security, roles, webhooks; for operators catalogue, nodes, keys."""

@@ -25,6 +25,7 @@ USERS = Tab("Users", "/company/users")
 SERVICE_ACCOUNTS = Tab("Service accounts", "/company/service-accounts")
 ROLES = Tab("Roles", "/company/roles")
 WEBHOOKS = Tab("Webhooks", "/company/webhooks")
+CATALOGUE = Tab("Catalogue", "/company/catalogue")
 NODES = Tab("Nodes", "/company/nodes")
 VERIFIER_KEYS = Tab("Verifier keys", "/company/verifier-keys")
 ADMIN_KEYS = Tab("Admin keys", "/company/admin-keys")
@@ -74,7 +75,7 @@ def of_tokens(visitor: Visitor) -> tuple[Tab, ...]:
 def of_company(visitor: Visitor) -> tuple[Tab, ...]:
     """The tabs of My Company; operators also manage the installation."""
     found = tuple(tab for tab, permission in _COMPANY if visitor.actor.may(permission))
-    return found + (NODES, VERIFIER_KEYS, ADMIN_KEYS) * visitor.actor.operator
+    return found + (CATALOGUE, NODES, VERIFIER_KEYS, ADMIN_KEYS) * visitor.actor.operator
 
 
 def of_audit(visitor: Visitor) -> tuple[Tab, ...]:
