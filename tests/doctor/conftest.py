@@ -20,7 +20,7 @@ from gatepass.registry.directory import companies
 from gatepass.settings import Settings
 from tests.support.apps.installation import CATALOGUE
 
-_COUNT_S = 0.02
+_COUNT_S = 0.05
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Each mistake of a gateway is found by its checks, and by no other."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 

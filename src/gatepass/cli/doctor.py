@@ -18,7 +18,16 @@ from gatepass.core.networks import format_address, parse_address
 from gatepass.core.routes import CatalogueRoute
 from gatepass.doctor.echo import Echo
 from gatepass.doctor.examination import Examination, paths_of
-from gatepass.doctor.findings import ASKED, BEHIND, CHECKS, OUTAGE, Check, Finding, Outcome, in_order
+from gatepass.doctor.findings import (
+    ASKED,
+    BEHIND,
+    CHECKS,
+    OUTAGE,
+    Check,
+    Finding,
+    Outcome,
+    in_order,
+)
 from gatepass.doctor.outage import outage
 from gatepass.doctor.timing import CALLS
 from gatepass.doctor.wire import Gateway

@@ -13,6 +13,7 @@ from typing import Self
 from gatepass.core.approval import needing_approval
 from gatepass.core.catalogue import CUSTOMER_SERVICE
 from gatepass.core.grants import SERVICE_ACCOUNT
+from gatepass.core.reason import Reason
 from gatepass.doctor.probes import Probe
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
@@ -127,7 +128,8 @@ class Account:
         Args:
             wait_s: how long at most.
         """
-        wanted = [probe for probe in probes if probe.counted and probe.refused]
+        wanted = [probe for probe in probes if probe.counted and probe.told != Reason.token_missing]
+        wanted = [probe for probe in wanted if probe.refused]
         until = time.monotonic() + wait_s
         while True:
             with self._node.database.read(self._node.clock.now()) as reading:

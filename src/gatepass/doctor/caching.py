@@ -29,7 +29,8 @@ def caching(
         Unreachable: the gateway stopped answering.
     """
     problems = []
-    with_token, without = refused.call(), refused.call(credential=())
+    path = refused.path
+    with_token, without = refused.call(target=path), refused.call(target=path, credential=())
     if _same(with_token, without):
         problems.append("a call without a token got the answer of one with a token")
     answers = [each.answer for each in (with_token, without) if each.refused]
@@ -38,13 +39,13 @@ def caching(
     if any(each.header("age") for each in answers):
         problems.append("refusals come from a cache (Age)")
     if allowed is not None:
-        allowed[0].call()
+        allowed[0].call(target=path)
     end()
-    if not _within(wait_s, lambda: not _same(with_token, refused.call())):
+    if not _within(wait_s, lambda: not _same(with_token, refused.call(target=path))):
         problems.append("a token that has ended got the answer of before")
     if allowed is not None:
         prober, reached = allowed
-        if not _within(wait_s, lambda: not reached(prober.call())):
+        if not _within(wait_s, lambda: not reached(prober.call(target=path))):
             problems.append("a token that has ended still reached the API")
     return findings.CACHING.of(problems, "an ended token was refused on its next call")
 

@@ -30,7 +30,7 @@ class Probe:
     @property
     def call(self) -> str:
         """The call, for a report."""
-        return f"{self.method} {self.target}"
+        return f"{self.method} {self.target.partition('?')[0]}"
 
     @property
     def refused(self) -> bool:
@@ -82,17 +82,18 @@ class Prober:
         """Send a call.
 
         Args:
-            target: by default the path.
+            target: by default the path, with a query that no cache has seen.
             credential: the headers with one; by default ``Authorization`` with the token.
             origin_in: the header with the origin: ``Origin`` or ``Referer``.
 
         Raises:
             Unreachable: there was no answer.
         """
-        target = self.path if target is None else target
+        number = next(self._numbers)
+        target = f"{self.path}?doctor={number}-{self.run}" if target is None else target
         if credential is None:
             credential = (("Authorization", f"Bearer {self.token}"),)
-        origin = f"https://p{next(self._numbers)}-{self.run}.gatepass-doctor.invalid"
+        origin = f"https://p{number}-{self.run}.gatepass-doctor.invalid"
         page = origin if origin_in == "Origin" else f"{origin}/page?x=1"
         answer = self.gateway.ask(method, target, (*credential, (origin_in, page), *headers))
         probe = Probe(method, target, origin, bool(credential), answer)

@@ -33,9 +33,11 @@ _SPELLINGS = (
     *("/x%2f..{path}", "/x/..%2f{bare}", "/x\\..{path}", "/x%5c..{path}", "/%2f{bare}"),
     *("{path}%2f", "{path}%2F", "{path}%252f", "{path}/%2e%2e", "{path};x=1", "{path}%3bx=1"),
     *("/x;/..{path}", "{path}%00", "{path}%0a", "{path}%20", "{path}\t", "{path}%23x"),
-    *("{path}%3fx", "{encoded}", "{absolute}"),
+    *("{path}%3fx", "{escaped}", "{escaped_twice}", "{escaped_slash}", "{absolute}"),
 )
-_letter_of_last_segment = re.compile(r"[A-Za-z](?=[^/]*$)").sub
+# The first letter, and the last slash but the first one.
+_letter = re.compile("[A-Za-z]").sub
+_slash = re.compile("(?<=.)/(?=[^/]*$)").sub
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,9 @@ def same_call(behind: Behind) -> Finding:
     spelt = {
         "path": path,
         "bare": path[1:],
-        "encoded": _letter_of_last_segment(lambda letter: f"%{ord(letter[0]):02x}", path, count=1),
+        "escaped": _letter(lambda found: f"%{ord(found[0]):02x}", path, count=1),
+        "escaped_twice": _letter(lambda found: f"%25{ord(found[0]):02x}", path, count=1),
+        "escaped_slash": _slash("%2f", path, count=1),
         "absolute": f"{behind.prober.gateway.url}{path}",
     }
     calls = [("GET", spelling.format(**spelt)) for spelling in _SPELLINGS] + [("HEAD", path)]

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from ipaddress import ip_address
@@ -165,8 +165,12 @@ class Connection:
             lines.append("Content-Length: 0")
         head = "\r\n".join((*lines, "User-Agent: gatepass-doctor", "", "")).encode("latin-1")
         try:
-            if self._socket is None:
-                self._socket = self._gateway.connect()
+            if self._socket is not None:
+                # Between two requests a gateway may close it.
+                with suppress(ConnectionError):
+                    return self._exchange(self._socket, method, head)
+                self.close()
+            self._socket = self._gateway.connect()
             return self._exchange(self._socket, method, head)
         except OSError as error:
             self.close()

@@ -21,7 +21,7 @@ from gatepass.web.gateway.reply import Reply
 #: Each mistake, and the checks that find it.
 MISTAKES: dict[str, tuple[str, ...]] = {
     # What Gatepass sees.
-    "sends no address": ("address", "forwarded_addresses"),
+    "sends no address": ("address",),
     "believes the caller's X-Forwarded-For": ("forwarded_addresses",),
     "believes X-Real-IP": ("forwarded_addresses",),
     "believes the caller's X-Original-URI": ("sources",),
