@@ -50,7 +50,7 @@ faults: dev-env  ## the promise under faults, as a table and as docs/explanation
 
 server-env: $(VENV)/.server
 dev-env: $(VENV)/.dev
-tools-env: $(VENV)/.tools  ## generators of clients and an OpenID provider, for tests
+tools-env: $(VENV)/.tools  ## gateways, generators of clients and an OpenID provider, for tests
 
 $(VENV)/.server: requirements/server.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Gatepass needs Python 3.11 or newer")'
@@ -63,7 +63,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.server
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-$(VENV)/.tools: tests/tools/install.py requirements/openapi-python-client.txt tests/tools/package-lock.json $(VENV)/.dev
+$(VENV)/.tools: tests/tools/install.py requirements/openapi-python-client.txt requirements/gateways.txt tests/tools/package-lock.json $(VENV)/.dev
 	$(BIN)/python tests/tools/install.py
 	touch $@
 
@@ -71,6 +71,7 @@ lock:  ## pin the dependencies again (needs pip-tools, npm and jq)
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/server.txt pyproject.toml requirements/build.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/openapi-python-client.txt requirements/openapi-python-client.in
+	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/gateways.txt requirements/gateways.in
 	cd tests/tools && npm update --package-lock-only && jq 'del(.packages[].funding)' package-lock.json > lock.json && mv lock.json package-lock.json
 
 clean:

@@ -1,9 +1,12 @@
 #!/bin/sh
-# Finds the programs the tests drive (a browser, nginx, a pooler, jq, git, systemd-analyze), or installs Debian's when root. Fails and says so otherwise.
+# Finds the programs the tests drive (a browser, nginx, HAProxy, Apache httpd with LuaSocket, a pooler, jq, git, systemd-analyze), or installs Debian's when root. Fails and says so otherwise.
 set -eu
 wanted=""
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || wanted="$wanted chromium"
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
+command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || wanted="$wanted haproxy"
+command -v apache2 >/dev/null || [ -x /usr/sbin/apache2 ] || wanted="$wanted apache2-bin"
+[ -e /usr/share/lua/5.3/socket.lua ] || wanted="$wanted lua-socket"
 command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || wanted="$wanted pgbouncer"
 command -v jq >/dev/null || wanted="$wanted jq"
 command -v git >/dev/null || wanted="$wanted git"

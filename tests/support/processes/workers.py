@@ -121,9 +121,11 @@ def ask(
     headers: Headers = (),
     body: bytes = b"",
     host: str = "127.0.0.1",
+    client: str = "",
 ) -> Answer:
-    """Send one request on a new connection."""
-    connection = http.client.HTTPConnection(host, port, timeout=LIMIT_S)
+    """Send one request on a new connection, from the address *client* if one is given."""
+    source = (client, 0) if client else None
+    connection = http.client.HTTPConnection(host, port, timeout=LIMIT_S, source_address=source)
     try:
         named = any(name.lower() == "host" for name, _ in headers)
         connection.putrequest(method, path, skip_host=named, skip_accept_encoding=True)

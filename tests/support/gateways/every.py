@@ -1,0 +1,10 @@
+"""The gateways that can be run here, by the names of their pages."""
+
+from tests.support.gateways.apache import APACHE
+from tests.support.gateways.caddy import CADDY
+from tests.support.gateways.envoy import ENVOY
+from tests.support.gateways.haproxy import HAPROXY
+from tests.support.gateways.nginx import NGINX
+from tests.support.gateways.traefik import TRAEFIK
+
+GATEWAYS = {each.name: each for each in (NGINX, CADDY, TRAEFIK, ENVOY, HAPROXY, APACHE)}
