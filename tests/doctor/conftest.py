@@ -1,5 +1,6 @@
 """Fixtures: an installation in this process, and a doctor for gateways in front of it."""
 
+import asyncio
 import shutil
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from gatepass.node.node import Node, open_node
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies
 from gatepass.settings import Settings
+from gatepass.verify.http.client_address import TrustedProxies
+from gatepass.web.gateway.connection import Port
+from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.http.server import Server, listener
 from tests.support.apps.installation import CATALOGUE
 
 _COUNT_S = 0.05
@@ -70,6 +75,38 @@ def doctor(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     done.set()
     counting.join()
     node.stop()
+
+
+@pytest.fixture(scope="module")
+def endpoints(doctor: Doctor) -> Endpoints:
+    """What gateways ask."""
+    trusted = TrustedProxies.of(doctor.node.settings.trusted_proxies)
+    return Endpoints(doctor.node.verifier, trusted, lambda: None)
+
+
+@pytest.fixture(scope="module")
+def asking_port(doctor: Doctor, endpoints: Endpoints) -> Iterator[int]:
+    """A verify port in this process."""
+    with listener("127.0.0.1", 0) as listening:
+        loop = asyncio.new_event_loop()
+        port = Port(endpoints, doctor.node.catalogue.routes)
+
+        async def listen() -> None:
+            await Server(port.connection).listen(listening)
+
+        loop.run_until_complete(listen())
+        serving = threading.Thread(target=loop.run_forever)
+        serving.start()
+        yield int(listening.getsockname()[1])
+        loop.call_soon_threadsafe(loop.stop)
+        serving.join()
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[Echo]:
+    """The doctor in the API's place."""
+    with Echo("127.0.0.1", 0) as echo:
+        yield echo
 
 
 def failed(found: dict[str, Finding]) -> dict[str, str]:

@@ -1,29 +1,14 @@
 """Each mistake of a gateway is found by its checks, and by no other."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from gatepass.doctor.echo import Echo
 from gatepass.doctor.findings import ALWAYS, BEHIND, Finding
 from gatepass.doctor.outage import outage
 from gatepass.doctor.wire import Gateway
-from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.endpoints import Endpoints
 from tests.doctor.conftest import Doctor, failed
 from tests.support.apps.toy_gateway import MISTAKES, MISTAKES_BEHIND, ToyGateway, serving
-
-
-@pytest.fixture
-def endpoints(doctor: Doctor) -> Endpoints:
-    trusted = TrustedProxies.of(doctor.node.settings.trusted_proxies)
-    return Endpoints(doctor.node.verifier, trusted, lambda: None)
-
-
-@pytest.fixture(scope="module")
-def echo() -> Iterator[Echo]:
-    with Echo("127.0.0.1", 0) as echo:
-        yield echo
 
 
 def test_a_gateway_that_is_set_up_well_passes(

@@ -27,6 +27,7 @@ from gatepass.registry.tokens.observed_calls import CallRecord
 LIFETIME_MS = 10 * 60_000
 _MOST_CALLS = 200
 _POLL_S = 0.1
+_LATE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +124,24 @@ class Account:
     def calls(self, token: OwnToken, probes: Sequence[Probe], *, wait_s: float) -> "Calls":
         """The calls that Gatepass saw with *token*.
 
-        Nodes count them some seconds late, so it waits until all that were refused are there.
+        Nodes count them some seconds late, so it waits until all that were refused are there, or no
+        more of them come.
 
         Args:
             wait_s: how long at most.
         """
         wanted = [probe for probe in probes if probe.counted and probe.told != Reason.token_missing]
         wanted = [probe for probe in wanted if probe.refused]
-        until = time.monotonic() + wait_s
+        latest = until = time.monotonic() + wait_s
+        known = 0
         while True:
             with self._node.database.read(self._node.clock.now()) as reading:
                 found = self._read(reading, token)
-            if all(map(found.of, wanted)) or time.monotonic() > until:
+            number = sum(found.of(probe) is not None for probe in wanted)
+            if number > known:
+                # Processes of a node are counted within this time of each other.
+                until, known = min(latest, time.monotonic() + _LATE_S), number
+            if number == len(wanted) or time.monotonic() > until:
                 return found
             time.sleep(_POLL_S)
 

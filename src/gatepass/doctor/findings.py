@@ -1,8 +1,11 @@
 """The checks of a gateway, and what each of them found."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
+
+_punctuation = re.compile(r"[^\w\- ]").sub
 
 Outcome = Literal["passed", "failed", "not_checked"]
 
@@ -26,8 +29,8 @@ class Check:
 
     @property
     def link(self) -> str:
-        """Its section of the documentation."""
-        return f"{PAGE}#{self.name.replace('_', '-')}"
+        """Its section of the documentation, which has its title."""
+        return f"{PAGE}#{_punctuation('', self.title.lower()).replace(' ', '-')}"
 
     def passed(self, seen: str) -> "Finding":
         """It holds: *seen* says what was seen."""

@@ -35,6 +35,7 @@ _SPELLINGS = (
     *("/x;/..{path}", "{path}%00", "{path}%0a", "{path}%20", "{path}\t", "{path}%23x"),
     *("{path}%3fx", "{escaped}", "{escaped_twice}", "{escaped_slash}", "{absolute}"),
 )
+_origin_of_url = re.compile("^https?://[^/]*", re.IGNORECASE).sub
 # The first letter, and the last slash but the first one.
 _letter = re.compile("[A-Za-z]").sub
 _slash = re.compile("(?<=.)/(?=[^/]*$)").sub
@@ -153,7 +154,8 @@ def same_call(behind: Behind) -> Finding:
         if got is None:
             continue
         passed += 1
-        route = behind.routes.match(got.method, got.target)
+        # The whole URL is a usual spelling, too, and every server takes its path.
+        route = behind.routes.match(got.method, _origin_of_url("", got.target))
         # The token has one permission, so that of the route that was decided.
         if not isinstance(route, CatalogueRoute) or route.permission != behind.permission:
             read = f"{got.method} {got.target}"
