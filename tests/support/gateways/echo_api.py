@@ -41,8 +41,7 @@ class EchoApi:
     def __init__(self) -> None:
         self.reached: list[Reached] = []
         handler = partial(_Handler, self.reached)
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.port = self._server.server_port
 
     def __enter__(self) -> "EchoApi":
@@ -52,6 +51,13 @@ class EchoApi:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Gateways end with connections open."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -1,0 +1,269 @@
+"""The configuration of each gateway's page, in the real gateway, against what a client may try."""
+
+import contextlib
+import json
+import re
+import socket
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+import pytest
+
+from gatepass.core.reason import STATUS
+from tests.support.gateways.echo_api import EchoApi, Reached
+from tests.support.gateways.every import GATEWAYS
+from tests.support.gateways.gateway import Gateway
+from tests.support.gateways.probes import (
+    ALLOWED,
+    CATALOGUE,
+    CLIENT,
+    DECIDED,
+    ELSEWHERE,
+    FORGED,
+    IDENTITY,
+    PREFLIGHT,
+    PROBES,
+    REFUSED,
+    TOKENS,
+    Probe,
+)
+from tests.support.processes.ports import free_port
+from tests.support.processes.served_installation import ServedInstallation, new_token
+from tests.support.processes.workers import Answer, ask
+from tests.support.waiting import LIMIT_S
+
+pytestmark = pytest.mark.nginx
+
+#: Gateways whose configuration passes no handshake of a WebSocket on.
+NO_WEBSOCKETS = {"envoy"}
+#: Those that don't ask with the sub-protocols.
+NO_SUBPROTOCOLS = {"traefik"}
+#: Those that wait for an answer for half a minute, and have no setting for it.
+NO_TIMEOUT = {"traefik"}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
+    directory = tmp_path_factory.mktemp("behind-gateways")
+    catalogue = directory / "its-catalogue.yaml"
+    catalogue.write_text(CATALOGUE)
+    with ServedInstallation(
+        directory, GATEPASS_CATALOGUE=str(catalogue), GATEPASS_TRUSTED_PROXIES="127.0.0.1"
+    ) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def tokens(served: ServedInstallation) -> dict[str, dict[str, str]]:
+    """``TOKENS``, as the REST API answered."""
+    with served.sign_in() as client:
+        made = {name: new_token(client, **fields) for name, fields in TOKENS.items()}
+        client.post(f"/v1/access-tokens/{made['deactivated']['id']}/deactivate").raise_for_status()
+    return made
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[EchoApi]:
+    with EchoApi() as api:
+        yield api
+
+
+@pytest.fixture(scope="module", params=GATEWAYS)
+def gateway(request: pytest.FixtureRequest) -> Gateway:
+    return GATEWAYS[request.param]
+
+
+@contextlib.contextmanager
+def running(gateway: Gateway, verify: int, main: int, api: EchoApi) -> Iterator[int]:
+    """The port of the gateway."""
+    ports = {"main": main, "dashboard": free_port()}
+    with gateway.running(verify=verify, api=api.port, **ports) as url:
+        yield int(url.rpartition(":")[2])
+
+
+@pytest.fixture(scope="module")
+def port(gateway: Gateway, served: ServedInstallation, api: EchoApi) -> Iterator[int]:
+    with running(gateway, served.verify_port, served.port, api) as port:
+        yield port
+
+
+def send(port: int, probe: Probe, tokens: dict[str, dict[str, str]]) -> Answer:
+    texts = {name: made["token"] for name, made in tokens.items()}
+    bearer = (("Authorization", f"Bearer {texts[probe.token]}"),) if probe.token else ()
+    headers = [(name, value.format(**texts)) for name, value in (*bearer, *probe.headers)]
+    method = "OPTIONS" if probe.outcome == PREFLIGHT else probe.method
+    return ask(port, method, probe.target, headers, probe.body, client=CLIENT)
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
+def test_what_a_client_may_try(
+    port: int, api: EchoApi, tokens: dict[str, dict[str, str]], probe: Probe
+) -> None:
+    api.reached.clear()
+    answer = send(port, probe, tokens)
+    reached = list(api.reached)
+    if probe.outcome == PREFLIGHT:
+        assert answer.status in (200, 204)
+        assert reached == []
+        assert answer.header("access-control-allow-origin") in ("*", "https://shop.example.com")
+        assert "DELETE" in (answer.header("access-control-allow-methods") or "")
+    elif probe.outcome == ALLOWED or (probe.outcome == DECIDED and reached):
+        assert answer.status == 200
+        (request,) = reached
+        assert request.method == probe.method
+        assert request.body == probe.body.decode()
+        if probe.outcome == ALLOWED:
+            assert request.target == probe.target
+        else:
+            assert unquote(re.sub("^http://[^/]*", "", request.target)) == "/v1/charges"
+        _names_the_caller_alone(request, tokens, probe.token or "token")
+    else:
+        assert reached == []
+        assert 400 <= answer.status < 500
+        if probe.outcome not in (REFUSED, DECIDED):
+            _says_why(answer, probe.outcome)
+
+
+def _names_the_caller_alone(
+    request: Reached, tokens: dict[str, dict[str, str]], token: str
+) -> None:
+    """As a server reads it for which all separators in a name are one."""
+    read: dict[str, list[str]] = {}
+    for name, value in request.headers:
+        read.setdefault(re.sub("[^a-z0-9]", "-", name.lower()), []).append(value)
+    made = tokens[token]
+    told = {name: read.pop(f"x-gatepass-{name}", []) for name in IDENTITY}
+    assert told["token"] == [made["id"]]
+    assert told["user"] == told["owner"] == [made["created_by"]]
+    assert told["kind"] == [made["kind"]]
+    assert told["external"] == ["-"]
+    assert len(told["company"]) == len(told["permissions"]) == 1
+    assert not [name for name in read if "gatepass" in name]
+    assert not {"authorization", "x-access-token"} & read.keys()
+    assert read.get("x-forwarded-for", []) in ([], [CLIENT])
+    values = " ".join(value for values in read.values() for value in values)
+    for never in (
+        FORGED,
+        ELSEWHERE,
+        "DELETE",
+        "refunds",
+        *(each["token"] for each in tokens.values()),
+    ):
+        assert never not in values
+
+
+def _says_why(answer: Answer, reason: str) -> None:
+    assert answer.status == STATUS[reason]  # type: ignore[index] # a reason is its word
+    assert answer.headers.count(("x-gatepass-reason", reason)) == 1
+    challenges = [value for name, value in answer.headers if name == "www-authenticate"]
+    challenged = answer.status == 401 or reason == "permission_missing"
+    assert len(challenges) == (1 if challenged else 0)
+    if challenged:
+        assert challenges[0].startswith("Bearer ")
+    assert answer.header("content-type") == "application/problem+json"
+    assert json.loads(answer.body)["reason"] == reason
+    assert answer.header("cache-control") == "no-store"
+
+
+def test_pages_of_any_origin_may_read_the_answers(
+    port: int, api: EchoApi, tokens: dict[str, dict[str, str]]
+) -> None:
+    """Also refusals, so that a page can show why. The API's own header isn't repeated."""
+    page = (("Origin", "https://shop.example.com"),)
+    for probe in (
+        Probe("", ALLOWED, headers=page),
+        Probe("", "", "", headers=page),
+        Probe("", "", headers=page, target="/v1/nothing"),
+    ):
+        answer = send(port, probe, tokens)
+        origins = [value for name, value in answer.headers if name == "access-control-allow-origin"]
+        assert origins in (["*"], ["https://shop.example.com"])
+
+
+def test_a_deactivated_token_is_refused_on_the_very_next_call(
+    port: int, served: ServedInstallation, tokens: dict[str, dict[str, str]]
+) -> None:
+    with served.sign_in() as client:
+        for _ in range(3):
+            made = new_token(client)
+            asked = Probe("", "", "made")
+            assert send(port, asked, {"made": made}).status == 200
+            client.post(f"/v1/access-tokens/{made['id']}/deactivate").raise_for_status()
+            _says_why(send(port, asked, {"made": made}), "token_deactivated")
+
+
+HANDSHAKE = (
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)
+
+
+def handshake(port: int, *headers: tuple[str, str]) -> int:
+    """The status of a WebSocket's handshake."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (*HANDSHAKE, *headers))
+    with socket.create_connection(("127.0.0.1", port), LIMIT_S, (CLIENT, 0)) as connection:
+        request = f"GET /v1/charges HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n"
+        connection.sendall(request.encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+def test_a_websocket_is_decided_like_any_call(
+    gateway: Gateway, port: int, api: EchoApi, tokens: dict[str, dict[str, str]]
+) -> None:
+    """Its token may be the second sub-protocol, as browsers need. The API never gets that."""
+    token = tokens["token"]["token"]
+    offered = ("Sec-WebSocket-Protocol", f"gatepass, {token}, chat")
+    api.reached.clear()
+    assert handshake(port) in (401, 403)
+    assert handshake(port, ("Sec-WebSocket-Protocol", "gatepass, rubbish")) in (401, 403)
+    assert api.reached == []
+    accepted = handshake(port, ("Authorization", f"Bearer {token}"))
+    by_protocol = handshake(port, offered)
+    if gateway.name in NO_WEBSOCKETS:
+        assert (accepted, by_protocol, api.reached) == (403, 403, [])
+        return
+    assert accepted == 101
+    if gateway.name in NO_SUBPROTOCOLS:
+        assert (by_protocol, len(api.reached)) == (401, 1)
+        return
+    assert by_protocol == 101
+    assert [request.values("sec-websocket-protocol") for request in api.reached] == [
+        [],
+        ["gatepass, chat"],
+    ]
+    for request in api.reached:
+        _names_the_caller_alone(request, tokens, "token")
+
+
+def test_only_websockets_are_upgraded(
+    port: int, api: EchoApi, tokens: dict[str, dict[str, str]]
+) -> None:
+    """A connection upgraded to another HTTP would carry calls without decisions."""
+    for upgrade in ("h2c", "h2c, websocket", "TLS/1.0"):
+        api.reached.clear()
+        headers = (("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", upgrade))
+        settings = ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")
+        answer = send(port, Probe("", "", headers=(*headers, settings)), tokens)
+        assert answer.status == 200 or 400 <= answer.status < 500
+        assert all(request.values("upgrade") == [] for request in api.reached)
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["away", "silent"])
+def test_without_gatepass_no_call_is_let_through(
+    gateway: Gateway, api: EchoApi, tokens: dict[str, dict[str, str]], silent: bool
+) -> None:
+    if silent and gateway.name in NO_TIMEOUT:
+        return
+    with socket.socket() as gatepass:
+        gatepass.bind(("127.0.0.1", 0))
+        if silent:
+            # The system accepts connections; no one answers.
+            gatepass.listen()
+        verify = gatepass.getsockname()[1]
+        with running(gateway, verify, verify, api) as port:
+            api.reached.clear()
+            answer = send(port, Probe("", ""), tokens)
+    assert 500 <= answer.status < 600
+    assert api.reached == []
