@@ -84,11 +84,11 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
         "credentials": {},
         "asked": {
             "  middlewares:\n    gatepass-cors:": (
-                "    open:\n      rule: PathPrefix(`/v1/refunds`)\n      service: api\n"
+                "    open: {rule: PathPrefix(`/v1/refunds`), priority: 1000, service: api}\n"
                 "  middlewares:\n    gatepass-cors:"
             )
         },
-        "identity": {'          X_Gatepass_User: ""\n': ""},
+        "identity": {"(?i)^x-gatepass-|[^a-z0-9-]": "(?i)^x-gatepass-"},
         "secrets": {'          Authorization: ""\n': ""},
         "overrides": {'          X-HTTP-Method-Override: ""\n': ""},
         "same_call": {
@@ -99,8 +99,8 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "envoy": {
-        "forwarded_addresses": {"use_remote_address: true": "use_remote_address: false"},
-        "address": {},
+        "forwarded_addresses": {"rewrite-url|forwarded-|": "rewrite-url|"},
+        "address": {"use_remote_address: true": "use_remote_address: false"},
         "origin": {"                - {exact: origin}\n": ""},
         "credentials": {"                - {exact: x-access-token}\n": ""},
         "asked": {
@@ -123,9 +123,9 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
         "caching": {"                    - {exact: cache-control}\n": ""},
     },
     "envoy, behind it": {
-        "identity": {"_action: DROP_HEADER": "_action: ALLOW"},
-        "secrets": {"              - authorization\n": ""},
-        "overrides": {"              - x-http-method-override\n": ""},
+        "identity": {"|.*[^a-z0-9:-].*": "|.*[^a-z0-9:_-].*"},
+        "secrets": {"remove: [authorization, ": "remove: ["},
+        "overrides": {"x-(http-method|": "x-("},
         "same_call": {"route: {cluster: api}": 'route: {cluster: api, prefix_rewrite: "/v0/"}'},
     },
     "haproxy": {
@@ -159,7 +159,7 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
             "= r.useragent_ip": '= received["X-Real-IP"] or r.useragent_ip',
         },
         "origin": {
-            '{"Authorization", "X-Access-Token", "Origin", "Referer",': '{"Authorization",',
+            '"Authorization", "X-Access-Token", "Origin", "Referer",': '"Authorization",',
         },
         "credentials": {},
         "methods": {'["X-Original-Method"] = r.method': '["X-Original-Method"] = "GET"'},

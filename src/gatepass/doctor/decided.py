@@ -158,6 +158,8 @@ def forwarded_addresses(examined: Examined) -> Step:
     named = {f"{_FORGED}{n}": name for n, name in enumerate(_ADDRESS_HEADERS, 21)}
     forged = [(name, f"for={at}" if name == "Forwarded" else at) for at, name in named.items()]
     other = call(headers=forged)
+    # The gateway removes what it lists, perhaps before it asks.
+    removed = call(headers=[("Connection", "X-Forwarded-For")])
     seen = yield
     own = _field(seen, examined.first, "address")
     problems = []
@@ -165,6 +167,8 @@ def forwarded_addresses(examined: Examined) -> Step:
     if seen(other) is not None and found != own:
         which = named.get(found or "", "one of " + ", ".join(_ADDRESS_HEADERS))
         problems.append(f"with a forged {which}, Gatepass saw {found or 'no address'}")
+    if seen(removed) is not None and _field(seen, removed, "address") != own:
+        problems.append("with Connection: X-Forwarded-For, Gatepass saw another address")
     chosen = {_field(seen, each, "address") for each in usual if seen(each) is not None} - {own}
     if chosen and examined.trusted and not problems:
         return findings.FORWARDED.not_checked(

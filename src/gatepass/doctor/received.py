@@ -100,10 +100,23 @@ def identity(behind: Behind) -> Finding:
         spellings = [f"X{a}Gatepass{b}{name}" for a, b in product(_SEPARATORS, repeat=2)]
         spellings += [f"x-gatepass-{name.lower()}", f"X-GATEPASS-{name.upper()}"]
         passed += behind.headers_with(forged, headers=[(each, forged) for each in spellings])
+    problems = [f"a forged {each} reached the API" for each in passed]
+    if _removable(behind):
+        problems.insert(0, "a caller's Connection header removed those of the gateway")
     return findings.IDENTITY.of(
-        _some(f"a forged {each} reached the API" for each in passed),
+        _some(problems),
         f"{len(_NAMES)} headers, each in {len(spellings)} spellings",
     )
+
+
+def _removable(behind: Behind) -> bool:
+    """Whether the gateway obeys a caller who lists its headers as those of the connection."""
+    names = [f"X-Gatepass-{name}" for name in _NAMES]
+    usual = behind.received(behind.prober.call())
+    listed = behind.received(behind.prober.call(headers=[("Connection", ", ".join(names))]))
+    if usual is None or listed is None:
+        return False
+    return any(usual.values(name) and not listed.values(name) for name in names)
 
 
 def secrets(behind: Behind) -> Finding:

@@ -21,9 +21,9 @@ Headers = Sequence[tuple[str, str]]
 _TIMEOUT_S = 10.0
 _MOST_BYTES = 1 << 20
 _SCHEMES = {"http": 80, "https": 443}
-# A gateway on this machine is called from an address of its own, which can't be mistaken for the
-# gateway's. Linux answers on all of 127.0.0.0/8.
-_OWN_LOOPBACK = "127.87.87.87"
+#: A gateway on this machine is called from this address, which can't be mistaken for the gateway's.
+#: Linux answers on all of 127.0.0.0/8.
+OWN_LOOPBACK = "127.87.87.87"
 
 
 class Unreachable(GatepassError):
@@ -133,7 +133,7 @@ class Gateway:
         where = (self.host, self.port)
         if self._on_this_machine():
             try:
-                return socket.create_connection(where, _TIMEOUT_S, (_OWN_LOOPBACK, 0))
+                return socket.create_connection(where, _TIMEOUT_S, (OWN_LOOPBACK, 0))
             except OSError:
                 # Another system than Linux, or IPv6 alone.
                 pass

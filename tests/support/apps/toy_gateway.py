@@ -24,6 +24,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "sends no address": ("address",),
     "believes the caller's X-Forwarded-For": ("forwarded_addresses",),
     "believes X-Real-IP": ("forwarded_addresses",),
+    "removes what Connection lists from its question": ("forwarded_addresses",),
     "believes the caller's X-Original-URI": ("sources",),
     "believes the caller's X-Original-Method": ("sources",),
     "adds its X-Original-URI to the caller's": ("sources",),
@@ -57,6 +58,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
 #: Those that only an API behind the gateway notices.
 MISTAKES_BEHIND: dict[str, tuple[str, ...]] = {
     "keeps forged headers": ("identity",),
+    "removes what Connection lists": ("identity",),
     "keeps forged headers with underscores": ("identity",),
     "keeps forged headers with dots": ("identity",),
     "keeps forged headers in upper case": ("identity",),
@@ -69,7 +71,6 @@ MISTAKES_BEHIND: dict[str, tuple[str, ...]] = {
     "rewrites the path after it asked": ("same_call",),
     "changes the method after it asked": ("same_call",),
     "lets preflights in": ("undecided",),
-    "keeps what was allowed": ("caching",),
 }
 
 _REMOVED = ("authorization", "x-access-token")
@@ -121,6 +122,8 @@ class ToyGateway:
                 if reply.status >= 300 and "lets refused calls in" not in wrong:
                     return self._refusal(reply)
                 own = [(n, v) for n, v in _header_list(reply) if n.startswith("x-gatepass-")]
+                if "removes what Connection lists" in wrong:
+                    own = [(n, v) for n, v in own if n not in _listed(headers)]
                 return self._forward(method, target, self._cleaned(headers) + own)
         return self._forward(method, target, self._cleaned(headers))
 
@@ -195,6 +198,8 @@ class ToyGateway:
             del own["x-original-method"]
         if "sends no address" in wrong:
             del own["x-forwarded-for"]
+        if "removes what Connection lists from its question" in wrong:
+            own = {name: value for name, value in own.items() if name not in _listed(headers)}
         question = [
             (name, value)
             for name in ("authorization", "x-access-token", "origin", "referer")
@@ -298,6 +303,12 @@ def _lines(headers: _Headers) -> Lines:
 
 def _header_list(reply: Reply) -> _Headers:
     return [(name.decode().lower(), value.decode()) for name, value in reply.headers]
+
+
+def _listed(headers: _Headers) -> set[str]:
+    """The names that Connection lists."""
+    lines = _lines(headers)("connection")
+    return {name.strip().lower() for line in lines if line for name in line.split(",")}
 
 
 def _is_preflight(method: str, headers: _Headers) -> bool:
