@@ -1,14 +1,16 @@
 """``gatepass doctor``: its report, exit codes, and what it leaves behind."""
 
 import json
+import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gatepass.doctor.findings import ALWAYS, BEHIND, CHECKS, PAGE
+from gatepass.doctor.findings import ALWAYS, BEHIND, CHECKS, ORIGIN, PAGE
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import companies, owner_search
 from gatepass.registry.directory.published_roles import follow_catalogue
@@ -63,7 +65,10 @@ def test_a_gateway_that_is_set_up_well(installed: Gatepass, gateway: ToyGateway)
     assert said.code == 0, said.out + said.err
     for check in CHECKS:
         assert check.title in said.out
-    assert said.err == f"gatepass: {gateway.url}: 13 ok, 0 WRONG, 6 not checked\n"
+    assert said.err.splitlines() == [
+        f"gatepass: calling {gateway.url}; this takes some seconds",
+        f"gatepass: {gateway.url}: 13 ok, 0 wrong, 6 not checked",
+    ]
     assert "--echo PORT" in said.out
     assert "--away" in said.out
 
@@ -72,10 +77,14 @@ def test_a_mistake_has_its_fix(installed: Gatepass, gateway: ToyGateway) -> None
     gateway.mistakes = {"loses Origin"}
     said = installed("doctor", "--gateway", gateway.url)
     assert said.code == 1
-    (line,) = [each for each in said.out.splitlines() if "WRONG" in each]
-    assert line.startswith("Origin and Referer arrive")
-    assert "Origin didn't arrive" in line
-    assert f"{PAGE}#origin-and-referer-arrive" in line
+    (line,) = [each for each in said.out.splitlines() if each.startswith("wrong")]
+    assert line.split(maxsplit=1)[1].split("  ")[0] == "Origin and Referer arrive"
+    assert line.rstrip().endswith("Origin didn't arrive")
+    assert said.out.splitlines()[-3:] == [
+        ORIGIN.title,
+        f"  {ORIGIN.fix}",
+        f"  {PAGE}#origin-and-referer-arrive",
+    ]
 
 
 def test_json(installed: Gatepass, gateway: ToyGateway) -> None:
@@ -135,17 +144,49 @@ def test_it_leaves_nothing_active_and_shows_no_text(
     assert account.status == "deactivated"
 
 
-@pytest.mark.parametrize("signal", [KeyboardInterrupt, OSError])
+def test_at_a_terminal_it_asks_for_gatepass_to_be_stopped(
+    installed: Gatepass, gateway: ToyGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepass.cli.doctor._is_watched", lambda: True)
+    said = installed("doctor", "--gateway", gateway.url, stdin="n\n")
+    assert "Stop Gatepass, then say y [y/N]:" in said.err
+    assert "13 ok, 0 wrong, 6 not checked" in said.err
+    monkeypatch.setattr("gatepass.cli.doctor.typer.confirm", stopped(gateway))
+    said = installed("doctor", "--gateway", gateway.url)
+    assert "14 ok, 0 wrong, 5 not checked" in said.err
+    assert "Start Gatepass again." in said.err
+
+
+def stopped(gateway: ToyGateway) -> Callable[..., bool]:
+    """Stops Gatepass when it is asked to."""
+
+    def confirm(*_: object, **__: object) -> bool:
+        gateway.away = True
+        return True
+
+    return confirm
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def terminated() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def broken() -> None:
+    raise OSError(5, "broken")
+
+
+@pytest.mark.parametrize("end", [interrupted, terminated, broken])
 def test_an_interrupted_examination_leaves_nothing_active(
     installed: Gatepass,
     gateway: ToyGateway,
-    signal: type[BaseException],
+    end: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupted(*_: object) -> None:
-        raise signal
-
-    monkeypatch.setattr("gatepass.doctor.examination.added_time", interrupted)
+    monkeypatch.setattr("gatepass.doctor.examination.added_time", lambda *_: end())
     said = installed("doctor", "--gateway", gateway.url)
     assert said.code == 1
     assert said.out == ""
@@ -204,7 +245,7 @@ def test_a_gateway_that_isnt_there(installed: Gatepass, gateway: ToyGateway) -> 
     port = free_port()
     said = installed("doctor", "--gateway", f"http://127.0.0.1:{port}")
     assert said.code == 1
-    assert said.err == f"gatepass: http://127.0.0.1:{port}: Connection refused\n"
+    assert said.err.endswith(f"gatepass: http://127.0.0.1:{port}: Connection refused\n")
 
 
 def test_without_a_route_there_is_nothing_to_check_with(installed: Gatepass) -> None:

@@ -37,7 +37,7 @@ from gatepass.registry.directory import companies
 
 T = TypeVar("T")
 
-_SHOWN: dict[Outcome, str] = {"passed": "ok", "failed": "WRONG", "not_checked": "not checked"}
+_SHOWN: dict[Outcome, str] = {"passed": "ok", "failed": "wrong", "not_checked": "not checked"}
 _COMPANIES_READ = 200
 _TO_CHECK = {
     **dict.fromkeys((check.name for check in BEHIND), "let the gateway forward to --echo PORT"),
@@ -101,8 +101,11 @@ def doctor(
         if away:
             found = [outage(where, path)]
         else:
-            found = _examine(node, where, path, _company(node, company), expected, listening)
-            if not json and sys.stdin.isatty() and not _wrong(found, (ASKED,)):
+            its = _company(node, company)
+            if not json:
+                typer.echo(f"gatepass: calling {where.url}; this takes some seconds", err=True)
+            found = _examine(node, where, path, its, expected, listening)
+            if not json and _is_watched() and not _wrong(found, (ASKED,)):
                 found += _when_stopped(where, path)
             found = list(in_order(found, _why_not(found)))
     _print(where, found, json=json)
@@ -117,14 +120,16 @@ def _examine(
     address: str | None,
     listening: tuple[str, int] | None,
 ) -> list[Finding]:
-    def ended(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    # A service manager's or a pipeline's signal must not leave a token behind.
-    signal.signal(signal.SIGTERM, ended)
     with ExitStack() as stack:
+        # A pipeline's signal must not leave a token behind.
+        former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGTERM, former)
         echo = None if listening is None else stack.enter_context(Echo(*listening))
         return Examination(node, gateway, path, company, address, echo, CALLS).findings()
+
+
+def _is_watched() -> bool:
+    return sys.stdin.isatty()
 
 
 def _when_stopped(gateway: Gateway, path: str) -> list[Finding]:
@@ -150,15 +155,12 @@ def _print(gateway: Gateway, found: Sequence[Finding], *, json: bool) -> None:
             }
         )
         return
-    print_table(("Check", "", "Seen", "Fix"), map(_row, found))
+    rows = [(_SHOWN[each.outcome], each.check.title, each.seen) for each in found]
+    print_table(("", "Check", "Seen"), rows)
+    for check in (each.check for each in found if each.outcome == "failed"):
+        typer.echo(f"\n{check.title}\n  {check.fix}\n  {check.link}")
     summary = ", ".join(f"{counts[outcome]} {shown}" for outcome, shown in _SHOWN.items())
     typer.echo(f"gatepass: {gateway.url}: {summary}", err=True)
-
-
-def _row(found: Finding) -> tuple[str, str, str, str]:
-    check = found.check
-    fix = f"{check.fix} See {check.link}" if found.outcome == "failed" else ""
-    return check.title, _SHOWN[found.outcome], found.seen, fix
 
 
 def _as_json(found: Finding) -> dict[str, object]:
