@@ -1,0 +1,42 @@
+"""The pages of docs/how-to/gateways, also those whose gateway no test runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.gateways.every import GATEWAYS
+from tests.support.gateways.probes import IDENTITY
+
+PAGES = {
+    page.stem: page.read_text()
+    for page in sorted((Path(__file__).parents[2] / "docs/how-to/gateways").glob("*.md"))
+}
+#: Written from a gateway's source.
+NOT_RUN = {"apisix", "kong"}
+
+
+def test_each_gateway_is_run_or_its_page_says_that_it_is_not() -> None:
+    assert PAGES.keys() == GATEWAYS.keys() | NOT_RUN
+    for name, page in PAGES.items():
+        assert ("No test runs" in page.split("\n\n")[1]) == (name in NOT_RUN | {"ingress-nginx"})
+        assert ("A test runs the configuration below as it stands" in page) == (
+            name not in NOT_RUN | {"ingress-nginx"}
+        )
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_its_blocks_of_yaml_can_be_read(name: str) -> None:
+    for block in re.findall(r"^```yaml\n(.*?)^```$", PAGES[name], re.S | re.M):
+        assert all(yaml.safe_load_all(block))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_it_passes_on_all_headers_that_name_the_caller(name: str) -> None:
+    """By their names, or by what they begin with."""
+    blocks = "".join(re.findall(r"^```\w+\n(.*?)^```$", PAGES[name].lower(), re.S | re.M))
+    beginnings = ("{prefix: x-gatepass-}", "(?i)^x-gatepass-|")
+    assert any(each in blocks for each in beginnings) or all(
+        f"x-gatepass-{each}" in blocks for each in IDENTITY
+    )
