@@ -43,7 +43,16 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
             )
         },
         "refusals": {"add_header X-Gatepass-Reason $gatepass_reason always;": ""},
-        "caching": {"add_header Cache-Control no-store always;": ""},
+        "caching": {
+            "map $http_upgrade $gatepass_upgrade {": (
+                "proxy_cache_path kept keys_zone=kept:1m;\nmap $http_upgrade $gatepass_upgrade {"
+            ),
+            "proxy_pass_request_body off;": (
+                "proxy_pass_request_body off;\n        proxy_cache kept;\n"
+                "        proxy_cache_key $request_uri$http_authorization;\n"
+                "        proxy_cache_valid any 60s;\n        proxy_ignore_headers Cache-Control;"
+            ),
+        },
         "identity": {
             'proxy_set_header X_Gatepass_User "";': "",
             "listen 127.0.0.1:8080;": "listen 127.0.0.1:8080;\n    underscores_in_headers on;",
@@ -61,8 +70,8 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
                 "\thandle /v1/refunds/* {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n\troute {"
             )
         },
-        "refusals": {"\t\t\tdefer": "\t\t\t-WWW-Authenticate\n\t\t\t-Cache-Control\n\t\t\tdefer"},
-        "caching": {},
+        "refusals": {"\t\t\tdefer": "\t\t\t-WWW-Authenticate\n\t\t\tdefer"},
+        "caching": {"\t\theader {\n": "\t\theader {\n\t\t\tCache-Control max-age=60\n"},
         "identity": {
             "request_header -X-Gatepass*": "",
             "X-Gatepass-User X-Gatepass-Owner": "X-Gatepass-User",
@@ -120,7 +129,6 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
                 "{exact: x-gatepass-help}\n                    - {exact: www-"
             )
         },
-        "caching": {"                    - {exact: cache-control}\n": ""},
     },
     "envoy, behind it": {
         "identity": {"|.*[^a-z0-9:-].*": "|.*[^a-z0-9:_-].*"},
@@ -146,7 +154,12 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
             ),
         },
         "refusals": {'"cache-control", "www-authenticate", ': ""},
-        "caching": {},
+        "caching": {
+            "    default_backend api\n": (
+                '    http-after-response set-header Cache-Control "max-age=60"\n'
+                "    default_backend api\n"
+            )
+        },
         "identity": {"http-request del-header ^x[^a-z0-9]gatepass -m reg\n": ""},
         "secrets": {"http-request del-header authorization\n": ""},
         "overrides": {"^x-(http-method|": "^x-("},
@@ -170,7 +183,11 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
             )
         },
         "refusals": {'"Cache-Control", "WWW-Authenticate", ': ""},
-        "caching": {},
+        "caching": {
+            "    r.status = status\n": (
+                '    r.err_headers_out["Cache-Control"] = "max-age=60"\n    r.status = status\n'
+            )
+        },
         "identity": {'if name:find("[^%w-]") or': 'if name:find("[^%w-._]") or'},
         "secrets": {"    RequestHeader unset Authorization\n": ""},
         "overrides": {"    RequestHeader unset X-HTTP-Method-Override\n": ""},
@@ -213,14 +230,18 @@ def silent_port() -> Iterator[int]:
         server.shutdown()
 
 
+#: What pages say themselves: without a snippet, ingress-nginx passes no reason on.
+SAID: dict[str, set[str]] = {"ingress-nginx": {"refusals"}}
+
+
 @pytest.mark.parametrize("name", GATEWAYS)
 def test_the_configuration_of_its_page_passes(
     doctor: Doctor, asking_port: int, echo: Echo, ports: dict[str, int], name: str
 ) -> None:
     with GATEWAYS[name].running(verify=asking_port, api=echo.port, **ports) as url:
         found = doctor.examine(url, echo)
-    assert failed(found) == {}
-    assert {each.outcome for each in found.values()} == {"passed"}
+    assert set(failed(found)) == SAID.get(name, set()), failed(found)
+    assert {each.outcome for each in found.values()} <= {"passed", "failed"}
 
 
 @pytest.mark.parametrize("name", MISWIRED)

@@ -7,6 +7,7 @@ from gatepass.core.reason import Reason
 from gatepass.doctor import findings
 from gatepass.doctor.findings import Finding
 from gatepass.doctor.probes import Probe, Prober
+from gatepass.doctor.wire import Headers
 
 _POLL_S = 0.1
 
@@ -29,33 +30,44 @@ def caching(
         Unreachable: the gateway stopped answering.
     """
     problems = []
-    path = refused.path
-    with_token, without = refused.call(target=path), refused.call(target=path, credential=())
-    if _same(with_token, without):
+    with_token, without = _repeated(refused), _repeated(refused, credential=())
+    # Then the gateway tells neither from the other.
+    alike = with_token.told is None and _same(with_token, without)
+    if not alike and _same(with_token, without):
         problems.append("a call without a token got the answer of one with a token")
     answers = [each.answer for each in (with_token, without) if each.refused]
-    if any("no-store" not in (each.header("cache-control") or "").lower() for each in answers):
-        problems.append("refusals come without Cache-Control: no-store")
+    # Without the header no cache keeps a 401 or 403 by itself.
+    allowing = {each.header("cache-control") or "no-store" for each in answers}
+    problems += [
+        f"refusals say Cache-Control: {each}"
+        for each in sorted(allowing)
+        if "no-store" not in each.lower()
+    ]
     if any(each.header("age") for each in answers):
         problems.append("refusals come from a cache (Age)")
     if allowed is not None:
-        allowed[0].call(target=path)
+        _repeated(allowed[0])
     end()
-    if not _within(wait_s, lambda: not _same(with_token, refused.call(target=path))):
+    if not alike and not _within(wait_s, lambda: not _same(with_token, _repeated(refused))):
         problems.append("a token that has ended got the answer of before")
     if allowed is not None:
         prober, reached = allowed
-        if not _within(wait_s, lambda: not reached(prober.call(target=path))):
+        if not _within(wait_s, lambda: not reached(_repeated(prober))):
             problems.append("a token that has ended still reached the API")
     return findings.CACHING.of(problems, "an ended token was refused on its next call")
 
 
+def _repeated(prober: Prober, credential: Headers | None = None) -> Probe:
+    """A call that a cache can't tell from the one before, unless by its token."""
+    origin = f"https://same-{prober.run}.gatepass-doctor.invalid"
+    return prober.call(target=prober.path, origin=origin, credential=credential)
+
+
 def _same(one: Probe, other: Probe) -> bool:
     """Whether two answers are those of the same decision, as far as they tell."""
-    if one.answer.status != other.answer.status:
-        return False
-    # Every token that ended has the same status, but not every gateway passes reasons on.
-    return one.told is not None and one.told == other.told != Reason.token_deactivated
+    # Of two tokens that have ended, none was kept.
+    told = (one.answer.status, one.told)
+    return told == (other.answer.status, other.told) and one.told != Reason.token_deactivated
 
 
 def _within(seconds: float, holds: Callable[[], bool]) -> bool:

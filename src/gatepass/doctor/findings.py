@@ -67,8 +67,8 @@ ASKED: Final = Check(
 REFUSALS: Final = Check(
     "refusals",
     "Refusals reach the caller as they are",
-    "Pass on the status of Gatepass's answer, X-Gatepass-Reason, X-Gatepass-Help, "
-    "WWW-Authenticate and Cache-Control.",
+    "Pass on the status of Gatepass's answer, X-Gatepass-Reason, X-Gatepass-Help and "
+    "WWW-Authenticate.",
 )
 ADDRESS: Final = Check(
     "address",
@@ -116,7 +116,7 @@ ENDPOINTS: Final = Check(
 CACHING: Final = Check(
     "caching",
     "No decision is kept",
-    "Cache neither Gatepass's answers nor refusals, and pass on Cache-Control: no-store.",
+    "Cache neither Gatepass's answers nor refusals, and change no Cache-Control of a refusal.",
 )
 CLOCK: Final = Check(
     "clock",

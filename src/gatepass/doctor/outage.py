@@ -19,7 +19,6 @@ def outage(gateway: Gateway, path: str) -> Finding:
         prober.call(),
         prober.call(credential=()),
         prober.call("HEAD"),
-        prober.call("OPTIONS"),
         prober.call("POST", f"{path.rstrip('/')}/gatepass-doctor-{prober.run}"),
     ]
     if any(probe.told and probe.told != "unavailable" for probe in probes):

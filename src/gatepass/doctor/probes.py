@@ -77,6 +77,7 @@ class Prober:
         headers: Headers = (),
         *,
         credential: Sequence[tuple[str, str]] | None = None,
+        origin: str | None = None,
         origin_in: str = "Origin",
     ) -> Probe:
         """Send a call.
@@ -84,6 +85,7 @@ class Prober:
         Args:
             target: by default the path, with a query that no cache has seen.
             credential: the headers with one; by default ``Authorization`` with the token.
+            origin: by default one of its own.
             origin_in: the header with the origin: ``Origin`` or ``Referer``.
 
         Raises:
@@ -93,7 +95,7 @@ class Prober:
         target = f"{self.path}?doctor={number}-{self.run}" if target is None else target
         if credential is None:
             credential = (("Authorization", f"Bearer {self.token}"),)
-        origin = f"https://p{number}-{self.run}.gatepass-doctor.invalid"
+        origin = origin or f"https://p{number}-{self.run}.gatepass-doctor.invalid"
         page = origin if origin_in == "Origin" else f"{origin}/page?x=1"
         answer = self.gateway.ask(method, target, (*credential, (origin_in, page), *headers))
         probe = Probe(method, target, origin, bool(credential), answer)

@@ -50,7 +50,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "loses the help": ("refusals",),
     "refuses all with 403": ("refusals",),
     "redirects": ("asked",),
-    "loses Cache-Control": ("caching",),
+    "lets refusals be kept": ("caching",),
     "keeps decisions by path": ("caching",),
     "keeps decisions by path and token": ("caching",),
     "has a wrong clock": ("clock",),
@@ -249,10 +249,12 @@ class ToyGateway:
         lost = {
             "loses the reason": "x-gatepass-reason",
             "loses the help": "x-gatepass-help",
-            "loses Cache-Control": "cache-control",
+            "lets refusals be kept": "cache-control",
         }
         gone = {name for mistake, name in lost.items() if mistake in wrong}
         headers = [(name, value) for name, value in headers if name not in gone]
+        if "lets refusals be kept" in wrong:
+            headers.append(("Cache-Control", "public, max-age=60"))
         status = 403 if "refuses all with 403" in wrong else reply.status
         return self._response(status, headers, reply.body)
 
