@@ -6,7 +6,7 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
 command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || wanted="$wanted haproxy"
 command -v apache2 >/dev/null || [ -x /usr/sbin/apache2 ] || wanted="$wanted apache2-bin"
-[ -e /usr/share/lua/5.3/socket.lua ] || wanted="$wanted lua-socket"
+ls /usr/share/lua/*/socket.lua >/dev/null 2>&1 || wanted="$wanted lua-socket"
 command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || wanted="$wanted pgbouncer"
 command -v jq >/dev/null || wanted="$wanted jq"
 command -v git >/dev/null || wanted="$wanted git"

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+import httpx
 import pytest
 
 from gatepass.core.reason import STATUS
@@ -58,12 +59,21 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallat
 
 
 @pytest.fixture(scope="module")
-def tokens(served: ServedInstallation) -> dict[str, dict[str, str]]:
-    """``TOKENS``, as the REST API answered."""
+def administrator(served: ServedInstallation) -> Iterator[httpx.Client]:
     with served.sign_in() as client:
-        made = {name: new_token(client, **fields) for name, fields in TOKENS.items()}
-        client.post(f"/v1/access-tokens/{made['deactivated']['id']}/deactivate").raise_for_status()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def tokens(administrator: httpx.Client) -> dict[str, dict[str, str]]:
+    """``TOKENS``, as the REST API answered."""
+    made = {name: new_token(administrator, **fields) for name, fields in TOKENS.items()}
+    deactivate(administrator, made["deactivated"])
     return made
+
+
+def deactivate(administrator: httpx.Client, token: dict[str, str]) -> None:
+    administrator.post(f"/v1/access-tokens/{token['id']}/deactivate").raise_for_status()
 
 
 @pytest.fixture(scope="module")
@@ -194,15 +204,14 @@ def test_pages_of_any_origin_may_read_the_answers(
 
 
 def test_a_deactivated_token_is_refused_on_the_very_next_call(
-    gateway: Gateway, port: int, served: ServedInstallation
+    gateway: Gateway, port: int, administrator: httpx.Client
 ) -> None:
-    with served.sign_in() as client:
-        for _ in range(3):
-            made = new_token(client)
-            asked = Probe("", "", "made")
-            assert send(port, asked, {"made": made}).status == 200
-            client.post(f"/v1/access-tokens/{made['id']}/deactivate").raise_for_status()
-            _says_why(gateway, send(port, asked, {"made": made}), "token_deactivated")
+    asked = Probe("", "", "made")
+    for _ in range(3):
+        made = new_token(administrator)
+        assert send(port, asked, {"made": made}).status == 200
+        deactivate(administrator, made)
+        _says_why(gateway, send(port, asked, {"made": made}), "token_deactivated")
 
 
 HANDSHAKE = (
@@ -281,5 +290,30 @@ def test_without_gatepass_no_call_is_let_through(
         with running(gateway, verify, verify, api) as port:
             api.reached.clear()
             answer = send(port, Probe("", ""), tokens)
+    assert 500 <= answer.status < 600
+    assert api.reached == []
+
+
+@pytest.mark.parametrize(
+    ("gateway", "line"),
+    [
+        (GATEWAYS["haproxy"], "    local received = txn.http:req_get_headers()"),
+        (GATEWAYS["haproxy"], '        txn:set_var("txn.gatepass_allowed", true)'),
+        (GATEWAYS["apache"], "    local question = {"),
+        (GATEWAYS["apache"], "        return apache2.DECLINED"),
+    ],
+    ids=["haproxy asks", "haproxy allows", "apache asks", "apache allows"],
+)
+def test_an_error_in_lua_lets_nobody_in(
+    served: ServedInstallation,
+    api: EchoApi,
+    tokens: dict[str, dict[str, str]],
+    gateway: Gateway,
+    line: str,
+) -> None:
+    changed = {line: f'error("a mistake")\n{line}'}
+    with gateway.running(verify=served.verify_port, api=api.port, changed=changed) as url:
+        api.reached.clear()
+        answer = send(int(url.rpartition(":")[2]), Probe("", ""), tokens)
     assert 500 <= answer.status < 600
     assert api.reached == []

@@ -14,7 +14,7 @@ import pytest
 #: Marker: its meaning.
 MARKERS = {
     "browser": "drives the system's Chromium",
-    "nginx": "drives the system's nginx",
+    "nginx": "drives the system's nginx, or another gateway",
     "node": "runs what tests/tools/install.py installs on Node.js",
     "postgresql": "starts PostgreSQL servers, or pgbouncer in front of one",
     "processes": "starts servers or commands as processes of their own",

@@ -57,12 +57,14 @@ class Gateway:
             text: value.format(directory=directory, **ports)
             for text, value in self.addresses.items()
         }
-        written = files(self.name)
-        for text, value in {**changed, **real}.items():
-            assert any(text in each for each in written.values()), f"not on the page: {text}"
-            written = {name: each.replace(text, value) for name, each in written.items()}
-        for name, each in written.items():
-            (directory / name).write_text(each)
+        for name, shown in files(self.name).items():
+            written = shown
+            for text, value in {**changed, **real}.items():
+                written = written.replace(text, value)
+            (directory / name).write_text(written)
+        page = "".join(files(self.name).values())
+        for text in {**changed, **real}:
+            assert text in page, f"not on the page: {text}"
 
 
 #: A preflight, which needs no Gatepass.
