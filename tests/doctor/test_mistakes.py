@@ -85,6 +85,13 @@ def test_an_address_of_a_trusted_proxy_tells_nothing_of_forged_ones(
     assert found["forwarded_addresses"].outcome == "not_checked"
 
 
+def test_a_gateway_may_answer_every_options_itself(doctor: Doctor, endpoints: Endpoints) -> None:
+    with serving(ToyGateway(endpoints, mistakes={"answers OPTIONS itself"})) as gateway:
+        found = doctor.examine(gateway.url)
+    assert failed(found) == {}
+    assert "OPTIONS is answered like a preflight" in found["asked"].seen
+
+
 def test_the_address_may_be_named(doctor: Doctor, endpoints: Endpoints) -> None:
     with serving(ToyGateway(endpoints, mistakes={"sends no address"})) as gateway:
         found = doctor.examine(gateway.url, address="127.0.0.1")

@@ -118,7 +118,7 @@ def asked(examined: Examined) -> Step:
         problems.append(f"{anonymous.call} without a token was answered {_status(anonymous)}")
     decided = f"{_number(len(must) + len(may) - len(elsewhere), 'call')} decided"
     if as_preflight:
-        decided += "; OPTIONS is answered like a preflight, and --echo shows by whom"
+        decided += "; OPTIONS is answered like a preflight: with --echo it must not reach the API"
     if elsewhere:
         named = ", ".join(each.target for each in elsewhere[:_MOST_NAMED])
         decided += f"; answered 404 without a decision, so not served here: {named}"

@@ -112,6 +112,8 @@ class ToyGateway:
             return self._response(200, [], b"# TYPE a counter\ngatepass_decisions_total 1\n")
         if "serves /authz/" in wrong and path == "/authz/nginx":
             return self._refusal(self.endpoints.gateway("127.0.0.1", _lines(headers)))
+        if "answers OPTIONS itself" in wrong and method == "OPTIONS":
+            return self._response(204)
         if _is_preflight(method, headers) and "lets preflights in" not in wrong:
             return self._response(204, [("Access-Control-Allow-Origin", "*")])
         if self._asks(method, target, headers):
