@@ -292,3 +292,28 @@ def test_without_gatepass_no_call_is_let_through(
             answer = send(port, Probe("", ""), tokens)
     assert 500 <= answer.status < 600
     assert api.reached == []
+
+
+@pytest.mark.parametrize(
+    ("gateway", "line"),
+    [
+        (GATEWAYS["haproxy"], "    local received = txn.http:req_get_headers()"),
+        (GATEWAYS["haproxy"], '        txn:set_var("txn.gatepass_allowed", true)'),
+        (GATEWAYS["apache"], "    local question = {"),
+        (GATEWAYS["apache"], "        return apache2.DECLINED"),
+    ],
+    ids=["haproxy asks", "haproxy allows", "apache asks", "apache allows"],
+)
+def test_an_error_in_lua_lets_nobody_in(
+    served: ServedInstallation,
+    api: EchoApi,
+    tokens: dict[str, dict[str, str]],
+    gateway: Gateway,
+    line: str,
+) -> None:
+    changed = {line: f'error("a mistake")\n{line}'}
+    with gateway.running(verify=served.verify_port, api=api.port, changed=changed) as url:
+        api.reached.clear()
+        answer = send(int(url.rpartition(":")[2]), Probe("", ""), tokens)
+    assert 500 <= answer.status < 600
+    assert api.reached == []

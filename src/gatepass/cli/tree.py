@@ -47,6 +47,7 @@ COMMANDS = {
     "allowlist": _Command("allowlist", "A company's allowlist."),
     "catalogue": _Command("catalogue", "The catalogue of permissions and routes."),
     "node": _Command("node", "Nodes and embedded verifiers."),
+    "doctor": _Command("doctor", "Check a gateway by sending calls through it."),
     "scan": _Command("scan", "Find leaked credentials in files and Git repositories."),
 }
 
