@@ -493,6 +493,8 @@ def access_requested(
     label: str,
     permission: str,
     own: bool,
+    route: str,
+    address: str,
     expires_at: int,
     url: str,
 ) -> EmailMessage:
@@ -502,17 +504,22 @@ def access_requested(
 
     Args:
         own: whether the token is the reader's.
+        route, address: of the call that was refused, its method and the catalogue's path; each may
+            be "".
         expires_at: until when it can be answered, Unix ms.
         url: the page to answer.
     """
     company, name, label = _person(company), _person(name), _person(label)
     whose = "your access token" if own else "the access token"
+    call = [_one_line(route)] if route else []
+    call += [f"from {_one_line(address)}"] if address else []
+    did = " ".join(["called", *call, "and was refused"]) if call else "was refused"
     return _message(
         envelope,
         subject=f"{whose.capitalize()} “{label}” at {company} asks for {_one_line(permission)}",
         before=[
             f"Hello {name},",
-            f"A program that uses {whose} “{label}” was refused, because the token lacks "
+            f"A program that uses {whose} “{label}” {did}, because the token lacks "
             f"{_one_line(permission)}, and asks for it. Until somebody allows it, these calls stay "
             "refused.",
         ],

@@ -302,8 +302,11 @@ def _token_approved(
 def _access_requested(
     envelope: Envelope, letter: access_requests.Letter, site: str
 ) -> EmailMessage:
+    call = letter.call
     return messages.access_requested(
         envelope,
+        route="" if call is None or call.route is None else f"{call.method} {call.route}",
+        address="" if call is None else call.address or "",
         company=letter.company_name,
         name=letter.user_name,
         label=letter.label,

@@ -6,6 +6,7 @@ import pytest
 
 from gatepass.core.decision import Reason
 from gatepass.core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooManyAttempts
+from gatepass.core.observed_call import CountedCall, ObservedCall
 from gatepass.mail.messages import Envelope
 from gatepass.node.mailing import _WRITERS
 from gatepass.registry.actor import Actor, Person
@@ -17,6 +18,7 @@ from gatepass.registry.membership import access_requests
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.tables import outgoing_mail
 from gatepass.registry.tokens import access_tokens, rotation, self_rotation
+from gatepass.registry.tokens.calls import observed_calls
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
 from gatepass.registry.tokens.temporary import exceptions, request_records
@@ -31,7 +33,7 @@ DECISION = "dec_0123456789abcdefghijkl"
 
 @pytest.fixture
 def registry(sqlite_registry: SmallRegistry) -> SmallRegistry:
-    """One engine: ``tests/web/api/test_access_requests`` runs on both."""
+    """One engine: ``tests/web/api/tokens/test_access_requests`` runs on both."""
     return sqlite_registry
 
 
@@ -143,7 +145,17 @@ def test_the_mail_has_no_justification_and_goes_while_it_is_pending(
     robot, _ = registry.token(ada, permissions=["charges:get"], owner=account.id)
     find, compose = _WRITERS[access_requests.MAIL]
     envelope = Envelope("mail_1", "localhost", ("G", "g@x.example"), "ada@x.example", NOW)
-    for token, whose in ((asking[0], "Your access token"), (robot, "The access token")):
+    # Which call of the robot was refused isn't known yet.
+    call = ObservedCall(
+        "permission_missing", ("charges:create",), "/v1/charges", "POST", "192.0.2.9", None
+    )
+    with registry.database.auxiliary_write(registry.now) as write:
+        counted = CountedCall(asking[0].id, False, call, 1, registry.now, registry.now)
+        observed_calls.fold(write, [counted])
+    for token, whose, did in (
+        (asking[0], "Your access token", "called POST /v1/charges from 192.0.2.9 and was refused"),
+        (robot, "The access token", "“Nightly settlement” was refused, because"),
+    ):
         request = ask(registry, token, justification="Call 555-0100 at once")
         subject = f"{request.id}:asked:{ada.user}"
         with registry.database.auxiliary_write(registry.now) as write:
@@ -153,6 +165,9 @@ def test_the_mail_has_no_justification_and_goes_while_it_is_pending(
         assert mail["Subject"] == f"{whose} “Nightly settlement” at Northwind asks for " + (
             "charges:create"
         )
+        plain = mail.get_body(("plain",))
+        assert plain is not None
+        assert did in " ".join(plain.get_content().split())
         text = mail.as_string()
         assert f"https://gp.example/access-requests/{request.id}" in text
         assert "555" not in text

@@ -316,3 +316,28 @@ def test_the_mails(registry: SmallRegistry, ada: Actor) -> None:
     subject, text = written(token_approvals.APPROVED_MAIL, f"{token.id}:approved:{ada.user}")
     assert subject == "The access token “Till” of Northwind is approved"
     assert "Mona approved" in text
+
+
+def test_who_made_a_token_cant_approve_the_one_that_its_platform_replaces_it_with(
+    registry: SmallRegistry, ada: Actor
+) -> None:
+    require(registry)
+    account = registry.service_account(ada)
+    token, _ = registry.token(ada, owner=account.id)
+    assert token.status == "active"
+    require(registry, "charges:create")
+    replaced, _ = registry.do(
+        rotation.rotate_owned,
+        Actor.command_line(),
+        registry.northwind.id,
+        token.id,
+        Closing("after", after=3_600),
+    )
+    assert (replaced.status, replaced.created_by.id) == ("pending", None)
+    with pytest.raises(Forbidden) as refused:
+        approve(registry, ada, replaced)
+    assert refused.value.reason == "second_person_required"
+    approved = approve(registry, registry.colleague("manager", "Mona"), replaced)
+    assert approved.status == "active"
+    with registry.database.read(registry.now) as reading:
+        assert ada.user in approval.makers_of_family(reading, approved)

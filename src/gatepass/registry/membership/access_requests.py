@@ -26,6 +26,7 @@ from gatepass.registry.storage.rows import update_row
 from gatepass.registry.storage.tables import access_requests, access_tokens, companies, users
 from gatepass.registry.tokens import access_tokens as tokens
 from gatepass.registry.tokens import store
+from gatepass.registry.tokens.calls.observed_calls import CallRecord
 from gatepass.registry.tokens.exception_records import TokenException
 from gatepass.registry.tokens.policy import approval
 from gatepass.registry.tokens.records import AccessToken
@@ -187,6 +188,7 @@ class Letter:
     Attributes:
         label: of the token.
         own: whether the token is the reader's.
+        call: the one that was refused; None if it hasn't been reported yet.
     """
 
     request: str
@@ -196,6 +198,7 @@ class Letter:
     own: bool
     user_name: str
     company_name: str
+    call: CallRecord | None
 
 
 def letter(reading: Reading, subject: str) -> Letter | None:
@@ -216,7 +219,8 @@ def letter(reading: Reading, subject: str) -> Letter | None:
         .where(_request.id == request_id, users.c.id == user, users.c.deactivated_at.is_(None))
         .where(companies.c.deactivated_at.is_(None), _token.deactivated_at.is_(None))
     ).one_or_none()
-    if row is None or record(row, reading.now).status != "pending":
+    request = None if row is None else record(row, reading.now)
+    if row is None or request is None or request.status != "pending":
         return None
     return Letter(
         request_id,
@@ -226,6 +230,7 @@ def letter(reading: Reading, subject: str) -> Letter | None:
         row.owner_id == user,
         row.user_name,
         row.company_name,
+        request_records.refused_call(reading, request),
     )
 
 

@@ -167,6 +167,7 @@ def _replace(
     change: Change, actor: Actor, row: Row[Any], closing: Closing
 ) -> tuple[AccessToken, str]:
     changed: dict[str, Any] = {"replaces": row.id, "expires_at": renewed(row, change.now)}
+    changed |= approval.first_persons_kept(row, actor)
     if closing.label is not None:
         changed["label"] = closing.label
     token, text = add_copy(change, actor, row, changed, may_wait=closing.close != "now")

@@ -58,6 +58,16 @@ def kept(replaced: Row[Any]) -> dict[str, Any]:
     return {name: getattr(replaced, name) for name in _APPROVED} if replaced.approved_at else {}
 
 
+def first_persons_kept(replaced: Row[Any], actor: Actor) -> dict[str, Any]:
+    """The columns of a token that replaces another, if no person makes it: who made that one, or
+    extended it, chose what it can do."""
+    persons = {
+        *(replaced.extended_by or ()),
+        *([replaced.created_by] if replaced.created_by else ()),
+    }
+    return {} if actor.person.id or not persons else {"extended_by": sorted(persons)}
+
+
 def of_changed_token(
     reading: Reading, actor: Actor, token: AccessToken, permissions: Collection[str]
 ) -> dict[str, Any]:
@@ -95,11 +105,14 @@ def first_persons(token: AccessToken) -> frozenset[str]:
 
 def makers_of_family(reading: Reading, token: AccessToken) -> frozenset[str]:
     """``first_persons``, and who made the token that *token* follows from by rotating itself: they
-    may have its text."""
+    may have its text. Also of a token that never waited, who extended it (``first_persons_kept``).
+    """
     this, first = access_tokens.alias(), access_tokens.alias()
-    made = select(first.c.created_by).join(this, this.c.family_id == first.c.id)
-    maker = reading.session.scalar(made.where(this.c.id == token.id))
-    return first_persons(token) | ({maker} if maker is not None else frozenset())
+    made = select(first.c.created_by, this.c.extended_by).select_from(this)
+    made = made.outerjoin(first, this.c.family_id == first.c.id)
+    row = reading.session.execute(made.where(this.c.id == token.id)).one()
+    maker = () if row.created_by is None else (row.created_by,)
+    return first_persons(token).union(maker, row.extended_by or ())
 
 
 def may_approve(user: str | None, permits: Collection[str], token: AccessToken) -> bool:

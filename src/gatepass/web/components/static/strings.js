@@ -86,7 +86,7 @@ export const ENGLISH = {
     others: "Other calls, too many to tell apart",
     noRoute: "A path that isn't in the catalogue",
     ownApi: "The API of access tokens",
-    times: "{count}×, last {time}",
+    times: { one: "{count}×, {time}", other: "{count}×, first {first}, last {time}" },
   },
   // A refused call as it would be decided now. Names and details of checks, and what would allow the call, are the
   // server's, in English: `check: ({number, name}) => …`, `detail: ({number, outcome, detail}) => …` and

@@ -96,7 +96,7 @@ function together(calls) {
     const key = JSON.stringify(FACTS.map((name) => call[name]));
     const before = found.get(key);
     // The last made come first.
-    if (before) before.count += call.count;
+    if (before) Object.assign(before, { count: before.count + call.count, first_at: call.first_at });
     else found.set(key, { ...call });
   }
   return [...found.values()].sort((one, other) => (one.outcome === "allowed") - (other.outcome === "allowed"));
@@ -123,6 +123,7 @@ function item(portal, token, call) {
   const { reason, route, permission, count } = call;
   const unnamed = { route_unknown: "noRoute", path_ambiguous: "noRoute" }[reason] ?? (reason ? "ownApi" : "others");
   const from = [call.address, call.origin].filter(Boolean).map((name) => h("code", {}, name, " "));
+  const first = portal.time(call.first_at, true);
   const named = route ? `${call.method} ${route}` : (permission ?? texts.of(`use.${unnamed}`));
   const [opener, explanation] = call.decision ? why(portal, token, call, named) : [];
   return h(
@@ -135,7 +136,7 @@ function item(portal, token, call) {
       call.outcome === "refused" && h("p", {}, texts.among("reasons", reason)),
       h("p", { class: "muted" }, from),
     ),
-    h("div", { class: "muted" }, texts.parts("use.times", { count, time: portal.time(call.last_at, true) }), opener),
+    h("div", { class: "muted" }, texts.parts("use.times", { count, first, time: portal.time(call.last_at, true) }), opener),
     explanation,
   );
 }
