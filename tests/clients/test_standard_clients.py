@@ -40,7 +40,7 @@ def test_authlibs_resource_protector(
 ) -> None:
     """A Flask application whose tokens Authlib introspects."""
 
-    class Introspected(IntrospectTokenValidator):  # type: ignore[misc]  # Authlib has no types
+    class Introspected(IntrospectTokenValidator):
         def introspect_token(self, token_string: str) -> Any:
             key = ("orders", shared_served.verifier_key)
             answer = httpx.post(
@@ -55,12 +55,12 @@ def test_authlibs_resource_protector(
     protected.register_token_validator(Introspected())
 
     @app.get("/charges")
-    @protected("charges:get")  # type: ignore[untyped-decorator]
+    @protected("charges:get")
     def charges() -> str:
         return str(current_token["client_id"])
 
     @app.get("/refunds")
-    @protected("charges:create")  # type: ignore[untyped-decorator]
+    @protected("charges:create")
     def refunds() -> str:
         return "never"
 
@@ -121,19 +121,25 @@ def test_apache_as_the_page_shows(
     port = free_port()
     configuration = documented(PAGE, {"https://tokens.example.com": f"https://127.0.0.1:{port}"})
     environ = {"GATEPASS_VERIFIER_KEY": shared_served.verifier_key}
-    token = new_token(person, "Apache", permissions=READS)
+    forever = new_token(person, "Apache", permissions=READS)
+    expiring = {"expires_at": "2099-01-01T00:00:00Z"}
+    tokens = [forever, new_token(person, "Apache, a while", permissions=READS, **expiring)]
     other = new_token(person, "Apache, other", permissions=["charges:create"])
     with Apache(tmp_path, configuration, environ, port, shared_served.verify_url) as apache:
         charges = f"{apache.url}/v1/charges"
-        answer = httpx.get(charges, headers=bearer(token["token"]))
-        assert (answer.status_code, answer.text) == (200, "charges\n"), apache.error_log.read_text()
+        for token in tokens:
+            answer = httpx.get(charges, headers=bearer(token["token"]))
+            assert (answer.status_code, answer.text) == (200, "charges\n")
         assert httpx.get(charges, headers=bearer(other["token"])).status_code in (401, 403)
         assert httpx.get(charges, headers=bearer("gpat_wrong")).status_code == 401
         assert httpx.get(charges).status_code == 401
-        person.post(f"/v1/access-tokens/{token['id']}/deactivate", json={})
-        # Nothing is remembered.
-        until(lambda: not shared_served.verify(token["token"], permission="charges:get")["allowed"])
-        assert httpx.get(charges, headers=bearer(token["token"])).status_code == 401
+        for token in tokens:
+            person.post(f"/v1/access-tokens/{token['id']}/deactivate", json={})
+        for token in tokens:
+            call = {"token": token["token"], "permission": "charges:get"}
+            until(lambda call=call: not shared_served.verify(**call)["allowed"])
+            # Nothing is remembered.
+            assert httpx.get(charges, headers=bearer(token["token"])).status_code == 401
         assert shared_served.verifier_key not in apache.error_log.read_text()
 
 
