@@ -1,14 +1,16 @@
 """An ASGI connection that ends when its call would no longer be allowed."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gatepass.core.decision import Decision
 from gatepass.verify.verifier import Verifier
 from gatepass.verify.watching import Watch
+
+if TYPE_CHECKING:
+    import asyncio
 
 #: The code with which WebSockets are closed; the reason is the refusal's.
 CLOSE_CODE = 4001
@@ -59,6 +61,9 @@ class GuardedConnection:
 
     async def serve(self, app: Callable[[_Send], Awaitable[None]]) -> None:
         """Run *app* with the function through which it must send."""
+        # Imported here: commands import this package, and need no event loop.
+        import asyncio
+
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
