@@ -1,5 +1,6 @@
 """What a change would refuse, narrowing to what was used, and tokens by example."""
 
+import re
 from typing import Any
 
 import pytest
@@ -61,6 +62,9 @@ def test_an_edit_shows_which_calls_it_would_refuse(
     ends.shows(
         "All of its calls, 3,041 in the last 30 days, are refused from", "charges:create from"
     )
+    both = check(expire="1h", permissions=["charges:get", "refunds:get"])
+    both.shows("12 of 3,041 calls of the last 30 days would newly be refused.")
+    assert re.search("From .* on, all of its calls are refused.", both.text)
 
 
 def test_a_role_and_the_allowlist_show_it_too(

@@ -146,14 +146,15 @@ def _shown(screen: Screen, token: AccessToken) -> dict[str, Any]:
         "meanwhile": None,
         "impact": None,
         "since": None,
+        "at_once": True,
     }
 
 
 def _impact(screen: Screen, token: AccessToken, form: TokenForm) -> dict[str, Any]:
-    """The calls that the change would newly refuse (``impact``), at once or from a time on
-    (``since``); no impact if it changes nothing that decides about them, or can't be read."""
+    """The calls that the change would newly refuse (``impact``): some at once, or all from a nearer
+    expiry on (``since``), or both; no impact if nothing that decides changes, or can't be read."""
     typed = form.summary(screen.now())
-    nothing = {"impact": None, "since": None}
+    nothing = {"impact": None, "since": None, "at_once": True}
     changed = {
         name: list(getattr(typed, name))
         for name in ("permissions", "networks", "domains")
@@ -174,4 +175,4 @@ def _impact(screen: Screen, token: AccessToken, form: TokenForm) -> dict[str, An
                 found = token_impact.once_expired(reading, actor, token.id)
     except InvalidInput:
         return nothing
-    return {"impact": found, "since": None if changed else since}
+    return {"impact": found, "since": since, "at_once": bool(changed)}
