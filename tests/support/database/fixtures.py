@@ -4,11 +4,13 @@ import secrets
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy.engine import Connection
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Connection, Engine
 
 from gatepass.registry.storage import engines
 from gatepass.registry.storage.database import Database
@@ -31,6 +33,23 @@ def pytest_runtest_makereport(
     if report.failed:
         report.sections += [("PostgreSQL's log", each.log()) for each in Cluster.running]
     return report
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_compilations() -> Iterator[None]:
+    """The engines of a kind share a dialect: each statement is compiled once for all tests."""
+    first: dict[str, Engine] = {}
+
+    def create(url: str, **options: Any) -> Engine:
+        engine = create_engine(url, **options)
+        shared = first.setdefault(url, engine)
+        engine.dialect = engine.pool._dialect = shared.dialect
+        engine._compiled_cache = shared._compiled_cache
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "create_engine", create)
+        yield
 
 
 @pytest.fixture(autouse=True)
