@@ -182,8 +182,8 @@ class Watching:
             for portion in _portions(_by_credential(added)):
                 self._decide(portion, {})
                 # Decided by rows that the next round may find changed back to those of the last.
-                for credential in portion:
-                    self._decided.pop(credential, None)
+                for credential in self._decided.keys() & portion.keys():
+                    del self._decided[credential]
             if self._is_due(span):
                 self._decide_all(span)
             self._unreadable_since = None
