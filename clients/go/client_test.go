@@ -339,7 +339,7 @@ func TestWhatCantBeAskedForIsntSent(t *testing.T) {
 			t.Fatal(id)
 		}
 	}
-	for _, url := range []string{"", "tokens.example.com", "ftp://a", "http://", "https://user:secret@a", "https://secret@a", "https://a?b=c", "https://a#b", "http://a\n"} {
+	for _, url := range []string{"", "tokens.example.com", "ftp://a", "http://", "https://user:secret@a", "https://secret@a", "https://a?b=c", "https://a#b", "https://a?", "https://a/#", "http://a\n"} {
 		if _, err := NewVerifier(url, key, nil); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Fatal(url, err)
 		}

@@ -88,7 +88,7 @@ var visible = regexp.MustCompile(`^[!-~]+$`)
 func newTransport(base, key string, options *Options) (*transport, error) {
 	parsed, err := url.Parse(base)
 	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" ||
-		parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
+		parsed.User != nil || strings.ContainsAny(base, "?#") {
 		return nil, errors.New("gatepass: the URL must be http or https, without user, query and fragment")
 	}
 	if !visible.MatchString(key) {

@@ -175,11 +175,15 @@ def terminated() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def hung_up() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
 def broken() -> None:
     raise OSError(5, "broken")
 
 
-@pytest.mark.parametrize("end", [interrupted, terminated, broken])
+@pytest.mark.parametrize("end", [interrupted, terminated, hung_up, broken])
 def test_an_interrupted_examination_leaves_nothing_active(
     installed: Gatepass,
     gateway: ToyGateway,

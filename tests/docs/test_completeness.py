@@ -176,7 +176,7 @@ def test_every_call_of_the_api_is_documented() -> None:
     text = page("reference/api.md")
     routes = {
         _text(node.args[0])
-        for path in sorted((ROOT / "src/gatepass/web/api").glob("*.py"))
+        for path in sorted((ROOT / "src/gatepass/web/api").rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

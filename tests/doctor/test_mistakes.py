@@ -92,6 +92,13 @@ def test_a_gateway_may_answer_every_options_itself(doctor: Doctor, endpoints: En
     assert "OPTIONS is answered like a preflight" in found["asked"].seen
 
 
+def test_a_gateway_may_serve_a_part_of_the_catalogue(doctor: Doctor, endpoints: Endpoints) -> None:
+    with serving(ToyGateway(endpoints, mistakes={"serves /v1/charges alone"})) as gateway:
+        found = doctor.examine(gateway.url)
+    assert failed(found) == {}
+    assert "like a path that doesn't exist: /v1/refunds" in found["asked"].seen
+
+
 def test_the_address_may_be_named(doctor: Doctor, endpoints: Endpoints) -> None:
     with serving(ToyGateway(endpoints, mistakes={"sends no address"})) as gateway:
         found = doctor.examine(gateway.url, address="127.0.0.1")

@@ -76,6 +76,10 @@ class Connection:
         }
         self.served = asyncio.create_task(app(scope, self._received.get, self._send))
 
+    def receives(self, message: dict[str, Any]) -> None:
+        """Have the client send *message*."""
+        self._received.put_nowait(message)
+
     async def _send(self, message: dict[str, Any]) -> None:
         self.sent.append(dict(message))
 
@@ -289,6 +293,43 @@ def test_a_stream_whose_application_ignores_its_end_sends_nothing_more(
     asyncio.run(run())
     assert tried == ["again"]
     assert not [line for line in caplog.records if line.levelname in ("WARNING", "ERROR")]
+
+
+def test_another_task_of_the_application_receives_nothing_more(
+    gatepass_verifier: FakeVerifier,
+) -> None:
+    """A client may go on sending, and a reader of its own isn't cancelled."""
+    got: Messages = []
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        async def read() -> None:
+            while len(got) < 2:
+                got.append(await receive())
+
+        await receive()
+        await send({"type": "websocket.accept"})
+        readers.append(asyncio.create_task(read()))
+        await asyncio.Event().wait()
+
+    readers: list[asyncio.Task[None]] = []
+    app = GatepassMiddleware(reading, gatepass_verifier, permissions=PERMISSIONS)
+
+    async def run() -> None:
+        token = gatepass_verifier.token(GET)
+        connection = Connection(app, "websocket", "/feed", token)
+        before, after = ({"type": "websocket.receive", "text": each} for each in ("one", "two"))
+        connection.receives(before)
+        await connection.until(lambda: got)
+        gatepass_verifier.deactivate(token)
+        await connection.end()
+        connection.receives(after)
+        await readers[0]
+        assert got == [
+            before,
+            {"type": "websocket.disconnect", "code": 4001, "reason": "token_deactivated"},
+        ]
+
+    asyncio.run(run())
 
 
 # --- and nothing else ends ------------------------------------------------------------------------

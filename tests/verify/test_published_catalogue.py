@@ -13,6 +13,7 @@ from gatepass.core.routes import RequestLine
 from gatepass.verify.decider import Decider
 from gatepass.verify.verifier import Verifier
 from tests.support.grants.grant_fixtures import CATALOGUE, Clocks, Samples
+from tests.support.waiting import until
 
 # GET /v1/charges/report needs charges:get by the first, and reports:get by the second.
 BEFORE = parse_catalogue(CATALOGUE)
@@ -22,6 +23,15 @@ permissions:
   charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
   charges:get: {title: "See a charge", routes: ["GET /v1/charges/{id}"]}
   reports:get: {title: "See the report", routes: ["GET /v1/charges/report"]}
+"""
+)
+# GET /v1/charges/{id} needs another permission.
+WITHOUT = parse_catalogue(
+    """
+permissions:
+  charges:create: {title: "Create charges", routes: ["POST /v1/charges"]}
+  charges:get: {title: "See a charge", routes: []}
+  reports:get: {title: "See the report", routes: ["GET /v1/charges/{id}"]}
 """
 )
 REPORT: dict[str, Any] = {"method": "GET", "path": "/v1/charges/report"}
@@ -47,6 +57,21 @@ def test_nothing_that_the_former_one_allowed_is_remembered(
     assert reason(verifier, text) is Reason.permission_missing
     samples.put(*records(BEFORE))
     assert reason(verifier, text) is Reason.allowed
+
+
+def test_a_watched_call_ends_by_another_catalogue(verifier: Verifier, samples: Samples) -> None:
+    """But not one on a route of an application's own."""
+    told: list[str] = []
+    other: list[str] = []
+    samples.put(*records(AFTER))
+    text = samples.texts["good"]
+    decision = verifier.check(text, method="GET", path="/v1/charges/1")
+    own, _ = verifier.judge(text, route=BEFORE.routes.match("GET", "/v1/charges/1"))
+    verifier.watch(decision, told.append)
+    verifier.watch(own, other.append)
+    samples.put(*records(WITHOUT))
+    until(lambda: told)
+    assert (told, other) == (["permission_missing"], [])
 
 
 def test_a_catalogue_that_changes_between_the_match_and_the_decision_counts(

@@ -1,6 +1,7 @@
 """``Verifier.watch``: a call that goes on is decided again, and its callback told once."""
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from gatepass.core.decision import Decision
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import CompanyRules, Holder, Rehearsal, Trial
+from gatepass.verify.periodic_task import PeriodicTask
 from gatepass.verify.verifier import Verifier
 from tests.support.grants.grant_fixtures import ROUTES, START_MS, Clocks, Samples, networks
 from tests.support.waiting import until
@@ -219,6 +221,27 @@ def test_a_call_is_not_forgotten_beside_others_of_its_token(
     verifier.watch(late, told.append)
     until(lambda: told)
     assert (told, former) == (["permission_missing"], [])
+
+
+def test_a_change_that_is_taken_back_counts(
+    samples: Samples, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are those of the last round, but another call was begun in between."""
+    monkeypatch.setattr(PeriodicTask, "start", lambda task: None)
+    watching, narrow = verifier._watching, frozenset({"charges:create"})
+    samples.change("good", permissions=narrow)
+    verifier.watch(verifier.check(samples.texts["good"], permission="charges:create"), print)
+    watching._work()
+    samples.change("good", permissions=narrow | {"charges:get"})
+    told: Told = []
+    verifier.watch(verifier.check(samples.texts["good"], **GET), told.append)
+    watching._rest_until = math.inf
+    watching._work()
+    assert told == []
+    samples.change("good", permissions=narrow)
+    watching._rest_until = 0.0
+    watching._work()
+    assert told == ["permission_missing"]
 
 
 def test_a_change_between_decision_and_watch_counts(samples: Samples, verifier: Verifier) -> None:

@@ -143,7 +143,7 @@ function baseUrl(text: string): string {
   } catch {
     throw new TypeError("url must be an http or https URL");
   }
-  const plain = !url.username && !url.password && !url.search && !url.hash;
+  const plain = !url.username && !url.password && !/[?#]/.test(url.href);
   if (!/^https?:$/.test(url.protocol) || !plain) {
     throw new TypeError("url must be an http or https URL without user, query and fragment");
   }

@@ -225,7 +225,7 @@ test("what can't be asked for isn't sent", async () => {
     assert.throws(() => admin.companies.put(id, { name: "b" }), TypeError);
     assert.throws(() => admin.owners.list(id), TypeError);
   }
-  for (const url of ["", "tokens.example.com", "ftp://a", "https://user:secret@a", "https://secret@a", "https://a?b=c", "https://a#b"]) {
+  for (const url of ["", "tokens.example.com", "ftp://a", "https://user:secret@a", "https://secret@a", "https://a?b=c", "https://a#b", "https://a?", "https://a/#"]) {
     assert.throws(() => new Verifier({ ...options, url }), (error) => !String(error).includes("secret"));
   }
   for (const key of ["", "a b", `${KEY}\n`, "Schlüssel"]) {

@@ -121,9 +121,10 @@ def _examine(
     listening: tuple[str, int] | None,
 ) -> list[Finding]:
     with ExitStack() as stack:
-        # A pipeline's signal must not leave a token behind.
-        former = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        stack.callback(signal.signal, signal.SIGTERM, former)
+        # Neither a pipeline's signal nor a lost terminal may leave a token behind.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            former = signal.signal(number, signal.default_int_handler)
+            stack.callback(signal.signal, number, former)
         echo = None if listening is None else stack.enter_context(Echo(*listening))
         return Examination(node, gateway, path, company, address, echo, CALLS).findings()
 

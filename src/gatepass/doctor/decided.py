@@ -105,6 +105,7 @@ def asked(examined: Examined) -> Step:
     below = f"{path.rstrip('/')}/{NO_RECORD}-{examined.prober.run}"
     options = call("OPTIONS")
     preflight = call("OPTIONS", headers=[("Access-Control-Request-Method", "GET")], credential=())
+    nowhere = call(target=f"{_NO_PATH}-{examined.prober.run}")
     must = [examined.first, *(call(method, below) for method in _CHANGING)]
     may = examined.others
     seen = yield
@@ -112,7 +113,15 @@ def asked(examined: Examined) -> Step:
     as_preflight = seen(options) is None and options.answer.status == preflight.answer.status
     if not as_preflight:
         must.append(options)
-    elsewhere = [each for each in may if each.answer.status in _NOT_SERVED and seen(each) is None]
+    # An API that isn't guarded there may answer 404, too.
+    elsewhere = [
+        each
+        for each in may
+        if seen(each) is None
+        and seen(nowhere) is None
+        and each.answer.status in _NOT_SERVED
+        and _said(each) == _said(nowhere)
+    ]
     problems = [_got_in(each, seen) for each in (*must, *may) if each not in elsewhere]
     if not anonymous.refused:
         problems.append(f"{anonymous.call} without a token was answered {_status(anonymous)}")
@@ -121,7 +130,7 @@ def asked(examined: Examined) -> Step:
         decided += "; OPTIONS is answered like a preflight: with --echo it must not reach the API"
     if elsewhere:
         named = ", ".join(each.target for each in elsewhere[:_MOST_NAMED])
-        decided += f"; answered 404 without a decision, so not served here: {named}"
+        decided += f"; answered without a decision, like a path that doesn't exist: {named}"
         decided += ", …" * (len(elsewhere) > _MOST_NAMED)
     return findings.ASKED.of(filter(None, problems), decided)
 
@@ -292,6 +301,11 @@ def _got_in(probe: Probe, seen: Seen) -> str:
     if seen(probe) is None:
         return f"{probe.call} was answered {_status(probe)} without a decision"
     return f"Gatepass refused {probe.call}, and it was answered {_status(probe)} all the same"
+
+
+def _said(probe: Probe) -> tuple[int, bytes]:
+    """Status and body of an answer, without the path that was asked for."""
+    return probe.answer.status, probe.answer.body.replace(probe.target.encode("latin-1"), b"")
 
 
 def _status(probe: Probe) -> str:

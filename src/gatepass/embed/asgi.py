@@ -15,6 +15,7 @@ allowed (``asgi_connection``).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from typing import Any
 
 from gatepass.embed.asgi_connection import GuardedConnection
@@ -71,9 +72,9 @@ class GatepassMiddleware(RouteMiddleware[ASGIApp]):
         if outcome is None:
             await self._app(guarded, receive, send)
             return
-        connection = GuardedConnection(kind, send)
+        connection = GuardedConnection(kind, receive, send)
         connection.decided(self.verifier, outcome)
-        await connection.serve(lambda send: self._app(guarded, receive, send))
+        await connection.serve(partial(self._app, guarded))
 
 
 def asgi_peer(scope: Scope) -> str | None:

@@ -18,6 +18,7 @@ CLOSE_CODE = 4001
 _log = logging.getLogger("gatepass.connections")
 
 _Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
 
@@ -37,14 +38,16 @@ class GuardedConnection:
 
     When one of its calls would no longer be allowed, the application's task is cancelled. Then a
     WebSocket is closed. An answer stays incomplete, and so the server breaks the connection off.
+    Other tasks of the application can neither send nor receive any more.
 
     Args:
         kind: ``http`` or ``websocket``.
-        send: the server's.
+        receive, send: the server's.
     """
 
-    def __init__(self, kind: str, send: _Send) -> None:
+    def __init__(self, kind: str, receive: _Receive, send: _Send) -> None:
         self._kind = kind
+        self._receive = receive
         self._send = send
         self._calls: list[tuple[Verifier, Decision]] = []
         self._watches: list[Watch] = []
@@ -59,8 +62,8 @@ class GuardedConnection:
         if self._watched:
             self._watches.append(verifier.watch(decision, self._refused))
 
-    async def serve(self, app: Callable[[_Send], Awaitable[None]]) -> None:
-        """Run *app* with the function through which it must send."""
+    async def serve(self, app: Callable[[_Receive, _Send], Awaitable[None]]) -> None:
+        """Run *app* with the functions through which it must receive and send."""
         # Imported here: commands import this package, and need no event loop.
         import asyncio
 
@@ -68,11 +71,11 @@ class GuardedConnection:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             # Another kind of event loop (trio), whose tasks can't be cancelled from here.
-            await app(self._send)
+            await app(self._receive, self._send)
             return
         try:
             async with asyncio.timeout(None) as self._limit:
-                await app(self._send_guarded)
+                await app(self._receive_guarded, self._send_guarded)
         except Exception as error:
             if self._ended is None:
                 raise
@@ -86,6 +89,15 @@ class GuardedConnection:
             # The client may have gone meanwhile.
             with suppress(OSError, RuntimeError):
                 await self._send(closing)
+
+    async def _receive_guarded(self) -> _Message:
+        message = await self._receive() if self._ended is None else None
+        # It may have ended meanwhile, and the client may go on sending.
+        if message is not None and self._ended is None:
+            return message
+        if self._kind == "websocket":
+            return {"type": "websocket.disconnect", "code": CLOSE_CODE, "reason": self._ended}
+        return {"type": "http.disconnect"}
 
     async def _send_guarded(self, message: _Message) -> None:
         if self._ended is not None:

@@ -18,7 +18,7 @@ allowed (``asgi_connection``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketException
@@ -160,8 +160,8 @@ def _end_refused_connections() -> None:
         if scope["type"] not in ("http", "websocket") or _CONNECTION in scope:
             await serve(app, scope, receive, send)
             return
-        connection = scope[_CONNECTION] = GuardedConnection(scope["type"], send)
-        await connection.serve(lambda send: serve(app, scope, receive, send))
+        connection = scope[_CONNECTION] = GuardedConnection(scope["type"], receive, send)
+        await connection.serve(partial(serve, app, scope))
 
     update_wrapper(serve_guarded, serve)
     setattr(serve_guarded, _CONNECTION, True)

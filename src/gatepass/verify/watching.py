@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from gatepass.core.credentials import Credential
 from gatepass.core.decision import Call, Decision, decide
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import Grant
 from gatepass.core.rehearsal import unrehearsed
+from gatepass.core.routes import CatalogueRoute, Routes
 from gatepass.log_limit import LogLimit
 from gatepass.verify import forks
 from gatepass.verify.cached_rows import CachedToken, Span
@@ -42,9 +45,17 @@ Callback = Callable[[str], object]
 class Watch:
     """A watched call."""
 
-    def __init__(self, watching: "Watching", decision: Decision, callback: Callback) -> None:
+    def __init__(
+        self, watching: "Watching", decision: Decision, callback: Callback, routes: Routes
+    ) -> None:
         self._watching = watching
         self.call: Call = decision.call
+        route = decision.call.route
+        #: The route, unless it is an application's own: by another catalogue of the installation
+        #: its calls may need another permission.
+        self.route: CatalogueRoute | None = None
+        if isinstance(route, CatalogueRoute) and routes.match(route.method, route.path) is route:
+            self.route = route
         self.callback = callback
         credential = decision.call.credential
         #: None if the call was refused from the start; then *refusal* says why.
@@ -81,10 +92,15 @@ class _Decided(NamedTuple):
         grant = unrehearsed(known.grant)
         return cls(known, grant, next_moment(grant, known.company, now, allowed=True))
 
-    def decide(self, call: Call, now: int) -> Decision:
-        if self.known is None:
+    def decide(self, watch: Watch, now: int) -> Decision:
+        call, known = watch.call, self.known
+        if known is None:
             return decide(None, None, None, call, now)
-        return decide(self.grant, self.known.holder, self.known.company, call, now)
+        if watch.route is not None:
+            # A template matches as its calls do.
+            routes = known.span.loaded.routes
+            call = replace(call, route=routes.match(watch.route.method, watch.route.path))
+        return decide(self.grant, known.holder, known.company, call, now)
 
 
 _Watched = Mapping[Credential | None, Sequence[Watch]]
@@ -115,7 +131,7 @@ class Watching:
 
     def add(self, decision: Decision, callback: Callback) -> Watch:
         """Watch the call of *decision*; see ``Verifier.watch``."""
-        watch = Watch(self, decision, callback)
+        watch = Watch(self, decision, callback, self._decider.routes)
         with self._lock:
             self._watches.setdefault(watch.credential, {})[watch] = None
             self._added.append(watch)
@@ -165,6 +181,9 @@ class Watching:
             # Something may have changed between the decision and its watch.
             for portion in _portions(_by_credential(added)):
                 self._decide(portion, {})
+                # Decided by rows that the next round may find changed back to those of the last.
+                for credential in self._decided.keys() & portion.keys():
+                    del self._decided[credential]
             if self._is_due(span):
                 self._decide_all(span)
             self._unreadable_since = None
@@ -221,7 +240,7 @@ class Watching:
             if decided is None or known is not decided.known or now >= decided.next_ms:
                 decided = _Decided.of(known, now)
                 for watch in watched[credential]:
-                    decision = decided.decide(watch.call, now)
+                    decision = decided.decide(watch, now)
                     if not decision.allowed:
                         self._end(watch, decision.reason.value)
             found[credential] = decided

@@ -41,6 +41,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "asks about no OPTIONS": ("asked",),
     "lets callers without a token in": ("asked", "refusals"),
     "leaves a path open": ("asked",),
+    "leaves a path open whose API has no such record": ("asked",),
     "lets refused calls in": ("asked",),
     "serves /authz/": ("endpoints",),
     "serves /metrics": ("endpoints",),
@@ -106,6 +107,8 @@ class ToyGateway:
         """The answer to a request."""
         wrong = self.mistakes
         path = target.partition("?")[0]
+        if "serves /v1/charges alone" in wrong and not path.startswith("/v1/charges"):
+            return self._response(404, [], f"no {path}".encode())
         if "redirects" in wrong:
             return self._response(301, [("Location", "https://elsewhere.example/")])
         if "serves /metrics" in wrong and path == "/metrics":
@@ -134,7 +137,10 @@ class ToyGateway:
         return not (
             ("asks about GET alone" in wrong and method not in ("GET", "HEAD", "OPTIONS"))
             or ("asks about no OPTIONS" in wrong and method == "OPTIONS")
-            or ("leaves a path open" in wrong and target.startswith("/v1/refunds"))
+            or (
+                any(each.startswith("leaves a path open") for each in wrong)
+                and target.startswith("/v1/refunds")
+            )
             or (_is_preflight(method, headers))
             or (
                 "lets callers without a token in" in wrong
@@ -234,6 +240,8 @@ class ToyGateway:
         return lower == "connection"
 
     def _forward(self, method: str, target: str, headers: _Headers) -> bytes:
+        if "leaves a path open whose API has no such record" in self.mistakes:
+            return self._response(404, [], b"no such record")
         if not self.api_port:
             return self._response(200, [], b"from the API")
         if "rewrites the path after it asked" in self.mistakes:

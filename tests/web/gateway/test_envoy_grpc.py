@@ -95,7 +95,10 @@ def bearer(samples: Samples, name: str = "good") -> tuple[str, str]:
 def test_an_allowed_call_carries_the_identity_and_no_secret(
     check: Check, shared_samples: Samples
 ) -> None:
-    forged = ("x_gatepass_user", "x-gatepass_token", "x-gatepass-other", "x-gatepass-user")
+    forged = (
+        *("x_gatepass_user", "x-gatepass_token", "x-gatepass-other", "x-gatepass-user"),
+        *("x.gatepass.user", "x-gatepass.token"),
+    )
     answer = check(bearer(shared_samples), *((name, "forged") for name in forged))
     assert reason(answer) == "allowed"
     headers = options(answer)
@@ -104,6 +107,7 @@ def test_an_allowed_call_carries_the_identity_and_no_secret(
     assert set(answer.ok_response.headers_to_remove) == {
         *("authorization", "x-access-token", "x-gatepass-reason", "x-gatepass-help"),
         *("x_gatepass_user", "x-gatepass_token", "x-gatepass-other"),
+        *("x.gatepass.user", "x-gatepass.token"),
     }
 
 
@@ -215,6 +219,18 @@ def test_no_failure_is_an_error_of_the_call(shared_samples: Samples) -> None:
         answer = asyncio.run(EnvoyGrpc(endpoints).Check(request, Context()))  # type: ignore[arg-type] - a failure on purpose
         assert answer.denied_response.status.code == status
         assert said in answer.denied_response.body
+
+
+def test_a_question_that_cannot_be_read_is_a_refusal(channel: grpc.Channel) -> None:
+    check = channel.unary_unary(
+        "/envoy.service.auth.v3.Authorization/Check",
+        response_deserializer=messages.CheckResponse.FromString,
+    )
+    request = messages.CheckRequest()
+    request.attributes.request.http.path = "/v1"
+    not_utf8 = request.SerializeToString().replace(b"/v1", b"/\xff\xff")
+    for content in (b"\xff\xff", not_utf8, b""):
+        assert reason(check(content, timeout=LIMIT_S)) == "token_missing"
 
 
 @pytest.mark.parametrize(

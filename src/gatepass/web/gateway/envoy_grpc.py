@@ -6,6 +6,7 @@ read. Needs the extra ``gatepass[grpc]``, so only a verify worker with that port
 """
 
 import asyncio
+import re
 from collections.abc import Iterable
 from importlib.util import find_spec
 from time import perf_counter
@@ -22,9 +23,10 @@ from gatepass.web.gateway.sources import OwnCall, Source
 from gatepass.web.http.connection import UNIX_PEER
 from gatepass.web.unhandled import log_unhandled
 
+_SERVICE: Final = "envoy.service.auth.v3.Authorization"
 #: What a question names the call in.
 SOURCE: Final = Source(
-    "envoy.service.auth.v3.Authorization/Check",
+    f"{_SERVICE}/Check",
     "attributes.request.http.path",
     "attributes.request.http.method",
     own=True,
@@ -37,6 +39,7 @@ _STOP_SECONDS = 5.0
 # google.rpc.Code
 _OK, _PERMISSION_DENIED, _UNAUTHENTICATED = 0, 7, 16
 _IDENTITY = "x-gatepass-"
+_separator = re.compile("[_.]")
 _HOST = "x-forwarded-host"
 _PROTOCOLS = "sec-websocket-protocol"
 #: The API has no use for the secret, and no client may send it a refusal's headers.
@@ -61,11 +64,12 @@ class EnvoyGrpc:
         # Not at the top: the supervisor asks this module whether the packages are there.
         import grpc
         from envoy.config.core.v3 import base_pb2
-        from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
+        from envoy.service.auth.v3 import external_auth_pb2
+        from google.protobuf.message import DecodeError
 
         self._grpc: Any = grpc
         self._auth: Any = external_auth_pb2
-        self._add: Any = external_auth_pb2_grpc.add_AuthorizationServicer_to_server
+        self._unreadable: type[Exception] = DecodeError
         self._option: Any = base_pb2.HeaderValueOption
         self._endpoints = endpoints
         self._logged = logged
@@ -83,7 +87,11 @@ class EnvoyGrpc:
             ("grpc.max_receive_message_length", _MOST_BYTES),
         )
         self._server = self._grpc.aio.server(options=options)
-        self._add(self, self._server)
+        check = self._grpc.unary_unary_rpc_method_handler(
+            self.Check, self._question, self._auth.CheckResponse.SerializeToString
+        )
+        handlers = self._grpc.method_handlers_generic_handler(_SERVICE, {"Check": check})
+        self._server.add_generic_rpc_handlers((handlers,))
         at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             self._server.add_insecure_port(at)
@@ -116,6 +124,13 @@ class EnvoyGrpc:
             log_unhandled(error)
             return self._denied(refusal(500))
 
+    def _question(self, content: bytes) -> Any:
+        """Read a question; what can't be read names no call, and so is refused."""
+        try:
+            return self._auth.CheckRequest.FromString(content)
+        except self._unreadable:
+            return self._auth.CheckRequest()
+
     def _allowed(self, reply: Reply, headers: dict[str, list[str | None]]) -> Any:
         identity = {
             name: value for name, value in _texts(reply).items() if name.startswith(_IDENTITY)
@@ -124,11 +139,11 @@ class EnvoyGrpc:
         protocols = _without_token(headers.get(_PROTOCOLS, ()))
         if protocols is not None:
             upstream[_PROTOCOLS] = protocols
-        # A CGI or WSGI server takes an underscore for a hyphen.
+        # A CGI or WSGI server takes an underscore for a hyphen, and some a dot.
         aliases = {
             name
             for name in headers
-            if name not in identity and name.replace("_", "-").startswith(_IDENTITY)
+            if name not in identity and _separator.sub("-", name).startswith(_IDENTITY)
         }
         response = self._auth.CheckResponse()
         response.status.code = _OK
