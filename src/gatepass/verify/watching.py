@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from gatepass.core.credentials import Credential
 from gatepass.core.decision import Call, Decision, decide
 from gatepass.core.errors import Unavailable
@@ -84,6 +86,10 @@ class _Decided(NamedTuple):
     def decide(self, call: Call, now: int) -> Decision:
         if self.known is None:
             return decide(None, None, None, call, now)
+        if call.line is not None:
+            # The catalogue may be another one since.
+            routes = self.known.span.loaded.routes
+            call = replace(call, route=routes.match(call.line.method, call.line.path))
         return decide(self.grant, self.known.holder, self.known.company, call, now)
 
 
