@@ -132,6 +132,7 @@ def test_a_damaged_catalogue_allows_nothing(
         samples.put(digest, replace(whole, label=contents))
     with pytest.raises(Unavailable):
         verifier.check(samples.texts["good"], **REPORT)
+    assert verifier.not_ready() == "the grant file can't be read"
 
 
 def test_a_call_that_goes_on_ends_when_its_route_needs_another_permission(

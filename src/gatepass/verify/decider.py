@@ -371,6 +371,7 @@ class Decider:
             return "stale"
         try:
             self.file.record("company_rules", "")
+            self.catalogue()
         except Unavailable:
             return "the grant file can't be read"
         return None
