@@ -8,7 +8,7 @@ from typing import Literal
 
 #: More lines are left out.
 MOST_LINES = 1_000
-#: Texts with more lines, or more pairs of equal ones, aren't compared line by line, which could take
+#: Texts with more lines, or more pairs of equal ones, aren't compared line by line: it could take
 #: minutes.
 _MOST_COMPARED, _MOST_PAIRS = 20_000, 50_000
 #: From so many lines on, difflib passes over those that are more than a hundredth of them.
