@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Gatepass
+from gatepass.registry.storage.tables import catalogue_versions
+from tests.cli.conftest import Gatepass, the_node
 
 FIRST = 'permissions:\n  charges:get: {title: "See", routes: ["GET /charges/{id}"]}\n'
 SECOND = 'permissions:\n  payouts:get: {title: "See"}\n'
@@ -57,3 +58,18 @@ def test_the_configured_file_needs_no_name(
     assert said.out == "Published as version 1.\n"
     (item,) = json.loads(installed("catalogue", "history", "--json").out)["items"]
     assert item["from_file"]
+
+
+def test_a_former_one_with_a_name_that_a_release_has_taken_is_replaced(
+    installed: Gatepass, tmp_path: Path
+) -> None:
+    file = tmp_path / "catalogue.yaml"
+    file.write_text(FIRST)
+    installed("catalogue", "publish", str(file))
+    taken = FIRST.replace("charges:get", "users:get")
+    with the_node() as node, node.database.write(node.clock.now()) as change:
+        change.session.execute(catalogue_versions.update().values(text=taken))
+    file.write_text(SECOND)
+    said = installed("catalogue", "publish", str(file))
+    assert (said.code, said.out) == (0, "Published as version 2.\n")
+    assert "drops charges:get" in said.err

@@ -156,3 +156,19 @@ def test_a_damaged_catalogue_allows_nothing(
         samples.put(digest, replace(whole, label=contents))
     with pytest.raises(Unavailable):
         verifier.check(samples.texts["good"], **REPORT)
+    assert verifier.not_ready() == "the grant file can't be read"
+
+
+def test_a_call_that_goes_on_ends_when_its_route_needs_another_permission(
+    verifier: Verifier, samples: Samples
+) -> None:
+    text = samples.texts["good"]
+    told: list[tuple[str, str]] = []
+    # The answer to the first is the remembered one of the others.
+    for path in ("/v1/charges/1", REPORT["path"], "/v1/charges/2"):
+        decision = verifier.check(text, method="GET", path=path)
+        assert decision.allowed
+        verifier.watch(decision, lambda reason, path=path: told.append((path, reason)))
+    samples.put(*records(AFTER))
+    until(lambda: told)
+    assert told == [(REPORT["path"], "permission_missing")]

@@ -90,6 +90,7 @@ def test_decisions_are_told(installation: Installation, caplog: pytest.LogCaptur
         ("/invitations/gpiv_0123456789abcdefSECRETSECRET", "/invitations/gpiv_0123456789abcdef…"),
         ("/access-tokens/gpat_0123456789abcdef", "/access-tokens/gpat_0123456789abcdef"),
         ("/access-tokens/acme_live_0123456789abcdefghijklm/edit", "/access-tokens/acme_liv…/edit"),
+        ("/keys/acme_live_abcdefghijklmNOPQRSTUVWXYZ", "/keys/acme_liv…"),
         *((path, path) for path in ("/a-slug-of-more-than-thirty-two-letters", f"/a/{UUID}/b")),
         (f"/acme_{UUID}", "/acme_123…"),
         ("/a b\n\u202e", "/a?b??"),

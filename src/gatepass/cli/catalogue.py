@@ -147,6 +147,7 @@ def publish(
     from gatepass.cli.installation import changing, reading
     from gatepass.registry.actor import Actor
     from gatepass.registry.directory import catalogue_versions
+    from gatepass.registry.grants.published_catalogue import current_catalogue
     from gatepass.settings import Settings
 
     configured = Settings.read().catalogue if file is None else None
@@ -160,7 +161,9 @@ def publish(
         raise Misconfigured(f"{path}: {error.message}") from None
     with reading() as transaction:
         former = catalogue_versions.current(transaction, Actor.command_line())
-    found = differences(parse_catalogue(former.text), after)
+        # Its text may have names that this release has taken since.
+        before = current_catalogue(transaction, parse_catalogue(None))
+    found = differences(before, after)
     for line in lines(found):
         typer.echo(line, err=True)
     _name_holders(found.lost)

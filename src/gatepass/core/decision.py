@@ -26,7 +26,7 @@ from gatepass.core.permissions import (
 )
 from gatepass.core.reason import STATUS, Reason
 from gatepass.core.rehearsal import refuses
-from gatepass.core.routes import CatalogueRoute
+from gatepass.core.routes import CatalogueRoute, RequestLine
 
 __all__ = [
     "STATUS",
@@ -72,6 +72,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         address_garbage: a trusted gateway forwarded an unreadable address.
         origin: the Origin header; None only if it is absent.
         referer: the Referer header; None only if it is absent.
+        line: the method and path that *route* was found by; None where the application found it.
     """
 
     credential: Credential | Reason
@@ -81,6 +82,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     address_garbage: bool = False
     origin: str | None = None
     referer: str | None = None
+    line: RequestLine | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):

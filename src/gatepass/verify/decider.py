@@ -14,6 +14,8 @@ No network, no lock, no write, no await. See docs/explanation/one-request.md.
 
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from gatepass.core.catalogue import Catalogue
 from gatepass.core.credentials import Credential
 from gatepass.core.decision import Call, Decision, Reason, admit, admit_verifier, decide
@@ -160,14 +162,18 @@ class Decider:
         named = None if method is None else named_route(routes, method, path or "")
         key = call_key((token, permission, routes.tag, named, address, origin, referer))
         decision: Decision | None = self.remembered.recall(key)
+        line = None if method is None else RequestLine(method, path or "")
         if decision is None:
             asked_ms = self.clock.now()
-            line = None if method is None else RequestLine(method, path or "")
             packed = None if address is None else parse_address(address)
             decision, known = self.judge(
                 token or Reason.token_missing, permission, line, packed, origin, referer
             )
             self.remembered.remember(key, decision, known, decision, asked_ms, routes)
+        elif decision.call.line != line:
+            # Another call on the same route. By the next catalogue they may need different
+            # permissions, which matters to those that go on (``watching``).
+            decision = replace(decision, call=replace(decision.call, line=line))
         return decision
 
     def judge(
@@ -234,6 +240,7 @@ class Decider:
                     address_garbage,
                     origin,
                     referer,
+                    line,
                 )
                 decision = rule(cached.grant, cached.holder, cached.company, call, now)
             if shared.words[GENERATION] != generation:
@@ -364,6 +371,7 @@ class Decider:
             return "stale"
         try:
             self.file.record("company_rules", "")
+            self.catalogue()
         except Unavailable:
             return "the grant file can't be read"
         return None

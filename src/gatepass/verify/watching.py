@@ -19,7 +19,6 @@ from gatepass.core.decision import Call, Decision, decide
 from gatepass.core.errors import Unavailable
 from gatepass.core.grants import Grant
 from gatepass.core.rehearsal import unrehearsed
-from gatepass.core.routes import CatalogueRoute, Routes
 from gatepass.log_limit import LogLimit
 from gatepass.verify import forks
 from gatepass.verify.cached_rows import CachedToken, Span
@@ -45,17 +44,9 @@ Callback = Callable[[str], object]
 class Watch:
     """A watched call."""
 
-    def __init__(
-        self, watching: "Watching", decision: Decision, callback: Callback, routes: Routes
-    ) -> None:
+    def __init__(self, watching: "Watching", decision: Decision, callback: Callback) -> None:
         self._watching = watching
         self.call: Call = decision.call
-        route = decision.call.route
-        #: The route, unless it is an application's own: by another catalogue of the installation
-        #: its calls may need another permission.
-        self.route: CatalogueRoute | None = None
-        if isinstance(route, CatalogueRoute) and routes.match(route.method, route.path) is route:
-            self.route = route
         self.callback = callback
         credential = decision.call.credential
         #: None if the call was refused from the start; then *refusal* says why.
@@ -92,14 +83,14 @@ class _Decided(NamedTuple):
         grant = unrehearsed(known.grant)
         return cls(known, grant, next_moment(grant, known.company, now, allowed=True))
 
-    def decide(self, watch: Watch, now: int) -> Decision:
-        call, known = watch.call, self.known
+    def decide(self, call: Call, now: int) -> Decision:
+        known = self.known
         if known is None:
             return decide(None, None, None, call, now)
-        if watch.route is not None:
-            # A template matches as its calls do.
+        if call.line is not None:
+            # The catalogue may be another one since.
             routes = known.span.loaded.routes
-            call = replace(call, route=routes.match(watch.route.method, watch.route.path))
+            call = replace(call, route=routes.match(call.line.method, call.line.path))
         return decide(self.grant, known.holder, known.company, call, now)
 
 
@@ -131,7 +122,7 @@ class Watching:
 
     def add(self, decision: Decision, callback: Callback) -> Watch:
         """Watch the call of *decision*; see ``Verifier.watch``."""
-        watch = Watch(self, decision, callback, self._decider.routes)
+        watch = Watch(self, decision, callback)
         with self._lock:
             self._watches.setdefault(watch.credential, {})[watch] = None
             self._added.append(watch)
@@ -240,7 +231,7 @@ class Watching:
             if decided is None or known is not decided.known or now >= decided.next_ms:
                 decided = _Decided.of(known, now)
                 for watch in watched[credential]:
-                    decision = decided.decide(watch, now)
+                    decision = decided.decide(watch.call, now)
                     if not decision.allowed:
                         self._end(watch, decision.reason.value)
             found[credential] = decided

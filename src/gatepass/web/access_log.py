@@ -24,9 +24,10 @@ TOLD: Final = "gatepass.told"
 
 _LONGEST_PATH = 500
 _credential = re.compile(rf"((?:{'|'.join(PREFIXES)})_[0-9A-Za-z]{{16}})[0-9A-Za-z]+", re.ASCII)
-# An imported key has at least 32 characters. UUIDs, which ids of others often are, are shown.
+# An imported key has at least 32 characters, hardly ever lower-case letters alone. UUIDs, which ids
+# of others often are, are shown.
 _uuid = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?:/|\Z)"
-_long = re.compile(rf"(?<=/)(?=[^/]*[0-9])(?!{_uuid})([^/]{{8}})[^/]{{24,}}")
+_long = re.compile(rf"(?<=/)(?=[^/]*[0-9A-Z])(?!{_uuid})([^/]{{8}})[^/]{{24,}}")
 _request_id = re.compile(r"[!-~]{1,200}", re.ASCII).fullmatch
 #: The trace's id of a W3C ``traceparent``.
 _trace = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch

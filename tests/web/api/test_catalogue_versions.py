@@ -4,11 +4,16 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from gatepass.core.catalogue import parse_catalogue
+from gatepass.core.errors import Unavailable
+from gatepass.core.published_catalogue import records
 from gatepass.registry.actor import Actor
 from gatepass.registry.directory import catalogue_versions, companies
 from gatepass.registry.directory.catalogue_versions import follow_file
+from gatepass.registry.directory.published_roles import follow_catalogue
+from gatepass.registry.grants.publishing import publish_grants
 from gatepass.registry.storage.tables import audit_events
 from tests.support.apps.installation import CATALOGUE, Installation
 
@@ -112,6 +117,24 @@ def test_a_bad_one_is_refused_with_the_line_and_changes_nothing(
     assert ada.get("/v1/catalogue").json() == before
     token = installation.access_token("charges:get")
     assert installation.verify(token, **REPORT)["allowed"]
+
+
+@pytest.mark.parametrize("damaged", ["[]", None])
+def test_damaged_records_are_an_outage_until_the_text_is_published_again(
+    any_installation: Installation, damaged: str | None
+) -> None:
+    counting(any_installation)
+    node = any_installation.node
+    token = any_installation.access_token("charges:get")
+    digest, contents = records(parse_catalogue(MOVED))
+    damage = [] if damaged is None else [replace(contents, label=damaged)]
+    any_installation.do(publish_grants, [digest, *damage])
+    with pytest.raises(Unavailable):
+        follow_catalogue(node.database, node.first_catalogue, node.clock.now())
+    made = any_installation.do(catalogue_versions.publish, Actor.command_line(), text=CATALOGUE)
+    assert made.number == 1
+    assert follow_catalogue(node.database, node.first_catalogue, node.clock.now()) == 0
+    assert any_installation.verify(token, **REPORT)["allowed"]
 
 
 def test_a_note_is_a_line(installation: Installation) -> None:

@@ -148,6 +148,9 @@ def publish(
     require_unchanged(before, etag(before), if_match, "the catalogue")
     text = _with_line_feeds(text)
     if text == before.text and before.from_file >= from_file:
+        if before.number:
+            # Damaged records are replaced by the same ones.
+            publish_catalogue(change, catalogue)
         return before
     return _publish(change, actor, before, catalogue, text, note, from_file=from_file)
 

@@ -1,9 +1,13 @@
 """The installation's catalogue, as published for decisions."""
 
+import msgspec
+
 from gatepass.core import published_catalogue
 from gatepass.core.catalogue import Catalogue
+from gatepass.core.errors import Unavailable
 from gatepass.core.grants import encode
 from gatepass.core.published_catalogue import CONTENTS_ID, DIGEST_ID
+from gatepass.core.routes import RouteError
 from gatepass.registry.grants.publishing import publish_grants, published_grant
 from gatepass.registry.storage.database import Change, Reading
 
@@ -12,8 +16,10 @@ _latest: dict[bytes, Catalogue] = {}
 
 
 def publish_catalogue(change: Change, catalogue: Catalogue) -> None:
-    """Make *catalogue* the installation's, with this transaction's revision."""
-    publish_grants(change, published_catalogue.records(catalogue))
+    """Make *catalogue* the installation's, with this transaction's revision, unless it is."""
+    records = published_catalogue.records(catalogue)
+    if [published_grant(change, each.id) for each in records] != list(records):
+        publish_grants(change, records)
 
 
 def current_catalogue(reading: Reading, otherwise: Catalogue) -> Catalogue:
@@ -21,6 +27,9 @@ def current_catalogue(reading: Reading, otherwise: Catalogue) -> Catalogue:
 
     What derives from a catalogue is published from this one. A node's own may be a second older,
     and would bring back what the latest dropped.
+
+    Raises:
+        Unavailable: its records are damaged.
     """
     found = published_grant(reading, DIGEST_ID)
     if found is None:
@@ -28,8 +37,12 @@ def current_catalogue(reading: Reading, otherwise: Catalogue) -> Catalogue:
     catalogue = _latest.get(found.digest)
     if catalogue is None:
         contents = published_grant(reading, CONTENTS_ID)
-        assert contents is not None
-        catalogue = published_catalogue.catalogue_in(encode(contents))
+        try:
+            if contents is None or contents.digest != found.digest:
+                raise RouteError("the records are of two catalogues")
+            catalogue = published_catalogue.catalogue_in(encode(contents))
+        except (msgspec.DecodeError, RouteError) as error:
+            raise Unavailable("the catalogue's records can't be read") from error
         _latest.clear()
         _latest[found.digest] = catalogue
     return catalogue
