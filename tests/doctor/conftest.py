@@ -92,7 +92,7 @@ def asking_port(doctor: Doctor, endpoints: Endpoints) -> Iterator[int]:
     """A verify port in this process."""
     with listener("127.0.0.1", 0) as listening:
         loop = asyncio.new_event_loop()
-        port = Port(endpoints, doctor.node.catalogue.routes)
+        port = Port(endpoints)
 
         async def listen() -> None:
             await Server(port.connection).listen(listening)

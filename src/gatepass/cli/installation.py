@@ -60,6 +60,8 @@ def opened(
                 node.first_catalogue = current_catalogue(reading, node.first_catalogue)
         yield node
     finally:
+        # The registry's connection is then the file's last, which empties its write-ahead log.
+        node.file.disconnect()
         node.database.close()
 
 

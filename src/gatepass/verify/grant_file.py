@@ -233,9 +233,17 @@ class GrantFile:
     def _read_only_uri(self) -> str:
         return f"file:{quote(str(self.path))}?mode=ro"
 
-    def before_fork(self) -> None:
+    def disconnect(self) -> None:
         """Close every thread's connection. Each opens a new one at its next read."""
+        with self._opening:
+            self._close_all()
+
+    def before_fork(self) -> None:
+        """Close every thread's connection, and allow no other until ``after_fork``."""
         self._opening.acquire()
+        self._close_all()
+
+    def _close_all(self) -> None:
         deadline = time.monotonic() + _LONGEST_READ_S
         for reader in list(self._readers):
             cursor, reader.cursor = reader.cursor, None

@@ -175,7 +175,7 @@ def test_a_page_with_200_permissions_stays_small(
             for action in ("get", "search", "create", "modify", "delete")
         ]
         catalogue = parse_catalogue(f"permissions:\n{''.join(lines)}")
-        monkeypatch.setattr(installation.node, "catalogue", catalogue)
+        monkeypatch.setattr(installation.node, "first_catalogue", catalogue)
         page = ada.get(PATH)
         product = page.html.partition("data-own")[0]
         assert len(re.findall(r"data-group", product)) == resources
