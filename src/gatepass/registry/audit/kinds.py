@@ -84,7 +84,12 @@ KINDS = {
         ),
     ),
     "roles": Kind(
-        "Roles", (*_actions("role", "created", "modified", "deleted"), "catalogue.changed", "catalogue.published")
+        "Roles",
+        (
+            *_actions("role", "created", "modified", "deleted"),
+            "catalogue.changed",
+            "catalogue.published",
+        ),
     ),
     "allowlist": Kind("Allowlist", _actions("allowlist", "changed", "lifted", "trial_started")),
     "webhooks": Kind(
