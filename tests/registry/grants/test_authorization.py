@@ -38,7 +38,7 @@ EXCEPTIONS = {
     "membership.access_requests.approve": "its first step, which finds the request, begins with it",
     "membership.access_requests.deny": "its first step, which finds the request, begins with it",
     "membership.operators.name_operator": "the command line alone",
-    "tokens.exceptions.add": "a part of operations that have checked the actor",
+    "tokens.temporary.exceptions.add": "a part of operations that have checked the actor",
     "tokens.hand_over.carry_out": "a part of operations that have checked the actor",
     "tokens.rotation.add_copy": "a part of operations that have checked the actor",
     "tokens.rotation.begin_closing": "a part of operations that have checked the actor",
@@ -47,7 +47,7 @@ EXCEPTIONS = {
     "tokens.store.end": "a part of operations that have checked the actor",
     "tokens.store.revoke": "a part of operations that have checked the actor",
     "tokens.store.update": "a part of operations that have checked the actor",
-    "tokens.of_owner.deactivate_all": "a part of operations that have checked the actor",
+    "tokens.ending.of_owner.deactivate_all": "a part of operations that have checked the actor",
 }
 
 
