@@ -105,7 +105,8 @@ def asked(examined: Examined) -> Step:
     below = f"{path.rstrip('/')}/{NO_RECORD}-{examined.prober.run}"
     options = call("OPTIONS")
     preflight = call("OPTIONS", headers=[("Access-Control-Request-Method", "GET")], credential=())
-    nowhere = call(target=f"{_NO_PATH}-{examined.prober.run}")
+    # A path of its own: rows of calls on one path may be told apart by nothing else.
+    nowhere = call(target=f"{_NO_PATH}-at-all-{examined.prober.run}")
     must = [examined.first, *(call(method, below) for method in _CHANGING)]
     may = examined.others
     seen = yield
