@@ -61,6 +61,8 @@ def fill_in(page: Page, label: str) -> None:
     page.get_by_role("button", name="Profile menu").click()
     page.get_by_role("navigation", name="Profile menu").get_by_text("Access Tokens").click()
     page.get_by_role("link", name="Create New").click()
+    # Until its style sheets are there, the button at the foot is as visible as the other.
+    page.wait_for_load_state()
     page.get_by_role("textbox", name="Label").fill(label)
 
 
