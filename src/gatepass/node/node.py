@@ -256,6 +256,7 @@ class Node:
             self._lock.close()
         self.reset_requests.handle()
         self._maintenance.close()
+        self.file.disconnect()
         self.database.close()
 
     def _running(self) -> bool:

@@ -90,14 +90,7 @@ def create_app(
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
 
-    @app.get("/v1/openapi.json", include_in_schema=False)
-    def openapi(request: Request) -> Response:
-        refuse_from_outside(request)
-        return Response(
-            _document(cookie_name(node.settings), node.settings.public_url),
-            media_type="application/json",
-        )
-
+    app.add_api_route("/v1/openapi.json", _openapi, include_in_schema=False)
     app.router.routes.extend(_routes())
     for router in extra:
         app.include_router(router)
@@ -122,6 +115,15 @@ def create_app(
     if node.settings.access_log:
         outer = AccessLog(outer, partial(_address_text, trusted))
     return outer
+
+
+def _openapi(request: Request) -> Response:
+    # Not within ``create_app``: FastAPI remembers functions, and with it their application.
+    refuse_from_outside(request)
+    settings = request.app.state.node.settings
+    return Response(
+        _document(cookie_name(settings), settings.public_url), media_type="application/json"
+    )
 
 
 def _address_text(trusted: TrustedProxies, scope: Scope) -> str | None:
