@@ -266,6 +266,7 @@ class _Oracle:
             f"{len(delays):,} tokens"
             + (f", {never} of them never refused" if never else "")
             + (", within the aim" if aimed else ", outside the aim"),
+            only_slow=not never,
         )
 
     def _deactivate(

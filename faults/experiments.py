@@ -19,6 +19,8 @@ class Finding:
         bar: the promised value; empty if the number is only reported.
         met: whether the promise was met; None if the number is only reported.
         detail: more about it, for the notes.
+        only_slow: everything came as promised, if perhaps later: what a machine that is busy with
+            other things may do, so that the test suite doesn't count it.
     """
 
     what: str
@@ -26,6 +28,7 @@ class Finding:
     bar: str = ""
     met: bool | None = None
     detail: str = ""
+    only_slow: bool = False
 
 
 @dataclass(frozen=True)

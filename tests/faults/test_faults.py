@@ -43,4 +43,5 @@ def test_the_promises_hold_under_faults(name: str, tmp_path: Path, cluster: Clus
     lab = Lab(tmp_path, short=True, say=print, shared=cluster)
     found = list(experiment.by_name()[name].run(lab))
     assert found
-    assert [each for each in found if isinstance(each, Finding) and each.met is False] == []
+    findings = [each for each in found if isinstance(each, Finding)]
+    assert [each for each in findings if each.met is False and not each.only_slow] == []
