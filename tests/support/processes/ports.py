@@ -13,12 +13,15 @@ _held: list[socket.socket] = []
 def free_port() -> int:
     """A port that no process listens on, and that no other test gets.
 
-    A bound socket that doesn't listen holds it: Linux gives the port to no one who asks for any
-    port, yet lets a server with SO_REUSEADDR listen on it.
+    A bound socket that doesn't listen holds it, at every address: Linux gives the port to no one
+    who asks for any port, yet lets a server with SO_REUSEADDR listen on it.
     """
-    holder = socket.socket()
+    both = socket.has_dualstack_ipv6()
+    holder = socket.socket(socket.AF_INET6 if both else socket.AF_INET)
+    if both:
+        holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
+    holder.bind(("", 0))
     port = holder.getsockname()[1]
     if sys.platform == "linux":
         _held.append(holder)

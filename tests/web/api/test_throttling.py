@@ -1,5 +1,6 @@
 """Throttling of failed sign-ins over REST: what it refuses, and until when."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -168,7 +169,8 @@ def test_every_throttled_sign_in_gets_the_same_answer(
         for address in ("192.0.2.1", "203.0.113.1", "2001:db8::1")
         for password in ("wrong", PASSWORD, "x" * 1025)
     ]
-    bodies = {answer.text.replace("899 ", "900 ") for answer in answers}
+    # The seconds that are left go by meanwhile.
+    bodies = {re.sub("[0-9]+ seconds", "… seconds", answer.text) for answer in answers}
     assert len(bodies) == 1
     assert "too_many_attempts" in bodies.pop()
 
