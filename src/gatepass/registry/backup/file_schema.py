@@ -5,6 +5,7 @@ CHECK runs its author's expressions, and pages that refer to each other make an 
 file must have the tables of its schema version, column by column, and nothing else.
 """
 
+import functools
 import re
 from contextlib import closing
 from sqlite3 import connect
@@ -41,7 +42,12 @@ def has_schema(connection: Connection, version: str, beside: tuple[str, ...]) ->
     Args:
         beside: the statements that create its additional tables.
     """
-    # Compared by columns with a fresh schema: SQLite keeps the text of statements as written.
+    return _shape_of(version, beside) == _shape(connection)
+
+
+@functools.cache
+def _shape_of(version: str, beside: tuple[str, ...]) -> Shape:
+    # By columns, from a fresh schema: SQLite keeps the text of statements as written.
     engine = create_engine(
         "sqlite://", creator=lambda: connect(":memory:", isolation_level=None), poolclass=StaticPool
     )
@@ -49,7 +55,7 @@ def has_schema(connection: Connection, version: str, beside: tuple[str, ...]) ->
         upgrade(made, to=version)
         for statement in beside:
             made.exec_driver_sql(statement)
-        return _shape(made) == _shape(connection)
+        return _shape(made)
 
 
 def _shape(connection: Connection) -> Shape:
