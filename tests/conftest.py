@@ -1,10 +1,15 @@
 """Shared fixtures, the markers, and the order of the tests."""
 
-from collections.abc import Generator
+import functools
+import os
+import ssl
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from httpx._transports import default as transports
 
 from tests.support import needs
 from tests.support.waiting import LIMIT_S
@@ -41,6 +46,22 @@ def pytest_configure(config: pytest.Config) -> None:
     waits.connect = waits.read = waits.write = waits.pool = LIMIT_S
     for marker, meaning in needs.MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_authorities() -> Iterator[None]:
+    """httpx reads the certificates of all authorities once, rather than for each client."""
+    create = transports.create_ssl_context
+    shared = functools.cache(create)
+
+    def reused(verify: Any = True, **more: Any) -> ssl.SSLContext:
+        usual = verify is True and more.get("cert") is None and "SSL_CERT_FILE" not in os.environ
+        return shared() if usual else create(verify=verify, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (httpx, transports):
+            patch.setattr(module, "create_ssl_context", reused)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,8 @@
 """A small registry on SQLite alone, and its administrator."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +12,12 @@ from tests.support.database.small_registry import SmallRegistry
 
 
 @pytest.fixture
-def sqlite_registry(sqlite_url: str) -> Iterator[SmallRegistry]:
+def sqlite_registry(created_on_sqlite: SmallRegistry, tmp_path: Path) -> Iterator[SmallRegistry]:
     """Two companies on SQLite alone, for what no engine has a part in."""
-    database = Database(sqlite_url)
-    yield SmallRegistry(database)
+    path = tmp_path / "gatepass.db"
+    shutil.copy(created_on_sqlite.database.path or "", path)
+    database = Database(f"sqlite:///{path}")
+    yield SmallRegistry(database, created_on_sqlite)
     database.close()
 
 

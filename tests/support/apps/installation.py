@@ -1,9 +1,13 @@
 """A complete installation in this process, called over HTTP."""
 
+import atexit
+import functools
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.testclient import TestClient
 
 from gatepass.node.node import Node
@@ -27,6 +31,14 @@ permissions:
 """
 PASSWORD = "correct horse battery staple"
 _HASH = passwords.hash(PASSWORD, hasher=HASHER)
+
+
+@functools.cache
+def _portal() -> BlockingPortal:
+    """An event loop for the calls of all tests: one for each call takes longer than the call."""
+    running = ExitStack()
+    atexit.register(running.close)
+    return running.enter_context(start_blocking_portal())
 
 
 class Installation:
@@ -98,9 +110,11 @@ class Installation:
     def client(self, token: str | None = None, *, peer: str = "127.0.0.1") -> httpx.Client:
         """A client without cookies, which sends *token* as the bearer."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return TestClient(
+        client = TestClient(
             self.app, base_url="http://127.0.0.1:8787", headers=headers, client=(peer, 50_000)
         )
+        client.portal = _portal()
+        return client
 
     def sign_in(self, email: str = "ada@example.com", *, peer: str = "127.0.0.1") -> str:
         """Sign in; the login token's text."""

@@ -20,6 +20,8 @@ from tests.support.database.small_registry import SmallRegistry
 
 _REGISTRY = "gatepass_test"
 _SHARED = "gatepass_shared"
+_KEPT = "kept"
+_WITHOUT_TRIGGERS = sql.SQL("SET session_replication_role = replica")
 _IDLE_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = '2s'; "
 _BEGIN = engines._begin
 
@@ -122,10 +124,41 @@ def database(database_url: str) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture(scope="session")
+def created_on_sqlite(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> SmallRegistry:
+    """Two companies in a SQLite file; tests copy it."""
+    path = tmp_path_factory.mktemp("registry") / "gatepass.db"
+    shutil.copy(sqlite_template, path)
+    registry = SmallRegistry(Database(f"sqlite:///{path}"))
+    registry.database.close()
+    return registry
+
+
+@pytest.fixture(scope="session")
+def created_on_postgresql(postgresql: Cluster) -> SmallRegistry:
+    """The same on PostgreSQL, with its rows in a schema of their own; tests copy them."""
+    url = postgresql.url(_REGISTRY)
+    empty_postgresql(url)
+    registry = SmallRegistry(Database(url))
+    registry.database.close()
+    keep_rows(url)
+    empty_postgresql(url)
+    return registry
+
+
 @pytest.fixture
-def registry(database: Database) -> SmallRegistry:
+def registry(request: pytest.FixtureRequest, database: Database) -> SmallRegistry:
     """Two companies, an administrator each, on each engine in turn."""
-    return SmallRegistry(database)
+    like: SmallRegistry
+    if database.path is None:
+        like = request.getfixturevalue("created_on_postgresql")
+        copy_kept_rows(request.getfixturevalue("postgresql_url"))
+    else:
+        like = request.getfixturevalue("created_on_sqlite")
+        shutil.copy(like.database.path or "", database.path)
+    return SmallRegistry(database, like)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -157,15 +190,59 @@ def empty_postgresql(url: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        connection.execute("SET session_replication_role = replica")
-        tables = connection.execute(
-            "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relkind = 'r' "
-            "AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
-        ).fetchall()
-        for name, size in tables:
-            # TRUNCATE creates new files, which is slower for small tables.
-            empty = "TRUNCATE {} CASCADE" if size > 1_000_000 else "DELETE FROM {}"
-            connection.execute(sql.SQL(empty).format(sql.Identifier(name)))
-        beginning = {"tag": secrets.token_hex(8)}
-        connection.execute("INSERT INTO revision VALUES (1, 0, %(tag)s)", beginning)
-        connection.execute("INSERT INTO revisions VALUES (0, %(tag)s, 0)", beginning)
+        tables = _tables(connection, "public")
+        tag = sql.Literal(secrets.token_hex(8))
+        connection.execute(
+            sql.SQL(";").join(
+                [
+                    _WITHOUT_TRIGGERS,
+                    # TRUNCATE creates new files, which is slower for small tables.
+                    *(
+                        sql.SQL(
+                            "TRUNCATE {} CASCADE" if size > 1_000_000 else "DELETE FROM {}"
+                        ).format(sql.Identifier(name))
+                        for name, size in tables
+                    ),
+                    sql.SQL("INSERT INTO revision VALUES (1, 0, {})").format(tag),
+                    sql.SQL("INSERT INTO revisions VALUES (0, {}, 0)").format(tag),
+                ]
+            )
+        )
+
+
+def keep_rows(url: str) -> None:
+    """Keep the rows of the registry at *url* in a schema of their own."""
+    with psycopg.connect(url) as connection:
+        copied = sql.SQL("CREATE TABLE {} AS SELECT * FROM {}")
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_KEPT)))
+        for name, _ in _tables(connection, "public"):
+            kept = sql.Identifier(_KEPT, name)
+            connection.execute(copied.format(kept, sql.Identifier("public", name)))
+
+
+def copy_kept_rows(url: str) -> None:
+    """Fill the empty registry at *url* with them."""
+    copied = sql.SQL("INSERT INTO {} SELECT * FROM {}")
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            sql.SQL(";").join(
+                [
+                    _WITHOUT_TRIGGERS,
+                    sql.SQL("DELETE FROM revision; DELETE FROM revisions"),
+                    *(
+                        copied.format(sql.Identifier("public", name), sql.Identifier(_KEPT, name))
+                        for name, _ in _tables(connection, _KEPT)
+                    ),
+                ]
+            )
+        )
+
+
+def _tables(connection: psycopg.Connection[Any], schema: str) -> list[tuple[str, int]]:
+    """The tables that ever had a row, with their sizes."""
+    return connection.execute(
+        "SELECT relname, pg_relation_size(oid) AS size FROM pg_class WHERE relkind = 'r' "
+        "AND relnamespace = %s::regnamespace AND relname <> 'alembic_version' "
+        "AND pg_relation_size(oid) > 0",
+        (schema,),
+    ).fetchall()

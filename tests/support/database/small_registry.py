@@ -50,17 +50,28 @@ permissions:
 class SmallRegistry:
     """Northwind with Ada, its administrator, and Contoso with Carl.
 
+    Args:
+        like: a registry whose rows the database has already.
+
     Attributes:
         now: Unix ms; tests set it.
         encryption_key: created at its first use.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, like: "SmallRegistry | None" = None) -> None:
         self.database = database
         self.now = NOW
         self._directory = TemporaryDirectory(prefix="gatepass-test-")
         self.encryption_key = EncryptionKey(Path(self._directory.name) / "sealing-key")
         self.catalogue = parse_catalogue(CATALOGUE)
+        self.northwind: Company
+        self.contoso: Company
+        self.ada: User
+        self.carl: User
+        if like is not None:
+            self.northwind, self.contoso = like.northwind, like.contoso
+            self.ada, self.carl = like.ada, like.carl
+            return
         self.northwind = self.company("Northwind")
         self.contoso = self.company("Contoso")
         self.ada = self.user(self.northwind, "ada@northwind.example", "Ada Lovelace")

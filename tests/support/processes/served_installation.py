@@ -1,9 +1,12 @@
 """An installation as an operator runs it: ``gatepass init`` and ``gatepass serve``."""
 
+import atexit
+import functools
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ class ServedInstallation(ServedNode):
     """A served installation; a context manager that stops it.
 
     Args:
+        new: run the commands that create it also on SQLite, where a copy takes less time.
         join: an installation on PostgreSQL; this becomes another node of it, with the same
             database, encryption key and public URL, and its own data directory and ports.
 
@@ -40,6 +44,7 @@ class ServedInstallation(ServedNode):
         *,
         database_url: str | None = None,
         join: "ServedInstallation | None" = None,
+        new: bool = False,
         **settings: str,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -51,14 +56,11 @@ class ServedInstallation(ServedNode):
         self._asking = httpx.Client()
         if join is not None:
             self._join(join, settings)
-            return
-        self.command(
-            *("init", "--company", "Analytical Engines", "--email", EMAIL, "--password-stdin"),
-            text=PASSWORD + "\n",
-        )
-        self.verifier_key = json.loads(
-            self.command("verifier", "create", "--label", "tests", "--json").stdout
-        )["key"]
+        elif new or database_url is not None:
+            self._create()
+        else:
+            data, self.verifier_key = _created()
+            shutil.copytree(data, self.data)
 
     def __enter__(self) -> "ServedInstallation":
         self.start()
@@ -66,6 +68,15 @@ class ServedInstallation(ServedNode):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _create(self) -> None:
+        self.command(
+            *("init", "--company", "Analytical Engines", "--email", EMAIL, "--password-stdin"),
+            text=PASSWORD + "\n",
+        )
+        self.verifier_key = json.loads(
+            self.command("verifier", "create", "--label", "tests", "--json").stdout
+        )["key"]
 
     def _join(self, other: "ServedInstallation", settings: dict[str, str]) -> None:
         for name in ("GATEPASS_DATABASE_URL", "GATEPASS_PUBLIC_URL"):
@@ -123,6 +134,15 @@ class ServedInstallation(ServedNode):
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         return body
+
+
+@functools.cache
+def _created() -> tuple[Path, str]:
+    """The data directory of an installation on SQLite that never ran, and its verifier key."""
+    directory = Path(tempfile.mkdtemp(prefix="gatepass-created-"))
+    atexit.register(shutil.rmtree, directory)
+    made = ServedInstallation(directory, new=True)
+    return made.data, made.verifier_key
 
 
 def new_token(client: httpx.Client, label: str = "a token", **fields: Any) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class ServedNode:
             "GATEPASS_CATALOGUE": str(catalogue),
             "GATEPASS_PORT": str(self.port),
             "GATEPASS_VERIFY_PORT": str(self.verify_port),
-            "GATEPASS_WORKERS": "2",
+            # Each imports the whole application: the slowest part of most tests.
+            "GATEPASS_WORKERS": "1",
             "GATEPASS_VERIFY_WORKERS": "1",
             "GATEPASS_PUBLIC_URL": self.url,
             **settings,
