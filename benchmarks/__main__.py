@@ -18,6 +18,8 @@ from tests.support.named_runs import progress
 _REGISTERED_BY = (
     "embedded",
     "gateway",
+    "gateways",
+    "asking",
     "longest",
     "workers",
     "by_hand",

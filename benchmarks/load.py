@@ -26,13 +26,14 @@ class Load:
 
     Attributes:
         per_second: answered requests per second.
-        p99_ms: the 99th percentile of the latency, in milliseconds.
+        p50_ms, p99_ms: percentiles of the latency, in milliseconds.
         wrk_share: CPU time of wrk as a share of the round. Near 1, the load generator is the
             limit, not the server.
         server_share: CPU time of the server's processes as a share of the round.
     """
 
     per_second: float
+    p50_ms: float
     p99_ms: float
     wrk_share: float
     server_share: float
@@ -84,7 +85,14 @@ def request_bytes(call: SampleCall, text: str) -> bytes:
     ).encode()
 
 
-def load(port: int, requests: Path, seconds: int, *servers: int, refused: bool = False) -> Load:
+def load(
+    port: int,
+    requests: Path,
+    seconds: int,
+    *servers: int,
+    refused: bool = False,
+    connections: int = CONNECTIONS,
+) -> Load:
     """Load the server at *port* for some seconds.
 
     Args:
@@ -93,6 +101,7 @@ def load(port: int, requests: Path, seconds: int, *servers: int, refused: bool =
         seconds: whole seconds.
         servers: ids of the processes whose CPU time is measured.
         refused: every answer must be a refusal, instead of none.
+        connections: the number of them, each with one request under way.
 
     Raises:
         RuntimeError: an answer was another one, so the measurement is void.
@@ -103,7 +112,7 @@ def load(port: int, requests: Path, seconds: int, *servers: int, refused: bool =
         sum(map(processor_seconds, servers)),
         resource.getrusage(resource.RUSAGE_CHILDREN),
     )
-    command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=10s", "-s", str(_SCRIPT)]
+    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=10s", "-s", str(_SCRIPT)]
     url = f"http://127.0.0.1:{port}{TARGET}"
     run = subprocess.run(
         [*command, url, "--", str(requests)], capture_output=True, text=True, check=True
@@ -113,18 +122,20 @@ def load(port: int, requests: Path, seconds: int, *servers: int, refused: bool =
         resource.getrusage(resource.RUSAGE_CHILDREN),
     )
     line = next(line for line in run.stdout.splitlines() if line.startswith("RESULT "))
-    answered, took_us, broken, refusals, p99_us = map(int, line.split()[1:])
+    answered, took_us, broken, refusals, p50_us, p99_us = map(int, line.split()[1:])
     if broken or not answered or refusals != (answered if refused else 0):
         raise RuntimeError(f"{answered} answers, {broken} broken and {refusals} refused: {url}")
     took = took_us / 1e6
     spent = own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime
-    return Load(answered / took, p99_us / 1000, spent / took, (after - before) / took)
+    share = (after - before) / took
+    return Load(answered / took, p50_us / 1000, p99_us / 1000, spent / took, share)
 
 
 def middle(rounds: list[Load]) -> Load:
     """The median of each number."""
     return Load(
         median(load.per_second for load in rounds),
+        median(load.p50_ms for load in rounds),
         median(load.p99_ms for load in rounds),
         median(load.wrk_share for load in rounds),
         median(load.server_share for load in rounds),

@@ -87,6 +87,7 @@ def gatepass_worker(
     role: str = "verify",
     port: int | None = None,
     listening: socket.socket | None = None,
+    grpc_port: int | None = None,
 ) -> Iterator[Server]:
     """One worker process, started as the supervisor starts it.
 
@@ -95,6 +96,7 @@ def gatepass_worker(
         role: ``verify`` or ``main``.
         port: one that other workers may share; by default a free one.
         listening: a Unix socket to serve too.
+        grpc_port: for Envoy's questions over gRPC.
     """
     settings = Settings.read(
         {
@@ -104,7 +106,7 @@ def gatepass_worker(
     )
     with Worker(
         role,
-        settings,
+        settings.with_(grpc_port=grpc_port),
         catalogue=CATALOGUE_TEXT,
         application=APPLICATION,
         port=port,
