@@ -14,7 +14,15 @@ from envoy.service.auth.v3 import external_auth_pb2 as messages
 from envoy.service.auth.v3 import external_auth_pb2_grpc as service
 
 from benchmarks.figures import Missing, Result, Value, number_text
-from benchmarks.load import REQUESTS, find_wrk, load, processor_seconds, write_raw
+from benchmarks.load import (
+    REQUESTS,
+    find_wrk,
+    load,
+    post_bytes,
+    processor_seconds,
+    question,
+    write_raw,
+)
 from benchmarks.rounds import alternate
 from benchmarks.sample_grants import SampleCall
 from benchmarks.scenarios import LARGE, Bench, scenario
@@ -45,10 +53,10 @@ def asking(bench: Bench) -> Iterator[Result]:
     grpc_port = free_port()
     with gatepass_worker(population, grpc_port=grpc_port) as ours:
         subjects: dict[str, Callable[[], float]] = {}
-        for name, (path, kind, question) in _QUESTIONS.items():
+        for name, (path, kind, body) in _QUESTIONS.items():
             requests = write_raw(
                 bench.directory / f"asking-{path.replace('/', '-')}",
-                (_post(key, path, kind, question(call)) for call in calls),
+                (post_bytes(key, path, body(call), kind) for call in calls),
             )
             subjects[name] = partial(_over_http, ours, requests, seconds)
         subjects["Envoy over gRPC"] = partial(_over_grpc, ours, grpc_port, calls, seconds)
@@ -68,8 +76,7 @@ def asking(bench: Bench) -> Iterator[Result]:
 
 
 def _verify(call: SampleCall) -> str:
-    question = {"method": call.method, "path": call.path, "address": call.address}
-    return json.dumps({"token": call.token, **question})
+    return json.dumps(question(call))
 
 
 def _introspection(call: SampleCall) -> str:
@@ -93,13 +100,6 @@ _QUESTIONS: dict[str, tuple[str, str, Callable[[SampleCall], str]]] = {
     "introspection (RFC 7662)": (INTROSPECT, _FORM, _introspection),
     "an AuthZEN evaluation": (EVALUATION, _JSON, _evaluation),
 }
-
-
-def _post(key: str, path: str, kind: str, body: str) -> bytes:
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
 
 
 def _over_http(server: Server, requests: Path, seconds: int) -> float:

@@ -14,6 +14,8 @@ from benchmarks.load import (
     find_wrk,
     load,
     middle,
+    post_bytes,
+    question,
     request_bytes,
     write_raw,
     write_requests,
@@ -23,6 +25,7 @@ from benchmarks.rounds import alternate
 from benchmarks.sample_grants import SampleCall
 from benchmarks.scenarios import LARGE, Bench, scenario
 from benchmarks.servers import Server, gatepass_worker, nginx_204, nginx_asking, status
+from gatepass.web.gateway.verification import BATCH, VERIFY
 from gatepass.web.http.server import unix_listener
 from tests.support.processes import nginx
 
@@ -180,32 +183,17 @@ def _write_files(population: Population, directory: Path) -> dict[str, Path]:
                 for each in calls
             ),
         ),
-        "verify": write("verify", (_post(key, "/v1/verify", _question(each)) for each in calls)),
+        "verify": write(
+            "verify", (post_bytes(key, VERIFY, json.dumps(question(each))) for each in calls)
+        ),
         "batch": write(
             "batch",
             (
-                _post(key, "/v1/verify/batch", {"calls": [_question(each) for each in batch]})
+                post_bytes(key, BATCH, json.dumps({"calls": [question(each) for each in batch]}))
                 for batch in batches
             ),
         ),
     }
-
-
-def _question(call: SampleCall) -> dict[str, str]:
-    return {
-        "token": call.token,
-        "method": call.method,
-        "path": call.path,
-        "address": call.address,
-    }
-
-
-def _post(key: str, path: str, question: object) -> bytes:
-    body = json.dumps(question)
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
 
 
 def _figure(

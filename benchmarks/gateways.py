@@ -50,9 +50,8 @@ def gateways(bench: Bench) -> Iterator[Result]:
             bench.say(f"gateways: {name}")
             try:
                 yield _through(bench, name, own, api.port, requests)
-            except AssertionError as error:
-                # Its program isn't installed.
-                yield Missing(f"{what}: {name}", str(error).partition("\n")[0])
+            except FileNotFoundError as error:
+                yield Missing(f"{what}: {name}", f"{error.filename} not found (make tools-env)")
 
 
 def _through(bench: Bench, name: str, own: ServedInstallation, api: int, requests: Path) -> Value:

@@ -85,6 +85,29 @@ def request_bytes(call: SampleCall, text: str) -> bytes:
     ).encode()
 
 
+def post_bytes(key: str, path: str, body: str, kind: str = "application/json") -> bytes:
+    """One POST to the verify port.
+
+    Args:
+        key: a verifier key.
+        kind: the body's media type.
+    """
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+def question(call: SampleCall) -> dict[str, str]:
+    """The members of ``POST /v1/verify`` for a call."""
+    return {
+        "token": call.token,
+        "method": call.method,
+        "path": call.path,
+        "address": call.address,
+    }
+
+
 def load(
     port: int,
     requests: Path,
