@@ -52,7 +52,7 @@ def _figure(bench: Bench, engine: str, directory: Path, cluster: Cluster | None 
     seconds = 1.0 if bench.quick else 3.0
     bench.say(f"creating: {CLIENTS} clients against one, {engine}")
     url = None if cluster is None else cluster.create("creating")
-    with ServedInstallation(directory, database_url=url, GATEPASS_WORKERS="2") as node:
+    with ServedInstallation(directory, database_url=url) as node:
         with closing(node.sign_in()) as signed_in:
             authorization = signed_in.headers["authorization"]
         measure = partial(_create, node, cluster, authorization, seconds)

@@ -266,7 +266,6 @@ class _Oracle:
             f"{len(delays):,} tokens"
             + (f", {never} of them never refused" if never else "")
             + (", within the aim" if aimed else ", outside the aim"),
-            only_slow=not never,
         )
 
     def _deactivate(

@@ -14,7 +14,7 @@ from faults.watching import ALLOWED, REFUSED
 
 _STALENESS = 3
 _MEGABYTES = 16
-_RECOVERY_SECONDS = 60.0
+_RECOVERY_SECONDS = 30.0
 #: Networks that make a grant several kilobytes long.
 _MANY_NETWORKS = [f"10.{high}.{low}.0/24" for high in range(2) for low in range(250)]
 _LIVES, _ENDED, _LATE = "active", "deactivated before", "deactivated meanwhile"
@@ -204,7 +204,7 @@ def _fill(directory: Path) -> Path:
 
 
 def _until(condition: Callable[[], bool]) -> float:
-    """Seconds until *condition* returns true; -1 after 60 s."""
+    """Seconds until *condition* returns true; -1 after 30 s."""
     started = time.monotonic()
     while not condition():
         if time.monotonic() > started + _RECOVERY_SECONDS:

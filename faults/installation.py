@@ -163,11 +163,7 @@ class Node(ServedNode):
             installation.directory / name,
             installation.directory / f"{name}.log",
             installation.catalogue,
-            {
-                "GATEPASS_DATABASE_URL": installation.database_url,
-                "GATEPASS_WORKERS": "2",
-                **settings,
-            },
+            {"GATEPASS_DATABASE_URL": installation.database_url, **settings},
         )
         self.name = name
         self.installation = installation

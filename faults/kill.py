@@ -254,7 +254,6 @@ def _recoveries(engine: str, killers: list[_Killer]) -> Iterator[Result]:
         f"≤ {_TAKEOVER_SECONDS:.0f} s",
         max(takeovers) <= _TAKEOVER_SECONDS,
         f"{len(takeovers)} times",
-        only_slow=True,
     )
     yield Finding(
         f"{engine}: killed workers are replaced within",

@@ -20,7 +20,9 @@ from tests.support.waiting import until
 def served(postgresql: Cluster, tmp_path: Path) -> ServedInstallation:
     """An installation on PostgreSQL; the registry's tests restore on both engines."""
     url = postgresql.create("backup")
-    return ServedInstallation(tmp_path, database_url=url, GATEPASS_MAX_STALENESS="2")
+    return ServedInstallation(
+        tmp_path, database_url=url, GATEPASS_MAX_STALENESS="2", GATEPASS_WORKERS="1"
+    )
 
 
 def reason(served: ServedInstallation, token: str) -> str:

@@ -17,7 +17,6 @@ PG_SECRET = "hunter3secret"
 #: Of a collector of traces.
 OTEL_SECRET = "hunter4secret"
 OURS = {
-    "GATEPASS_WORKERS": "2",
     "GATEPASS_SMTP_URL": f"smtp://gatepass:{SECRET}@127.0.0.1:9",
     "GATEPASS_MAIL_FROM": "Keys <keys@example.com>",
     "GATEPASS_DATABSE_URL": f"postgresql://u:{SECRET}@db.example/gatepass",

@@ -18,7 +18,7 @@ MADE_A_ROUND = 40
 
 
 def test_every_acknowledged_change_survives_and_none_is_half_applied(tmp_path: Path) -> None:
-    served = ServedInstallation(tmp_path, GATEPASS_WORKERS="2")
+    served = ServedInstallation(tmp_path)
     made: dict[str, dict[str, Any]] = {}
     ended: set[str] = set()
     labels: set[str] = set()

@@ -47,8 +47,7 @@ class Nodes:
 def nodes(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     directory = tmp_path_factory.mktemp("many")
     front, decisions = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    workers = {"GATEPASS_WORKERS": "2", "GATEPASS_VERIFY_WORKERS": "2"}
-    settings = {**workers, "GATEPASS_PUBLIC_URL": f"http://{front}"}
+    settings = {"GATEPASS_VERIFY_WORKERS": "2", "GATEPASS_PUBLIC_URL": f"http://{front}"}
     first = ServedInstallation(directory / "a", database_url=postgresql.create("many"), **settings)
     second = ServedInstallation(directory / "b", join=first, **settings)
     with first, second:

@@ -27,8 +27,7 @@ def served(
         cluster: Cluster = request.getfixturevalue("postgresql")
         url = cluster.create("processes")
     directory = tmp_path_factory.mktemp("processes")
-    workers = {"GATEPASS_WORKERS": "2", "GATEPASS_VERIFY_WORKERS": "2"}
-    with ServedInstallation(directory, database_url=url, **workers) as served:
+    with ServedInstallation(directory, database_url=url, GATEPASS_VERIFY_WORKERS="2") as served:
         yield served
 
 

@@ -24,7 +24,7 @@ ELSEWHERE = "127.0.0.2"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallation]:
-    with ServedInstallation(tmp_path_factory.mktemp("served")) as served:
+    with ServedInstallation(tmp_path_factory.mktemp("served"), GATEPASS_WORKERS="1") as served:
         yield served
 
 
@@ -238,7 +238,7 @@ def test_a_refused_client_that_keeps_sending_can_read_the_answer(
 
 def test_a_stop_does_not_wait_for_slow_clients(tmp_path: Path) -> None:
     """Half a body and an unread answer still allow a clean stop."""
-    with ServedInstallation(tmp_path) as served:
+    with ServedInstallation(tmp_path, GATEPASS_WORKERS="1") as served:
         key = f"Authorization: Bearer {served.verifier_key}"
         half = send(served.verify_port, head("POST", "/v1/verify", MIB, key), b"{")
         unread = [

@@ -105,7 +105,7 @@ def old(
 ) -> Iterator[ServedInstallation]:
     directory = tmp_path_factory.mktemp("old")
     url = postgresql.create("upgrade")
-    with ServedInstallation(directory, database_url=url) as node:
+    with ServedInstallation(directory, database_url=url, GATEPASS_WORKERS="1") as node:
         yield node
 
 
@@ -121,7 +121,7 @@ def test_nodes_go_on_while_the_schema_grows(
         for pid in (killed := old.workers()):
             os.kill(pid, signal.SIGKILL)
         until(lambda: not set(killed) & set(old.workers()) and old.all_ready())
-        new = ServedInstallation(tmp_path_factory.mktemp("new"), join=old)
+        new = ServedInstallation(tmp_path_factory.mktemp("new"), join=old, GATEPASS_WORKERS="1")
         new.module = LATER_VERSION
         with new:
             # Each decides by what the other changes.

@@ -55,8 +55,6 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 }
 #: Fields of bodies that hold ids.
 ID_FIELDS = {"role"}
-#: Query parameters that take an id of one or of several kinds.
-TAKE_IDS = ("q", "owner", "created_by", "person", "subject", "duplicate", "replace", "restore")
 OTHER_FIELDS = frozenset(
     (
         *("after", "close", "silent_for"),
@@ -279,20 +277,15 @@ def test_every_id_of_the_callers_company_is_found(
 def test_no_query_discloses_another_company(
     installation: Installation, walker: Tenant, other: Tenant
 ) -> None:
-    """Each query parameter, with a foreign name and the foreign ids that it may take; the other ids
-    in turn, since 1,800 calls take most of a minute."""
+    """Each query parameter, with each foreign id and name."""
     before = everything(installation)
     asked = 0
-    ids = list(other.ids.values())
+    foreign = [*other.ids.values(), other.company.id, WORD]
     for route in routes():
         if "GET" not in route.methods or "{" in route.path:
             continue
         for parameter in queries(route):
-            fitting = [one for kind, one in other.ids.items() if kind.endswith(f"{parameter}s")]
-            if parameter in TAKE_IDS:
-                fitting = ids
-            foreign = {WORD, other.company.id, *fitting, ids[asked % len(ids)]}
-            for value in sorted(foreign) if parameter not in ("limit", "cursor") else ():
+            for value in foreign if parameter not in ("limit", "cursor") else ():
                 query = {"format": "csv", parameter: value}
                 answer = walker.client.get(
                     route.path, params=query, headers={"Accept": "text/html"}

@@ -280,7 +280,7 @@ def test_any_order_of_operations_agrees_with_the_model(registry: SmallRegistry) 
     run_state_machine_as_test(
         Platform,
         settings=settings(
-            max_examples=5,
+            max_examples=8,
             stateful_step_count=20,
             # Every example is a new pair of companies, so shrinking a failure takes minutes.
             phases=[Phase.generate],

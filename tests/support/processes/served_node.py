@@ -44,8 +44,7 @@ class ServedNode:
             "GATEPASS_CATALOGUE": str(catalogue),
             "GATEPASS_PORT": str(self.port),
             "GATEPASS_VERIFY_PORT": str(self.verify_port),
-            # Each imports the whole application: the slowest part of most tests.
-            "GATEPASS_WORKERS": "1",
+            "GATEPASS_WORKERS": "2",
             "GATEPASS_VERIFY_WORKERS": "1",
             "GATEPASS_PUBLIC_URL": self.url,
             **settings,

@@ -1,6 +1,7 @@
 """Throttling of failed sign-ins over REST: what it refuses, and until when."""
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -161,6 +162,7 @@ def test_every_throttled_sign_in_gets_the_same_answer(
 ) -> None:
     """It must not disclose whether the account exists."""
     assert attempt(any_installation, HOME, PASSWORD) == 201
+    begun = time.monotonic()
     fail_from_anywhere(any_installation, email)
     answers = [
         at(any_installation, address).post(
@@ -169,7 +171,10 @@ def test_every_throttled_sign_in_gets_the_same_answer(
         for address in ("192.0.2.1", "203.0.113.1", "2001:db8::1")
         for password in ("wrong", PASSWORD, "x" * 1025)
     ]
-    # The seconds that are left go by meanwhile.
+    # The seconds that are left go by meanwhile, and tell nothing else.
+    passed = int(time.monotonic() - begun) + 1
+    left = {int(re.findall("([0-9]+) seconds", answer.text)[0]) for answer in answers}
+    assert all(900 - passed <= each <= 900 for each in left)
     bodies = {re.sub("[0-9]+ seconds", "… seconds", answer.text) for answer in answers}
     assert len(bodies) == 1
     assert "too_many_attempts" in bodies.pop()

@@ -80,7 +80,8 @@ def test_every_workers_streams_get_each_change_and_end_with_the_server(tmp_path:
 
 
 def test_a_follower_that_does_not_read_is_disconnected(tmp_path: Path) -> None:
-    with ServedInstallation(tmp_path, GATEPASS_MAX_STALENESS=str(STALENESS_S)) as served:
+    settings = {"GATEPASS_MAX_STALENESS": str(STALENESS_S), "GATEPASS_WORKERS": "1"}
+    with ServedInstallation(tmp_path, **settings) as served:
         # More than socket buffers hold, so that the readers block within the snapshot.
         with sqlite3.connect(tmp_path / "data" / "gatepass.db", timeout=LIMIT_S) as database:
             rows = [(f"gpat_{number:016}", os.urandom(50_000)) for number in range(400)]
