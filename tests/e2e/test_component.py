@@ -75,8 +75,10 @@ def button(where: Locator | Page, name: str) -> Locator:
 
 
 def opened(element: Locator, label: str) -> Locator:
-    """The row of a token, once the search has found it."""
-    element.get_by_label("Search label or id").fill(label)
+    """The row of a token, once the search has found it and nothing else is shown."""
+    with element.page.expect_response(lambda answer: "&q=" in answer.url):
+        element.get_by_label("Search label or id").fill(label)
+    expect(element.locator('[aria-busy="true"]')).to_have_count(0)
     row = element.locator("tbody").filter(has=button(element.page, label))
     expect(row).to_be_visible()
     return row

@@ -10,22 +10,27 @@ _GRAVE = ("serious", "critical")
 #: Report violations only, since describing passes takes most of the time. No style sheet comes from
 #: another origin.
 _OPTIONS = {"resultTypes": ["violations"], "preload": False}
+_AT_REST = """async () => {
+    const busy = () => [...document.querySelectorAll("*")]
+        .some((each) => each.shadowRoot?.querySelector('[aria-busy="true"]'));
+    const until = performance.now() + 10_000;
+    while (busy() && performance.now() < until) await new Promise(requestAnimationFrame);
+    await Promise.allSettled(document.getAnimations()
+        .filter((each) => each.effect.getComputedTiming().endTime !== Infinity)
+        .map((each) => each.finished));
+}"""
 #: What depends on colours and on the room there is.
 LOOKS = ("color-contrast", "link-in-text-block", "scrollable-region-focusable")
 
 
 def barriers(page: Page, rules: Sequence[str] | None = None) -> list[str]:
-    """The serious violations on *page*, once the animations that end have finished.
+    """The serious violations on *page*, once its components are at rest and animations have ended.
 
     Args:
         rules: the ids of those to check; by default all.
     """
-    page.evaluate(
-        """() => Promise.allSettled(document.getAnimations()
-            .filter((each) => each.effect.getComputedTiming().endTime !== Infinity)
-            .map((each) => each.finished))"""
-    )
-    # Content that is being replaced is briefly paler.
+    page.evaluate(_AT_REST)
+    # Content that is being replaced is briefly paler. A selector doesn't reach into a component.
     looked_at = {"exclude": [['[aria-busy="true"]']]}
     options = _OPTIONS if rules is None else _OPTIONS | {"runOnly": list(rules)}
     if not page.evaluate("'axe' in window"):
