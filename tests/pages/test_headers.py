@@ -88,7 +88,7 @@ def it_includes_exactly_the_scripts_it_needs(page: Page) -> None:
         assert (static(script) in page.html) == (f" {attribute}" in page.html), script
 
 
-def it_includes_the_style_sheet_it_needs(page: Page) -> None:
+def it_includes_the_style_sheets_it_needs(page: Page) -> None:
     """The classes that forms.css alone knows; lists and the sign-in do without."""
     if static("forms.css") in page.html:
         return
@@ -101,7 +101,7 @@ RULES = [
     has_nothing_inline,
     ids_are_there_once,
     it_includes_exactly_the_scripts_it_needs,
-    it_includes_the_style_sheet_it_needs,
+    it_includes_the_style_sheets_it_needs,
 ]
 
 

@@ -5,7 +5,12 @@ from importlib.resources import files
 
 import pytest
 
-CSS = (files("gatepass.web.pages") / "static" / "gatepass.css").read_text("utf-8")
+_STATIC = files("gatepass.web.pages") / "static"
+CSS = (_STATIC / "gatepass.css").read_text("utf-8")
+SHEETS = {
+    "gatepass.css": CSS[CSS.index("@layer base {") :],
+    **{name: (_STATIC / name).read_text("utf-8") for name in ("records.css", "forms.css")},
+}
 COLOURS = {
     found[1]: (found[2], found[3])
     for found in re.finditer(r"--([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", CSS)
@@ -40,11 +45,12 @@ def test_contrast(text: str, ground: str, least: float, scheme: int) -> None:
     assert (light + 0.05) / (dark + 0.05) >= least
 
 
-def test_nothing_is_loaded_from_other_hosts() -> None:
-    assert not re.search(r"url\((?!\"[a-z]+\.svg\"\))|@import|https?:", CSS)
+@pytest.mark.parametrize("name", SHEETS)
+def test_nothing_is_loaded_from_other_hosts(name: str) -> None:
+    assert not re.search(r"url\((?!\"[a-z]+\.svg\"\))|@import|https?:", SHEETS[name])
 
 
-def test_every_colour_is_a_property() -> None:
-    rules = CSS[CSS.index("@layer base {") :]
-    literal = re.findall(r"#[0-9a-f]{3,8}\b", re.sub(r"light-dark\([^)]*\)", "", rules))
-    assert literal == []
+@pytest.mark.parametrize("name", SHEETS)
+def test_every_colour_is_a_property(name: str) -> None:
+    rules = re.sub(r"light-dark\([^)]*\)", "", SHEETS[name])
+    assert re.findall(r"#[0-9a-f]{3,8}\b", rules) == []
