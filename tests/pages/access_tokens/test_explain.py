@@ -1,5 +1,7 @@
 """The page of a refusal, and the one that tries a call."""
 
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -43,6 +45,156 @@ def test_a_refusal_leads_to_its_fix(installation: Installation, ada: Visit, text
     page.shows("It would be allowed now.")
     assert "failed" not in outcomes(page)
     assert installation.verify(text, permission="charges:get", **FROM)["allowed"]
+
+
+def deactivate(installation: Installation, text: str) -> None:
+    done = installation.signed_in().post(f"/v1/access-tokens/{text[:21]}/deactivate")
+    assert done.status_code == 200
+
+
+def deactivate_bob(installation: Installation, text: str) -> None:
+    users = installation.signed_in().get("/v1/users").json()["items"]
+    (bob,) = (each["id"] for each in users if each["email"] == "bob@example.com")
+    done = installation.signed_in().post(
+        f"/v1/users/{bob}/deactivate", json={"access_tokens": "keep"}
+    )
+    assert done.status_code == 200, done.text
+
+
+def wait_a_minute(installation: Installation, text: str) -> None:
+    installation.node.clock.offset_ns += 61_000_000_000
+
+
+def rehearse(installation: Installation, text: str) -> None:
+    asked = {"share": 100, "minutes": 5}
+    done = installation.signed_in().post(f"/v1/access-tokens/{text[:21]}/rehearse", json=asked)
+    assert done.status_code == 200, done.text
+
+
+#: How a call comes to be refused, the reason, the call, the check that failed with what was
+#: compared, and what the page offers: words of a link, or of a sentence.
+WALKS: dict[str, tuple[Callable[..., None] | None, dict[str, Any], dict[str, str], str, str]] = {
+    "token_deactivated": (
+        *(deactivate, {}, {}),
+        *("It is deactivated for good.", "Create a token with the same settings"),
+    ),
+    "token_pending": (
+        *(None, {"pending": True}, {}),
+        *("It waits for the approval of a second person.", "Approve it, or see who can"),
+    ),
+    "token_rehearsed": (
+        *(rehearse, {}, {}),
+        *(
+            "A rehearsal of its deactivation refuses 100 %",
+            "End the rehearsal, or rotate the token",
+        ),
+    ),
+    "token_expired": (
+        *(wait_a_minute, {"expires": True}, {}),
+        *("It expired on", "Create a replacement of the token"),
+    ),
+    "account_deactivated": (
+        *(deactivate_bob, {}, {}),
+        *("Its owner is deactivated.", "Create a token with the same settings"),
+    ),
+    "company_address_not_allowed": (
+        *(lambda installation, _: installation.allow_only("127.0.0.0/8"), {}, FROM),
+        *("192.0.2.9 is not in", "Add 192.0.2.9 to the company's allowlist"),
+    ),
+    "address_not_allowed": (
+        *(None, {"networks": ["203.0.113.0/24"]}, FROM),
+        *("192.0.2.9 is not in 203.0.113.0/24.", "Add 192.0.2.9 to the token's networks"),
+    ),
+    "origin_missing": (
+        *(None, {"kind": "ui"}, {}),
+        *("The call has neither Origin nor Referer", "Call from a page that sends its Origin"),
+    ),
+    "origin_not_allowed": (
+        *(
+            None,
+            {"kind": "ui", "domains": ["shop.example.com"]},
+            {"origin": "https://evil.example"},
+        ),
+        *(
+            "https://evil.example doesn't match shop.example.com.",
+            "Add evil.example to the token's",
+        ),
+    ),
+    "path_ambiguous": (
+        *(None, {}, {"method": "GET", "path": "/v1/charges/../users"}),
+        *("Two servers could read the path differently.", "Send the path without dot segments"),
+    ),
+    "route_unknown": (
+        *(None, {}, {"method": "GET", "path": "/v1/nothing"}),
+        *("No route of the catalogue matches", "Correct the method or path"),
+    ),
+    "permission_missing": (
+        *(None, {}, {"permission": "charges:create"}),
+        *("The token lacks charges:create.", "Add charges:create to the token's permissions"),
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", WALKS)
+def test_every_refusal_leads_to_its_rule_and_its_fix_in_one_step(
+    installation: Installation, ada: Visit, reason: str
+) -> None:
+    """The step is the address in the answer to the refused call."""
+    before, settings, call, compared, way = WALKS[reason]
+    settings = dict(settings)
+    if settings.pop("pending", False):
+        installation.require_approval("charges:get")
+    if settings.pop("expires", False):
+        settings["expires_at"] = format_time(installation.node.clock.now() + 60_000)
+    installation.new_user("bob@example.com", "Bob", role="manager")
+    text = installation.access_token("charges:get", maker="bob@example.com", **settings)
+    if before is not None:
+        before(installation, text)
+    question = call if {"permission", "path"} & set(call) else call | {"permission": "charges:get"}
+    answer = installation.verify(text, **question)
+    assert answer["reason"] == reason
+    installation.node.usage.flush()
+    installation.node.fold()
+    page = ada.get(urlsplit(answer["help"]).path)
+    page.shows(compared, way)
+    assert outcomes(page).count("failed") == 1
+    assert page.text.index(compared) < page.text.index(way)
+    link = next((path for words, path in page.links.items() if words.startswith(way)), None)
+    if link is not None:
+        assert ada.get(link).answer.status_code == 200
+    called_from = ("origin_missing", "path_ambiguous", "route_unknown")
+    assert (link is None) == (reason in called_from)
+
+
+def test_a_permission_that_the_token_cannot_be_given(
+    installation: Installation, ada: Visit, rita: Visit, text: str
+) -> None:
+    explain = f"/access-tokens/{text[:21]}/explain"
+    call = {"permission": "charges:create", "address": "203.0.113.9"}
+    installation.require_approval("charges:create")
+    link = ada.get(explain, params=call).links["Create a token that holds charges:create"]
+    assert ada.get(link).form("/access-tokens/new").all("permissions") == ["charges:create"]
+    page = rita.get(explain, params=call)
+    page.shows("Create a token that holds charges:create.", "Ask Ada Lovelace, who can do this.")
+    call["permission"] = "own-account:modify"
+    ada.get(explain, params=call).shows("Sign in and do it: no access token can hold what it needs")
+
+
+def test_an_address_that_no_change_can_name(
+    installation: Installation, ada: Visit, text: str
+) -> None:
+    explain = f"/access-tokens/{text[:21]}/explain"
+    ada.get(explain, params={"permission": "charges:get"}).shows(
+        "Let the gateway forward an IP address that can be read."
+    )
+
+
+def test_a_call_with_an_obstacle_that_nothing_removes(
+    installation: Installation, ada: Visit, text: str
+) -> None:
+    call = {"method": "GET", "path": "/v1/nothing", **FROM}
+    page = ada.get(f"/access-tokens/{text[:21]}/explain", params=call)
+    page.shows("192.0.2.9 is not in", "Nothing that can be changed here allows it")
 
 
 def test_any_call_can_be_tried(installation: Installation, ada: Visit, text: str) -> None:

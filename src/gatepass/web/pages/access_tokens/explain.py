@@ -23,7 +23,7 @@ from gatepass.registry.tokens.calls import observed_calls
 from gatepass.registry.tokens.calls.observed_calls import CallRecord
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.verify.http.refusals import SENTENCES, sentence
-from gatepass.web.pages.access_tokens.fix_links import offered
+from gatepass.web.pages.access_tokens.fix_links import next_step, offered
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.forms import whole_number
 
@@ -170,8 +170,14 @@ def _page(
     refused: CallRecord | None = None,
     status: int = 200,
 ) -> HTMLResponse:
-    found = [] if explained is None else explained.fixes
     denied = None if explained is None or explained.allowed else explained.explanation.decision
+    fixes = [offered(screen, reading, token, fix) for fix in explained.fixes] if explained else []
+    if denied is not None and not fixes:
+        address = form.address if refused is None else refused.address
+        step = next_step(
+            screen, reading, token, denied, address=address or None, origin=form.origin or None
+        )
+        fixes = [step]
     return screen.render(
         _TEMPLATE,
         status,
@@ -179,7 +185,7 @@ def _page(
         form=form,
         explained=explained,
         refused=refused,
-        fixes=[offered(screen, reading, token, fix) for fix in found],
+        fixes=fixes,
         verdict="" if denied is None else sentence(denied),
         reasons=SENTENCES,
         **_choices(screen, form),

@@ -1,10 +1,15 @@
-"""Fixes of a refused call, with the forms that make them, or the people who can."""
+"""What to do about a refused call: fixes, with the forms that make them, or the people who can;
+and the next step where no change of a record would allow it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from gatepass.core.decision import Decision
+from gatepass.core.domains import parse_origin
 from gatepass.core.grants import EXTERNAL, USER
+from gatepass.core.permissions import NOT_FOR_TOKENS
+from gatepass.core.reason import Reason
 from gatepass.registry.directory.people_holding import people_holding
 from gatepass.registry.explanations.change import OF_TOKEN, Change
 from gatepass.registry.explanations.fixes import Fix
@@ -15,6 +20,15 @@ from gatepass.web.pages.layout.navigation import SECURITY, SERVICE_ACCOUNTS, USE
 from gatepass.web.pages.layout.screen import Screen
 
 _ASKED = 3
+_SEVERAL = "Nothing that can be changed here allows it: with this check passed, another refuses it."
+_UNREADABLE = "Let the gateway forward an IP address that can be read."
+_NO_ORIGIN = "Call from a page with an origin of its own: a file or a sandboxed frame has none."
+#: By reason, what the caller has to change.
+_IN_THE_CALL = {
+    Reason.origin_missing: "Call from a page that sends its Origin, or use a token for API access.",
+    Reason.path_ambiguous: "Send the path without dot segments, empty segments or encoded slashes.",
+    Reason.route_unknown: "Correct the method or path, or have the route added to the catalogue.",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,7 @@ class OfferedFix:
         summary: what to do.
         forms: (name, path) of each form that makes a part of it, filled in, if the visitor may.
         ask: the names of people who may, if the visitor may not.
-        note: why there is neither.
+        note: why there is neither; empty if it isn't done in Gatepass.
     """
 
     summary: str
@@ -44,12 +58,75 @@ def offered(screen: Screen, reading: Reading, token: AccessToken, fix: Fix) -> O
         held = frozenset(("access-tokens:create", *token.permissions))
     if not forms:
         return OfferedFix(summary, note="The product that the owner comes from can do this.")
+    return _by_who_may(screen, reading, token, OfferedFix(summary, forms), held)
+
+
+def next_step(
+    screen: Screen,
+    reading: Reading,
+    token: AccessToken,
+    denied: Decision,
+    *,
+    address: str | None,
+    origin: str | None,
+) -> OfferedFix:
+    """What to do about a refusal that no change of a record removes.
+
+    Args:
+        address: the call's; a network if many were counted as one, None if it couldn't be read.
+        origin: the call's.
+    """
+    path = f"/access-tokens/{token.id}"
+    match denied.reason:
+        case Reason.token_deactivated | Reason.account_deactivated:
+            summary = "Create a token with the same settings."
+            made = OfferedFix(summary, ((summary, f"/access-tokens/new?duplicate={token.id}"),))
+            held = frozenset(("access-tokens:create", *token.permissions))
+            return _by_who_may(screen, reading, token, made, held)
+        case Reason.token_pending:
+            summary = "Approve it, or see who can."
+            return OfferedFix(summary, ((summary, path),))
+        case Reason.token_rehearsed:
+            summary = "End the rehearsal, or rotate the token."
+            return OfferedFix(summary, ((summary, path),))
+        case Reason.permission_missing:
+            return _another_token(screen, reading, token, denied.needed)
+        case Reason.address_not_allowed if address is None:
+            return OfferedFix(_UNREADABLE)
+        case Reason.address_not_allowed if address is not None and "/" in address:
+            summary = f"Add {address}, or the part of it that calls, to the token's networks."
+            made = OfferedFix(summary, (("Edit the token", f"{path}/edit"),))
+            return _by_who_may(screen, reading, token, made, frozenset(("access-tokens:modify",)))
+        case Reason.origin_not_allowed if parse_origin(origin) is None:
+            return OfferedFix(_NO_ORIGIN)
+        case reason:
+            return OfferedFix(_IN_THE_CALL.get(reason, _SEVERAL))
+
+
+def _another_token(
+    screen: Screen, reading: Reading, token: AccessToken, needed: Sequence[str]
+) -> OfferedFix:
+    """Where the token can't be given what is needed: its owner lacks it, or a second person has to
+    approve it, which is asked for a new token alone."""
+    names = screen.node.catalogue.names
+    if any(name not in names or name in NOT_FOR_TOKENS for name in needed):
+        return OfferedFix("Sign in and do it: no access token can hold what it needs.")
+    summary = f"Create a token that holds {' and '.join(needed)}."
+    forms = ((summary, f"/access-tokens/new?{urlencode({'permissions': ','.join(needed)})}"),)
+    held = frozenset(("access-tokens:create", *needed))
+    return _by_who_may(screen, reading, token, OfferedFix(summary, forms), held)
+
+
+def _by_who_may(
+    screen: Screen, reading: Reading, token: AccessToken, fix: OfferedFix, held: frozenset[str]
+) -> OfferedFix:
+    """*fix* if the visitor holds all of *held*, else with people who do in place of the forms."""
     if all(screen.visitor.may_change(name) for name in held):
-        return OfferedFix(summary, forms)
+        return fix
     people = people_holding(reading, token.company, held, most=_ASKED)
     if not people:
-        return OfferedFix(summary, note="Nobody in the company may do this at the moment.")
-    return OfferedFix(summary, ask=tuple(each.name for each in people))
+        return OfferedFix(fix.summary, note="Nobody in the company may do this at the moment.")
+    return OfferedFix(fix.summary, ask=tuple(each.name for each in people))
 
 
 def _forms(token: AccessToken, change: Change) -> Iterator[tuple[str, str]]:
