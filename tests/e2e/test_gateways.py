@@ -297,10 +297,11 @@ def test_envoy_passes_on_over_grpc_what_its_page_lets_one_add(
 ) -> None:
     """Lines as they came, and WebSockets, whose token the API never gets."""
     gateway = GATEWAYS["envoy, Over gRPC"]
-    changed = {
-        "failure_mode_allow: false": "failure_mode_allow: false\n              encode_raw_headers: true",
-        "stat_prefix: api": "stat_prefix: api\n          upgrade_configs: [{upgrade_type: websocket}]",
+    added = {
+        "failure_mode_allow: false": "    encode_raw_headers: true",
+        "stat_prefix: api": "upgrade_configs: [{upgrade_type: websocket}]",
     }
+    changed = {line: f"{line}\n          {more}" for line, more in added.items()}
     offered = f"gatepass, {tokens['token']['token']}, chat"
     with running(gateway, api, changed=changed, **asked(served)) as port:
         for probe in PROBES:
