@@ -74,6 +74,34 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
         "overrides": {'proxy_set_header X-HTTP-Method-Override "";': ""},
         "same_call": {"proxy_pass http://api;\n": "proxy_pass http://api/v0/;\n"},
     },
+    "ingress-nginx": {
+        "forwarded_addresses": {
+            "data:\n": "data:\n  X-Forwarded-For: $http_x_real_ip\n",
+        },
+        "credentials": {},
+        "asked": {
+            "  X-Forwarded-Host: $http_host\n": (
+                "  X-Access-Token: ''\n---\n"
+                "metadata: {name: open, namespace: api}\n"
+                "spec: {rules: [{http: {paths: [{path: /v1/refunds}]}}]}\n"
+            )
+        },
+        # Its page says so itself.
+        "refusals": {},
+        "identity": {"X-Gatepass-User, X-Gatepass-Owner,": "X-Gatepass-User,"},
+        "secrets": {"X-Gatepass-Help, Authorization, ": "X-Gatepass-Help, "},
+        "overrides": {"      X-HTTP-Method-Override, ": "      "},
+        "same_call": {
+            "auth-proxy-set-headers:": (
+                "rewrite-target: /v0/\n    nginx.ingress.kubernetes.io/auth-proxy-set-headers:"
+            )
+        },
+    },
+    "ingress-nginx, the question of another": {
+        "methods": {"/authz/ingress-nginx": "/authz/nginx"},
+        "paths": {},
+        "refusals": {},
+    },
     "caddy": {
         "origin": {"copy_headers": "header_up -Origin\n\t\t\tcopy_headers"},
         "credentials": {"uri /authz": "header_up -X-Access-Token\n\t\t\turi /authz"},
@@ -296,11 +324,21 @@ def test_each_planted_mistake_is_found(
     doctor: Doctor, asked: dict[str, int], echo: Echo, ports: dict[str, int], name: str
 ) -> None:
     changed = {text: new for each in MISWIRED[name].values() for text, new in each.items()}
-    gateway = GATEWAYS[name.removesuffix(", behind it")]
+    gateway = GATEWAYS[name.partition(", behind")[0].partition(", the question")[0]]
     running = gateway.running(api=echo.port, changed=changed, **asked, **ports)
     with running as url:
         found = doctor.examine(url, echo)
     assert set(failed(found)) == set(MISWIRED[name]), failed(found)
+
+
+def test_a_gateway_that_passes_nothing_to_find_a_call_by_is_named(
+    doctor: Doctor, asked: dict[str, int], ports: dict[str, int]
+) -> None:
+    changed = {"  X-Forwarded-Host: $http_host\n": "  Origin: ''\n"}
+    running = GATEWAYS["ingress-nginx"].running(api=1, changed=changed, **asked, **ports)
+    with running as url:
+        found = doctor.examine(url)
+    assert failed(found)["asked"].endswith("or neither Origin nor X-Gatepass-Help gets through")
 
 
 @pytest.mark.parametrize("name", GATEWAYS)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote
 
 import httpx
@@ -41,6 +41,8 @@ NO_WEBSOCKETS = {"envoy", "envoy, Over gRPC", "ingress-nginx"}
 NO_SUBPROTOCOLS = {"traefik"}
 #: Those that wait for an answer for half a minute or more, and have no setting for it.
 NO_TIMEOUT = {"traefik", "ingress-nginx"}
+#: Those that take HTTP/2 without TLS.
+HTTP2 = {"caddy", "traefik", "envoy", "envoy, Over gRPC", "haproxy"}
 #: Those that answer any OPTIONS as a preflight.
 ALL_OPTIONS = {"ingress-nginx"}
 #: Those that tell a client the status of a refusal, and not the reason.
@@ -113,11 +115,16 @@ def port(gateway: Gateway, served: ServedInstallation, api: EchoApi) -> Iterator
 
 
 def send(port: int, probe: Probe, tokens: dict[str, dict[str, str]]) -> Answer:
+    method, headers = _request(probe, tokens)
+    return ask(port, method, probe.target, headers, probe.body, client=CLIENT)
+
+
+def _request(probe: Probe, tokens: dict[str, dict[str, str]]) -> tuple[str, list[tuple[str, str]]]:
+    """Its method and headers."""
     texts = {name: made["token"] for name, made in tokens.items()}
     bearer = (("Authorization", f"Bearer {texts[probe.token]}"),) if probe.token else ()
     headers = [(name, value.format(**texts)) for name, value in (*bearer, *probe.headers)]
-    method = "OPTIONS" if probe.outcome == PREFLIGHT else probe.method
-    return ask(port, method, probe.target, headers, probe.body, client=CLIENT)
+    return "OPTIONS" if probe.outcome == PREFLIGHT else probe.method, headers
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
@@ -127,8 +134,41 @@ def test_what_a_client_may_try(
     _comes_of_it(gateway, port, api, tokens, probe)
 
 
+def test_over_http2_the_same_comes_of_it(
+    gateway: Gateway, port: int, api: EchoApi, tokens: dict[str, dict[str, str]]
+) -> None:
+    if gateway.name not in HTTP2:
+        return
+    of_a_connection = {"connection"}
+    for probe in PROBES:
+        # Clients of HTTP/2 send no such header, and :path is no whole URL.
+        names = {name.lower() for name, _ in probe.headers}
+        if not names & of_a_connection and probe.target.startswith("/"):
+            _comes_of_it(gateway, port, api, tokens, probe, send_over_http2)
+
+
+def send_over_http2(port: int, probe: Probe, tokens: dict[str, dict[str, str]]) -> Answer:
+    method, headers = _request(probe, tokens)
+    transport = httpx.HTTPTransport(http1=False, http2=True, local_address=CLIENT)
+    with httpx.Client(transport=transport) as client:
+        answer = client.request(
+            method,
+            f"http://127.0.0.1:{port}/",
+            headers=headers,
+            content=probe.body or None,
+            extensions={"target": probe.target.encode()},
+        )
+    assert answer.http_version == "HTTP/2"
+    return Answer(answer.status_code, answer.headers.multi_items(), answer.content)
+
+
 def _comes_of_it(
-    gateway: Gateway, port: int, api: EchoApi, tokens: dict[str, dict[str, str]], probe: Probe
+    gateway: Gateway,
+    port: int,
+    api: EchoApi,
+    tokens: dict[str, dict[str, str]],
+    probe: Probe,
+    send: Callable[[int, Probe, dict[str, dict[str, str]]], Answer] = send,
 ) -> None:
     api.reached.clear()
     answer = send(port, probe, tokens)

@@ -18,7 +18,7 @@ from gatepass.doctor.wire import Headers, Unreachable
 _NAMES = ("Token", "Company", "User", "Owner", "External", "Kind", "Permissions", "Reason", "Help")
 # Servers of CGI, WSGI and PHP make one name of several; some of them, of a dot as well.
 _SEPARATORS = ("-", "_", ".")
-# Some make one of all characters but letters and digits (lighttpd), so one that few gateways expect.
+# Some, of any character but letters and digits (lighttpd); this is one that gateways may forget.
 _ODD = "~"
 # Each is read by some framework as another method, path or address than the one that was decided.
 _OVERRIDES = (
