@@ -74,6 +74,16 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
         "overrides": {'proxy_set_header X-HTTP-Method-Override "";': ""},
         "same_call": {"proxy_pass http://api;\n": "proxy_pass http://api/v0/;\n"},
     },
+    "nginx: also serves Gatepass": {
+        "endpoints": {
+            "    location @undecided {": (
+                "    location /authz/nginx {\n        auth_request off;\n"
+                "        proxy_set_header Host $host;\n"
+                "        proxy_pass http://gatepass_verify;\n    }\n"
+                "    location @undecided {"
+            )
+        }
+    },
     "ingress-nginx": {
         "forwarded_addresses": {
             "data:\n": "data:\n  X-Forwarded-For: $http_x_real_ip\n",
@@ -97,7 +107,7 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
             )
         },
     },
-    "ingress-nginx, the question of another": {
+    "ingress-nginx: the question of another": {
         "methods": {"/authz/ingress-nginx": "/authz/nginx"},
         "paths": {},
         "refusals": {},
@@ -160,7 +170,7 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
             )
         },
     },
-    "envoy, behind it": {
+    "envoy: behind it": {
         "identity": {"|.*[^a-z0-9:-].*": "|.*[^a-z0-9:_-].*"},
         "secrets": {"remove: [authorization, ": "remove: ["},
         "overrides": {"x-(http-method|": "x-("},
@@ -191,7 +201,7 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
         },
         "caching": {},
     },
-    "envoy, Over gRPC, behind it": {
+    "envoy, Over gRPC: behind it": {
         # Gatepass names for removal only what it sees.
         "identity": {
             "|.*[^a-z0-9:-].*": "|.*[^a-z0-9:_-].*",
@@ -324,7 +334,7 @@ def test_each_planted_mistake_is_found(
     doctor: Doctor, asked: dict[str, int], echo: Echo, ports: dict[str, int], name: str
 ) -> None:
     changed = {text: new for each in MISWIRED[name].values() for text, new in each.items()}
-    gateway = GATEWAYS[name.partition(", behind")[0].partition(", the question")[0]]
+    gateway = GATEWAYS[name.partition(":")[0]]
     running = gateway.running(api=echo.port, changed=changed, **asked, **ports)
     with running as url:
         found = doctor.examine(url, echo)
