@@ -354,6 +354,18 @@ def test_envoy_passes_on_over_grpc_what_its_page_lets_one_add(
     _names_the_caller_alone(request, tokens, "token")
 
 
+def test_over_grpc_gatepass_itself_has_forged_headers_removed(
+    served: ServedInstallation, api: EchoApi, tokens: dict[str, dict[str, str]]
+) -> None:
+    """Also where Envoy's own configuration doesn't remove them."""
+    gateway = GATEWAYS["envoy, Over gRPC"]
+    changed = {"x-gatepass-.*|.*[^a-z0-9:-].*": "x-none"}
+    with running(gateway, api, changed=changed, **asked(served)) as port:
+        for probe in PROBES:
+            if probe.name.startswith("a forged caller"):
+                _comes_of_it(gateway, port, api, tokens, probe)
+
+
 @pytest.mark.parametrize("silent", [False, True], ids=["away", "silent"])
 def test_without_gatepass_no_call_is_let_through(
     gateway: Gateway, api: EchoApi, tokens: dict[str, dict[str, str]], silent: bool
