@@ -22,8 +22,10 @@ from gatepass.settings import Settings
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.gateway.connection import Port
 from gatepass.web.gateway.endpoints import Endpoints
+from gatepass.web.gateway.envoy_grpc import EnvoyGrpc
 from gatepass.web.http.server import Server, listener
 from tests.support.apps.installation import CATALOGUE
+from tests.support.processes.ports import free_port
 
 _COUNT_S = 0.05
 
@@ -88,19 +90,28 @@ def endpoints(doctor: Doctor) -> Endpoints:
 
 
 @pytest.fixture(scope="module")
-def asking_port(doctor: Doctor, endpoints: Endpoints) -> Iterator[int]:
-    """A verify port in this process."""
+def asked(endpoints: Endpoints) -> Iterator[dict[str, int]]:
+    """Ports of Gatepass in this process: that of the verify port, and that for gRPC."""
+    grpc = EnvoyGrpc(endpoints)
+    ports = {"grpc": free_port()}
     with listener("127.0.0.1", 0) as listening:
+        ports["verify"] = int(listening.getsockname()[1])
         loop = asyncio.new_event_loop()
         port = Port(endpoints)
 
         async def listen() -> None:
             await Server(port.connection).listen(listening)
+            await grpc.listen("127.0.0.1", ports["grpc"])
+
+        async def stop() -> None:
+            grpc.stop()
+            await grpc.stopped()
 
         loop.run_until_complete(listen())
         serving = threading.Thread(target=loop.run_forever)
         serving.start()
-        yield int(listening.getsockname()[1])
+        yield ports
+        asyncio.run_coroutine_threadsafe(stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         serving.join()
 

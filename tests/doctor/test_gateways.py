@@ -18,6 +18,19 @@ pytestmark = [pytest.mark.nginx, pytest.mark.processes]
 PATH = "/v1/charges/gatepass-doctor"
 
 
+#: A route of Envoy that nobody decides.
+_UNDECIDED = {
+    '              - match: {prefix: "/"}\n': (
+        '              - match: {prefix: "/v1/refunds"}\n'
+        "                route: {cluster: api}\n"
+        "                typed_per_filter_config:\n"
+        "                  envoy.filters.http.ext_authz:\n"
+        '                    "@type": type.googleapis.com/envoy.extensions.filters.'
+        "http.ext_authz.v3.ExtAuthzPerRoute\n"
+        "                    disabled: true\n"
+        '              - match: {prefix: "/"}\n'
+    )
+}
 #: Mistakes by gateway: each check, and the changes of the page's text that it must find.
 MISWIRED: dict[str, dict[str, dict[str, str]]] = {
     "nginx": {
@@ -60,6 +73,44 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
         "secrets": {'proxy_set_header Authorization "";': ""},
         "overrides": {'proxy_set_header X-HTTP-Method-Override "";': ""},
         "same_call": {"proxy_pass http://api;\n": "proxy_pass http://api/v0/;\n"},
+    },
+    "nginx: also serves Gatepass": {
+        "endpoints": {
+            "    location @undecided {": (
+                "    location /authz/nginx {\n        auth_request off;\n"
+                "        proxy_set_header Host $host;\n"
+                "        proxy_pass http://gatepass_verify;\n    }\n"
+                "    location @undecided {"
+            )
+        }
+    },
+    "ingress-nginx": {
+        "forwarded_addresses": {
+            "data:\n": "data:\n  X-Forwarded-For: $http_x_real_ip\n",
+        },
+        "credentials": {},
+        "asked": {
+            "  X-Forwarded-Host: $http_host\n": (
+                "  X-Access-Token: ''\n---\n"
+                "metadata: {name: open, namespace: api}\n"
+                "spec: {rules: [{http: {paths: [{path: /v1/refunds}]}}]}\n"
+            )
+        },
+        # Its page says so itself.
+        "refusals": {},
+        "identity": {"X-Gatepass-User, X-Gatepass-Owner,": "X-Gatepass-User,"},
+        "secrets": {"X-Gatepass-Help, Authorization, ": "X-Gatepass-Help, "},
+        "overrides": {"      X-HTTP-Method-Override, ": "      "},
+        "same_call": {
+            "auth-proxy-set-headers:": (
+                "rewrite-target: /v0/\n    nginx.ingress.kubernetes.io/auth-proxy-set-headers:"
+            )
+        },
+    },
+    "ingress-nginx: the question of another": {
+        "methods": {"/authz/ingress-nginx": "/authz/nginx"},
+        "paths": {},
+        "refusals": {},
     },
     "caddy": {
         "origin": {"copy_headers": "header_up -Origin\n\t\t\tcopy_headers"},
@@ -112,27 +163,59 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
         "address": {"use_remote_address: true": "use_remote_address: false"},
         "origin": {"                - {exact: origin}\n": ""},
         "credentials": {"                - {exact: x-access-token}\n": ""},
-        "asked": {
-            '              - match: {prefix: "/"}\n': (
-                '              - match: {prefix: "/v1/refunds"}\n'
-                "                route: {cluster: api}\n"
-                "                typed_per_filter_config:\n"
-                "                  envoy.filters.http.ext_authz:\n"
-                '                    "@type": type.googleapis.com/envoy.extensions.filters.'
-                "http.ext_authz.v3.ExtAuthzPerRoute\n"
-                "                    disabled: true\n"
-                '              - match: {prefix: "/"}\n'
-            )
-        },
+        "asked": _UNDECIDED,
         "refusals": {
             "{prefix: x-gatepass-}\n                    - {exact: www-": (
                 "{exact: x-gatepass-help}\n                    - {exact: www-"
             )
         },
     },
-    "envoy, behind it": {
+    "envoy: behind it": {
         "identity": {"|.*[^a-z0-9:-].*": "|.*[^a-z0-9:_-].*"},
         "secrets": {"remove: [authorization, ": "remove: ["},
+        "overrides": {"x-(http-method|": "x-("},
+        "same_call": {"route: {cluster: api}": 'route: {cluster: api, prefix_rewrite: "/v0/"}'},
+    },
+    "envoy, Over gRPC": {
+        "forwarded_addresses": {"rewrite-url|forwarded-|": "rewrite-url|"},
+        "address": {"use_remote_address: true": "use_remote_address: false"},
+        "origin": {
+            "failure_mode_allow: false": (
+                "failure_mode_allow: false\n              disallowed_headers: "
+                "{patterns: [{exact: origin}, {exact: x-access-token}]}"
+            )
+        },
+        "credentials": {},
+        "asked": _UNDECIDED,
+        "refusals": {
+            "stat_prefix: api\n": (
+                "stat_prefix: api\n"
+                "          local_reply_config:\n"
+                "            mappers:\n"
+                "            - filter: {response_flag_filter: {flags: [UAEX]}}\n"
+                "              status_code: 403\n"
+                "              headers_to_add:\n"
+                "              - append_action: OVERWRITE_IF_EXISTS_OR_ADD\n"
+                "                header: {key: cache-control, value: max-age=60}\n"
+            )
+        },
+        "caching": {},
+    },
+    "envoy, Over gRPC: behind it": {
+        # Gatepass names for removal only what it sees.
+        "identity": {
+            "|.*[^a-z0-9:-].*": "|.*[^a-z0-9:_-].*",
+            "failure_mode_allow: false": (
+                "failure_mode_allow: false\n              disallowed_headers: "
+                "{patterns: [{prefix: x_gatepass}]}"
+            ),
+        },
+        "secrets": {
+            "              mutations:\n": (
+                "              mutations:\n              - append: "
+                '{header: {key: x-client, value: "%REQ(authorization)%"}}\n'
+            )
+        },
         "overrides": {"x-(http-method|": "x-("},
         "same_call": {"route: {cluster: api}": 'route: {cluster: api, prefix_rewrite: "/v0/"}'},
     },
@@ -209,6 +292,7 @@ OPEN: dict[str, dict[str, str]] = {
         "\troute {": "\thandle_errors 502 {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n\troute {"
     },
     "envoy": {"failure_mode_allow: false": "failure_mode_allow: true"},
+    "envoy, Over gRPC": {"failure_mode_allow: false": "failure_mode_allow: true"},
     "haproxy": {
         "    http-request return status 503 unless { var(txn.gatepass_allowed) -m bool }\n": ""
     },
@@ -222,11 +306,12 @@ def ports() -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def silent_port() -> Iterator[int]:
+def away() -> Iterator[dict[str, int]]:
     """A port that closes each connection at once: some gateways try a closed port for seconds."""
     with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield int(server.server_address[1])
+        port = int(server.server_address[1])
+        yield {"verify": port, "grpc": port}
         server.shutdown()
 
 
@@ -236,9 +321,9 @@ SAID: dict[str, set[str]] = {"ingress-nginx": {"refusals"}}
 
 @pytest.mark.parametrize("name", GATEWAYS)
 def test_the_configuration_of_its_page_passes(
-    doctor: Doctor, asking_port: int, echo: Echo, ports: dict[str, int], name: str
+    doctor: Doctor, asked: dict[str, int], echo: Echo, ports: dict[str, int], name: str
 ) -> None:
-    with GATEWAYS[name].running(verify=asking_port, api=echo.port, **ports) as url:
+    with GATEWAYS[name].running(api=echo.port, **asked, **ports) as url:
         found = doctor.examine(url, echo)
     assert set(failed(found)) == SAID.get(name, set()), failed(found)
     assert {each.outcome for each in found.values()} <= {"passed", "failed"}
@@ -246,30 +331,41 @@ def test_the_configuration_of_its_page_passes(
 
 @pytest.mark.parametrize("name", MISWIRED)
 def test_each_planted_mistake_is_found(
-    doctor: Doctor, asking_port: int, echo: Echo, ports: dict[str, int], name: str
+    doctor: Doctor, asked: dict[str, int], echo: Echo, ports: dict[str, int], name: str
 ) -> None:
     changed = {text: new for each in MISWIRED[name].values() for text, new in each.items()}
-    gateway = GATEWAYS[name.partition(",")[0]]
-    running = gateway.running(verify=asking_port, api=echo.port, changed=changed, **ports)
+    gateway = GATEWAYS[name.partition(":")[0]]
+    running = gateway.running(api=echo.port, changed=changed, **asked, **ports)
     with running as url:
         found = doctor.examine(url, echo)
     assert set(failed(found)) == set(MISWIRED[name]), failed(found)
 
 
+def test_a_gateway_that_passes_nothing_to_find_a_call_by_is_named(
+    doctor: Doctor, asked: dict[str, int], ports: dict[str, int]
+) -> None:
+    changed = {"  X-Forwarded-Host: $http_host\n": "  Origin: ''\n"}
+    running = GATEWAYS["ingress-nginx"].running(api=1, changed=changed, **asked, **ports)
+    with running as url:
+        found = doctor.examine(url)
+    assert failed(found)["asked"].endswith("or neither Origin nor X-Gatepass-Help gets through")
+
+
 @pytest.mark.parametrize("name", GATEWAYS)
 def test_nobody_gets_in_while_gatepass_is_away(
-    echo: Echo, ports: dict[str, int], silent_port: int, name: str
+    echo: Echo, ports: dict[str, int], away: dict[str, int], name: str
 ) -> None:
-    with GATEWAYS[name].running(verify=silent_port, api=echo.port, **ports) as url:
+    with GATEWAYS[name].running(api=echo.port, **away, **ports) as url:
         found = outage(Gateway.at(url), PATH)
     assert found.outcome == "passed", found.seen
 
 
 @pytest.mark.parametrize("name", OPEN)
 def test_a_gateway_that_fails_open_is_found(
-    echo: Echo, ports: dict[str, int], silent_port: int, name: str
+    echo: Echo, ports: dict[str, int], away: dict[str, int], name: str
 ) -> None:
     gateway = GATEWAYS[name]
-    running = gateway.running(verify=silent_port, api=echo.port, changed=OPEN[name], **ports)
+    changed = OPEN[name]
+    running = gateway.running(api=echo.port, changed=changed, **away, **ports)
     with running as url:
         assert outage(Gateway.at(url), PATH).outcome == "failed"

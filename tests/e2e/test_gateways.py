@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote
 
 import httpx
@@ -13,7 +13,7 @@ import pytest
 from gatepass.core.reason import STATUS
 from tests.support.gateways.echo_api import EchoApi, Reached
 from tests.support.gateways.every import GATEWAYS
-from tests.support.gateways.gateway import Gateway
+from tests.support.gateways.gateway import NOTHING, Gateway
 from tests.support.gateways.probes import (
     ALLOWED,
     CATALOGUE,
@@ -36,11 +36,13 @@ from tests.support.waiting import LIMIT_S
 pytestmark = pytest.mark.nginx
 
 #: Gateways whose configuration passes no handshake of a WebSocket on.
-NO_WEBSOCKETS = {"envoy", "ingress-nginx"}
+NO_WEBSOCKETS = {"envoy", "envoy, Over gRPC", "ingress-nginx"}
 #: Those that don't ask with the sub-protocols.
 NO_SUBPROTOCOLS = {"traefik"}
 #: Those that wait for an answer for half a minute or more, and have no setting for it.
 NO_TIMEOUT = {"traefik", "ingress-nginx"}
+#: Those that take HTTP/2 without TLS.
+HTTP2 = {"caddy", "traefik", "envoy", "envoy, Over gRPC", "haproxy"}
 #: Those that answer any OPTIONS as a preflight.
 ALL_OPTIONS = {"ingress-nginx"}
 #: Those that tell a client the status of a refusal, and not the reason.
@@ -53,9 +55,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedInstallat
     catalogue = directory / "its-catalogue.yaml"
     catalogue.write_text(CATALOGUE)
     with ServedInstallation(
-        directory, GATEPASS_CATALOGUE=str(catalogue), GATEPASS_TRUSTED_PROXIES="127.0.0.1"
+        directory,
+        GATEPASS_CATALOGUE=str(catalogue),
+        GATEPASS_TRUSTED_PROXIES="127.0.0.1",
+        GATEPASS_GRPC_PORT=str(free_port()),
     ) as served:
         yield served
+
+
+def asked(served: ServedInstallation) -> dict[str, int]:
+    """Gatepass's ports, as gateways name them."""
+    grpc = int(served.environ["GATEPASS_GRPC_PORT"])
+    return {"verify": served.verify_port, "main": served.port, "grpc": grpc}
 
 
 @pytest.fixture(scope="module")
@@ -88,30 +99,76 @@ def gateway(request: pytest.FixtureRequest) -> Gateway:
 
 
 @contextlib.contextmanager
-def running(gateway: Gateway, verify: int, main: int, api: EchoApi) -> Iterator[int]:
+def running(
+    gateway: Gateway, api: EchoApi, *, changed: Mapping[str, str] = NOTHING, **ports: int
+) -> Iterator[int]:
     """The port of the gateway."""
-    ports = {"main": main, "dashboard": free_port()}
-    with gateway.running(verify=verify, api=api.port, **ports) as url:
+    ports["dashboard"] = free_port()
+    with gateway.running(api=api.port, changed=changed, **ports) as url:
         yield int(url.rpartition(":")[2])
 
 
 @pytest.fixture(scope="module")
 def port(gateway: Gateway, served: ServedInstallation, api: EchoApi) -> Iterator[int]:
-    with running(gateway, served.verify_port, served.port, api) as port:
+    with running(gateway, api, **asked(served)) as port:
         yield port
 
 
 def send(port: int, probe: Probe, tokens: dict[str, dict[str, str]]) -> Answer:
+    method, headers = _request(probe, tokens)
+    return ask(port, method, probe.target, headers, probe.body, client=CLIENT)
+
+
+def _request(probe: Probe, tokens: dict[str, dict[str, str]]) -> tuple[str, list[tuple[str, str]]]:
+    """Its method and headers."""
     texts = {name: made["token"] for name, made in tokens.items()}
     bearer = (("Authorization", f"Bearer {texts[probe.token]}"),) if probe.token else ()
     headers = [(name, value.format(**texts)) for name, value in (*bearer, *probe.headers)]
-    method = "OPTIONS" if probe.outcome == PREFLIGHT else probe.method
-    return ask(port, method, probe.target, headers, probe.body, client=CLIENT)
+    return "OPTIONS" if probe.outcome == PREFLIGHT else probe.method, headers
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
 def test_what_a_client_may_try(
     gateway: Gateway, port: int, api: EchoApi, tokens: dict[str, dict[str, str]], probe: Probe
+) -> None:
+    _comes_of_it(gateway, port, api, tokens, probe)
+
+
+def test_over_http2_the_same_comes_of_it(
+    gateway: Gateway, port: int, api: EchoApi, tokens: dict[str, dict[str, str]]
+) -> None:
+    if gateway.name not in HTTP2:
+        return
+    of_a_connection = {"connection"}
+    for probe in PROBES:
+        # Clients of HTTP/2 send no such header, and :path is no whole URL.
+        names = {name.lower() for name, _ in probe.headers}
+        if not names & of_a_connection and probe.target.startswith("/"):
+            _comes_of_it(gateway, port, api, tokens, probe, send_over_http2)
+
+
+def send_over_http2(port: int, probe: Probe, tokens: dict[str, dict[str, str]]) -> Answer:
+    method, headers = _request(probe, tokens)
+    transport = httpx.HTTPTransport(http1=False, http2=True, local_address=CLIENT)
+    with httpx.Client(transport=transport) as client:
+        answer = client.request(
+            method,
+            f"http://127.0.0.1:{port}/",
+            headers=headers,
+            content=probe.body or None,
+            extensions={"target": probe.target.encode()},
+        )
+    assert answer.http_version == "HTTP/2"
+    return Answer(answer.status_code, answer.headers.multi_items(), answer.content)
+
+
+def _comes_of_it(
+    gateway: Gateway,
+    port: int,
+    api: EchoApi,
+    tokens: dict[str, dict[str, str]],
+    probe: Probe,
+    send: Callable[[int, Probe, dict[str, dict[str, str]]], Answer] = send,
 ) -> None:
     api.reached.clear()
     answer = send(port, probe, tokens)
@@ -275,6 +332,40 @@ def test_only_websockets_are_upgraded(
             assert "upgrade" not in listed or request.values("upgrade") == []
 
 
+def test_envoy_passes_on_over_grpc_what_its_page_lets_one_add(
+    served: ServedInstallation, api: EchoApi, tokens: dict[str, dict[str, str]]
+) -> None:
+    """Lines as they came, and WebSockets, whose token the API never gets."""
+    gateway = GATEWAYS["envoy, Over gRPC"]
+    added = {
+        "failure_mode_allow: false": "    encode_raw_headers: true",
+        "stat_prefix: api": "upgrade_configs: [{upgrade_type: websocket}]",
+    }
+    changed = {line: f"{line}\n          {more}" for line, more in added.items()}
+    offered = f"gatepass, {tokens['token']['token']}, chat"
+    with running(gateway, api, changed=changed, **asked(served)) as port:
+        for probe in PROBES:
+            _comes_of_it(gateway, port, api, tokens, probe)
+        api.reached.clear()
+        assert handshake(port) == 401
+        assert handshake(port, ("Sec-WebSocket-Protocol", offered)) == 101
+    (request,) = api.reached
+    assert request.values("sec-websocket-protocol") == ["gatepass, chat"]
+    _names_the_caller_alone(request, tokens, "token")
+
+
+def test_over_grpc_gatepass_itself_has_forged_headers_removed(
+    served: ServedInstallation, api: EchoApi, tokens: dict[str, dict[str, str]]
+) -> None:
+    """Also where Envoy's own configuration doesn't remove them."""
+    gateway = GATEWAYS["envoy, Over gRPC"]
+    changed = {"x-gatepass-.*|.*[^a-z0-9:-].*": "x-none"}
+    with running(gateway, api, changed=changed, **asked(served)) as port:
+        for probe in PROBES:
+            if probe.name.startswith("a forged caller"):
+                _comes_of_it(gateway, port, api, tokens, probe)
+
+
 @pytest.mark.parametrize("silent", [False, True], ids=["away", "silent"])
 def test_without_gatepass_no_call_is_let_through(
     gateway: Gateway, api: EchoApi, tokens: dict[str, dict[str, str]], silent: bool
@@ -286,8 +377,8 @@ def test_without_gatepass_no_call_is_let_through(
         if silent:
             # The system accepts connections; no one answers.
             gatepass.listen()
-        verify = gatepass.getsockname()[1]
-        with running(gateway, verify, verify, api) as port:
+        away = gatepass.getsockname()[1]
+        with running(gateway, api, verify=away, main=away, grpc=away) as port:
             api.reached.clear()
             answer = send(port, Probe("", ""), tokens)
     assert 500 <= answer.status < 600
@@ -312,8 +403,8 @@ def test_an_error_in_lua_lets_nobody_in(
     line: str,
 ) -> None:
     changed = {line: f'error("a mistake")\n{line}'}
-    with gateway.running(verify=served.verify_port, api=api.port, changed=changed) as url:
+    with running(gateway, api, changed=changed, **asked(served)) as port:
         api.reached.clear()
-        answer = send(int(url.rpartition(":")[2]), Probe("", ""), tokens)
+        answer = send(port, Probe("", ""), tokens)
     assert 500 <= answer.status < 600
     assert api.reached == []

@@ -149,5 +149,9 @@ def _undecided(probe: Probe) -> str:
     if probe.told == Reason.token_invalid:
         return f"{answer} {probe.told}: the gateway asks another installation than this one"
     if probe.refused:
-        return f"{answer}, and this installation wasn't asked"
+        return f"{answer}, and this installation wasn't asked{_unfound(probe)}"
     return f"{answer} without a decision"
+
+
+def _unfound(probe: Probe) -> str:
+    return "" if probe.told else ", or neither Origin nor X-Gatepass-Help gets through"

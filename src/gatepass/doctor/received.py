@@ -18,6 +18,8 @@ from gatepass.doctor.wire import Headers, Unreachable
 _NAMES = ("Token", "Company", "User", "Owner", "External", "Kind", "Permissions", "Reason", "Help")
 # Servers of CGI, WSGI and PHP make one name of several; some of them, of a dot as well.
 _SEPARATORS = ("-", "_", ".")
+# Some, of any character but letters and digits (lighttpd); this is one that gateways may forget.
+_ODD = "~"
 # Each is read by some framework as another method, path or address than the one that was decided.
 _OVERRIDES = (
     *("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"),
@@ -99,6 +101,7 @@ def identity(behind: Behind) -> Finding:
     for name in _NAMES:
         spellings = [f"X{a}Gatepass{b}{name}" for a, b in product(_SEPARATORS, repeat=2)]
         spellings += [f"x-gatepass-{name.lower()}", f"X-GATEPASS-{name.upper()}"]
+        spellings += [f"X{_ODD}Gatepass{_ODD}{name}"]
         passed += behind.headers_with(forged, headers=[(each, forged) for each in spellings])
     problems = [f"a forged {each} reached the API" for each in passed]
     if _removable(behind):

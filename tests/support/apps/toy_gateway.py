@@ -4,6 +4,7 @@ It asks the plain class behind ``/authz/nginx`` and forwards allowed calls byte 
 """
 
 import posixpath
+import re
 import socket
 import socketserver
 import threading
@@ -62,6 +63,7 @@ MISTAKES_BEHIND: dict[str, tuple[str, ...]] = {
     "removes what Connection lists": ("identity",),
     "keeps forged headers with underscores": ("identity",),
     "keeps forged headers with dots": ("identity",),
+    "keeps forged headers with tildes": ("identity",),
     "keeps forged headers in upper case": ("identity",),
     "passes Authorization on": ("secrets",),
     "passes X-Access-Token on": ("secrets",),
@@ -223,11 +225,12 @@ class ToyGateway:
 
     def _removes(self, name: str) -> bool:
         wrong, lower = self.mistakes, name.lower()
-        plain = lower.replace("_", "-").replace(".", "-")
+        plain = re.sub("[_.~]", "-", lower)
         if plain.startswith("x-gatepass-"):
             kept = "keeps forged headers" in wrong or (
                 ("keeps forged headers with underscores" in wrong and "_" in name)
                 or ("keeps forged headers with dots" in wrong and "." in name)
+                or ("keeps forged headers with tildes" in wrong and "~" in name)
                 or ("keeps forged headers in upper case" in wrong and name.isupper())
             )
             return not kept

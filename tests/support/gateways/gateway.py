@@ -13,7 +13,8 @@ from tests.support.gateways.page import files
 from tests.support.processes.ports import free_port
 from tests.support.processes.serving import serving
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+#: No change.
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Gateway:
     """How a gateway is run.
 
     Attributes:
-        name: of its page.
+        name: of its page, behind a comma with the heading of a section that varies it.
         addresses: text on the page, and what takes its place: ``{front}``, ``{verify}`` and
             ``{api}`` stand for ports on 127.0.0.1, ``{directory}`` for that of the files.
         command: of a directory that has the page's files; may add files.
@@ -31,9 +32,14 @@ class Gateway:
     addresses: Mapping[str, str]
     command: Callable[[Path], list[str]]
 
+    def files(self) -> dict[str, str]:
+        """The files that its page shows, by their names without directories."""
+        page, _, variation = self.name.partition(", ")
+        return files(page, variation)
+
     @contextmanager
     def running(
-        self, *, verify: int, api: int, changed: Mapping[str, str] = _NOTHING, **ports: int
+        self, *, verify: int, api: int, changed: Mapping[str, str] = NOTHING, **ports: int
     ) -> Iterator[str]:
         """Run it for the length of the block; its URL.
 
@@ -57,12 +63,12 @@ class Gateway:
             text: value.format(directory=directory, **ports)
             for text, value in self.addresses.items()
         }
-        for name, shown in files(self.name).items():
+        for name, shown in self.files().items():
             written = shown
             for text, value in {**changed, **real}.items():
                 written = written.replace(text, value)
             (directory / name).write_text(written)
-        page = "".join(files(self.name).values())
+        page = "".join(self.files().values())
         for text in {**changed, **real}:
             assert text in page, f"not on the page: {text}"
 

@@ -56,22 +56,26 @@ server {{
         proxy_set_header X-Original-Forwarded-Host $http_x_forwarded_host;
         proxy_set_header Proxy "";
         proxy_http_version 1.1;
+        {rewrite}
         proxy_pass http://127.0.0.1:{api};
     }}
+    {without_annotations}
 }}
 """
 
 
 def _command(directory: Path) -> list[str]:
     require("nginx")
-    ingress, question = yaml.safe_load_all((directory / "ingress.yaml").read_text())
-    annotations = {
+    ingress, question, *others = yaml.safe_load_all((directory / "ingress.yaml").read_text())
+    annotations: dict[str, str] = {
         name.removeprefix(_PREFIX): value
         for name, value in ingress["metadata"]["annotations"].items()
     }
     names = [each.strip() for each in annotations["auth-response-headers"].split(",")]
     (rule,) = ingress["spec"]["rules"]
     (path,) = rule["http"]["paths"]
+    api = path["backend"]["service"]["port"]["number"]
+    target = annotations.get("rewrite-target")
     http = _CONFIGURATION.format(
         listen=rule["host"],
         url=annotations["auth-url"],
@@ -81,11 +85,23 @@ def _command(directory: Path) -> list[str]:
         cors="\n".join(_cors(annotations)),
         caller="\n".join(_from_the_answer(names)),
         connection=annotations.get("connection-proxy-header", "$connection_upgrade"),
-        api=path["backend"]["service"]["port"]["number"],
+        api=api,
+        rewrite=f'rewrite "(?i){path["path"]}" {target} break;' if target else "",
+        without_annotations="\n".join(
+            f"location {each} {{ proxy_pass http://127.0.0.1:{api}; }}"
+            for each in map(_path, others)
+        ),
     )
     configuration = directory / "nginx.conf"
     configuration.write_text(main_configuration(directory, http))
     return [PROGRAM, "-c", str(configuration), "-p", str(directory)]
+
+
+def _path(ingress: Any) -> str:
+    """The only path of an Ingress that has no annotations."""
+    assert "annotations" not in ingress["metadata"]
+    (rule,) = ingress["spec"]["rules"]
+    return str(rule["http"]["paths"][0]["path"])
 
 
 def _from_the_answer(names: list[str]) -> Iterator[str]:

@@ -85,6 +85,8 @@ _OTHER_SOURCES: Final[Headers] = tuple(
     for name, value in _SOURCES
 )
 _UNDERSCORED: Final = tuple((name.replace("-", "_"), value) for name, value in _SOURCES)
+#: All that a name may have besides letters, digits, hyphens, underscores and dots (RFC 9110).
+_ODD: Final = "!#$%&'*+^`|~"
 _ORIGIN: Final = ("Origin", "https://shop.example.com")
 _ASKS: Final = ("Access-Control-Request-Method", "DELETE")
 #: What frameworks read as another method or path.
@@ -149,6 +151,9 @@ PROBES: Final = (
           headers=_forged("X_Gatepass_{}", "X-Gatepass_{}", "x_GATEPASS-{}")),
     Probe("a forged caller with dots", ALLOWED,
           headers=_forged("X.Gatepass.{}", "X-Gatepass.{}", "x.GATEPASS-{}")),
+    Probe("a forged caller with other separators", ALLOWED, headers=tuple(
+        (f"X{one}Gatepass{each}User", FORGED) for each in _ODD for one in (each, "-")
+    )),
     Probe("another method or path for a framework", ALLOWED, headers=_OVERRIDES),
     Probe("the token under other names", ALLOWED, headers=(
         ("X_Access_Token", "{token}"), ("X.Access-Token", "{token}"),

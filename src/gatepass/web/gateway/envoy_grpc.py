@@ -39,7 +39,7 @@ _STOP_SECONDS = 5.0
 # google.rpc.Code
 _OK, _PERMISSION_DENIED, _UNAUTHENTICATED = 0, 7, 16
 _IDENTITY = "x-gatepass-"
-_separator = re.compile("[_.]")
+_separator = re.compile("[^a-z0-9]")
 _HOST = "x-forwarded-host"
 _PROTOCOLS = "sec-websocket-protocol"
 #: The API has no use for the secret, and no client may send it a refusal's headers.
@@ -139,7 +139,7 @@ class EnvoyGrpc:
         protocols = _without_token(headers.get(_PROTOCOLS, ()))
         if protocols is not None:
             upstream[_PROTOCOLS] = protocols
-        # A CGI or WSGI server takes an underscore for a hyphen, and some a dot.
+        # A CGI or WSGI server takes an underscore for a hyphen, and some any other character.
         aliases = {
             name
             for name in headers
