@@ -1,6 +1,7 @@
 """Shared fixtures, the markers, and the order of the tests."""
 
 import functools
+import gc
 import os
 import ssl
 from collections.abc import Generator, Iterator
@@ -24,6 +25,17 @@ pytest_plugins = [
 ]
 #: The slowest directories. They start first, so that no worker is left with one at the end.
 _LONG = ("faults", "packaging", "e2e")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Exempt all that was collected from garbage collection: it stays to the end, and is large."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

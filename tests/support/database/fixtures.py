@@ -18,10 +18,12 @@ from gatepass.registry.storage.schema import create_schema
 from tests.support.database.postgresql import Cluster
 from tests.support.database.small_registry import SmallRegistry
 
+_Connection = psycopg.Connection[Any]
+
 _REGISTRY = "gatepass_test"
 _SHARED = "gatepass_shared"
 _KEPT = "kept"
-_WITHOUT_TRIGGERS = sql.SQL("SET session_replication_role = replica")
+_WITHOUT_TRIGGERS = sql.SQL("SET LOCAL session_replication_role = replica")
 _IDLE_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = '2s'; "
 _BEGIN = engines._begin
 
@@ -83,12 +85,18 @@ def postgresql() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def postgresql_connection(postgresql: Cluster) -> Iterator[_Connection]:
+    """Prepares the registry for each test: a connection for each would take longer than that."""
+    with psycopg.connect(postgresql.url(_REGISTRY)) as connection:
+        yield connection
+
+
 @pytest.fixture
-def postgresql_url(postgresql: Cluster) -> str:
+def postgresql_url(postgresql: Cluster, postgresql_connection: _Connection) -> str:
     """An empty PostgreSQL registry: always the same database, which is faster than new ones."""
-    url = postgresql.url(_REGISTRY)
-    empty_postgresql(url)
-    return url
+    _empty(postgresql_connection)
+    return postgresql.url(_REGISTRY)
 
 
 @pytest.fixture(scope="session")
@@ -137,14 +145,13 @@ def created_on_sqlite(
 
 
 @pytest.fixture(scope="session")
-def created_on_postgresql(postgresql: Cluster) -> SmallRegistry:
+def created_on_postgresql(postgresql: Cluster, postgresql_connection: _Connection) -> SmallRegistry:
     """The same on PostgreSQL, with its rows in a schema of their own; tests copy them."""
-    url = postgresql.url(_REGISTRY)
-    empty_postgresql(url)
-    registry = SmallRegistry(Database(url))
+    _empty(postgresql_connection)
+    registry = SmallRegistry(Database(postgresql.url(_REGISTRY)))
     registry.database.close()
-    keep_rows(url)
-    empty_postgresql(url)
+    _keep_rows(postgresql_connection)
+    _empty(postgresql_connection)
     return registry
 
 
@@ -154,7 +161,7 @@ def registry(request: pytest.FixtureRequest, database: Database) -> SmallRegistr
     like: SmallRegistry
     if database.path is None:
         like = request.getfixturevalue("created_on_postgresql")
-        copy_kept_rows(request.getfixturevalue("postgresql_url"))
+        _copy_kept_rows(request.getfixturevalue("postgresql_connection"))
     else:
         like = request.getfixturevalue("created_on_sqlite")
         shutil.copy(like.database.path or "", database.path)
@@ -185,6 +192,11 @@ def shared_registry(
 def empty_postgresql(url: str) -> None:
     """Empty the registry at *url*: the schema stays, and a new history begins."""
     with psycopg.connect(url) as connection:
+        _empty(connection)
+
+
+def _empty(connection: _Connection) -> None:
+    with connection.transaction():
         # Connections that an earlier test left open.
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -210,20 +222,20 @@ def empty_postgresql(url: str) -> None:
         )
 
 
-def keep_rows(url: str) -> None:
-    """Keep the rows of the registry at *url* in a schema of their own."""
-    with psycopg.connect(url) as connection:
-        copied = sql.SQL("CREATE TABLE {} AS SELECT * FROM {}")
+def _keep_rows(connection: _Connection) -> None:
+    """Keep the registry's rows in a schema of their own."""
+    copied = sql.SQL("CREATE TABLE {} AS SELECT * FROM {}")
+    with connection.transaction():
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_KEPT)))
         for name, _ in _tables(connection, "public"):
             kept = sql.Identifier(_KEPT, name)
             connection.execute(copied.format(kept, sql.Identifier("public", name)))
 
 
-def copy_kept_rows(url: str) -> None:
-    """Fill the empty registry at *url* with them."""
+def _copy_kept_rows(connection: _Connection) -> None:
+    """Fill the empty registry with them."""
     copied = sql.SQL("INSERT INTO {} SELECT * FROM {}")
-    with psycopg.connect(url) as connection:
+    with connection.transaction():
         connection.execute(
             sql.SQL(";").join(
                 [
@@ -238,7 +250,7 @@ def copy_kept_rows(url: str) -> None:
         )
 
 
-def _tables(connection: psycopg.Connection[Any], schema: str) -> list[tuple[str, int]]:
+def _tables(connection: _Connection, schema: str) -> list[tuple[str, int]]:
     """The tables that ever had a row, with their sizes."""
     return connection.execute(
         "SELECT relname, pg_relation_size(oid) AS size FROM pg_class WHERE relkind = 'r' "

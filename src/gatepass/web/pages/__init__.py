@@ -110,7 +110,8 @@ for _screen in (
     portal,
     docs,
 ):
-    router.include_router(_screen.router)
+    # As they are: including a router would analyse each of its functions once more.
+    router.routes.extend(_screen.router.routes)
 
 #: Mounted by the demo only.
 styleguide_router = styleguide.router

@@ -240,7 +240,7 @@ class Selection:
         }
         return [*by_status[self.status], *self.of_kind]
 
-    @property
+    @cached_property
     def of_kind(self) -> _Conditions:
         """Its kind."""
         return [] if self.kind is None else [_token.kind == self.kind]
@@ -295,7 +295,7 @@ class Selection:
             return []
         return [func.coalesce(_token.expires_at, _NEVER) < self.expires_before]
 
-    @property
+    @cached_property
     def _limited(self) -> _Conditions:
         networks = func.coalesce(_networks, "")
         by_network: dict[str | None, _Conditions] = {
@@ -305,13 +305,13 @@ class Selection:
         }
         return by_network[self.network]
 
-    @property
+    @cached_property
     def _no_decoys(self) -> _Conditions:
         if self.network is None and not self.last_used_range:
             return []
         return [func.coalesce(_token.kind, "") != DECOY]
 
-    @property
+    @cached_property
     def last_used_range(self) -> _Conditions:
         """The filters of use, as conditions of a row of ``access_token_recency``."""
         by_use = {None: [], "never": [_recency.last_at == 0], "ever": [_recency.last_at > 0]}
@@ -342,7 +342,7 @@ class Selection:
             return [self._in_label]
         return [or_(self._in_label, beginning_with(_token.id, start))]
 
-    @property
+    @cached_property
     def _in_label(self) -> ColumnElement[bool]:
         return contains(self.reading, _token.label_folded, folded(self.q))
 
@@ -490,7 +490,7 @@ class Selection:
         rows = scans.size(self.reading, found)
         return Way([replace(scan, which=which) for scan in found], rows)
 
-    @property
+    @cached_property
     def _by_status(self) -> list[Scan]:
         """Scans that follow the order of the list, one for each status and kind."""
         kinds = KINDS if self.kind is None else (self.kind,)
@@ -506,7 +506,7 @@ class Selection:
             *(Scan(access_tokens, [*each, *ours], few=True) for each in few),
         ]
 
-    @property
+    @cached_property
     def _approved(self) -> ColumnElement[bool]:
         """It doesn't wait for approval. By its id: the indexes of the lists have that alone."""
         waiting = select(_waiting.id).where(
@@ -517,12 +517,12 @@ class Selection:
             waiting = waiting.where(func.coalesce(_waiting.company_id, "") == self.company)
         return _token.id.not_in(waiting)
 
-    @property
+    @cached_property
     def apart(self) -> _Conditions:
         """Its company, as an expression that chooses no index."""
         return [func.coalesce(_token.company_id, "") == self.company]
 
-    @property
+    @cached_property
     def statuses(self) -> tuple[list[_Conditions], list[_Conditions]]:
         """The conditions of the scans for each status: of those in order, and of few tokens."""
         now = self.reading.now
