@@ -267,8 +267,13 @@ def _delete_hours(write: Write) -> int:
     table = token_call_hours.c
     key = (table.hour, table.token_id)
     before = write.now // _HOUR_MS - HOURS_KEPT
-    some = select(*key).where(table.hour < before).limit(_AT_ONCE)
-    result = write.session.execute(delete(token_call_hours).where(tuple_(*key).in_(some)))
+    some = select(*key).where(table.hour < before).order_by(*key).limit(_AT_ONCE)
+    oldest = write.session.execute(some).all()
+    if not oldest:
+        return 0
+    # A range of the key: for a list of keys, PostgreSQL may read the whole table each time.
+    until = tuple_(*oldest[-1], types=[column.type for column in key])
+    result = write.session.execute(delete(token_call_hours).where(tuple_(*key) <= until))
     assert isinstance(result, CursorResult)
     return result.rowcount
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event, select
 
 from gatepass.core.observed_call import CountedCall, ObservedCall
+from gatepass.registry.grants import compaction
 from gatepass.registry.grants.compaction import HOURS_KEPT, compact
 from gatepass.registry.storage import tables
 from gatepass.registry.tokens.calls import hours, usage
@@ -169,6 +170,22 @@ def test_garbage_collection_deletes_them_after_two_days(
     registry.now += 23 * HOUR_MS
     assert compact(registry.database, lambda: registry.now).call_hours == 1
     assert compact(registry.database, lambda: registry.now).call_hours == 0
+
+
+def test_garbage_collection_takes_many_in_batches(
+    registry: SmallRegistry, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of one hour may be as many as there are tokens."""
+    monkeypatch.setattr(compaction, "_AT_ONCE", 3)
+    hour_later = [allowed(f"gpat_{nth}", 1, NOW - HOUR_MS) for nth in range(7)]
+    fold(registry, *hour_later, *(allowed(f"gpat_{nth}", 1, NOW) for nth in range(4)))
+    registry.now += HOURS_KEPT * HOUR_MS
+    fold(registry, allowed(token, 1, registry.now))
+    assert compact(registry.database, lambda: registry.now).call_hours == 7
+    assert len(stored(registry)) == 5
+    registry.now += HOUR_MS
+    assert compact(registry.database, lambda: registry.now).call_hours == 4
+    assert [row[1] for row in stored(registry)] == [token]
 
 
 _CALLS = st.lists(
