@@ -9,7 +9,7 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.audit import search
 from gatepass.registry.directory import users
 from gatepass.registry.membership import email_change_links
-from gatepass.registry.tokens.calls import usage
+from gatepass.registry.tokens.calls import hours, usage
 from gatepass.registry.tokens.lists import search as token_search
 from gatepass.registry.tokens.records import AccessToken
 
@@ -51,6 +51,16 @@ def test_the_past_is_told_in_order_and_ends_now(demo: Any) -> None:
         ended = token.deactivated_at or token.expires_at or now
         assert token.last_used.at <= ended
     assert all(sum(counts) > 0 for counts in busiest.values())
+
+
+def test_the_last_24_hours_look_alive(demo: Any) -> None:
+    tokens = {token.label: token.id for token in _tokens(demo)}
+    with demo.node.database.read(demo.node.clock.now()) as reading:
+        shop = hours.of_token(reading, tokens["Checkout on shop.acme.example"])
+        nightly = hours.of_token(reading, tokens["Nightly settlement"])
+    assert len([number for number in shop.allowed if number]) > 12
+    assert len([number for number in shop.refused if number]) == 3
+    assert len([number for number in nightly.allowed if number]) == 1
 
 
 def test_what_is_handed_out_works(demo: Any) -> None:

@@ -5,7 +5,10 @@ Its events are written in chronological order.
 
 import random
 import secrets
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import cos, pi
 
 from sqlalchemy import select
 
@@ -129,6 +132,16 @@ class _History:
             domains=["shop.acme.example", "*.shop.acme.example"],
         )
         self._record_uses(shop, "198.51.100.23", _FOR_CHECKOUT, a_day=420, until=2 * MINUTE)
+        for count, ago in ((9, 7 * HOUR), (14, 4 * HOUR), (6, 3 * HOUR)):
+            self._record_calls(
+                shop,
+                Reason.origin_not_allowed,
+                "198.51.100.40",
+                _FOR_CHECKOUT,
+                count,
+                self._now - ago,
+                origin="https://staging.acme.example",
+            )
         jonas = self._add_user("Jonas Weber", "jonas@acme.example", "manager", days_ago=58)
         quarterly = self._create_token(
             jonas,
@@ -157,7 +170,9 @@ class _History:
             networks=["203.0.113.0/24", "2001:db8:40::/48"],
             expires_at=self._now + 5 * DAY + 2 * HOUR,
         )
-        self._record_uses(settlement, "203.0.113.77", "payouts:search", a_day=24, until=3 * HOUR)
+        self._record_uses(
+            settlement, "203.0.113.77", "payouts:search", a_day=24, until=3 * HOUR, at_once=True
+        )
         for reason, address, permission, count, ago in (
             (Reason.address_not_allowed, "192.0.2.9", "payouts:search", 12, 2 * DAY),
             (Reason.permission_missing, "203.0.113.77", "charges:refund", 3, 5 * HOUR),
@@ -352,19 +367,41 @@ class _History:
                 receipts.complete(write)
 
     def _record_uses(
-        self, token: AccessToken, address: str, permission: str, *, a_day: int, until: int
+        self,
+        token: AccessToken,
+        address: str,
+        permission: str,
+        *,
+        a_day: int,
+        until: int,
+        at_once: bool = False,
     ) -> None:
-        """Record about *a_day* uses each day since *token* was created, the last *until* ms ago."""
+        """Record about *a_day* uses each day since *token* was created, the last *until* ms ago.
+
+        Those of the last 24 hours are spread over them, unless it makes a day's calls *at_once*.
+        """
         last = self._now - until
         first = max(token.created_at, self._now - 90 * DAY)
         for at in range(last, first, -DAY):
             weekend = (at // DAY) % 7 in (2, 3)  # the epoch began on a Thursday
             count = round(a_day * self._random.uniform(0.6, 1.3) * (0.4 if weekend else 1))
-            if count:
-                self._uses.append(
-                    Batch({token.id: (count, at, address, permission)}, {"allowed": count})
-                )
-                self._record_calls(token, Reason.allowed, address, permission, count, at)
+            parts = Counter({at: count})
+            if count and at > self._now - DAY and not at_once:
+                parts = self._over_hours(count, range(at, max(at - DAY, first), -HOUR))
+            for moment, part in parts.items():
+                if part:
+                    self._uses.append(
+                        Batch({token.id: (part, moment, address, permission)}, {"allowed": part})
+                    )
+                    self._record_calls(token, Reason.allowed, address, permission, part, moment)
+
+    def _over_hours(self, count: int, moments: Sequence[int]) -> Counter[int]:
+        """Spread *count* calls over moments, more of them at noon; the first has at least one."""
+        weights = [
+            (1 + 3 * max(0.0, -cos(at % DAY / DAY * 2 * pi))) * self._random.uniform(0.5, 1)
+            for at in moments
+        ]
+        return Counter([moments[0], *self._random.choices(moments, weights, k=count - 1)])
 
     def _record_calls(
         self,
@@ -374,11 +411,13 @@ class _History:
         permission: str,
         count: int,
         at: int,
+        origin: str | None = None,
     ) -> None:
         """Record equal calls of a day, the last at *at*."""
         (found,) = (each for each in self._node.catalogue.permissions if each.name == permission)
         method, _, route = found.routes[0].partition(" ")
-        origin = f"https://{token.domains[0]}" if token.domains else None
+        if origin is None and token.domains:
+            origin = f"https://{token.domains[0]}"
         call = ObservedCall(reason.value, (permission,), route, method, address, origin)
         first = max(at - 4 * HOUR, at - at % DAY) if count > 1 else at
         allowed = reason is Reason.allowed
@@ -409,7 +448,12 @@ class _History:
             )
 
     def _fold_uses(self) -> None:
-        refused = {"permission_missing": 31, "address_not_allowed": 12, "token_expired": 64}
+        refused = {
+            "permission_missing": 31,
+            "address_not_allowed": 12,
+            "token_expired": 64,
+            "origin_not_allowed": 29,
+        }
         with self._node.database.auxiliary_write(self._now) as write:
             usage.fold(write, "demo", 0, 1, [*self._uses, Batch({}, refused)], self._calls)
             usage.forget(write, "demo")

@@ -1,5 +1,6 @@
 """A token's page: showing, editing and deactivating it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from gatepass.core.observed_call import CountedCall, ObservedCall
 from gatepass.registry.directory import users
 from gatepass.registry.grants.publishing import publish
 from gatepass.registry.storage import tables
-from gatepass.registry.tokens.calls import observed_calls
+from gatepass.registry.tokens.calls import observed_calls, usage
 from gatepass.registry.tokens.input import CHANGEABLE
-from gatepass.web.pages.text.times import DAY
+from gatepass.verify.spools import Batch
+from gatepass.web.pages.text.times import DAY, HOUR
 from gatepass.web.times import format_time
 from tests.support.apps.installation import Installation
 from tests.support.apps.used_tokens import use
@@ -350,6 +352,60 @@ def test_calls_are_shown_by_day_and_refused_ones_by_name(
     ada.get(f"{path}?page=9").shows("There are no more calls.")
     quarter = ada.get(f"{week.links['90 days']}")
     ada.get(quarter.links["Show all calls"]).shows("10,500×")
+
+
+def test_the_last_24_hours_are_shown_by_the_hour(
+    installation: Installation, ada: Visit, text: str, path: str
+) -> None:
+    """In UTC, each with its numbers in the drawing and in the table."""
+    node = installation.node
+    now = node.clock.now()
+
+    def call(permission: str) -> ObservedCall:
+        return ObservedCall("permission_missing", (permission,), None, None, "203.0.113.9", None)
+
+    calls = [
+        (call("refunds:create"), 4, 3 * HOUR),
+        (call("refunds:create"), 2, 5 * HOUR),
+        (call("payouts:get"), 40, 25 * HOUR),
+    ]
+    with node.database.auxiliary_write(now) as write:
+        assert usage.fold(
+            write,
+            *("spool", 0, 1, [Batch({text[:21]: (1_500, now - 3 * HOUR, None, "")}, {})]),
+            [
+                CountedCall(text[:21], False, made, n, now - ago, now - ago)
+                for made, n, ago in calls
+            ],
+        )
+    page = ada.get(ada.get(path).links["24 h"])
+    page.shows("1,500 allowed", "6 refused", "in the last 24 hours", "Hours are in UTC.")
+    page.shows("Calls last made in the last 24 hours. Their numbers are of whole days (UTC).")
+    assert 'aria-label="1,500 allowed calls and 6 refused calls in 24 hours, by hour"' in page.html
+    busy = datetime.fromtimestamp((now - 3 * HOUR) / 1000, UTC)
+    hour, date = f"{busy:%H}:00", f"{busy.day} {busy:%b}"
+    assert f"<title>{date}, {hour}–{(busy.hour + 1) % 24:02}:00 UTC: 1,500 allowed, 4 refused<" in (
+        page.html
+    )
+    page.shows("Hour (UTC)", f"{date}, {hour}")
+    page.shows("refunds:create")
+    assert "payouts:get" not in page.text
+    assert page.html.count('<g class="day">') == 24
+    # The period stays while the list changes.
+    all_ = ada.get(page.links["Show all calls"])
+    assert "hours=24" in all_.links["Only refused calls"]
+    week = ada.get(page.links["7 days"])
+    week.shows("46 refused", "in the last 7 days", "Days are in UTC.", "payouts:get")
+    assert "Their numbers are of whole days" not in week.text
+    for unknown in ("hours=7", "hours=x", "days=24", "hours=24&hours=1"):
+        ada.get(f"{path}?{unknown}").shows("in the last 30 days")
+
+
+def test_a_token_whose_calls_are_older_has_no_hours(
+    installation: Installation, ada: Visit, text: str, path: str
+) -> None:
+    use(installation.node, text, 30 * HOUR)
+    ada.get(f"{path}?hours=24").shows("No calls in the last 24 hours.", "Last allowed 1 day ago")
 
 
 def test_a_long_list_of_calls_has_pages(

@@ -1,4 +1,6 @@
-"""The drawings of a token's calls per day."""
+"""The drawings of a token's calls per day and hour."""
+
+import re
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -59,14 +61,57 @@ def test_dates_are_evenly_apart_and_within_the_plot() -> None:
     ]
 
 
+def test_a_column_for_each_hour_says_which_in_utc() -> None:
+    chart = use_chart(NOW, [0, 3, 1], [0, 1, 0], unit="hour")
+    assert [column.date for column in chart.columns] == [
+        *("28 Feb, 23:00", "1 Mar, 00:00"),
+        "This hour",
+    ]
+    assert [column.words for column in chart.columns] == [
+        "28 Feb, 23:00–00:00 UTC: 0 allowed, 0 refused",
+        "1 Mar, 00:00–01:00 UTC: 3 allowed, 1 refused",
+        "1 Mar, 01:00–02:00 UTC: 1 allowed, 0 refused",
+    ]
+    assert chart.words == "4 allowed calls and 1 refused call in 3 hours, by hour"
+
+
+@given(st.integers(0, 23))
+def test_every_sixth_hour_has_a_label_and_midnight_the_date(later: int) -> None:
+    chart = use_chart(NOW + later * 3_600_000, [1] * 24, [0] * 24, unit="hour")
+    texts = [label.text for label in chart.labels]
+    assert len(texts) == 4
+    assert {"06:00", "12:00", "18:00"} < set(texts)
+    (midnight,) = set(texts) - {"06:00", "12:00", "18:00"}
+    assert re.fullmatch("28 Feb|[12] Mar", midnight)
+    for label in chart.labels:
+        # A label is some 40 px wide, in a plot of 220 px on the narrowest screen.
+        half = 0 if label.anchor != "middle" else 40 / 220 * 50
+        assert (label.anchor == "start") <= (share(label.x) < 8)
+        assert (label.anchor == "end") <= (share(label.x) == 100)
+        assert half - 2 <= share(label.x) <= 102 - half
+    # Each is below the column of its hour.
+    for label, text in zip(chart.labels, texts, strict=True):
+        column = next(
+            each
+            for each in chart.columns
+            if f" {text}–" in each.words or each.words.startswith(f"{text}, 00:00")
+        )
+        if label.anchor != "end":
+            assert 0 <= share(label.x) - share(column.left) <= share(column.place)
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**48), st.integers(0, 2**48)), min_size=1, max_size=90))
 def test_every_call_is_seen_and_nothing_leaves_the_plot(days: list[tuple[int, int]]) -> None:
-    chart = use_chart(NOW, [each for each, _ in days], [each for _, each in days])
-    for (allowed, refused), column in zip(days, chart.columns, strict=True):
+    allowed, refused = [each for each, _ in days], [each for _, each in days]
+    chart = use_chart(NOW, allowed, refused)
+    by_hour = use_chart(NOW, allowed, refused, unit="hour")
+    assert [each.allowed for each in by_hour.columns] == [each.allowed for each in chart.columns]
+    assert [each.refused for each in by_hour.columns] == [each.refused for each in chart.columns]
+    for (made, denied), column in zip(days, chart.columns, strict=True):
         assert (column.allowed is not None, column.refused is not None) == (
-            allowed > 0,
-            refused > 0,
+            made > 0,
+            denied > 0,
         )
         for part in (column.allowed, column.refused):
             if part is not None:

@@ -8,7 +8,8 @@ from tests.support.apps.installation import Installation
 
 #: Written in the background: counted use, and heartbeats.
 _BACKGROUND = (
-    *("token_use", "token_use_days", "token_use_addresses", "observed_calls"),
+    *("token_use", "token_use_days", "token_use_addresses"),
+    *("observed_calls", "token_call_hours"),
     *("usage_spools", "decision_counts"),
     *("nodes", "receipt_confirmations"),
 )

@@ -23,6 +23,7 @@ from gatepass.registry.network_policy.allowlist_entries import Entry
 from gatepass.registry.storage import tables as t
 from gatepass.registry.storage.database import Database
 from gatepass.registry.tokens import rotation
+from gatepass.registry.tokens.calls.hours import HOUR_MS
 from gatepass.registry.tokens.calls.usage import DAY_MS
 from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.rotation import Closing
@@ -160,6 +161,12 @@ class FullRegistry(SmallRegistry):
                 "address": "198.51.100.7",
                 "last_at": NOW,
                 "uses": 3,
+            },
+            t.token_call_hours: {
+                "hour": NOW // HOUR_MS,
+                "token_id": self.made.id,
+                "allowed": 2**40,
+                "refused": 3,
             },
             t.observed_calls: {
                 "token_id": self.made.id,

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from gatepass.core.credentials import ID_LENGTH
 from gatepass.registry.storage import tables
-from gatepass.registry.tokens.calls import usage
+from gatepass.registry.tokens.calls import hours, usage
 from gatepass.verify.replica.http_feed import ReportConnection
 from gatepass.verify.replica.reporting import Reporter
 from gatepass.web.times import parse_time
@@ -330,6 +330,36 @@ def test_calls_that_are_sent_twice_count_once(any_installation: Installation, po
     assert [refused[name] for name in names] == ["refused", FACTS[0], "charges:get", *FACTS[2:], 3]
     assert refused["decision"].startswith("dec_")
     assert [rest[name] for name in names] == ["refused", None, None, *[None] * 4, 2]
+
+
+def test_reported_calls_count_in_their_hour_once(
+    any_installation: Installation, post: Post
+) -> None:
+    """However late the report, and how often it is sent."""
+    node = any_installation.node
+    token = any_installation.access_token("charges:get")[:21]
+    now = node.clock.now()
+    earlier = now - 5 * hours.HOUR_MS
+    batches = [
+        {"tokens": {token: [number, at, None, ""]}, "decisions": {"allowed": number}}
+        for number, at in ((3, earlier), (4, now), (5, now - 99 * hours.HOUR_MS))
+    ]
+    calls = [
+        [token, False, FACTS, 2, earlier, earlier],
+        [token, True, ["allowed", *FACTS[1:]], 3, earlier, earlier],
+        ["gpat_0000000000000000", False, FACTS, 4, now, now],
+    ]
+    sent = {"spool": SPOOL, "start": 0, "end": 100, "batches": batches, "calls": calls}
+    for _ in range(2):
+        assert post("use", json=sent).status_code == 200
+    # A follower of a former release reports the use alone.
+    assert post("use", json={**sent, "start": 100, "end": 110, "calls": []}).status_code == 200
+    with node.database.read(now) as reading:
+        found = hours.of_token(reading, token)
+        unknown = hours.of_token(reading, "gpat_0000000000000000")
+    assert (found.allowed[-6], found.allowed[-1], sum(found.allowed)) == (6, 8, 14)
+    assert (found.refused[-6], sum(found.refused)) == (2, 2)
+    assert sum(unknown.refused) == 0
 
 
 def test_invalid_calls_are_refused(post: Post) -> None:

@@ -9,7 +9,8 @@
 * Answers to requests with an idempotency key, after a day.
 * Identifiers that may be used once, when they expire.
 * Deliveries to webhooks, 30 days after their events.
-* Observed calls, 90 days after the day on which they were made.
+* Observed calls, 90 days after the day on which they were made; the counts of an hour after two
+  days.
 * Access requests, 90 days after they could be answered; their audit events stay.
 
 Each batch is a short transaction of its own, so that other writes don't wait for it.
@@ -44,16 +45,19 @@ from gatepass.registry.storage.tables import (
     password_resets,
     portal_sessions,
     revisions,
+    token_call_hours,
     used_once,
     webhook_deliveries,
 )
 
-_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 GRANTS_KEPT_MS = _DAY_MS
 HISTORY_KEPT_MS = 7 * _DAY_MS
 MAIL_KEPT_MS = 30 * _DAY_MS
 DELIVERIES_KEPT_MS = 30 * _DAY_MS
 CALLS_KEPT_DAYS = 90
+HOURS_KEPT = 48
 REQUESTS_KEPT_MS = 90 * _DAY_MS
 
 _grant_id: ColumnClause[str] = column("id")
@@ -80,6 +84,7 @@ class Compacted:
     used_once: int
     webhook_deliveries: int
     observed_calls: int
+    call_hours: int
     access_requests: int
 
 
@@ -109,6 +114,7 @@ def compact(
         used_once=_repeat(_delete_used, database, now, pause),
         webhook_deliveries=_repeat(_delete_deliveries, database, now, pause),
         observed_calls=_repeat(_delete_calls, database, now, pause),
+        call_hours=_repeat(_delete_hours, database, now, pause),
         access_requests=_repeat(
             partial(_delete_expired, access_requests, kept_ms=REQUESTS_KEPT_MS),
             database,
@@ -253,6 +259,21 @@ def _delete_calls(write: Write) -> int:
     before = write.now // _DAY_MS - CALLS_KEPT_DAYS
     some = select(*key).where(table.day < before).limit(_AT_ONCE)
     result = write.session.execute(delete(observed_calls).where(tuple_(*key).in_(some)))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _delete_hours(write: Write) -> int:
+    table = token_call_hours.c
+    key = (table.hour, table.token_id)
+    before = write.now // _HOUR_MS - HOURS_KEPT
+    some = select(*key).where(table.hour < before).order_by(*key).limit(_AT_ONCE)
+    oldest = write.session.execute(some).all()
+    if not oldest:
+        return 0
+    # A range of the key: for a list of keys, PostgreSQL may read the whole table each time.
+    until = tuple_(*oldest[-1], types=[column.type for column in key])
+    result = write.session.execute(delete(token_call_hours).where(tuple_(*key) <= until))
     assert isinstance(result, CursorResult)
     return result.rowcount
 

@@ -904,6 +904,17 @@ token_use_addresses = _table(
     Column("uses", BigInteger, nullable=False),
 )
 
+#: Calls of an access token in one hour, in hours since 1970.
+token_call_hours = _table(
+    "token_call_hours",
+    # First, so that garbage collection finds the oldest, and a fold writes in one place.
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("token_id", key_text, primary_key=True),
+    Column("allowed", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 #: Equal calls of an access token on one day.
 observed_calls = _table(
     "observed_calls",

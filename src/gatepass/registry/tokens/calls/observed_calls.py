@@ -173,6 +173,7 @@ def over_days(
     outcome: Outcome | None,
     most: int,
     skipped: int = 0,
+    last_since: int = 0,
 ) -> list[CallRecord]:
     """A token's observed calls since the day of a time (Unix ms), equal ones of all days together.
 
@@ -182,6 +183,7 @@ def over_days(
     Args:
         most: of the list.
         skipped: so many of the first are left out.
+        last_since: days on which a call was last made before that time (Unix ms) are left out.
 
     Returns:
         Records with the ``decision`` of the last day.
@@ -199,7 +201,11 @@ def over_days(
         func.row_number()
         .over(partition_by=facts, order_by=(_table.last_at.desc(), _table.call))
         .label("nth"),
-    ).where(_table.token_id == token_id, _table.day >= since // DAY_MS)
+    ).where(
+        _table.token_id == token_id,
+        _table.day >= since // DAY_MS,
+        _table.last_at >= last_since,
+    )
     if outcome is not None:
         rows = rows.where(_table.allowed == (outcome == "allowed"))
     each = rows.subquery()

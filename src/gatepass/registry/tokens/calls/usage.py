@@ -21,7 +21,7 @@ from gatepass.registry.storage.tables import (
     token_use_days,
     usage_spools,
 )
-from gatepass.registry.tokens.calls import observed_calls, recency
+from gatepass.registry.tokens.calls import hours, observed_calls, recency
 
 DAY_MS = 86_400_000
 #: How many days of daily counts are kept.
@@ -82,6 +82,7 @@ def fold(
     take_advisory_lock(write, AdvisoryLock.usage)
     if not _advance(write, name, start, end):
         return False
+    batches, calls = list(batches), list(calls)
     uses: dict[str, _Use] = {}
     decisions: Counter[str] = Counter()
     for batch in batches:
@@ -95,6 +96,7 @@ def fold(
         [{"reason": reason, "total": min(total, MOST)} for reason, total in decisions.items()],
     )
     observed_calls.fold(write, calls)
+    hours.fold(write, batches, calls)
     today = write.now // DAY_MS
     write.session.execute(delete(token_use_days).where(token_use_days.c.day < today - DAYS_KEPT))
     recency.used(write, {token: use.last[0] for token, use in uses.items()})

@@ -14,7 +14,7 @@ from gatepass.registry.tokens.records import AccessToken
 from gatepass.registry.tokens.temporary import request_records
 from gatepass.verify.http.refusals import SENTENCES
 from gatepass.web.pages.access_tokens.least_privilege import least_privilege
-from gatepass.web.pages.access_tokens.use import RANGES, Shown, use_of
+from gatepass.web.pages.access_tokens.use import PERIODS, Shown, use_of
 from gatepass.web.pages.layout.after_change import see_other
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 from gatepass.web.pages.text.confirmation import confirmation_problem
@@ -94,7 +94,7 @@ def show(
         permissions_folded=by_resource(permissions[_PERMISSIONS:]),
         reduced=not set(token.permissions) <= set(token.effective_permissions),
         use=use,
-        ranges=RANGES,
+        periods=PERIODS,
         broken=[broken_rule(policy, rule) for rule in policy_breaches.of_token(policy, token)],
         ends_unused_at=ends_unused_at,
         approvers=[one.name for one in approvers],

@@ -1,19 +1,48 @@
-"""The use of one token, as its page shows it: calls per day, and the distinct ones."""
+"""The use of one token, as its page shows it: calls per day or hour, and the distinct ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gatepass.registry.storage.database import Reading
-from gatepass.registry.tokens.calls import observed_calls, usage
+from gatepass.registry.tokens.calls import hours, observed_calls, usage
 from gatepass.registry.tokens.calls.observed_calls import CallRecord
 from gatepass.registry.tokens.calls.usage import AddressUse
 from gatepass.web.pages.layout.lists import address_of_page
-from gatepass.web.pages.text.times import DAY
-from gatepass.web.pages.widgets.use_chart import UseChart, use_chart
+from gatepass.web.pages.text.wording import counted
+from gatepass.web.pages.widgets.use_chart import UNIT_MS, Unit, UseChart, use_chart
 
-#: Numbers of days to choose from. Calls are counted by the day, so there is nothing shorter.
-RANGES = (7, 30, 90)
-_USUAL = 30
+
+@dataclass(frozen=True)
+class Period:
+    """A time whose calls are shown, until now: so many units, a column for each."""
+
+    number: int
+    unit: Unit
+
+    @property
+    def words(self) -> str:
+        """``30 days``."""
+        return counted(self.number, self.unit)
+
+    @property
+    def short(self) -> str:
+        """``24 h``, ``30 days``: for a choice of several."""
+        return f"{self.number} h" if self.unit == "hour" else self.words
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What asks for it in an address."""
+        return {f"{self.unit}s": str(self.number)}
+
+    def since(self, now: int) -> int:
+        """When its first unit began; both Unix ms."""
+        length = UNIT_MS[self.unit]
+        return (now // length - self.number + 1) * length
+
+
+_USUAL = Period(30, "day")
+#: Those to choose from.
+PERIODS = (Period(hours.HOURS, "hour"), Period(7, "day"), _USUAL, Period(90, "day"))
 _CALLS = 50
 _LAST_PAGE = 999
 
@@ -24,27 +53,27 @@ class Shown:
 
     Attributes:
         path: of the token's page.
-        days: one of ``RANGES``.
+        period: one of ``PERIODS``.
         all: whether allowed calls are listed, too, and not only refused ones.
         page: of the list, from 1.
     """
 
     path: str
-    days: int = _USUAL
+    period: Period = _USUAL
     all: bool = False
     page: int = 1
 
     @classmethod
     def read(cls, path: str, query: Mapping[str, str]) -> "Shown":
         """What an address asks for. An unknown value means the default."""
-        days = {str(each): each for each in RANGES}.get(query.get("days", ""), _USUAL)
+        asked = (each for each in PERIODS if each.query.items() <= query.items())
         page = query.get("page", "")
         number = int(page) if page.isascii() and page.isdecimal() and len(page) <= 3 else 1
-        return cls(path, days, query.get("calls") == "all", max(1, number))
+        return cls(path, next(asked, _USUAL), query.get("calls") == "all", max(1, number))
 
-    def over(self, days: int) -> str:
-        """The address of the same for *days* days."""
-        return replace(self, days=days, page=1).address("use")
+    def over(self, period: Period) -> str:
+        """The address of the same for another period."""
+        return replace(self, period=period, page=1).address("use")
 
     def listing(self, *, all: bool, page: int = 1) -> str:
         """The address of a page of the calls: all of them, or only the refused ones."""
@@ -53,7 +82,7 @@ class Shown:
     def address(self, part: str) -> str:
         """The page's address, at one of its parts."""
         query = {
-            "days": "" if self.days == _USUAL else str(self.days),
+            **({} if self.period == _USUAL else self.period.query),
             "calls": "all" if self.all else "",
             "page": "" if self.page == 1 else str(self.page),
         }
@@ -67,9 +96,10 @@ class Use:
     Attributes:
         shown: what of it.
         total: how many calls were allowed since it exists.
-        chart: of the days shown.
+        chart: of the period shown.
         addresses: the latest ones of allowed calls.
-        records: distinct calls of those days, refused ones first; a page of them.
+        records: distinct calls last made in it, refused ones first; a page of them. Their counts
+            are of whole days.
         more: whether there is another page.
     """
 
@@ -96,11 +126,12 @@ class Use:
 
 def use_of(reading: Reading, token_id: str, shown: Shown) -> Use:
     """The use of a token."""
-    days = shown.days
+    period, now = shown.period, reading.now
     found = observed_calls.over_days(
         reading,
         token_id,
-        since=reading.now - (days - 1) * DAY,
+        since=period.since(now),
+        last_since=period.since(now),
         outcome=None if shown.all else "refused",
         most=_CALLS + 1,
         skipped=(shown.page - 1) * _CALLS,
@@ -108,12 +139,20 @@ def use_of(reading: Reading, token_id: str, shown: Shown) -> Use:
     return Use(
         shown=shown,
         total=usage.total(reading, token_id),
-        chart=use_chart(
-            reading.now,
-            usage.daily(reading, [token_id], days=days)[token_id],
-            usage.daily_refused(reading, [token_id], days=days)[token_id],
-        ),
+        chart=use_chart(now, *_counts(reading, token_id, period), unit=period.unit),
         addresses=tuple(usage.addresses(reading, token_id)),
         records=found[:_CALLS],
         more=len(found) > _CALLS,
+    )
+
+
+def _counts(reading: Reading, token_id: str, period: Period) -> tuple[list[int], list[int]]:
+    """The allowed and the refused calls of each unit."""
+    if period.unit == "hour":
+        found = hours.of_token(reading, token_id)
+        return found.allowed, found.refused
+    days = period.number
+    return (
+        usage.daily(reading, [token_id], days=days)[token_id],
+        usage.daily_refused(reading, [token_id], days=days)[token_id],
     )

@@ -97,6 +97,12 @@ def show_styleguide(node: CurrentNode) -> Response:
             [(at * 7919) % 97 * 11 for at in range(29, -1, -1)],
             [at % 9 * 4 if at % 3 else 0 for at in range(29, -1, -1)],
         ),
+        hourly_chart=use_chart(
+            now,
+            [0 if 3 < at < 8 else (at * 7919) % 97 for at in range(24)],
+            [at % 5 * 9 if at % 3 else 0 for at in range(24)],
+            unit="hour",
+        ),
         marks={
             tokens[0].id: [Mark("soon", "Expires soon"), Mark("refused", "26 refused")],
             tokens[2].id: [Mark("unused", "Never used")],
