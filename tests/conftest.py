@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from httpx._transports import default as transports
 
@@ -52,7 +53,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and give servers on a busy machine more than httpx's 5 s."""
+    """Register the markers, and give servers on a busy machine more than httpx's 5 s, and examples
+    more than Hypothesis' 0.2 s."""
+    hypothesis.settings.register_profile("gatepass", deadline=None)
+    hypothesis.settings.load_profile("gatepass")
     # One object that all of httpx's functions have as their default.
     waits = httpx.get.__kwdefaults__["timeout"]
     waits.connect = waits.read = waits.write = waits.pool = LIMIT_S

@@ -59,7 +59,7 @@ class World:
         )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(worlds)
 def test_an_explanation_is_the_decision(world: dict[str, Any]) -> None:
     """Whatever the facts: the check that fails is the one that refuses, and no other."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.hand_over import kept, lacking
@@ -24,7 +24,6 @@ def test_vectors(case: dict[str, Any]) -> None:
         assert list(kept(case["permissions"], case["former"])) == case["kept"]
 
 
-@settings(deadline=None)
 @given(tokens, roles, roles)
 def test_a_token_never_gains_a_permission(
     permissions: list[str], former: frozenset[str], role: frozenset[str]

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gatepass.core.narrowing import (
@@ -162,7 +162,6 @@ held = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["api", "ui"]),
     held,

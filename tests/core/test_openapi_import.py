@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.catalogue import parse_catalogue
@@ -164,7 +164,6 @@ paths = st.lists(
 ).map(lambda parts: "/" + "/".join(parts))
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         paths,

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.credentials import Credential
@@ -173,7 +173,6 @@ sides = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     sides,
     sides,

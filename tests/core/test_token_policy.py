@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.token_policy import (
@@ -67,7 +67,6 @@ TOKENS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(policy=POLICIES, before=TOKENS, after=TOKENS)
 def test_a_change_is_refused_only_for_what_a_new_token_would_be(
     policy: TokenPolicy, before: Limits, after: Limits
@@ -82,7 +81,6 @@ def test_a_change_is_refused_only_for_what_a_new_token_would_be(
     assert errors(NO_POLICY, after) == []
 
 
-@settings(deadline=None)
 @given(policy=POLICIES, found=TOKENS)
 def test_what_the_messages_ask_for_is_enough(policy: TokenPolicy, found: Limits) -> None:
     kept = replace(

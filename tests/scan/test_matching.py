@@ -5,7 +5,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.core.credentials import make
@@ -43,7 +43,6 @@ def test_nothing(case: dict[str, Any]) -> None:
     assert found(case["content"].encode(case.get("encoding", "utf-8"))) == []
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 3 * BUFFER),
     st.binary(max_size=30),
@@ -76,7 +75,6 @@ def test_found_at_every_place_of_the_buffer(encoding: str) -> None:
         assert found(b"\n" * start + text + b"\n" * BUFFER) == [(TOKEN[:21], start + 1, 1)]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["gpat", "gpvk", "gppc"]), st.text(max_size=5)), max_size=6)
 )

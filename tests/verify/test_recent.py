@@ -2,13 +2,12 @@
 
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.verify.recent import RecentCache
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 6),
     st.lists(st.tuples(st.sampled_from(["put", "get"]), st.integers(0, 20)), max_size=200),

@@ -81,7 +81,7 @@ def check(verifier: Verifier, samples: Samples, call: dict[str, Any]) -> Decisio
     )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps)
 def test_it_is_what_a_verifier_without_a_memory_decides(samples: Samples, steps: list[Any]) -> None:
     """However calls repeat and differ, whatever changes, however time passes."""

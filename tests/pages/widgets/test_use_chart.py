@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.web.pages.widgets.sparkline import days_until, sparkline
@@ -100,7 +100,6 @@ def test_every_sixth_hour_has_a_label_and_midnight_the_date(later: int) -> None:
             assert 0 <= share(label.x) - share(column.left) <= share(column.place)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**48), st.integers(0, 2**48)), min_size=1, max_size=90))
 def test_every_call_is_seen_and_nothing_leaves_the_plot(days: list[tuple[int, int]]) -> None:
     allowed, refused = [each for each, _ in days], [each for _, each in days]

@@ -5,7 +5,7 @@ import string
 from importlib.resources import files
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.registry.authentication import common_passwords
@@ -26,7 +26,6 @@ def test_good_ones_pass(password: str) -> None:
     assert not is_common(password)
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 2**64),
     st.integers(15, 64),
@@ -47,7 +46,6 @@ def test_random_passwords_pass(seed: int, length: int, alphabet: str) -> None:
     assert not is_common("".join(choose.choices(alphabet, k=length)))
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=1000), st.integers(1, 100))
 def test_a_long_text_costs_a_few_look_ups(text: str, times: int) -> None:
     looked_up: list[str] = []

@@ -66,7 +66,6 @@ _failures = st.lists(
 @pytest.mark.slow
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(_failures)

@@ -279,7 +279,7 @@ worlds = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(worlds)
 def test_every_fix_is_allowed_when_asked_about(world: dict[str, Any]) -> None:
     found = asked(**world)

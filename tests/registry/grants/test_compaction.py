@@ -216,7 +216,6 @@ def test_mail_and_links_are_deleted_a_month_after_they_expired(registry: SmallRe
 
 @settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

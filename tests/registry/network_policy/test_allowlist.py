@@ -269,7 +269,7 @@ def fresh(template: Path, path: Path) -> Iterator[SmallRegistry]:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=steps)
 def test_random_saves_and_times_agree_with_a_model(
     sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, steps: list[Any]

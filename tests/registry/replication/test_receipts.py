@@ -354,9 +354,7 @@ class World:
 STEPS = ("register", "report", "renew", "end", "complete", "forget")
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     schedule=st.lists(
         st.tuples(

@@ -117,7 +117,6 @@ def test_a_search_finds_what_a_look_at_each_token_finds(
 
     @settings(
         max_examples=25,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @example(new=["7of7"], q="of 7 of 7 of 7", status=None, kind=None, permission=None, changed="b")

@@ -284,7 +284,6 @@ def test_any_order_of_operations_agrees_with_the_model(registry: SmallRegistry) 
             stateful_step_count=20,
             # Every example is a new pair of companies, so shrinking a failure takes minutes.
             phases=[Phase.generate],
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -287,7 +287,6 @@ def test_a_role_that_shrank_is_no_obstacle_to_its_owners_platform(
 
 
 @settings(
-    deadline=None,
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

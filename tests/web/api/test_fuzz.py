@@ -110,7 +110,7 @@ def test_answers_match_the_document(
 ) -> None:
     operation = surface.schema[path][method]
 
-    @settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def call(case: Case) -> None:
         surface.call(case)

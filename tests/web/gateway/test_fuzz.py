@@ -17,9 +17,7 @@ from tests.support.grants.grant_fixtures import Samples
 pytestmark = pytest.mark.slow
 
 REASONS = {*STATUS, "peer_not_trusted"}
-quick = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quick = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 NAMES = ["good", "login", "ui", "listed", "networked", "expired", "wide", "many", "verifier"]
 #: Mutations of a valid text; the result is never valid.

@@ -375,9 +375,7 @@ def world(samples: Samples) -> World:
     return World(samples)
 
 
-many = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+many = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 Step = tuple[int, tuple[Callable[["World", str], None], str] | None]
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
@@ -176,7 +176,6 @@ happenings = st.lists(
 )
 
 
-@settings(deadline=None)
 @example([REQUESTS[0], REQUESTS[6]], [-1, 300], False)
 @given(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=5), happenings, st.booleans())
 @running

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
@@ -140,7 +140,6 @@ EXPECTED = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(min_value=0, max_value=len(STREAM)), max_size=8))
 @running
 async def test_any_split_of_the_bytes_is_the_same_requests_in_order(cuts: list[int]) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.web.body_limits import Bodies, Body, BodyRefused
@@ -204,7 +204,6 @@ EXPECTED = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(min_value=0, max_value=len(STREAM)), max_size=12))
 def test_any_split_of_the_bytes_is_the_same_requests(cuts: list[int]) -> None:
     """Pipelined, with bodies of each kind, the answers are the same and in order."""

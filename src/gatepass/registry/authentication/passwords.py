@@ -162,6 +162,8 @@ def _lower_priority() -> None:
         thread = threading.get_native_id()
         cpus = sorted(os.sched_getaffinity(0))
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, _LOW_PRIORITY)
+            # Never raised, which root could.
+            own = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, max(own, _LOW_PRIORITY))
             if len(cpus) > 1:
                 os.sched_setaffinity(thread, cpus[:-1])

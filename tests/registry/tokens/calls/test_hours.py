@@ -194,9 +194,7 @@ _CALLS = st.lists(
 )
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_CALLS, max_size=4))
 def test_no_call_is_lost_or_counted_twice(
     registry: SmallRegistry, token: str, spools: list[list[tuple[bool, int, int]]]

@@ -206,7 +206,6 @@ STEPS = st.lists(
 
 
 @settings(
-    deadline=None,
     max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
