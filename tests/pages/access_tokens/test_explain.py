@@ -189,12 +189,34 @@ def test_an_address_that_no_change_can_name(
     )
 
 
+@pytest.mark.parametrize("everyone", [False, True], ids=["token", "company"])
+def test_many_addresses_that_were_counted_as_one(
+    installation: Installation, ada: Visit, text: str, everyone: bool
+) -> None:
+    """The page names the network, and leaves it to a person how much of it."""
+    if everyone:
+        installation.allow_only("127.0.0.0/8")
+    for number in range(24):
+        question = {"permission": "charges:get", "address": f"2001:db8::{number + 1:x}"}
+        assert not installation.verify(text, **question)["allowed"]
+    installation.node.usage.flush()
+    installation.node.fold()
+    path = f"/v1/access-tokens/{text[:21]}/calls?outcome=refused"
+    items = installation.signed_in().get(path).json()["items"]
+    (counted,) = (each for each in items if each["address"] == "2001:db8::/64")
+    page = ada.get(f"/decisions/{counted['decision']}")
+    whose = "the company's allowlist" if everyone else "the token's networks"
+    page.shows(f"Add 2001:db8::/64, or the part of it that calls, to {whose}.")
+    link = page.links["Edit the allowlist" if everyone else "Edit the token"]
+    assert ada.get(link).answer.status_code == 200
+
+
 def test_a_call_with_an_obstacle_that_nothing_removes(
     installation: Installation, ada: Visit, text: str
 ) -> None:
     call = {"method": "GET", "path": "/v1/nothing", **FROM}
     page = ada.get(f"/access-tokens/{text[:21]}/explain", params=call)
-    page.shows("192.0.2.9 is not in", "Nothing that can be changed here allows it")
+    page.shows("192.0.2.9 is not in", "No change that can be offered here allows it")
 
 
 def test_any_call_can_be_tried(installation: Installation, ada: Visit, text: str) -> None:

@@ -173,11 +173,9 @@ def _page(
     denied = None if explained is None or explained.allowed else explained.explanation.decision
     fixes = [offered(screen, reading, token, fix) for fix in explained.fixes] if explained else []
     if denied is not None and not fixes:
-        address = form.address if refused is None else refused.address
-        step = next_step(
-            screen, reading, token, denied, address=address or None, origin=form.origin or None
-        )
-        fixes = [step]
+        # The form leaves out a network.
+        address = form.address if refused is None else refused.address or ""
+        fixes = [next_step(screen, reading, token, denied, address=address, origin=form.origin)]
     return screen.render(
         _TEMPLATE,
         status,

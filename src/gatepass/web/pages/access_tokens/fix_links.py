@@ -20,7 +20,9 @@ from gatepass.web.pages.layout.navigation import SECURITY, SERVICE_ACCOUNTS, USE
 from gatepass.web.pages.layout.screen import Screen
 
 _ASKED = 3
-_SEVERAL = "Nothing that can be changed here allows it: with this check passed, another refuses it."
+_NONE = (
+    "No change that can be offered here allows it: another check, or a limit, is in its way, too."
+)
 _UNREADABLE = "Let the gateway forward an IP address that can be read."
 _NO_ORIGIN = "Call from a page with an origin of its own: a file or a sandboxed frame has none."
 #: By reason, what the caller has to change.
@@ -67,14 +69,14 @@ def next_step(
     token: AccessToken,
     denied: Decision,
     *,
-    address: str | None,
-    origin: str | None,
+    address: str,
+    origin: str,
 ) -> OfferedFix:
     """What to do about a refusal that no change of a record removes.
 
     Args:
-        address: the call's; a network if many were counted as one, None if it couldn't be read.
-        origin: the call's.
+        address: the call's; a network if many were counted as one, "" if it couldn't be read.
+        origin: the call's, or "".
     """
     path = f"/access-tokens/{token.id}"
     match denied.reason:
@@ -91,16 +93,20 @@ def next_step(
             return OfferedFix(summary, ((summary, path),))
         case Reason.permission_missing:
             return _another_token(screen, reading, token, denied.needed)
-        case Reason.address_not_allowed if address is None:
+        case Reason.address_not_allowed if not address:
             return OfferedFix(_UNREADABLE)
-        case Reason.address_not_allowed if address is not None and "/" in address:
+        case Reason.address_not_allowed if "/" in address:
             summary = f"Add {address}, or the part of it that calls, to the token's networks."
             made = OfferedFix(summary, (("Edit the token", f"{path}/edit"),))
             return _by_who_may(screen, reading, token, made, frozenset(("access-tokens:modify",)))
+        case Reason.company_address_not_allowed if "/" in address:
+            summary = f"Add {address}, or the part of it that calls, to the company's allowlist."
+            made = OfferedFix(summary, (("Edit the allowlist", SECURITY.path),))
+            return _by_who_may(screen, reading, token, made, frozenset(("company:modify",)))
         case Reason.origin_not_allowed if parse_origin(origin) is None:
             return OfferedFix(_NO_ORIGIN)
         case reason:
-            return OfferedFix(_IN_THE_CALL.get(reason, _SEVERAL))
+            return OfferedFix(_IN_THE_CALL.get(reason, _NONE))
 
 
 def _another_token(
