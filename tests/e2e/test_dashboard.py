@@ -450,6 +450,20 @@ def test_the_style_guide_fits_every_width(person: Page) -> None:
         assert (width, beyond <= 0) == (width, True)
 
 
+def test_what_is_jumped_to_is_below_the_top_bar(person: Page) -> None:
+    person.set_viewport_size({"width": 1280, "height": 500})
+    person.get_by_role("link", name="Nightly settlement", exact=True).click()
+    person.get_by_role("link", name="24 h").click()
+    expect(person).to_have_url(re.compile("hours=24#use$"))
+    bar = person.locator(".top-bar").bounding_box()
+    title = person.get_by_role("heading", name="Use", exact=True).bounding_box()
+    assert bar is not None
+    assert title is not None
+    assert bar["y"] == 0
+    assert person.evaluate("scrollY") > 0
+    assert title["y"] >= bar["height"]
+
+
 def test_every_control_has_a_name(demo: Demo, person: Page) -> None:
     page = person
     for path in ("/access-tokens", "/access-tokens/new", "/styleguide", "/v1/docs"):
