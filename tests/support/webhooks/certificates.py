@@ -40,13 +40,19 @@ class Certificates:
 
 
 def make_certificates(directory: Path) -> Certificates:
-    """Make an authority and a server certificate."""
+    """Make an authority and a server certificate.
+
+    With key identifiers: from Python 3.13 on, clients insist on RFC 5280.
+    """
     authority_key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
     authority = (
         _builder(name, name, authority_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_key_usage(), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False
+        )
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
@@ -56,6 +62,10 @@ def make_certificates(directory: Path) -> Certificates:
         _builder(subject, name, key.public_key())
         .add_extension(
             x509.SubjectAlternativeName([*names, x509.IPAddress(ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
             critical=False,
         )
         .sign(authority_key, hashes.SHA256())
