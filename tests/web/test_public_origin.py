@@ -140,7 +140,7 @@ def test_another_site_is_refused_without_an_explanation(
     assert page.status_code == 403
     assert "Request from another site" in page.text
     assert "GATEPASS" not in page.text
-    assert "evil" not in page.text
+    assert "evil.example" not in page.text
     assert caplog.messages == []
 
 

@@ -136,7 +136,7 @@ def test_access_tokens_are_found_by_label_id_status_permission_and_kind(
     assert found(permission="charges:get") == {night, ended}
     assert shop in found(permission="refunds:*")
     assert found(kind="ui") == {shop}
-    assert found(q="e", status="active", kind="api") == {night}
+    assert found(q="settle", status="active", kind="api") == {night}
     assert found(q="' OR 1=1 --") == set()
 
 

@@ -64,7 +64,7 @@ def test_events_are_found_by_time_action_and_user(installation: Installation) ->
 
 def test_a_company_sees_only_its_own_events(installation: Installation) -> None:
     eve, ada = installation.of_another_company("eve@example.com"), installation.signed_in()
-    assert "Ada" not in eve.get("/v1/audit-events").text
+    assert "Ada Lovelace" not in eve.get("/v1/audit-events").text
     assert "Difference" not in ada.get("/v1/audit-events").text
 
 
