@@ -93,7 +93,7 @@ def create_app(
     app.add_api_route("/v1/openapi.json", _openapi, include_in_schema=False)
     app.router.routes.extend(_routes())
     for router in extra:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)
     endpoints = Endpoints(
         node.verifier, trusted, node.readiness.not_ready, node.counters, misconfigurations
     )
@@ -133,13 +133,9 @@ def _address_text(trusted: TrustedProxies, scope: Scope) -> str | None:
 
 @cache
 def _routes() -> Sequence[BaseRoute]:
-    # Their first use analyses some hundred functions: once for all applications of a process.
-    every = APIRouter()
-    every.include_router(api.router)
-    # These as they are: including a router analyses each of its functions once more.
-    for router in (metrics.router, well_known.router, components.router, pages.router):
-        every.routes.extend(router.routes)
-    return every.routes
+    # As they are: including a router would analyse each of its functions once more.
+    routers = (api.router, metrics.router, well_known.router, components.router, pages.router)
+    return [route for router in routers for route in router.routes]
 
 
 @lru_cache(maxsize=4)

@@ -6,7 +6,7 @@ only embedded verifiers speak, isn't in it (``docs/reference/feed.md``).
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -21,7 +21,7 @@ from gatepass.core.reason import STATUS
 from gatepass.web.api import verification
 from gatepass.web.api.confirmation import HEADER
 from gatepass.web.api.request_body import body_model
-from gatepass.web.api.router import dependencies, operation_id
+from gatepass.web.api.router import dependencies
 from gatepass.web.api.shapes import Problem, Record
 from gatepass.web.problems import MEDIA_TYPE, SENTENCES, problem_of_status
 from gatepass.web.schema_examples import example
@@ -141,9 +141,9 @@ def openapi_document(api: APIRouter, cookie: str, public_url: str) -> dict[str, 
         ValueError: two models have the same name.
     """
     routes = {
-        route.operation_id or operation_id(route): route
-        for router in (api, verification.router)
-        for route in _walk(router)
+        route.unique_id: route
+        for route in (*api.routes, *verification.router.routes)
+        if isinstance(route, APIRoute)
     }
     document = get_openapi(
         title="Gatepass",
@@ -179,14 +179,6 @@ def openapi_document(api: APIRouter, cookie: str, public_url: str) -> dict[str, 
         if "properties" in schema:
             schemas[name] = {**schema, "examples": [example(document, schema)]}
     return document
-
-
-def _walk(router: APIRouter) -> Iterator[APIRoute]:
-    for route in router.routes:
-        if isinstance(route, APIRoute):
-            yield route
-        else:
-            yield from _walk(route.original_router)  # type: ignore[attr-defined]  # included
 
 
 def _below(path: str, paths: dict[str, Any]) -> list[str]:

@@ -3,10 +3,10 @@
 Templates are few, and contain nothing that a client sent.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 
@@ -20,12 +20,12 @@ class RouteTemplates:
         known: (method, template) of each, sorted.
     """
 
-    def __init__(self, routes: Sequence[Any]) -> None:
-        found = list(_templates(routes))
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        found = [route for route in routes if isinstance(route, APIRoute)]
         # By identity: routes have no hash.
-        self._by_route = {id(route): path for path, route in found}
+        self._by_route = {id(route): route.path_format for route in found}
         self.known = sorted(
-            {(method, path) for path, route in found for method in route.methods or ()}
+            {(method, route.path_format) for route in found for method in route.methods or ()}
         )
         self._known = frozenset(self.known)
 
@@ -38,13 +38,3 @@ class RouteTemplates:
         path = self._by_route.get(id(scope.get("route")))
         which = None if path is None else (scope["method"], path)
         return which if which in self._known else None
-
-
-def _templates(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
-    """The routes with the templates of their whole paths."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield prefix + route.path_format, route
-        elif hasattr(route, "original_router"):
-            more = prefix + route.include_context.prefix
-            yield from _templates(route.original_router.routes, more)

@@ -1,8 +1,8 @@
 """Every route, read from the application itself, so that new routes are included."""
 
-from collections.abc import Iterator
 from typing import Any
 
+from fastapi import APIRouter
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
@@ -14,17 +14,17 @@ from gatepass.web.openapi import openapi_document
 
 def page_routes() -> list[tuple[str, str]]:
     """(method, path) of every page and form of the dashboard."""
-    return sorted({(method, each.path) for each in _walk(pages.router) for method in each.methods})
+    return sorted({(method, each.path) for each in _of(pages.router) for method in each.methods})
 
 
 def routes() -> list[APIRoute]:
     """The framework's routes of the API and of the dashboard."""
-    return [*_walk(api), *_walk(pages.router)]
+    return [*_of(api), *_of(pages.router)]
 
 
 def api_routes() -> list[tuple[str, APIRoute]]:
-    """The routes of the API with their full paths."""
-    return [(f"{api.prefix}{route.path_format}", route) for route in _walk(api)]
+    """The routes of the API with their paths."""
+    return [(route.path_format, route) for route in _of(api)]
 
 
 def queries(route: APIRoute) -> list[str]:
@@ -43,9 +43,5 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-def _walk(router: Any) -> Iterator[APIRoute]:
-    for route in router.routes:
-        if isinstance(route, APIRoute):
-            yield route
-        else:
-            yield from _walk(route.original_router)
+def _of(router: APIRouter) -> list[APIRoute]:
+    return [route for route in router.routes if isinstance(route, APIRoute)]

@@ -12,6 +12,9 @@ from gatepass.core.errors import InvalidInput
 from gatepass.web.cookies import is_json
 from gatepass.web.strict_json import field_name, parse, refuse_unpaired_surrogates
 
+#: Of all paths of the API.
+PREFIX = "/v1"
+
 # Default content types of `curl -d` and urllib. Accepting them is safe: the cookie counts only with
 # a JSON content type, so another site's form can't act for a user.
 _UNDECLARED = (None, "application/x-www-form-urlencoded")
@@ -83,7 +86,13 @@ NoBody = Annotated[NoFields, body(NoFields)]
 
 def resource(tag: str) -> APIRouter:
     """The router of a resource, listed under *tag* in the OpenAPI document."""
-    return APIRouter(tags=[tag])
+    return APIRouter(prefix=PREFIX, tags=[tag], generate_unique_id_function=operation_id)
+
+
+def operation_id(route: APIRoute) -> str:
+    """The OpenAPI operation id, such as ``access_tokens_create``."""
+    module = route.endpoint.__module__.rpartition(".")[2]
+    return f"{module}_{route.name.strip('_')}"
 
 
 def body_model(route: APIRoute) -> type[Fields] | None:

@@ -41,14 +41,6 @@ from gatepass.web.api.tokens import (
 )
 from gatepass.web.cross_origin import is_cross_origin
 
-_PREFIX = "/v1"
-
-
-def operation_id(route: APIRoute) -> str:
-    """The OpenAPI operation id, such as ``access_tokens_create``."""
-    module = route.endpoint.__module__.rpartition(".")[2]
-    return f"{module}_{route.name.strip('_')}"
-
 
 def dependencies(dependant: Dependant) -> Iterator[Any]:
     """The functions that an endpoint depends on, the outermost first."""
@@ -60,9 +52,8 @@ def dependencies(dependant: Dependant) -> Iterator[Any]:
 def endpoints(*, cross_origin: bool) -> list[tuple[str, str]]:
     """(method, path) of the endpoints that pages of other origins can call, or of all others."""
     return [
-        (method, f"{_PREFIX}{route.path}")
-        for module in _MODULES
-        for route in module.router.routes
+        (method, route.path)
+        for route in router.routes
         if isinstance(route, APIRoute)
         and any(map(is_cross_origin, dependencies(route.dependant))) is cross_origin
         for method in route.methods or ()
@@ -104,6 +95,7 @@ _MODULES = (
     nodes,
     oidc,
 )
-router = APIRouter(prefix=_PREFIX, generate_unique_id_function=operation_id)
+router = APIRouter()
 for module in _MODULES:
-    router.include_router(module.router)
+    # As they are: including a router would analyse each of its functions once more.
+    router.routes.extend(module.router.routes)

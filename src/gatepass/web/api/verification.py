@@ -16,7 +16,7 @@ from gatepass.web.gateway.verification import MOST_CALLS
 
 router = APIRouter()
 _verify = resource("Verify")
-_health = resource("Health")
+_health = APIRouter(tags=["Health"])
 
 #: Of answers that leave a field out where there is nothing to say.
 _MAY_BE_ABSENT = ConfigDict(json_schema_serialization_defaults_required=False)
@@ -120,7 +120,7 @@ class Health(Record):
     reason: str | SkipJsonSchema[None] = Field(default=None, description="Why it isn't ready.")
 
 
-@_verify.post("/v1/verify", operation_id="verify", summary="Authorize a call")
+@_verify.post("/verify", operation_id="verify", summary="Authorize a call")
 async def verify(_: VerifierKeyInUse, call: Annotated[Call, body(Call)]) -> Decision:
     """For gateways and services, with a verifier key (`gpvk_…`). Send a `permission`, `method` and
     `path`, or all three."""
@@ -128,7 +128,7 @@ async def verify(_: VerifierKeyInUse, call: Annotated[Call, body(Call)]) -> Deci
 
 
 @_verify.post(
-    "/v1/verify/batch",
+    "/verify/batch",
     operation_id="verify_batch",
     summary=f"Authorize up to {MOST_CALLS} calls",
 )
@@ -156,5 +156,4 @@ async def ready() -> Health:
     raise NotImplementedError
 
 
-router.include_router(_verify)
-router.include_router(_health)
+router.routes.extend((*_verify.routes, *_health.routes))

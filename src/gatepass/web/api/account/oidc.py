@@ -20,7 +20,7 @@ from gatepass.registry.authentication import provider_sign_in
 from gatepass.registry.input.emails import LONGEST_EMAIL
 from gatepass.web.api.confirmation import mark
 from gatepass.web.api.form_body import read_form
-from gatepass.web.api.request_body import Fields, body
+from gatepass.web.api.request_body import PREFIX, Fields, body
 from gatepass.web.caller import CurrentNode, NotAdmitted
 from gatepass.web.http_boundary import problem_response
 from gatepass.web.problems import Problem
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gatepass.oidc")
 
 # For the provider alone, which knows them from their own specifications.
-router = APIRouter(include_in_schema=False)
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
 class SubjectIdentifier(Fields):

@@ -91,5 +91,4 @@ def _page(request: Request, token: str, name: str = "", state: FormState = OPENE
 
 
 # The fixed path first: "accepted" is not a token.
-router.include_router(_open)
-router.include_router(_link)
+router.routes.extend((*_open.routes, *_link.routes))

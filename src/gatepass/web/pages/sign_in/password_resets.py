@@ -86,5 +86,4 @@ def _page(request: Request, token: str, state: FormState = OPENED) -> HTMLRespon
 
 
 # The fixed path first: "done" is not a token.
-router.include_router(_open)
-router.include_router(_link)
+router.routes.extend((*_open.routes, *_link.routes))
