@@ -98,7 +98,10 @@ def test_a_damaged_stream_is_a_broken_feed_and_nothing_else(
 
 
 def raw(*fields: object) -> bytes:
-    body = msgspec.msgpack.encode(fields)
+    return framed(msgspec.msgpack.encode(fields))
+
+
+def framed(body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
@@ -114,7 +117,8 @@ def raw(*fields: object) -> bytes:
         raw(3, 2**63, "0" * 16, 7),
         raw(3, 7, "0" * 16, 2**63),
         raw(3, 7, "0" * 16),
-        b"\x00\x01\x86\xb6\x95\x03\x07\xb0" + b"0" * 16 + b"\x07" + b"\x91" * 100_000 + b"\x01",
+        # Python 3.14 reads a hundred thousand lists within each other.
+        framed(b"\x95\x03\x07\xb0" + b"0" * 16 + b"\x07" + b"\x91" * 1_000_000 + b"\x01"),
         raw(1, 1, 1, 0, True, "node", "1"),
         raw(1, 1, 1, 10**12, True, "node", "1"),
         raw(1, 1, -1, 10_000, True, "node", "1"),
