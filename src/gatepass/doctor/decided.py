@@ -66,6 +66,17 @@ class Examined:
     address: str
     trusted: bool
 
+    @property
+    def below(self) -> str:
+        """A path below the prober's that no API has."""
+        return f"{self.prober.path.rstrip('/')}/{NO_RECORD}-{self.prober.run}"
+
+    @property
+    def record(self) -> str | None:
+        """The path of a record that doesn't exist, of one of the calls; None if none is of one."""
+        paths = (each.target.partition("?")[0] for each in (self.first, *self.others))
+        return next((path for path in paths if path.endswith(f"/{NO_RECORD}")), None)
+
     def expected(self, probe: Probe) -> tuple[str, str] | None:
         """The route and its method that Gatepass must see; None if the catalogue has none."""
         found = self.routes.match(probe.method, probe.target)
@@ -100,14 +111,13 @@ def judged(steps: Iterable[Step], seen: Seen) -> Iterator[Finding]:
 
 def asked(examined: Examined) -> Step:
     """Every path and method is decided, with a token and without."""
-    call, path = examined.prober.call, examined.prober.path
+    call = examined.prober.call
     anonymous = call(credential=())
-    below = f"{path.rstrip('/')}/{NO_RECORD}-{examined.prober.run}"
     options = call("OPTIONS")
     preflight = call("OPTIONS", headers=[("Access-Control-Request-Method", "GET")], credential=())
     # A path of its own: rows of calls on one path may be told apart by nothing else.
     nowhere = call(target=f"{_NO_PATH}-at-all-{examined.prober.run}")
-    must = [examined.first, *(call(method, below) for method in _CHANGING)]
+    must = [examined.first, *(call(method, examined.below) for method in _CHANGING)]
     may = examined.others
     seen = yield
     # Some gateways answer every OPTIONS as they answer preflights.
@@ -226,7 +236,11 @@ def origin(examined: Examined) -> Step:
 
 def methods(examined: Examined) -> Step:
     """The method arrives."""
-    probes = [examined.first, *map(examined.prober.call, ("HEAD", "OPTIONS"))]
+    call, record = examined.prober.call, examined.record
+    probes = [examined.first, *map(call, ("HEAD", "OPTIONS"))]
+    # HEAD is decided as GET is, and some gateways answer OPTIONS themselves.
+    if record is not None and call("DELETE", examined.below).refused:
+        probes.append(call("DELETE", record))
     seen = yield
     wrong = [
         f"{each.method} was decided as {_told(seen, each)}"
