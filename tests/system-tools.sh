@@ -1,10 +1,11 @@
 #!/bin/sh
-# Finds the programs the tests drive (a browser, nginx, HAProxy, Apache httpd with LuaSocket, a pooler, jq, git, systemd-analyze, promtool, Go, what the README's
+# Finds the programs the tests drive (a browser, nginx with Lua, HAProxy, Apache httpd with LuaSocket, a pooler, jq, git, systemd-analyze, promtool, Go, what the README's
 # "In production" uses), or installs Debian's when root. Otherwise fails with the command that installs them.
 set -eu
 wanted=""
 command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || wanted="$wanted chromium"
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
+[ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] || wanted="$wanted libnginx-mod-http-lua"
 command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || wanted="$wanted haproxy"
 command -v apache2 >/dev/null || [ -x /usr/sbin/apache2 ] || wanted="$wanted apache2-bin"
 ls /usr/share/lua/*/socket.lua >/dev/null 2>&1 || wanted="$wanted lua-socket"

@@ -278,6 +278,80 @@ MISWIRED: dict[str, dict[str, dict[str, str]]] = {
             "ProxyPass / http://127.0.0.1:9000/ ": "ProxyPass / http://127.0.0.1:9000/v0/ "
         },
     },
+    "kong": {
+        "forwarded_addresses": {
+            '["x-forwarded-for"] = kong': '["x-forwarded-for"] = headers["x-real-ip"] or kong',
+        },
+        "sources": {
+            '["x-original-uri"] = ngx': '["x-original-uri"] = headers["x-original-uri"] or ngx',
+        },
+        "origin": {'"x-access-token", "origin", "referer",': ""},
+        "credentials": {},
+        "methods": {
+            '["x-original-method"] = kong.request.get_method()': '["x-original-method"] = "GET"',
+        },
+        "asked": {
+            "local headers, too_many": (
+                'if ngx.var.upstream_uri:find("^/v1/refunds") then return end\n'
+                "        local headers, too_many"
+            ),
+        },
+        "refusals": {'"www-authenticate", "x-gatepass-reason",': ""},
+        "caching": {
+            "return kong.response.exit(answer.status,": (
+                'shown["cache-control"] = "max-age=60"\n'
+                "          return kong.response.exit(answer.status,"
+            ),
+        },
+        "identity": {'name:find("[^%w-]")': 'name:find("[^%w-_]")'},
+        "secrets": {'"authorization", "x-access-token", "connection",': '"connection",'},
+        "overrides": {'"x-http-method", "x-method-override",': ""},
+        "same_call": {
+            "        local offered =": (
+                '        ngx.var.upstream_uri = "/v0" .. ngx.var.upstream_uri\n'
+                "        local offered ="
+            ),
+        },
+    },
+    "kong: decides another path": {
+        "same_call": {
+            '["x-original-uri"] = ngx.var.upstream_uri': '["x-original-uri"] = ngx.var.uri'
+        },
+    },
+    "apisix": {
+        "forwarded_addresses": {
+            "nginx_config:\n  http:\n": (
+                "nginx_config:\n  http:\n    real_ip_header: X-Real-IP\n"
+                "    real_ip_from: [0.0.0.0/0]\n"
+            ),
+        },
+        "methods": {
+            "X-Forwarded-Uri: $real_request_uri}": (
+                "X-Forwarded-Uri: $real_request_uri, X-Forwarded-Method: GET}"
+            ),
+        },
+        "origin": {"X-Access-Token, Origin, Referer, Sec-Fetch-Site]": "Sec-Fetch-Site]"},
+        "credentials": {},
+        "asked": {
+            "- uri: /*\n": (
+                "- uri: /v1/refunds/*\n"
+                '  upstream: {type: roundrobin, nodes: {"127.0.0.1:9000": 1}}\n'
+                "  plugins: {}\n"
+                "- uri: /*\n"
+            ),
+        },
+        "refusals": {"WWW-Authenticate, X-Gatepass-Reason, ": ""},
+        "identity": {
+            "      - X-Gatepass-Owner\n": "",
+            'underscores_in_headers: "off"': 'underscores_in_headers: "on"',
+        },
+        "secrets": {"      - Authorization\n": ""},
+        "overrides": {"      - X-HTTP-Method-Override\n": ""},
+        "same_call": {"  plugins:\n": "  plugins:\n    proxy-rewrite: {uri: /v0/v1/charges}\n"},
+    },
+    "apisix: decides another path": {
+        "same_call": {"{X-Forwarded-Uri: $real_request_uri}": "{X-Forwarded-Proto: https}"},
+    },
 }
 #: Changes by which a gateway lets everybody in while Gatepass is away; Traefik has no such switch.
 OPEN: dict[str, dict[str, str]] = {
@@ -297,6 +371,8 @@ OPEN: dict[str, dict[str, str]] = {
         "    http-request return status 503 unless { var(txn.gatepass_allowed) -m bool }\n": ""
     },
     "apache": {"        return 503\n": "        return apache2.DECLINED\n"},
+    "kong": {"return kong.response.exit(503)": "return"},
+    "apisix": {"allow_degradation: false": "allow_degradation: true"},
 }
 
 

@@ -72,8 +72,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         target = self.requestline.split(" ")[1]
         request = Reached(self.command, target, self.headers.items(), self._body())
         self._reached.append(request)
-        connection = (self.headers.get("connection") or "").lower()
-        if connection == "upgrade" and (self.headers.get("upgrade") or "").lower() == "websocket":
+        listed = (self.headers.get("connection") or "").lower().replace(" ", "").split(",")
+        if "upgrade" in listed and (self.headers.get("upgrade") or "").lower() == "websocket":
             self._switch_protocols(request)
             return
         body = json.dumps(asdict(request)).encode()
