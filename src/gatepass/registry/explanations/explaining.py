@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row
 
 from gatepass.core.catalogue import Catalogue
@@ -184,6 +185,7 @@ def refused_call(
         rule=rule,
         catalogue=catalogue,
         fixable="/" not in (found.call.address or ""),
+        refused=found.call.reason,
     )
     return RefusedCall(row.id, found.call, explained)
 
@@ -211,10 +213,16 @@ def _explained(
     rule: Rule = decide,
     change: Change | None = None,
     fixable: bool = True,
+    refused: str | None = None,
 ) -> Explained:
     grant, holder, company = published_of_actor(reading, row.id, row.owner_id, row.company_id)
     if grant is None:
         raise NotFound("There is no such access token.")
+    if call.address is None and refused == Reason.address_not_allowed:
+        # A call without an address is refused for it by a list alone.
+        listed_in = None if company is None else company.allowlist_at(reading.now)
+        garbage = grant.networks is None or listed_in is not None
+        call = msgspec.structs.replace(call, address_garbage=garbage)
     sees_list, sees_roles = actor.may("company:get"), actor.may("roles:get")
     listed = allowlist_entries.load(reading, row.company_id) if sees_list else None
     roles = role_records.of_company(reading, catalogue, row.company_id) if sees_roles else None
@@ -256,7 +264,6 @@ def _made(refusal: Refusal, catalogue: Catalogue) -> tuple[Call, Rule]:
         packed: bytes | None = parse_network(address).address
     else:
         packed = parse_address(address)
-    unread = reason is Reason.address_not_allowed and address is None
     origin = kept.origin
     if origin is None and reason is Reason.origin_not_allowed:
         origin = "null"
@@ -265,7 +272,6 @@ def _made(refusal: Refusal, catalogue: Catalogue) -> tuple[Call, Rule]:
         permission=permission,
         route=route,
         address=packed,
-        address_garbage=unread,
         origin=origin,
     )
     named = permission is not None or route is not None

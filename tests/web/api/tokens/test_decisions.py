@@ -278,6 +278,30 @@ def test_every_refusal_is_explained_by_its_reason(installation: Installation) ->
         asked = explain(ada, text, **call)
         assert told["explanation"]["needed"] == asked["needed"]
         assert told["explanation"]["fixes"] == asked["fixes"]
+        assert told["explanation"]["checks"] == asked["checks"]
+
+
+def test_an_address_that_could_not_be_read_is_told_apart_from_none(
+    installation: Installation, token: str
+) -> None:
+    """No header is to blame where a service named no address."""
+    ada = installation.signed_in()
+    for address in (None, "somewhere"):
+        asked = {"permission": "charges:get"} | ({"address": address} if address else {})
+        told = ada.get(f"/v1/decisions/{refused(installation, token, **asked)}").json()
+        detail = told["explanation"]["checks"][6]["detail"]
+        assert detail.startswith("The call has no address that can be read")
+    anywhere = installation.access_token("charges:get")
+    behind_a_proxy = installation.client(anywhere)
+    behind_a_proxy.headers["X-Forwarded-For"] = "somewhere"
+    assert reasons(behind_a_proxy.get("/v1/me")) == (403, "address_not_allowed")
+    installation.node.usage.flush()
+    installation.node.fold()
+    (row,) = ada.get(f"/v1/access-tokens/{anywhere[:21]}/calls").json()["items"]
+    told = ada.get(f"/v1/decisions/{row['decision']}").json()
+    assert told["explanation"]["reason"] == "address_not_allowed"
+    detail = told["explanation"]["checks"][6]["detail"]
+    assert detail == "The address that was forwarded can't be read."
 
 
 def test_a_refusal_of_gatepasss_own_api(installation: Installation, token: str) -> None:
