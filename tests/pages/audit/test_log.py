@@ -7,6 +7,8 @@ from gatepass.registry.actor import Actor
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
 from tests.support.apps.installation import Installation
+from tests.support.apps.portal import Portal
+from tests.support.apps.refusals import refused
 from tests.support.browser.page_reader import Page, Visit
 from tests.support.database.audit_events import write_events
 
@@ -54,6 +56,28 @@ def test_each_event_is_a_sentence_with_its_details(installation: Installation, a
     assert said(ada.get(f"/audit-log?token={token}")) == [
         "Ada Lovelace created the access token sample"
     ]
+
+
+def test_what_an_event_is_about_has_its_page(installation: Installation, ada: Visit) -> None:
+    text = installation.access_token("charges:get")
+    refused(installation, text, permission="charges:create")
+    asked = {"permission": "charges:create", "justification": "x"}
+    request = installation.client(text).post("/v1/access-requests", json=asked).json()["id"]
+    portal = Portal(installation)
+    customer = portal.new_owner("customer-1", "Customer One")
+    made = {"name": "Nightly jobs", "role": "customer-service"}
+    account = installation.signed_in().post("/v1/service-accounts", json=made).json()["id"]
+    hook = {"url": "https://hooks.example.com/x", "events": ["user.created"]}
+    assert installation.signed_in().post("/v1/webhooks", json=hook).status_code == 201
+    page = ada.get("/audit-log")
+    for name, path, shown in (
+        ("charges:create", f"/access-requests/{request}", "charges:create"),
+        ("Customer One", f"/company/external-owners?status=any&q={customer.id}", "Customer One"),
+        ("Nightly jobs", f"/company/service-accounts?status=any&q={account}", "Nightly jobs"),
+        ("hooks.example.com", "/company/webhooks", "hooks.example.com"),
+    ):
+        assert page.links[name] == path
+        ada.get(path).shows(shown)
 
 
 def test_filters_apply_and_are_in_the_query(

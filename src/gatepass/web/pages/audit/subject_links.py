@@ -2,14 +2,22 @@
 
 from collections.abc import Collection
 
+from gatepass.core.grants import EXTERNAL, SERVICE_ACCOUNT
 from gatepass.registry.actor import Actor, Subject
+from gatepass.web.pages.company.owners import PATHS
+from gatepass.web.pages.layout.navigation import WEBHOOKS
 
-# By the kind of the subject: the path of its page, and the permission that opens it.
+# By the kind of the subject: the path of its page, and the permission that opens it. An owner that
+# isn't a person is told by its id, and has no page but the list.
 _PAGES = {
     "access_token": ("/access-tokens/{}", "access-tokens:get"),
     "user": ("/company/users/{}", "users:get"),
     "role": ("/company/roles/{}", "roles:get"),
     "invitation": ("/company/users/invitations", "users:manage"),
+    "access_request": ("/access-requests/{}", "access-tokens:get"),
+    "webhook": (WEBHOOKS.path, "company:webhooks"),
+    "svc": (f"{PATHS[SERVICE_ACCOUNT]}?status=any&q={{}}", "service-accounts:manage"),
+    "ext": (f"{PATHS[EXTERNAL]}?status=any&q={{}}", "service-accounts:manage"),
 }
 
 
@@ -19,6 +27,7 @@ def page_of(subject: Subject, actor: Actor, roles: Collection[str]) -> str:
     Args:
         roles: the ids of the roles that still exist.
     """
-    path, permission = _PAGES.get(subject.kind, ("", ""))
+    kind = subject.id.partition("_")[0] if subject.kind == "owner" else subject.kind
+    path, permission = _PAGES.get(kind, ("", ""))
     gone = subject.kind == "role" and subject.id not in roles
     return path.format(subject.id) if path and not gone and actor.may(permission) else ""
