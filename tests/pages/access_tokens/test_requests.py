@@ -51,6 +51,7 @@ def test_the_call_in_words_and_an_answer(installation: Installation, ada: Visit,
     page.shows("Ada Lovelace allowed it", "The exception ends in 15 min")
     shown = ada.get(token)
     shown.shows("Exceptions", "charges:create", "ends in 15 min")
+    shown.shows("It can read charges.", "1 exception lets it do more for a while.")
     assert "It asks for" not in shown.text
     end = f"{token}/exceptions/charges:create/end"
     ended = ada.send(end, shown.form(end).filled(), follow=True)

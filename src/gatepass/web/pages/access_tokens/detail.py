@@ -4,6 +4,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from gatepass.core.grants import DECOY
+from gatepass.core.permissions import covers
 from gatepass.registry.audit import search
 from gatepass.registry.replication import receipt_status
 from gatepass.registry.storage.database import Reading
@@ -92,6 +93,7 @@ def show(
         permission_rows=permissions,
         permissions_shown=by_resource(permissions[:_PERMISSIONS]),
         permissions_folded=by_resource(permissions[_PERMISSIONS:]),
+        lasting=[each for each in token.effective_permissions if covers(token.permissions, each)],
         reduced=not set(token.permissions) <= set(token.effective_permissions),
         use=use,
         periods=PERIODS,
