@@ -141,6 +141,8 @@ def test_who_can_ask_and_what_is_refused(
         ({"always": "yes"}, "always"),
     ):
         assert fields(ada.post(f"{path}/approve", json=body)) == [field]
+    both = ada.post(f"{path}/approve", json={"seconds": 1, "always": True}).json()
+    assert both["errors"][0]["message"] == "Must be left out: always is given."
     reader = installation.joined("rita@example.com", role="reporting")
     for answer in (
         reader.get(PATH),

@@ -192,7 +192,8 @@ def approve(
     if how.always is False:
         raise InvalidInput([("always", "Must be true, or left out.")])
     if (how.seconds is None) == (how.always is None):
-        raise InvalidInput([("seconds", "Must be given, or always.")])
+        both = "Must be left out: always is given." if how.always else "Must be given, or always."
+        raise InvalidInput([("seconds", both)])
 
     def operation(change: Change) -> AccessRequest:
         request = access_requests.approve(
