@@ -13,11 +13,12 @@ from math import cos, pi
 from sqlalchemy import select
 
 from gatepass.core.catalogue import ADMIN, CUSTOMER_SERVICE
+from gatepass.core.credentials import LOGIN_TOKEN, make
 from gatepass.core.observed_call import CountedCall, ObservedCall
 from gatepass.core.reason import Reason
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
-from gatepass.registry.authentication import passwords
+from gatepass.registry.authentication import passwords, session_records
 from gatepass.registry.directory import companies, owners, roles, users, verifier_keys
 from gatepass.registry.directory.users import User
 from gatepass.registry.membership import access_requests, offboarding
@@ -40,6 +41,7 @@ DAY = 24 * HOUR
 # Excludes characters that look alike.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _FOR_CHECKOUT = "checkouts:create"
+_BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ class _History:
         expired, searched = Reason.token_expired, "charges:search"
         self._record_calls(warehouse, expired, "192.0.2.7", searched, 64, self._now - 2 * DAY)
         grace = self._add_user("Grace Hopper", "grace@acme.example", "manager", days_ago=80)
-        self._add_user("Tomás Silva", "tomas@acme.example", "customer-service", days_ago=61)
+        self._sign_in(grace, "198.51.100.31", days_ago=71)
+        tomas = self._add_user("Tomás Silva", "tomas@acme.example", "customer-service", days_ago=61)
         shop = self._create_token(
             grace,
             days_ago=70,
@@ -143,6 +146,7 @@ class _History:
                 origin="https://staging.acme.example",
             )
         jonas = self._add_user("Jonas Weber", "jonas@acme.example", "manager", days_ago=58)
+        self._sign_in(jonas, "192.0.2.41", days_ago=51)
         quarterly = self._create_token(
             jonas,
             days_ago=50,
@@ -192,7 +196,7 @@ class _History:
                 "access-tokens:search",
             ],
         )
-        self._add_user("Bea Lindqvist", "bea@acme.example", bookkeeping, days_ago=32)
+        bea = self._add_user("Bea Lindqvist", "bea@acme.example", bookkeeping, days_ago=32)
         self._add_user("Inês Duarte", "ines@acme.example", "reporting", days_ago=30)
         desk = self._create_token(
             grace,
@@ -203,7 +207,7 @@ class _History:
             networks=["203.0.113.64/26"],
         )
         self._record_uses(desk, "203.0.113.91", "charges:refund", a_day=11, until=26 * HOUR)
-        self._add_user("Priya Raman", "priya@acme.example", "manager", days_ago=14)
+        priya = self._add_user("Priya Raman", "priya@acme.example", "manager", days_ago=14)
         with self._node.database.write(self._now - 12 * DAY) as change:
             offboarding.deactivate(change, users.on_behalf_of(change, ada.id), jonas.id)
         self._complete_receipts(days_ago=12)
@@ -229,6 +233,8 @@ class _History:
             permissions=["charges:create", "charges:get"],
             owner="ext:cus_8124",
         )
+        self._sign_in(tomas, "198.51.100.33", days_ago=3)
+        self._sign_in(grace, "198.51.100.31", days_ago=3)
         self._create_token(
             grace,
             days_ago=2,
@@ -237,6 +243,8 @@ class _History:
             permissions=["webhooks:create", "webhooks:delete", "webhooks:search"],
             expires_at=self._now + 200 * DAY,
         )
+        self._sign_in(bea, "203.0.113.70", days_ago=2)
+        self._sign_in(priya, "198.51.100.32", days_ago=2)
         agent = self._create_token(
             ada,
             days_ago=1,
@@ -267,7 +275,7 @@ class _History:
     def _add_user(
         self, name: str, email: str, role: str, *, days_ago: int, password: str | None = None
     ) -> User:
-        # Only the owner signs in: the other users' random passwords are discarded.
+        # Only the owner can sign in: the other users' random passwords are discarded.
         password_hash = passwords.hash(password or secrets.token_urlsafe(32))
         with self._node.database.write(self._now - days_ago * DAY) as change:
             return users.create(
@@ -279,6 +287,18 @@ class _History:
                 role=role,
                 password_hash=password_hash,
                 operator=password is not None,
+            )
+
+    def _sign_in(self, user: User, address: str, *, days_ago: int) -> None:
+        """Record that *user* signed in, with a login token that has expired since."""
+        with self._node.database.write(self._now - days_ago * DAY) as change:
+            session_records.begin(
+                change,
+                user,
+                make(LOGIN_TOKEN),
+                lifetime_ms=self._node.settings.login_lifetime * 1000,
+                address=address,
+                user_agent=_BROWSER,
             )
 
     def _create_role(
@@ -429,7 +449,7 @@ class _History:
             kind="token",
             company=self._company,
             user=token.owner.id,
-            name=token.label,
+            name=token.owner.name,
             permissions=frozenset(token.effective_permissions),
             credential=token.id,
             address=address,

@@ -72,8 +72,8 @@ def begin(
 ) -> Authentication:
     """Record a sign-in of *user*. Verifies nothing.
 
-    Only sign-ins with a password and with the provider may call it, and the acceptance of an
-    invitation.
+    Only sign-ins with a password and with the provider may call it, the acceptance of an
+    invitation, and the demo, which discards the login token's text.
 
     Args:
         credential: the login token.
