@@ -42,7 +42,13 @@ FULL = {
 }
 COMMAND = {**FULL, "command": ["init", "--company", "Analytical Engines"]}
 ONE = {**LEAST, "replicas": 1, "networkPolicy": {"enabled": False}}
-GOOD = {"least": LEAST, "full": FULL, "command": COMMAND, "one": ONE}
+GOOD = {
+    "least": LEAST,
+    "full": FULL,
+    "command": COMMAND,
+    "another catalogue": {**COMMAND, "catalogue": "permissions: {}\n"},
+    "one": ONE,
+}
 BAD: dict[str, dict[str, Any]] = {
     "no public URL": {},
     "a path": {"publicUrl": "https://tokens.example.com/path"},
@@ -199,6 +205,37 @@ def test_selectors_find_the_pods_and_not_the_command(charts: dict[str, Any]) -> 
     for selector in selectors:
         assert selector.items() <= labels
         assert not selector.items() <= other
+
+
+def test_one_selector_cleans_up_after_a_command(charts: dict[str, Any]) -> None:
+    """The page deletes by it. What is left all the same is never mounted with another catalogue."""
+    page = (ROOT / "docs/how-to/run-on-kubernetes.md").read_text()
+    created = charts["command"]["manifests"]
+    deleting = set(re.findall(r"delete (pod\S*) -l (\S+)", page))
+    assert len(deleting) == 1
+    [(resources, selector)] = deleting
+    wanted = dict(label.split("=") for label in selector.split(",")).items()
+    assert {each["kind"].lower() for each in created} == set(resources.split(","))
+    for each in created:
+        assert (
+            wanted
+            <= {
+                **each["metadata"]["labels"],
+                "app.kubernetes.io/instance": "gatepass",
+            }.items()
+        )
+    for each in charts["full"]["manifests"]:
+        assert not wanted <= each["metadata"].get("labels", {}).items()
+    names = set()
+    for which in ("command", "another catalogue"):
+        [mounted] = [
+            volume["configMap"]["name"]
+            for volume in manifest(charts, which, "Pod")["spec"]["volumes"]
+            if volume["name"] == "catalogue"
+        ]
+        assert mounted == manifest(charts, which, "ConfigMap")["metadata"]["name"]
+        names.add(mounted)
+    assert len(names) == 2
 
 
 def test_the_chart_is_of_this_version() -> None:

@@ -11,8 +11,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: node
 {{- end }}
 
+{{/* A command's has its content's hash: one that was left is never mounted with another text. */}}
 {{- define "gatepass.catalogue" -}}
-{{ .Release.Name }}{{ if .Values.command }}-command{{ end }}-catalogue
+{{ .Release.Name }}{{ if .Values.command }}-command-{{ sha256sum .Values.catalogue | trunc 8 }}{{ end }}-catalogue
 {{- end }}
 
 {{- define "gatepass.pod" -}}
