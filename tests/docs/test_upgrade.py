@@ -101,3 +101,23 @@ def test_the_readme_installs_this_version() -> None:
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version is not None
     assert set(re.findall(r"/opt/gatepass-([0-9.]+[0-9])", README)) == {version[1]}
+
+
+@pytest.mark.parametrize("page", ["upgrade", "run-in-a-container", "run-on-kubernetes"])
+def test_the_schema_is_planned_saved_and_migrated_before_the_program_changes(page: str) -> None:
+    text = (ROOT / f"docs/how-to/{page}.md").read_text()
+    commands = "\n".join(re.findall(r"^ *```sh\n(.*?)```", text, re.DOTALL | re.MULTILINE))
+    if page == "upgrade":
+        # The migration stands in the text between.
+        order = ["migrate --plan", "export /var", "ln -sfT"]
+    elif page == "run-in-a-container":
+        order = ["migrate --plan", "export /var", "migrate\n", "up -d\n"]
+        commands = commands.rpartition(" build\n")[2]
+    else:
+        order = ["{migrate,--plan}", "export /var", "--replicas 0", "{migrate}", "helm upgrade"]
+    places = [commands.find(each) for each in order]
+    assert places == sorted(places)
+    assert -1 not in places
+    # An export never overwrites a file: the next upgrade's needs another name.
+    [saved] = re.findall(r"gatepass export /var/lib/gatepass/(\S+)", commands)
+    assert saved == f"before-{NEW}"
