@@ -15,6 +15,7 @@ from gatepass.config_file import configured
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.environment import IN_FILES, PREFIX
 from gatepass.settings import Settings
+from gatepass.web.server.supervisor import STOP_SECONDS
 from tests.support.apps.installation import PASSWORD
 from tests.support.waiting import until
 
@@ -45,6 +46,17 @@ def test_the_unit_is_confined() -> None:
     )
     assert found is not None
     assert float(found[1]) < EXPOSURE
+
+
+def test_the_unit_goes_on_starting_and_has_time_to_stop() -> None:
+    lines = UNIT.read_text().splitlines()
+    assert "StartLimitIntervalSec=0" in lines[lines.index("[Unit]") : lines.index("[Service]")]
+    [timeout] = [int(line[len("TimeoutStopSec=") :]) for line in lines if "TimeoutStop" in line]
+    # The delay up to which the page says that it needs no change.
+    page = (ROOT / "docs/how-to/run-under-systemd.md").read_text()
+    found = re.search(r"With a delay above (\d+) s", page)
+    assert found is not None
+    assert timeout >= int(found[1]) + STOP_SECONDS
 
 
 def test_the_image_runs_unprivileged_with_exact_versions() -> None:
