@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -150,6 +152,42 @@ def test_every_instruction_of_the_image_is_well_formed() -> None:
             assert json.loads(rest)
         elif kind == "RUN":
             subprocess.run(["sh", "-n", "-c", rest], check=True)
+
+
+class _Health(BaseHTTPRequestHandler):
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/health/live" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (302, False)])
+def test_the_health_check_asks_the_port_that_is_set_and_no_proxy(
+    status: int, healthy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Health, "status", status)
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", text, re.MULTILINE)
+    assert found is not None
+    program, *arguments = json.loads(found[1])
+    assert program == "python"
+    environ = {
+        "GATEPASS_HOST": "0.0.0.0",
+        **dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9"),
+    }
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Health) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            environ["GATEPASS_PORT"] = str(server.server_port)
+            done = subprocess.run([sys.executable, *arguments], env=environ, capture_output=True)
+            assert (done.returncode == 0) is healthy, done.stderr
+        finally:
+            server.shutdown()
+        assert "or 8787" in arguments[1], "the default port"
 
 
 def test_compose_confines_it_and_sets_what_exists() -> None:
