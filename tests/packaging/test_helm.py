@@ -211,7 +211,7 @@ def test_one_selector_cleans_up_after_a_command(charts: dict[str, Any]) -> None:
     """The page deletes by it. What is left all the same is never mounted with another catalogue."""
     page = (ROOT / "docs/how-to/run-on-kubernetes.md").read_text()
     created = charts["command"]["manifests"]
-    deleting = set(re.findall(r"delete (pod\S*) -l (\S+)", page))
+    deleting = set(re.findall(r" gatepass delete (pod\S*) -l (\S+)", page))
     assert len(deleting) == 1
     [(resources, selector)] = deleting
     wanted = dict(label.split("=") for label in selector.split(",")).items()
