@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -76,6 +77,23 @@ def test_the_image_runs_unprivileged_with_exact_versions() -> None:
     assert {name for line in copied for name in line.split()} == let_in
     for name in let_in:
         assert (ROOT / name).exists()
+    # Which of the two is installed.
+    assert "ARG REQUIREMENTS=server" in text.splitlines()
+    assert {"requirements/server.txt", "requirements/extras.txt"} <= let_in
+
+
+def test_the_extras_are_pinned_with_the_same_server() -> None:
+    def pinned(name: str) -> dict[str, str]:
+        text = (ROOT / f"requirements/{name}.txt").read_text()
+        return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+
+    server, extras = pinned("server"), pinned("extras")
+    assert server.items() <= extras.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["optional-dependencies"]
+    named = [re.split("[^\\w-]", each)[0] for extra in ("otel", "grpc") for each in wanted[extra]]
+    assert named
+    assert set(named) <= set(extras) - set(server)
 
 
 def builder() -> str | None:
@@ -134,9 +152,9 @@ def _answers(url: str) -> bool:
 
 #: What each instruction of the file begins with, by its stage; one that is unknown fails.
 _INSTRUCTION = re.compile(
-    r"FROM \S+( AS \w+)?|WORKDIR /\S+|COPY (--from=\w+ )?\S.* \S+|RUN \S.*|ENV \S+=.*|USER \d+:\d+"
-    r"|VOLUME /\S+|EXPOSE [\d ]+|STOPSIGNAL SIGTERM|HEALTHCHECK .* CMD \[.*\]|ENTRYPOINT \[.*\]"
-    r"|CMD \[.*\]"
+    r"FROM \S+( AS \w+)?|ARG \w+=\w+|WORKDIR /\S+|COPY (--from=\w+ )?\S.* \S+|RUN \S.*"
+    r"|ENV \S+=.*|USER \d+:\d+|VOLUME /\S+|EXPOSE [\d ]+|STOPSIGNAL SIGTERM"
+    r"|HEALTHCHECK .* CMD \[.*\]|ENTRYPOINT \[.*\]|CMD \[.*\]"
 )
 
 
