@@ -49,6 +49,9 @@ env:
   - {name: GATEPASS_PUBLIC_URL, value: {{ .Values.publicUrl | quote }}}
   - {name: GATEPASS_WORKERS, value: {{ .Values.workers | quote }}}
   - {name: GATEPASS_VERIFY_PORT, value: "8788"}
+  {{- if .Values.grpc }}
+  - {name: GATEPASS_GRPC_PORT, value: "8790"}
+  {{- end }}
   - {name: GATEPASS_VERIFY_WORKERS, value: {{ .Values.verifyWorkers | quote }}}
   - {name: GATEPASS_METRICS_PORT, value: "8789"}
   - {name: GATEPASS_SHUTDOWN_DELAY, value: {{ .Values.shutdownDelay | quote }}}
@@ -66,6 +69,9 @@ env:
   {{- end }}
   {{- range $name, $value := .Values.settings }}
   - {name: GATEPASS_{{ $name }}, value: {{ $value | quote }}}
+  {{- end }}
+  {{- range $name, $value := .Values.env }}
+  - {name: {{ $name }}, value: {{ $value | quote }}}
   {{- end }}
 volumeMounts:
   - {name: data, mountPath: /var/lib/gatepass}
