@@ -79,6 +79,7 @@ $(VENV)/.pythons: requirements/pythons.txt $(VENV)/.dev
 
 lock:  ## pin the dependencies again (needs pip-tools, npm and jq)
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --output-file requirements/server.txt pyproject.toml requirements/build.in
+	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --extra otel --extra grpc --output-file requirements/extras.txt pyproject.toml requirements/build.in requirements/extras.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --extra server --extra grpc --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/openapi-python-client.txt requirements/openapi-python-client.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --allow-unsafe --upgrade --output-file requirements/pythons.txt requirements/pythons.in

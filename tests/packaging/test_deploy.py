@@ -5,6 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -15,6 +18,7 @@ from gatepass.config_file import configured
 from gatepass.core.catalogue import parse_catalogue
 from gatepass.environment import IN_FILES, PREFIX
 from gatepass.settings import Settings
+from gatepass.web.server.supervisor import STOP_SECONDS
 from tests.support.apps.installation import PASSWORD
 from tests.support.waiting import until
 
@@ -47,6 +51,17 @@ def test_the_unit_is_confined() -> None:
     assert float(found[1]) < EXPOSURE
 
 
+def test_the_unit_goes_on_starting_and_has_time_to_stop() -> None:
+    lines = UNIT.read_text().splitlines()
+    assert "StartLimitIntervalSec=0" in lines[lines.index("[Unit]") : lines.index("[Service]")]
+    [timeout] = [int(line[len("TimeoutStopSec=") :]) for line in lines if "TimeoutStop" in line]
+    # The delay up to which the page says that it needs no change.
+    page = (ROOT / "docs/how-to/run-under-systemd.md").read_text()
+    found = re.search(r"With a delay above (\d+) s", page)
+    assert found is not None
+    assert timeout >= int(found[1]) + STOP_SECONDS
+
+
 def test_the_image_runs_unprivileged_with_exact_versions() -> None:
     text = (ROOT / "deploy" / "Dockerfile").read_text()
     images = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
@@ -62,6 +77,23 @@ def test_the_image_runs_unprivileged_with_exact_versions() -> None:
     assert {name for line in copied for name in line.split()} == let_in
     for name in let_in:
         assert (ROOT / name).exists()
+    # Which of the two is installed.
+    assert "ARG REQUIREMENTS=server" in text.splitlines()
+    assert {"requirements/server.txt", "requirements/extras.txt"} <= let_in
+
+
+def test_the_extras_are_pinned_with_the_same_server() -> None:
+    def pinned(name: str) -> dict[str, str]:
+        text = (ROOT / f"requirements/{name}.txt").read_text()
+        return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+
+    server, extras = pinned("server"), pinned("extras")
+    assert server.items() <= extras.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["optional-dependencies"]
+    named = [re.split("[^\\w-]", each)[0] for extra in ("otel", "grpc") for each in wanted[extra]]
+    assert named
+    assert set(named) <= set(extras) - set(server)
 
 
 def builder() -> str | None:
@@ -120,9 +152,9 @@ def _answers(url: str) -> bool:
 
 #: What each instruction of the file begins with, by its stage; one that is unknown fails.
 _INSTRUCTION = re.compile(
-    r"FROM \S+( AS \w+)?|WORKDIR /\S+|COPY (--from=\w+ )?\S.* \S+|RUN \S.*|ENV \S+=.*|USER \d+:\d+"
-    r"|VOLUME /\S+|EXPOSE [\d ]+|STOPSIGNAL SIGTERM|HEALTHCHECK .* CMD \[.*\]|ENTRYPOINT \[.*\]"
-    r"|CMD \[.*\]"
+    r"FROM \S+( AS \w+)?|ARG \w+=\w+|WORKDIR /\S+|COPY (--from=\w+ )?\S.* \S+|RUN \S.*"
+    r"|ENV \S+=.*|USER \d+:\d+|VOLUME /\S+|EXPOSE [\d ]+|STOPSIGNAL SIGTERM"
+    r"|HEALTHCHECK .* CMD \[.*\]|ENTRYPOINT \[.*\]|CMD \[.*\]"
 )
 
 
@@ -138,6 +170,42 @@ def test_every_instruction_of_the_image_is_well_formed() -> None:
             assert json.loads(rest)
         elif kind == "RUN":
             subprocess.run(["sh", "-n", "-c", rest], check=True)
+
+
+class _Health(BaseHTTPRequestHandler):
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/health/live" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (302, False)])
+def test_the_health_check_asks_the_port_that_is_set_and_no_proxy(
+    status: int, healthy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Health, "status", status)
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", text, re.MULTILINE)
+    assert found is not None
+    program, *arguments = json.loads(found[1])
+    assert program == "python"
+    environ = {
+        "GATEPASS_HOST": "0.0.0.0",
+        **dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9"),
+    }
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Health) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            environ["GATEPASS_PORT"] = str(server.server_port)
+            done = subprocess.run([sys.executable, *arguments], env=environ, capture_output=True)
+            assert (done.returncode == 0) is healthy, done.stderr
+        finally:
+            server.shutdown()
+        assert "or 8787" in arguments[1], "the default port"
 
 
 def test_compose_confines_it_and_sets_what_exists() -> None:

@@ -28,11 +28,14 @@ FULL = {
     "trustedProxies": ["10.20.0.0/16", "fd00::/8"],
     "catalogue": "permissions:\n  charges:get: {title: \"See one\", routes: ['GET /c/{id}']}\n",
     "settings": {"MAIL_FROM": "Gatepass <gatepass@example.com>", "LOG_LEVEL": "warning"},
+    "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.internal:4318"},
+    "grpc": True,
     "shutdownDelay": 15,
     "preStopSeconds": 5,
     "storage": {"size": "5Gi", "className": "fast"},
     "networkPolicy": {
         "main": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
+        "grpc": [{"namespaceSelector": {"matchLabels": {"name": "envoy"}}}],
         "metrics": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
     },
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -42,13 +45,25 @@ FULL = {
 }
 COMMAND = {**FULL, "command": ["init", "--company", "Analytical Engines"]}
 ONE = {**LEAST, "replicas": 1, "networkPolicy": {"enabled": False}}
-GOOD = {"least": LEAST, "full": FULL, "command": COMMAND, "one": ONE}
+GOOD = {
+    "least": LEAST,
+    "full": FULL,
+    "command": COMMAND,
+    "another catalogue": {**COMMAND, "catalogue": "permissions: {}\n"},
+    "one": ONE,
+}
 BAD: dict[str, dict[str, Any]] = {
     "no public URL": {},
     "a path": {"publicUrl": "https://tokens.example.com/path"},
     "an unknown value": {**LEAST, "replica": 3},
     "a secret in a variable": {**LEAST, "settings": {"SMTP_URL": "smtp://user:password@host"}},
     "a setting that the chart makes": {**LEAST, "settings": {"SHUTDOWN_DELAY": "1"}},
+    "a port that the chart makes": {**LEAST, "settings": {"GRPC_PORT": "8790"}},
+    "a setting among other variables": {**LEAST, "env": {"GATEPASS_SMTP_URL": "smtp://host"}},
+    "a collector's secret in a variable": {
+        **LEAST,
+        "env": {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret"},
+    },
     "no database": {**LEAST, "secrets": {"databaseUrl": ""}},
 }
 
@@ -141,14 +156,32 @@ def test_gatepass_reads_its_environment_and_no_secret_is_in_it(charts: dict[str,
         }
         assert {environ[name] for name in in_files} == paths
         plain = {name: value for name, value in environ.items() if name not in in_files}
+        others = {name for name in plain if not name.startswith(PREFIX)}
+        assert others <= {"OTEL_EXPORTER_OTLP_ENDPOINT"}
         settings = Settings.read({**plain, "GATEPASS_DATA_DIR": "/data"})
         ports = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
         if ports:
-            assert ports == {
+            wanted = {
                 "main": settings.port,
                 "verify": settings.verify_port,
                 "metrics": settings.metrics_port,
+                "grpc": settings.grpc_port,
             }
+            assert ports == {name: port for name, port in wanted.items() if port is not None}
+
+
+def test_envoy_reaches_the_grpc_port_where_it_is_on(charts: dict[str, Any]) -> None:
+    for which, on in (("least", False), ("full", True)):
+        [verify] = [
+            each["spec"]["ports"]
+            for each in charts[which]["manifests"]
+            if each["kind"] == "Service" and each["metadata"]["name"].endswith("-verify")
+        ]
+        assert [port["name"] for port in verify] == ["verify", *(["grpc"] if on else [])]
+        node = manifest(charts, which, "StatefulSet")["spec"]["template"]["spec"]
+        environ = [each["name"] for each in node["containers"][0]["env"]]
+        assert ("GATEPASS_GRPC_PORT" in environ) is on
+        assert ("OTEL_EXPORTER_OTLP_ENDPOINT" in environ) is on
 
 
 def test_a_node_has_time_to_stop(charts: dict[str, Any]) -> None:
@@ -168,7 +201,7 @@ def test_a_node_has_time_to_stop(charts: dict[str, Any]) -> None:
 def test_a_port_that_nobody_is_named_for_is_closed(charts: dict[str, Any]) -> None:
     assert manifest(charts, "least", "NetworkPolicy")["spec"]["ingress"] == []
     rules = manifest(charts, "full", "NetworkPolicy")["spec"]["ingress"]
-    assert [rule["ports"][0]["port"] for rule in rules] == ["main", "metrics"]
+    assert [rule["ports"][0]["port"] for rule in rules] == ["main", "grpc", "metrics"]
     assert all(rule["from"] for rule in rules)
 
 
@@ -199,6 +232,37 @@ def test_selectors_find_the_pods_and_not_the_command(charts: dict[str, Any]) -> 
     for selector in selectors:
         assert selector.items() <= labels
         assert not selector.items() <= other
+
+
+def test_one_selector_cleans_up_after_a_command(charts: dict[str, Any]) -> None:
+    """The page deletes by it. What is left all the same is never mounted with another catalogue."""
+    page = (ROOT / "docs/how-to/run-on-kubernetes.md").read_text()
+    created = charts["command"]["manifests"]
+    deleting = set(re.findall(r" gatepass delete (pod\S*) -l (\S+)", page))
+    assert len(deleting) == 1
+    [(resources, selector)] = deleting
+    wanted = dict(label.split("=") for label in selector.split(",")).items()
+    assert {each["kind"].lower() for each in created} == set(resources.split(","))
+    for each in created:
+        assert (
+            wanted
+            <= {
+                **each["metadata"]["labels"],
+                "app.kubernetes.io/instance": "gatepass",
+            }.items()
+        )
+    for each in charts["full"]["manifests"]:
+        assert not wanted <= each["metadata"].get("labels", {}).items()
+    names = set()
+    for which in ("command", "another catalogue"):
+        [mounted] = [
+            volume["configMap"]["name"]
+            for volume in manifest(charts, which, "Pod")["spec"]["volumes"]
+            if volume["name"] == "catalogue"
+        ]
+        assert mounted == manifest(charts, which, "ConfigMap")["metadata"]["name"]
+        names.add(mounted)
+    assert len(names) == 2
 
 
 def test_the_chart_is_of_this_version() -> None:

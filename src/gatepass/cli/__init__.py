@@ -8,7 +8,8 @@ _HELP = """\
 Gatepass, a self-hosted access-token authority.
 
 This installation is for applications that embed it, and has no command. The commands that create
-and run a server, and gatepass scan, come with 'gatepass[server]'.
+and run a server, and gatepass scan, come with 'gatepass[server]': in a checkout of Gatepass,
+pip install '.[server]'.
 
   --version  Show the version and exit.
   --help     Show this message and exit."""
@@ -41,7 +42,8 @@ def _without_server(arguments: list[str], missing: str | None) -> int:
         print(_HELP)
         return 0
     print(
-        f"gatepass: {missing} isn't installed: this command needs 'gatepass[server]'",
+        f"gatepass: {missing} isn't installed: this command needs 'gatepass[server]' (in a "
+        "checkout of Gatepass: pip install '.[server]')",
         file=sys.stderr,
     )
     return 1

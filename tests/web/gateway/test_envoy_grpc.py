@@ -273,5 +273,5 @@ def test_the_start_names_the_missing_extra(
     with pytest.raises(Misconfigured) as raised:
         supervisor.serve(chosen.with_(grpc_port=free_port()), CATALOGUE, Clock())
     assert str(raised.value) == (
-        "GATEPASS_GRPC_PORT: needs the extra grpc: pip install 'gatepass[grpc]'"
+        "GATEPASS_GRPC_PORT: needs the extra grpc: in a checkout, pip install '.[server,grpc]'"
     )

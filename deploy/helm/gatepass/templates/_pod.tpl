@@ -11,8 +11,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: node
 {{- end }}
 
+{{/* A command's has its content's hash: one that was left is never mounted with another text. */}}
 {{- define "gatepass.catalogue" -}}
-{{ .Release.Name }}{{ if .Values.command }}-command{{ end }}-catalogue
+{{ .Release.Name }}{{ if .Values.command }}-command-{{ sha256sum .Values.catalogue | trunc 8 }}{{ end }}-catalogue
 {{- end }}
 
 {{- define "gatepass.pod" -}}
@@ -48,6 +49,9 @@ env:
   - {name: GATEPASS_PUBLIC_URL, value: {{ .Values.publicUrl | quote }}}
   - {name: GATEPASS_WORKERS, value: {{ .Values.workers | quote }}}
   - {name: GATEPASS_VERIFY_PORT, value: "8788"}
+  {{- if .Values.grpc }}
+  - {name: GATEPASS_GRPC_PORT, value: "8790"}
+  {{- end }}
   - {name: GATEPASS_VERIFY_WORKERS, value: {{ .Values.verifyWorkers | quote }}}
   - {name: GATEPASS_METRICS_PORT, value: "8789"}
   - {name: GATEPASS_SHUTDOWN_DELAY, value: {{ .Values.shutdownDelay | quote }}}
@@ -65,6 +69,9 @@ env:
   {{- end }}
   {{- range $name, $value := .Values.settings }}
   - {name: GATEPASS_{{ $name }}, value: {{ $value | quote }}}
+  {{- end }}
+  {{- range $name, $value := .Values.env }}
+  - {name: {{ $name }}, value: {{ $value | quote }}}
   {{- end }}
 volumeMounts:
   - {name: data, mountPath: /var/lib/gatepass}

@@ -49,7 +49,9 @@ _REMOVED = ("authorization", "x-access-token", "x-gatepass-reason", "x-gatepass-
 def require_extra(variable: str) -> None:
     """Raise Misconfigured unless the packages of the extra are installed."""
     if find_spec("grpc") is None or find_spec("envoy") is None:
-        raise Misconfigured(f"{variable}: needs the extra grpc: pip install 'gatepass[grpc]'")
+        raise Misconfigured(
+            f"{variable}: needs the extra grpc: in a checkout, pip install '.[server,grpc]'"
+        )
 
 
 class EnvoyGrpc:
