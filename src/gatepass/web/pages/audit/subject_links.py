@@ -2,10 +2,8 @@
 
 from collections.abc import Collection
 
-from gatepass.core.grants import EXTERNAL, SERVICE_ACCOUNT
 from gatepass.registry.actor import Actor, Subject
-from gatepass.web.pages.company.owners import PATHS
-from gatepass.web.pages.layout.navigation import WEBHOOKS
+from gatepass.web.pages.layout.navigation import EXTERNAL_OWNERS, SERVICE_ACCOUNTS, WEBHOOKS
 
 # By the kind of the subject: the path of its page, and the permission that opens it. An owner that
 # isn't a person is told by its id, and has no page but the list.
@@ -16,8 +14,8 @@ _PAGES = {
     "invitation": ("/company/users/invitations", "users:manage"),
     "access_request": ("/access-requests/{}", "access-tokens:get"),
     "webhook": (WEBHOOKS.path, "company:webhooks"),
-    "svc": (f"{PATHS[SERVICE_ACCOUNT]}?status=any&q={{}}", "service-accounts:manage"),
-    "ext": (f"{PATHS[EXTERNAL]}?status=any&q={{}}", "service-accounts:manage"),
+    "svc": (f"{SERVICE_ACCOUNTS.path}?status=any&q={{}}", "service-accounts:manage"),
+    "ext": (f"{EXTERNAL_OWNERS.path}?status=any&q={{}}", "service-accounts:manage"),
 }
 
 

@@ -11,13 +11,13 @@ from gatepass.registry.directory import owner_search, role_records
 from gatepass.registry.input.text import search_text
 from gatepass.web.pages.company.roles import may_hold
 from gatepass.web.pages.layout.lists import address_of_page, list_page
-from gatepass.web.pages.layout.navigation import SERVICE_ACCOUNTS
+from gatepass.web.pages.layout.navigation import EXTERNAL_OWNERS, SERVICE_ACCOUNTS
 from gatepass.web.pages.layout.screen import CurrentScreen, Screen, page_router
 
 #: The path of the list of each type.
 PATHS: dict[str, str] = {
     SERVICE_ACCOUNT: SERVICE_ACCOUNTS.path,
-    EXTERNAL: "/company/external-owners",
+    EXTERNAL: EXTERNAL_OWNERS.path,
 }
 _DONE = {
     "created": "Service account created. Create its access tokens under Access Tokens.",

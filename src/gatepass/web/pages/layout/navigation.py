@@ -23,6 +23,8 @@ SECURITY = Tab("Security", "/company/security")
 TOKEN_POLICY = Tab("Token policy", "/company/token-policy")
 USERS = Tab("Users", "/company/users")
 SERVICE_ACCOUNTS = Tab("Service accounts", "/company/service-accounts")
+# No tab of its own: the service accounts link to it where there are some.
+EXTERNAL_OWNERS = Tab("External owners", "/company/external-owners")
 ROLES = Tab("Roles", "/company/roles")
 WEBHOOKS = Tab("Webhooks", "/company/webhooks")
 CATALOGUE = Tab("Catalogue", "/company/catalogue")
