@@ -132,7 +132,7 @@ class AccessLog:
         began = time.perf_counter()
         lines = asgi_lines(scope)
         id = request_id(lines)
-        of_caller: dict[str, str] = {}
+        of_caller: dict[str, str | None] = {}
         scope = {**scope, TOLD: of_caller}
         start: Message = {"status": 500, "headers": []}
         first = b""

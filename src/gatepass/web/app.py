@@ -95,7 +95,12 @@ def create_app(
     for router in extra:
         app.router.routes.extend(router.routes)
     endpoints = Endpoints(
-        node.verifier, trusted, node.readiness.not_ready, node.counters, misconfigurations
+        node.verifier,
+        trusted,
+        node.readiness.not_ready,
+        node.counters,
+        misconfigurations,
+        logged=node.settings.access_log,
     )
     bodies = Bodies()
     templates = RouteTemplates(app.router.routes)

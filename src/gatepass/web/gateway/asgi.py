@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gatepass.core.networks import parse_address
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import asgi_lines
+from gatepass.web.access_log import TOLD
 from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
 from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.reply import Reply, refusal
@@ -69,6 +70,8 @@ class GatewayPaths:
                 await self._app(scope, receive, send)
                 return
             reply = found.closing(not await drain(lines, next_piece))
+        if self._endpoints.logged and TOLD in scope:
+            scope[TOLD]["token"], scope[TOLD]["reason"] = reply.told()
         await send_reply(send, reply, head=method == "HEAD")
 
 

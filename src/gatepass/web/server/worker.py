@@ -138,12 +138,14 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     # The Unix socket's file mode says who may ask there; over TCP every peer has an address.
     trusted = replace(TrustedProxies.of(settings.trusted_proxies), unix=True)
     readiness = Readiness(verifier.not_ready)
-    endpoints = Endpoints(verifier, trusted, readiness.not_ready, counters)
-    port = Port(endpoints, logged=settings.access_log)
+    endpoints = Endpoints(
+        verifier, trusted, readiness.not_ready, counters, logged=settings.access_log
+    )
+    port = Port(endpoints)
     grpc = None
     if settings.grpc_port is not None:
         # Over TCP every peer has an address, so the rule for Unix sockets admits nobody here.
-        grpc = EnvoyGrpc(endpoints, logged=settings.access_log)
+        grpc = EnvoyGrpc(endpoints)
     try:
         _run(_serve(order, settings, [(order.port, port.connection)], readiness, grpc=grpc))
     finally:
