@@ -12,6 +12,7 @@ from gatepass.web import access_log
 from tests.support.apps.installation import Installation
 from tests.support.grants.grant_fixtures import another_secret
 
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 
@@ -38,10 +39,9 @@ def test_a_line_names_the_token_and_the_reason(
 ) -> None:
     token = installation.access_token("access-tokens:search")
     lines(caplog)
-    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {
         "X-Request-ID": "abc-1",
-        "traceparent": f"00-{trace}-00f067aa0ba902b7-01",
+        "traceparent": f"00-{TRACE}-{PARENT}-01",
         "X-Forwarded-For": "203.0.113.7",
     }
     client = installation.client(token)
@@ -55,7 +55,7 @@ def test_a_line_names_the_token_and_the_reason(
         "status": 200,
         "address": "203.0.113.7",
         "request_id": "abc-1",
-        "trace": trace,
+        "trace": TRACE,
         "token": token[:ID_LENGTH],
         "reason": "allowed",
     }
@@ -134,6 +134,28 @@ def test_introspected_and_evaluated_tokens_are_named(
 )
 def test_a_path_has_no_secret(path: str, shown: str) -> None:
     assert access_log.shown(path) == shown
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        ([f"00-{TRACE}-{PARENT}-01"], TRACE),
+        ([f"cc-{TRACE}-{PARENT}-01"], TRACE),
+        ([f"cc-{TRACE}-{PARENT}-01-later"], TRACE),
+        ([f"00-{TRACE}-{PARENT}-01-later"], None),
+        ([f"00-{TRACE}-{PARENT}-01-"], None),
+        ([f"cc-{TRACE}-{PARENT}-01later"], None),
+        ([f"ff-{TRACE}-{PARENT}-01"], None),
+        ([f"00-{'0' * 32}-{PARENT}-01"], None),
+        ([f"00-{TRACE}-{'0' * 16}-01"], None),
+        ([f"00-{TRACE.upper()}-{PARENT}-01"], None),
+        ([f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-01"], None),
+        ([None], None),
+        ([], None),
+    ],
+)
+def test_an_invalid_traceparent_is_ignored(sent: list[str | None], found: str | None) -> None:
+    assert access_log.trace(lambda name: sent) == found
 
 
 def test_a_link_is_logged_without_its_secret(

@@ -29,8 +29,10 @@ _credential = re.compile(rf"((?:{'|'.join(PREFIXES)})_[0-9A-Za-z]{{16}})[0-9A-Za
 _uuid = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?:/|\Z)"
 _long = re.compile(rf"(?<=/)(?=[^/]*[0-9A-Z])(?!{_uuid})([^/]{{8}})[^/]{{24,}}")
 _request_id = re.compile(r"[!-~]{1,200}", re.ASCII).fullmatch
-#: The trace's id of a W3C ``traceparent``.
-_trace = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
+#: The trace's id of a W3C ``traceparent``. Version 00 has nothing behind the flags, later ones may.
+_trace = re.compile(
+    r"(?!ff|00.{53}.)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+).fullmatch
 
 _log = logging.getLogger("gatepass.access")
 
