@@ -1,4 +1,4 @@
-"""``gatepass config show``: what counts, and where it comes from."""
+"""``gatepass config``: what counts, where it comes from, and whether it can be used."""
 
 import json
 from pathlib import Path
@@ -53,3 +53,51 @@ def test_each_setting_is_shown_with_its_source(
     assert shown["WORKERS"] == ("2", "GATEPASS_WORKERS")
     assert shown["HOST"] == ("127.0.0.1", "default")
     assert shown["SMTP_URL"] == (None, "default")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('log_level = "loud"', "log_level: must be debug, info, warning or error, not 'loud'"),
+        (
+            f'metrics_token = "{SECRET}"',
+            "metrics_token: must have at least 16 visible ASCII characters, and no space",
+        ),
+        (
+            f'metrics_token = "{SECRET}{SECRET}"\nmetrics_token_file = "/run/token"',
+            "metrics_token: must not be set together with metrics_token_file",
+        ),
+        ('catalogue = "nowhere"', "catalogue: nowhere can't be read: No such file or directory"),
+        ("verify_port = 8787", "verify_port: must differ from GATEPASS_PORT"),
+        (
+            "verify_workers = 2",
+            "verify_workers has no effect without "
+            "GATEPASS_VERIFY_PORT or GATEPASS_VERIFY_SOCKET or GATEPASS_GRPC_PORT",
+        ),
+        ('oidc_issuer = "https://a"', "oidc_issuer: needs GATEPASS_OIDC_CLIENT_ID"),
+    ],
+)
+def test_an_error_names_the_file_and_its_key(
+    gatepass: Gatepass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+) -> None:
+    file = tmp_path / "gatepass.toml"
+    monkeypatch.setattr(config_file, "DEFAULT_PATH", file)
+    file.write_text(content)
+    answer = gatepass("config", "check")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == f"gatepass: {file}: {said}\n"
+
+
+def test_an_error_names_the_variable_that_wins(
+    gatepass: Gatepass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "gatepass.toml"
+    monkeypatch.setattr(config_file, "DEFAULT_PATH", file)
+    file.write_text('log_level = "info"')
+    monkeypatch.setenv("GATEPASS_LOG_LEVEL", "loud")
+    answer = gatepass("config", "check")
+    assert answer.err.startswith("gatepass: GATEPASS_LOG_LEVEL: must be debug")
+    # A file that can't be read names itself.
+    file.write_text("log_level = ")
+    answer = gatepass("config", "check")
+    assert answer.err.startswith(f"gatepass: {file}: Invalid value")

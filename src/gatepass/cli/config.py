@@ -51,7 +51,8 @@ def check() -> None:
     read_catalogue(settings)
     _ = settings.ports
     for variable, missing in Settings.without_effect(configured.environ):
-        print(f"gatepass: {variable} has no effect without {missing}", file=sys.stderr)
+        line = configured.located(f"{variable} has no effect without {missing}")
+        print(f"gatepass: {line}", file=sys.stderr)
         wrong = True
     if wrong:
         raise typer.Exit(1)
