@@ -1,5 +1,6 @@
 """``gatepass config``: what counts, where it comes from, and whether it can be used."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from gatepass import config_file
 from gatepass.cli.config import masked
 from gatepass.settings import Settings
+from gatepass.web.gateway import envoy_grpc
 from tests.cli.conftest import Gatepass
 
 SECRET = "hunter2secret"
@@ -86,6 +88,41 @@ def test_an_error_names_the_file_and_its_key(
     answer = gatepass("config", "check")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == f"gatepass: {file}: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("GATEPASS_GRPC_PORT", "9001", "needs the extra grpc: pip install 'gatepass[grpc]'"),
+        (
+            "GATEPASS_VERIFY_SOCKET",
+            "/nowhere/verify.sock",
+            "can't listen at /nowhere/verify.sock: there is no such directory",
+        ),
+        (
+            "GATEPASS_SECRET_SCANNING_KEYS",
+            "/nowhere/keys.json",
+            "/nowhere/keys.json can't be read: No such file or directory",
+        ),
+        ("OTEL_TRACES_EXPORTER", "jaeger", "must be otlp, console, none"),
+    ],
+)
+def test_what_would_stop_the_start_is_found(
+    gatepass: Gatepass, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(envoy_grpc, "find_spec", lambda one: None if one == "grpc" else find(one))
+    monkeypatch.setenv(name, value)
+    answer = gatepass("config", "check")
+    assert (answer.code, answer.out, answer.err) == (1, "", f"gatepass: {name}: {said}\n")
+
+
+def test_a_socket_may_lie_in_the_data_directory(
+    gatepass: Gatepass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``gatepass init`` makes it."""
+    monkeypatch.setenv("GATEPASS_VERIFY_SOCKET", "verify.sock")
+    assert gatepass("config", "check").code == 0
 
 
 def test_an_error_names_the_variable_that_wins(
