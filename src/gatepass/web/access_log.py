@@ -62,7 +62,9 @@ class Request:
 
 def note(request: Request) -> None:
     """Log a request."""
-    fields = asdict(request) | {"path": shown(request.path), "method": shown(request.method)}
+    # Of a request that can't be read perhaps neither is known.
+    named = {"path": shown(request.path) or "-", "method": shown(request.method) or "-"}
+    fields = asdict(request) | named
     said = " ".join(
         f"{name}={value}"
         for name, value in fields.items()
@@ -170,6 +172,32 @@ class AccessLog:
                     reason=of_caller.get("reason", reason),
                 )
             )
+
+    def refused(self, scope: Scope, status: int, reason: str) -> tuple[str, str]:
+        """Log a request that no application gets, because it can't be read.
+
+        Args:
+            scope: what could be read of it.
+
+        Returns:
+            The header that names it in the answer.
+        """
+        lines = asgi_lines(scope)
+        id = request_id(lines)
+        note(
+            Request(
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=0.0,
+                address=self._address(scope),
+                request_id=id,
+                trace=trace(lines),
+                token=None,
+                reason=reason,
+            )
+        )
+        return "X-Request-ID", id
 
 
 def _text(value: bytes | None) -> str | None:

@@ -360,7 +360,7 @@ class LoggedConnection(GatewayConnection):
         token, reason = reply.told()
         access_log.note(
             access_log.Request(
-                method=self.method.decode("latin-1") or "-",
+                method=self.method.decode("latin-1"),
                 path=unquote(self.target.partition(b"?")[0].decode("latin-1")),
                 status=reply.status,
                 duration_ms=(ended - began) * 1000,

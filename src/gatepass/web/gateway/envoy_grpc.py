@@ -171,7 +171,7 @@ class EnvoyGrpc:
         token, reason = reply.told()
         access_log.note(
             access_log.Request(
-                method=own.method or "-",
+                method=own.method,
                 path=unquote(own.target.partition("?")[0]),
                 status=reply.status,
                 duration_ms=(perf_counter() - began) * 1000,

@@ -101,7 +101,6 @@ def main() -> int:
 def _main_worker(order: StartOrder, settings: Settings) -> None:
     # Imported here: verify workers load neither framework nor ORM.
     from gatepass.node.node import open_node
-    from gatepass.web.http.asgi import asgi
     from gatepass.web.metrics.endpoint import MetricsPort
 
     node = open_node(
@@ -113,14 +112,24 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
     module, _, function = order.application.partition(":")
     make = getattr(importlib.import_module(module), function)
     application = make(node) if order.argument is None else make(node, order.argument)
-    served = [(order.port, asgi(application))]
+    served = [(order.port, _connection(application, settings))]
     if settings.metrics_port is not None:
-        served.append((settings.metrics_port, asgi(MetricsPort(application))))
+        served.append((settings.metrics_port, _connection(MetricsPort(application), settings)))
     node.start()
     try:
         _run(_serve(order, settings, served, node.readiness, node.leave))
     finally:
         node.stop()
+
+
+def _connection(application: Any, settings: Settings) -> Callable[[Server], Connection]:
+    from gatepass.web.gateway.asgi import access_log
+    from gatepass.web.http.asgi import asgi
+
+    if not settings.access_log:
+        return asgi(application)
+    logged = access_log(application, TrustedProxies.of(settings.trusted_proxies))
+    return asgi(logged, logged.refused)
 
 
 def _verify_worker(order: StartOrder, settings: Settings) -> None:
