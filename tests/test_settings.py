@@ -365,6 +365,16 @@ def test_an_invalid_value_stops_the_start_with_one_line(name: str, text: str) ->
         ({"VERIFY_WORKERS": "", "VERIFY_PORT": ""}, []),
         ({"MAIL_FROM": "keys@example.com"}, [("GATEPASS_MAIL_FROM", "GATEPASS_SMTP_URL")]),
         ({"MAIL_FROM": "keys@example.com", "SMTP_URL": "smtp://relay"}, []),
+        *(
+            (
+                {"ACCESS_LOG": "on", "LOG_LEVEL": level},
+                [("GATEPASS_ACCESS_LOG", "GATEPASS_LOG_LEVEL=info or debug")],
+            )
+            for level in ("warning", "ERROR")
+        ),
+        ({"ACCESS_LOG": "on"}, []),
+        ({"ACCESS_LOG": "on", "LOG_LEVEL": "debug"}, []),
+        ({"ACCESS_LOG": "off", "LOG_LEVEL": "error"}, []),
     ],
 )
 def test_a_setting_in_vain_is_named(

@@ -4,6 +4,7 @@ Its keys are the names of settings in lower case, without the prefix; its values
 ``true`` and ``false``, or lists.
 """
 
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gatepass.environment import CONFIG, FILE, IN_FILES, PREFIX
 #: Read if GATEPASS_CONFIG names no other file. It may be missing.
 DEFAULT_PATH = Path("/etc/gatepass/gatepass.toml")
 _LARGEST = 1 << 20
+_variable = re.compile(rf"\b{PREFIX}[A-Z_]+\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,15 @@ class Configured:
     environ: Mapping[str, str]
     from_file: frozenset[str] = frozenset()
     path: Path | None = None
+
+    def located(self, message: str) -> str:
+        """*message*, with the file and its keys in place of the variables that it sets.
+
+        Errors name settings by their variables, which nobody has set there.
+        """
+        keys = {variable: variable.removeprefix(PREFIX).lower() for variable in self.from_file}
+        said = _variable.sub(lambda found: keys.get(found[0], found[0]), message)
+        return message if said == message else f"{self.path}: {said}"
 
 
 def configured(environ: Mapping[str, str], known: Collection[str]) -> Configured:

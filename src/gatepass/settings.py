@@ -40,6 +40,8 @@ _NONE_MEANS_EMPTY = ("trusted_proxies",)
 #: sockaddr_un holds 108 bytes on Linux, 104 elsewhere, with a zero at the end.
 _LONGEST_SOCKET = 103
 LOG_LEVELS = ("debug", "info", "warning", "error")
+#: Levels that leave out the lines of requests.
+_WITHOUT_REQUESTS = ("warning", "error")
 LOG_FORMATS = ("text", "json")
 _LONGEST_DELAY_S = 3600
 _SHORTEST_METRICS_TOKEN = 16
@@ -192,6 +194,10 @@ class Settings:
             others = [environment.find(environ, other) for other in needed]
             if text is not None and all(other is None for _, other in others):
                 yield variable, " or ".join(missing for missing, _ in others)
+        variable, text = environment.find(environ, "ACCESS_LOG")
+        level, chosen = environment.find(environ, "LOG_LEVEL")
+        if text is not None and _switch(text) and (chosen or "").lower() in _WITHOUT_REQUESTS:
+            yield variable, f"{level}=info or debug"
 
     def with_(self, **changes: Any) -> Self:
         """A copy with *changes*."""

@@ -70,3 +70,10 @@ def test_the_list_has_every_command_of_its_modules() -> None:
     groups = {one.name for one in tree.app.registered_groups}
     commands = {one.name or one.callback.__name__ for one in tree.app.registered_commands}
     assert groups | commands == set(tree.COMMANDS)
+
+
+def test_the_supervisor_needs_no_web_framework_and_no_database() -> None:
+    """It lives as long as the node."""
+    program = "import sys, gatepass.web.server.supervisor; print(*sys.modules, file=sys.stderr)"
+    found = modules("-c", program)
+    assert found & (DATABASE | {"fastapi", "pydantic", "jinja2", "opentelemetry"}) == set()

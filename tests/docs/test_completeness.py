@@ -43,6 +43,8 @@ def test_no_variable_of_a_documented_program_is_taken_for_a_misspelt_setting() -
     names = {name for each in PAGES for name in re.findall(read, each.read_text())}
     assert {"GATEPASS_URL", "GATEPASS_ADMIN_KEY"} <= names
     assert list(environment.warnings(dict.fromkeys(names, "x"), Settings.names())) == []
+    text = page("reference/settings.md")
+    assert [one for one in environment.OF_CLIENTS if f"`GATEPASS_{one}`" not in text] == []
 
 
 def test_the_changelog_names_the_schema_to_migrate_to() -> None:

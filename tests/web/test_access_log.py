@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 
 from gatepass.core.credentials import ID_LENGTH
+from gatepass.registry.actor import Actor
+from gatepass.registry.tokens import access_tokens
 from gatepass.web import access_log
 from tests.support.apps.installation import Installation
+from tests.support.grants.grant_fixtures import another_secret
 
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 
@@ -35,10 +39,9 @@ def test_a_line_names_the_token_and_the_reason(
 ) -> None:
     token = installation.access_token("access-tokens:search")
     lines(caplog)
-    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {
         "X-Request-ID": "abc-1",
-        "traceparent": f"00-{trace}-00f067aa0ba902b7-01",
+        "traceparent": f"00-{TRACE}-{PARENT}-01",
         "X-Forwarded-For": "203.0.113.7",
     }
     client = installation.client(token)
@@ -52,7 +55,7 @@ def test_a_line_names_the_token_and_the_reason(
         "status": 200,
         "address": "203.0.113.7",
         "request_id": "abc-1",
-        "trace": trace,
+        "trace": TRACE,
         "token": token[:ID_LENGTH],
         "reason": "allowed",
     }
@@ -74,14 +77,45 @@ def test_decisions_are_told(installation: Installation, caplog: pytest.LogCaptur
         installation.client(key).post("/v1/verify", json=question)
         [line] = lines(caplog)
         assert (line["token"], line["reason"]) == (token[:ID_LENGTH], reason)
-    for uri, status, reason in (
-        ("/v1/charges/1", 204, "allowed"),
-        ("/v1/refunds/1", 403, "permission_missing"),
+    guessed = another_secret(token)
+    for sent, uri, status, reason, named in (
+        (token, "/v1/charges/1", 204, "allowed", token[:ID_LENGTH]),
+        (token, "/v1/refunds/1", 403, "permission_missing", token[:ID_LENGTH]),
+        # Only a token whose secret matched.
+        (guessed, "/v1/refunds/1", 401, "token_invalid", None),
     ):
         asked = {"X-Original-URI": uri, "X-Original-Method": "GET"}
-        installation.client(token).get("/authz/nginx", headers=asked)
+        answer = installation.client(sent).get("/authz/nginx", headers=asked)
         [line] = lines(caplog)
-        assert (line["status"], line["reason"]) == (status, reason)
+        assert (line["status"], line["reason"], line["token"]) == (status, reason, named)
+        # A client never gets an id that it didn't get before.
+        assert ("x-gatepass-token" in answer.headers) == (status == 204)
+
+
+def test_introspected_and_evaluated_tokens_are_named(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = installation.access_token("charges:get")
+    client = installation.client(installation.verifier_key())
+    guessed = another_secret(token)
+    lines(caplog)
+    for sent, reason, named in (
+        (token, "allowed", token[:ID_LENGTH]),
+        (guessed, "token_invalid", None),
+    ):
+        evaluation = {
+            "subject": {"type": "access_token", "id": sent},
+            "action": {"name": "get"},
+            "resource": {"type": "charges", "id": "1"},
+        }
+        client.post("/v1/introspect", data={"token": sent})
+        client.post("/access/v1/evaluation", json=evaluation)
+        found = lines(caplog)
+        assert [(line["token"], line["reason"]) for line in found] == [(named, reason)] * 2
+    installation.do(access_tokens.deactivate, Actor.command_line(), token[:ID_LENGTH])
+    client.post("/v1/introspect", data={"token": token})
+    [line] = lines(caplog)
+    assert (line["token"], line["reason"]) == (token[:ID_LENGTH], "token_deactivated")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +134,28 @@ def test_decisions_are_told(installation: Installation, caplog: pytest.LogCaptur
 )
 def test_a_path_has_no_secret(path: str, shown: str) -> None:
     assert access_log.shown(path) == shown
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        ([f"00-{TRACE}-{PARENT}-01"], TRACE),
+        ([f"cc-{TRACE}-{PARENT}-01"], TRACE),
+        ([f"cc-{TRACE}-{PARENT}-01-later"], TRACE),
+        ([f"00-{TRACE}-{PARENT}-01-later"], None),
+        ([f"00-{TRACE}-{PARENT}-01-"], None),
+        ([f"cc-{TRACE}-{PARENT}-01later"], None),
+        ([f"ff-{TRACE}-{PARENT}-01"], None),
+        ([f"00-{'0' * 32}-{PARENT}-01"], None),
+        ([f"00-{TRACE}-{'0' * 16}-01"], None),
+        ([f"00-{TRACE.upper()}-{PARENT}-01"], None),
+        ([f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-01"], None),
+        ([None], None),
+        ([], None),
+    ],
+)
+def test_an_invalid_traceparent_is_ignored(sent: list[str | None], found: str | None) -> None:
+    assert access_log.trace(lambda name: sent) == found
 
 
 def test_a_link_is_logged_without_its_secret(

@@ -11,9 +11,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
 from gatepass.core.errors import Misconfigured
-from gatepass.web.app import create_app
 from gatepass.web.tracing import tracer_of
-from tests.support.apps.installation import Installation
+from tests.support.apps.installation import Installation, new_app
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -30,7 +29,7 @@ def spans(installation: Installation) -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    installation.app = create_app(installation.node, tracer=provider.get_tracer("tests"))
+    installation.app = new_app(installation.node, tracer=provider.get_tracer("tests"))
     return exporter
 
 

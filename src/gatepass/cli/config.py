@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import typer
 
 from gatepass import environment
-from gatepass.cli.catalogue_file import read_catalogue
+from gatepass.cli.catalogue_file import read_catalogue, read_file
 from gatepass.cli.output import AsJson, print_json, print_table
 from gatepass.cli.tree import app
 from gatepass.environment import PREFIX
@@ -44,14 +44,20 @@ def show(json: AsJson = False) -> None:
 @group.command()
 def check() -> None:
     """Check the settings and the catalogue; exit code 1 if anything is wrong, or set in vain."""
+    # Imported here: the other command doesn't need a web server.
+    from gatepass.web.server.supervisor import require_startable
+
     # The names that are no settings have been warned of.
     wrong = any(environment.warnings(os.environ, Settings.names()))
     configured = Settings.configured()
     settings = Settings.read(configured.environ)
     read_catalogue(settings)
-    _ = settings.ports
+    if settings.secret_scanning_keys is not None:
+        read_file(settings.secret_scanning_keys, PREFIX + "SECRET_SCANNING_KEYS")
+    require_startable(settings)
     for variable, missing in Settings.without_effect(configured.environ):
-        print(f"gatepass: {variable} has no effect without {missing}", file=sys.stderr)
+        line = configured.located(f"{variable} has no effect without {missing}")
+        print(f"gatepass: {line}", file=sys.stderr)
         wrong = True
     if wrong:
         raise typer.Exit(1)

@@ -36,12 +36,12 @@ def serve(
     # Imported here: no other command needs a web server.
     from gatepass.web.server.supervisor import serve as run
 
-    environ = Settings.configured().environ
-    settings = Settings.read(environ)
+    configured = Settings.configured()
+    settings = Settings.read(configured.environ)
     log_format.configure(settings)
     log = logging.getLogger("gatepass.serve")
-    for variable, missing in Settings.without_effect(environ):
-        log.warning("%s has no effect without %s", variable, missing)
+    for variable, missing in Settings.without_effect(configured.environ):
+        log.warning("%s has no effect without %s", configured.located(variable), missing)
     text = catalogue_text(settings)
     with opened(settings, accept_clock=accept_clock) as node:
         require_utf8(node.database)

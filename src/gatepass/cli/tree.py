@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 refused or failed with one clear line on stderr, 2 wrong u
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -16,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from gatepass import environment
 from gatepass.core.display_text import END_ISOLATE, ISOLATE
-from gatepass.core.errors import GatepassError, InvalidInput, Unavailable
+from gatepass.core.errors import GatepassError, InvalidInput, Misconfigured, Unavailable
 from gatepass.settings import Settings
 
 # Typer's exit code after Ctrl-C.
@@ -133,6 +134,10 @@ def _one_line(error: GatepassError) -> str:
     text = error.message
     if isinstance(error, InvalidInput):
         text = "; ".join(f"{field}: {message}" for field, message in error.errors)
+    elif isinstance(error, Misconfigured):
+        # The error may be that the file can't be read.
+        with suppress(Misconfigured):
+            text = Settings.configured().located(text)
     elif isinstance(error, Unavailable):
         # The driver's message helps the operator.
         cause = getattr(error.__cause__, "orig", None)

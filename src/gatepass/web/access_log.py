@@ -29,8 +29,10 @@ _credential = re.compile(rf"((?:{'|'.join(PREFIXES)})_[0-9A-Za-z]{{16}})[0-9A-Za
 _uuid = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?:/|\Z)"
 _long = re.compile(rf"(?<=/)(?=[^/]*[0-9A-Z])(?!{_uuid})([^/]{{8}})[^/]{{24,}}")
 _request_id = re.compile(r"[!-~]{1,200}", re.ASCII).fullmatch
-#: The trace's id of a W3C ``traceparent``.
-_trace = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
+#: The trace's id of a W3C ``traceparent``. Version 00 has nothing behind the flags, later ones may.
+_trace = re.compile(
+    r"(?!ff|00.{53}.)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+).fullmatch
 
 _log = logging.getLogger("gatepass.access")
 
@@ -60,7 +62,9 @@ class Request:
 
 def note(request: Request) -> None:
     """Log a request."""
-    fields = asdict(request) | {"path": shown(request.path), "method": shown(request.method)}
+    # Of a request that can't be read perhaps neither is known.
+    named = {"path": shown(request.path) or "-", "method": shown(request.method) or "-"}
+    fields = asdict(request) | named
     said = " ".join(
         f"{name}={value}"
         for name, value in fields.items()
@@ -132,7 +136,7 @@ class AccessLog:
         began = time.perf_counter()
         lines = asgi_lines(scope)
         id = request_id(lines)
-        of_caller: dict[str, str] = {}
+        of_caller: dict[str, str | None] = {}
         scope = {**scope, TOLD: of_caller}
         start: Message = {"status": 500, "headers": []}
         first = b""
@@ -168,6 +172,32 @@ class AccessLog:
                     reason=of_caller.get("reason", reason),
                 )
             )
+
+    def refused(self, scope: Scope, status: int, reason: str) -> tuple[str, str]:
+        """Log a request that no application gets, because it can't be read.
+
+        Args:
+            scope: what could be read of it.
+
+        Returns:
+            The header that names it in the answer.
+        """
+        lines = asgi_lines(scope)
+        id = request_id(lines)
+        note(
+            Request(
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=0.0,
+                address=self._address(scope),
+                request_id=id,
+                trace=trace(lines),
+                token=None,
+                reason=reason,
+            )
+        )
+        return "X-Request-ID", id
 
 
 def _text(value: bytes | None) -> str | None:

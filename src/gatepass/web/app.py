@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -16,14 +16,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 from gatepass.core.errors import Forbidden, GatepassError, InvalidInput
-from gatepass.core.networks import format_address
 from gatepass.node.node import Node
 from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web import components, pages, well_known
-from gatepass.web.access_log import AccessLog
 from gatepass.web.api import router as api
 from gatepass.web.api.request_body import field_errors
 from gatepass.web.body_limits import Bodies
@@ -32,7 +30,7 @@ from gatepass.web.cookies import cookie_name, login_cookie
 from gatepass.web.cross_origin import CrossOrigin
 from gatepass.web.encoded_slashes import EncodedSlashes
 from gatepass.web.feed.paths import FeedPaths
-from gatepass.web.gateway.asgi import GatewayPaths, address_of
+from gatepass.web.gateway.asgi import GatewayPaths
 from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.http_boundary import (
     HttpBoundary,
@@ -95,7 +93,12 @@ def create_app(
     for router in extra:
         app.router.routes.extend(router.routes)
     endpoints = Endpoints(
-        node.verifier, trusted, node.readiness.not_ready, node.counters, misconfigurations
+        node.verifier,
+        trusted,
+        node.readiness.not_ready,
+        node.counters,
+        misconfigurations,
+        logged=node.settings.access_log,
     )
     bodies = Bodies()
     templates = RouteTemplates(app.router.routes)
@@ -109,12 +112,9 @@ def create_app(
     )
     boundary = HttpBoundary(framework, bodies, trusted=trusted)
     application = GatewayPaths(FeedPaths(boundary, node, bodies), endpoints, bodies)
-    outer: ASGIApp = application
     if promises_https(node.settings.public_url):
-        outer = StrictTransportSecurity(outer)
-    if node.settings.access_log:
-        outer = AccessLog(outer, partial(_address_text, trusted))
-    return outer
+        return StrictTransportSecurity(application)
+    return application
 
 
 def _openapi(request: Request) -> Response:
@@ -124,11 +124,6 @@ def _openapi(request: Request) -> Response:
     return Response(
         _document(cookie_name(settings), settings.public_url), media_type="application/json"
     )
-
-
-def _address_text(trusted: TrustedProxies, scope: Scope) -> str | None:
-    address, _ = address_of(scope, trusted)
-    return None if address is None else format_address(address)
 
 
 @cache

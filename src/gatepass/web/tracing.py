@@ -17,10 +17,12 @@ from gatepass.core.errors import Misconfigured
 from gatepass.verify.http.header_lines import asgi_lines
 from gatepass.verify.http.request_credentials import read_single
 from gatepass.web.access_log import TOLD
-from gatepass.web.route_templates import RouteTemplates
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
+
+    # The supervisor, which checks the variables, needs no framework.
+    from gatepass.web.route_templates import RouteTemplates
 
 _EXPORTERS: Final = ("otlp", "console", "none")
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -31,8 +33,8 @@ _OTHER_METHOD: Final = "_OTHER"
 _log = logging.getLogger("gatepass.tracing")
 
 
-def tracer_of(environ: Mapping[str, str], version: str) -> "Tracer | None":
-    """The tracer that the variables ask for; None if they ask for none.
+def exporter_of(environ: Mapping[str, str]) -> str | None:
+    """The exporter that the variables ask for; None if they ask for none.
 
     Raises:
         Misconfigured: they ask for an exporter or a protocol that isn't there.
@@ -45,7 +47,18 @@ def tracer_of(environ: Mapping[str, str], version: str) -> "Tracer | None":
     for name in _PROTOCOLS:
         if exporter == "otlp" and environ.get(name, _OVER_HTTP) != _OVER_HTTP:
             raise Misconfigured(f"{name}: must be {_OVER_HTTP}")
-    if exporter == "none" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    disabled = environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return None if disabled or exporter == "none" else exporter
+
+
+def tracer_of(environ: Mapping[str, str], version: str) -> "Tracer | None":
+    """The tracer that the variables ask for; None if they ask for none.
+
+    Raises:
+        Misconfigured: as ``exporter_of`` says.
+    """
+    exporter = exporter_of(environ)
+    if exporter is None:
         return None
     try:
         return _tracer(exporter, environ, version)
@@ -82,7 +95,7 @@ class Traced:
     Directly around the framework, as ``metrics.http_durations``.
     """
 
-    def __init__(self, app: ASGIApp, templates: RouteTemplates, tracer: "Tracer") -> None:
+    def __init__(self, app: ASGIApp, templates: "RouteTemplates", tracer: "Tracer") -> None:
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 

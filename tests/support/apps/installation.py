@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from gatepass.node.node import Node
 from gatepass.registry.actor import Actor
@@ -18,7 +19,9 @@ from gatepass.registry.directory.companies import Company
 from gatepass.registry.directory.users import User
 from gatepass.registry.network_policy import allowlist
 from gatepass.registry.network_policy.allowlist_entries import Entry
+from gatepass.verify.http.client_address import TrustedProxies
 from gatepass.web.app import create_app
+from gatepass.web.gateway.asgi import access_log
 from tests.support.weak_hashing import HASHER
 
 T = TypeVar("T")
@@ -41,6 +44,14 @@ def _portal() -> BlockingPortal:
     return running.enter_context(start_blocking_portal())
 
 
+def new_app(node: Node, **more: Any) -> ASGIApp:
+    """The application as a worker serves it."""
+    app = create_app(node, **more)
+    if not node.settings.access_log:
+        return app
+    return access_log(app, TrustedProxies.of(node.settings.trusted_proxies))
+
+
 class Installation:
     """A node, and a company with its administrator Ada.
 
@@ -53,7 +64,7 @@ class Installation:
         self.node = node
         # As at the start of its background tasks, which not every installation has.
         node.file.shared.set_public_url(node.settings.public_url)
-        self.app = create_app(node)
+        self.app = new_app(node)
         self.company = self.new_company("Analytical Engines")
         self.ada = self.new_user("ada@example.com", "Ada Lovelace", operator=True)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -203,6 +204,31 @@ def test_the_token_among_sub_protocols_does_not_reach_the_api(
     assert reason(check(protocols)) == "token_missing"
 
 
+class Context:
+    """Of a call from this machine."""
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:50051"
+
+
+def test_the_access_log_names_a_refused_token(
+    shared_samples: Samples, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoints = Endpoints(
+        shared_samples.verifier(), TrustedProxies.of(["127.0.0.0/8"]), lambda: None, logged=True
+    )
+    request = messages.CheckRequest()
+    http = request.attributes.request.http
+    http.method, http.path = "POST", "/v1/charges/1/refund"
+    http.headers["x-access-token"] = shared_samples.texts["good"]
+    caplog.set_level(logging.INFO, "gatepass.access")
+    answer = asyncio.run(EnvoyGrpc(endpoints).Check(request, Context()))
+    assert reason(answer) == "permission_missing"
+    assert shared_samples.grants["good"].id not in str(answer)
+    token = f"token={shared_samples.grants['good'].id} reason=permission_missing"
+    assert token in caplog.text
+
+
 def test_no_failure_is_an_error_of_the_call(shared_samples: Samples) -> None:
     """Upon one, an Envoy with ``failure_mode_allow`` would let the call pass."""
     stale = Endpoints(
@@ -210,11 +236,6 @@ def test_no_failure_is_an_error_of_the_call(shared_samples: Samples) -> None:
     )
     request = messages.CheckRequest()
     request.attributes.request.http.headers["x-access-token"] = shared_samples.texts["good"]
-
-    class Context:
-        def peer(self) -> str:
-            return "ipv4:127.0.0.1:50051"
-
     for endpoints, status, said in ((stale, 503, "stale"), (None, 500, "internal")):
         answer = asyncio.run(EnvoyGrpc(endpoints).Check(request, Context()))  # type: ignore[arg-type] - a failure on purpose
         assert answer.denied_response.status.code == status

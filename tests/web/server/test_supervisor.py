@@ -303,6 +303,15 @@ def test_the_ports_must_differ(settings: Settings) -> None:
         serve(settings.with_(metrics_port=settings.verify_port), CATALOGUE, Clock())
 
 
+def test_a_collector_that_is_not_there_stops_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the supervisor, and not in one worker after the other."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "jaeger")
+    with pytest.raises(Misconfigured, match="OTEL_TRACES_EXPORTER: must be"):
+        serve(settings, CATALOGUE, Clock())
+
+
 def test_it_reports_for_a_while_that_it_stops_before_the_ports_close(
     samples: Samples, settings: Settings
 ) -> None:
@@ -324,11 +333,11 @@ def test_it_reports_for_a_while_that_it_stops_before_the_ports_close(
         # A second signal ends the wait.
         code, logged = supervisor.stop()
     assert code == 0
-    # The verify port logs its requests; for the main port the application does.
+    # Each port logs its requests.
     for name in samples.texts:
         assert samples.texts[name] not in logged or not samples.texts[name]
     token = f"token={samples.grants['good'].id} reason=allowed"
-    assert logged.count(token) == 1
+    assert logged.count(token) == 2
 
 
 @pytest.mark.parametrize(

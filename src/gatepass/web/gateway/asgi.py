@@ -6,9 +6,10 @@ from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gatepass.core.networks import parse_address
+from gatepass.core.networks import format_address, parse_address
 from gatepass.verify.http.client_address import TrustedProxies, client_address
 from gatepass.verify.http.header_lines import asgi_lines
+from gatepass.web.access_log import TOLD, AccessLog
 from gatepass.web.body_limits import Bodies, BodyRefused, NextPiece, drain
 from gatepass.web.gateway.endpoints import Endpoints
 from gatepass.web.gateway.reply import Reply, refusal
@@ -69,6 +70,8 @@ class GatewayPaths:
                 await self._app(scope, receive, send)
                 return
             reply = found.closing(not await drain(lines, next_piece))
+        if self._endpoints.logged and TOLD in scope:
+            scope[TOLD]["token"], scope[TOLD]["reason"] = reply.told()
         await send_reply(send, reply, head=method == "HEAD")
 
 
@@ -91,6 +94,16 @@ def address_of(scope: Scope, trusted: TrustedProxies) -> tuple[bytes | None, boo
     if peer is None:
         return None, True
     return client_address(peer, asgi_lines(scope)("x-forwarded-for"), trusted)
+
+
+def access_log(app: ASGIApp, trusted: TrustedProxies) -> AccessLog:
+    """Log the requests of *app*, with the clients' addresses as decisions take them."""
+
+    def address(scope: Scope) -> str | None:
+        packed, _ = address_of(scope, trusted)
+        return None if packed is None else format_address(packed)
+
+    return AccessLog(app, address)
 
 
 def pieces_of(receive: Receive) -> NextPiece:

@@ -56,7 +56,7 @@ class Evaluations:
             BrokenJSON: the request can't be understood.
             Unavailable: no decision is possible now.
         """
-        return _json(self._evaluate(_object(body), companies))
+        return self._single(_object(body), companies)
 
     def several(self, body: bytes, companies: frozenset[str] | None) -> Reply:
         """Answer ``EVALUATIONS``; without a list of them as ``one`` does. Raises likewise.
@@ -66,7 +66,7 @@ class Evaluations:
         request = _object(body)
         listed = request.get("evaluations")
         if listed is None or listed == []:
-            return _json(self._evaluate(request, companies))
+            return self._single(request, companies)
         if not isinstance(listed, list) or len(listed) > MOST:
             raise BrokenJSON(f"evaluations must be a list of at most {MOST}.")
         ending = _ending(request.get("options"))
@@ -79,22 +79,26 @@ class Evaluations:
         answers = []
         for each in listed:
             try:
-                answers.append(self._evaluate({**common, **each}, companies))
+                answers.append(_evaluation(self._decide({**common, **each}, companies)))
             except BrokenJSON as error:
                 answers.append(_denied(error))
             if answers[-1]["decision"] is ending:
                 break
-        return _json({"evaluations": answers})
+        return Reply(200, JSON, msgspec.json.encode({"evaluations": answers}))
 
-    def _evaluate(
+    def _single(self, request: Mapping[str, Any], companies: frozenset[str] | None) -> Reply:
+        told = self._decide(request, companies)
+        token = told["grant"]["id"] if "grant" in told else None
+        return Reply(200, JSON, msgspec.json.encode(_evaluation(told)), token, told["reason"])
+
+    def _decide(
         self, request: Mapping[str, Any], companies: frozenset[str] | None
     ) -> dict[str, Any]:
-        told = msgspec.json.decode(self._verification.decide(_question(request), companies))
-        context = {name: told[name] for name in ("reason", "needed", "help") if name in told}
-        if "help" in told and told["reason"] == Reason.permission_missing:
-            site = told["help"].rpartition("/decisions/")[0]
-            context["access_request"] = site + _ACCESS_REQUESTS
-        return {"decision": told["allowed"], "context": context}
+        """The decision, as ``/v1/verify`` answers it."""
+        told: dict[str, Any] = msgspec.json.decode(
+            self._verification.decide(_question(request), companies)
+        )
+        return told
 
 
 def configuration(public_url: str) -> dict[str, str]:
@@ -106,14 +110,18 @@ def configuration(public_url: str) -> dict[str, str]:
     }
 
 
+def _evaluation(told: Mapping[str, Any]) -> dict[str, Any]:
+    context = {name: told[name] for name in ("reason", "needed", "help") if name in told}
+    if "help" in told and told["reason"] == Reason.permission_missing:
+        site = told["help"].rpartition("/decisions/")[0]
+        context["access_request"] = site + _ACCESS_REQUESTS
+    return {"decision": told["allowed"], "context": context}
+
+
 def _denied(error: BrokenJSON) -> dict[str, Any]:
     """The answer to one evaluation of several that isn't one (AuthZEN 1.0, 7.2.1)."""
     told = {"status": 400, "message": str(error)}
     return {"decision": False, "context": {"reason": error.reason, "error": told}}
-
-
-def _json(value: dict[str, Any]) -> Reply:
-    return Reply(200, JSON, msgspec.json.encode(value))
 
 
 def _object(body: bytes) -> dict[str, Any]:

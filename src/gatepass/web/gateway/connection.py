@@ -100,15 +100,14 @@ class Port:
 
     Args:
         endpoints: answers the requests.
-        logged: whether each request is logged (``access_log``).
 
     Attributes:
         routes: those that the keys of answers name.
     """
 
-    def __init__(self, endpoints: Endpoints, *, logged: bool = False) -> None:
+    def __init__(self, endpoints: Endpoints) -> None:
         self.endpoints = endpoints
-        self._connection = LoggedConnection if logged else GatewayConnection
+        self._connection = LoggedConnection if endpoints.logged else GatewayConnection
         self.bodies = Bodies()
         # The spellings of usual gateways from the start: a stranger may fill up the rest.
         self.kinds = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
@@ -358,10 +357,10 @@ class LoggedConnection(GatewayConnection):
         began, self._began = ended if self._began is None else self._began, None
         id = access_log.request_id(lines)
         super()._send(_naming(reply, id))
-        token, reason = access_log.told(reply.headers, reply.body)
+        token, reason = reply.told()
         access_log.note(
             access_log.Request(
-                method=self.method.decode("latin-1") or "-",
+                method=self.method.decode("latin-1"),
                 path=unquote(self.target.partition(b"?")[0].decode("latin-1")),
                 status=reply.status,
                 duration_ms=(ended - began) * 1000,
@@ -378,9 +377,7 @@ def _naming(reply: Reply, request_id: str) -> Reply:
     """*reply* with the id of its request, unless it has it."""
     if b"x-request-id: " in reply.lines:
         return reply
-    # A new one: others may get the same reply.
-    line = b"x-request-id: %s\r\n" % request_id.encode("ascii")
-    return Reply(reply.status, reply.lines + line, reply.body)
+    return reply.adding(b"x-request-id: %s\r\n" % request_id.encode("ascii"))
 
 
 def _lower(name: bytes) -> str:

@@ -98,6 +98,7 @@ class Endpoints:
         not_ready: returns why this node isn't ready, or None.
         counters: the node's.
         misconfigurations: counts and logs faults of gateways.
+        logged: whether each request is logged (``access_log``).
     """
 
     def __init__(
@@ -107,9 +108,12 @@ class Endpoints:
         not_ready: Callable[[], str | None],
         counters: NodeCounters | None = None,
         misconfigurations: Misconfigurations | None = None,
+        *,
+        logged: bool = False,
     ) -> None:
         counters = counters or NodeCounters()
         self.verifier = verifier
+        self.logged = logged
         self.services = Services(verifier)
         self._trusted = trusted
         self._not_ready = not_ready
@@ -261,11 +265,13 @@ class Endpoints:
             if len(self._refusals) < _PEERS_KEPT:
                 self._refusals[decision.reason, detail] = reply
         help = self.verifier.help(decision)
-        if help is None:
-            return reply
-        # Visible ASCII, as the shared map keeps it.
-        line = b"x-gatepass-help: %s\r\n" % help.encode("ascii")
-        return Reply(reply.status, reply.lines + line, reply.body)
+        if help is not None:
+            # Visible ASCII, as the shared map keeps it.
+            reply = reply.adding(b"x-gatepass-help: %s\r\n" % help.encode("ascii"))
+        if self.logged and decision.grant is not None:
+            # A new one: tokens share the refusals.
+            reply = Reply(reply.status, reply.lines, reply.body, decision.grant.id)
+        return reply
 
     # --- services -----------------------------------------------------------------------------
 
@@ -353,7 +359,7 @@ def _echoing(reply: Reply, ids: Sequence[str | None]) -> Reply:
     """*reply*, with the id of the request if it has a usual one."""
     if len(ids) != 1 or ids[0] is None or not _request_id(ids[0]):
         return reply
-    return Reply(reply.status, reply.lines + b"x-request-id: %s\r\n" % ids[0].encode(), reply.body)
+    return reply.adding(b"x-request-id: %s\r\n" % ids[0].encode())
 
 
 def _read_peer(trusted: TrustedProxies, peer: str) -> tuple[bytes | None, bool]:

@@ -59,10 +59,9 @@ class EnvoyGrpc:
 
     Args:
         endpoints: make the decisions.
-        logged: whether each question is logged (``access_log``).
     """
 
-    def __init__(self, endpoints: Endpoints, *, logged: bool = False) -> None:
+    def __init__(self, endpoints: Endpoints) -> None:
         # Not at the top: the supervisor asks this module whether the packages are there.
         import grpc
         from envoy.config.core.v3 import base_pb2
@@ -74,7 +73,6 @@ class EnvoyGrpc:
         self._unreadable: type[Exception] = DecodeError
         self._option: Any = base_pb2.HeaderValueOption
         self._endpoints = endpoints
-        self._logged = logged
         self._server: Any = None
         self._stopping: asyncio.Task[None] | None = None
 
@@ -119,7 +117,7 @@ class EnvoyGrpc:
             peer, lines = _peer(context.peer()), _lines(headers)
             own = OwnCall(http.method, http.path)
             reply = self._endpoints.gateway(peer, lines, SOURCE, own)
-            if self._logged:
+            if self._endpoints.logged:
                 self._log(own, peer, lines, reply, began)
             return self._allowed(reply, headers) if reply.status == 200 else self._denied(reply)
         except Exception as error:
@@ -172,10 +170,10 @@ class EnvoyGrpc:
             yield option
 
     def _log(self, own: OwnCall, peer: str, lines: Lines, reply: Reply, began: float) -> None:
-        token, reason = access_log.told(reply.headers, reply.body)
+        token, reason = reply.told()
         access_log.note(
             access_log.Request(
-                method=own.method or "-",
+                method=own.method,
                 path=unquote(own.target.partition("?")[0]),
                 status=reply.status,
                 duration_ms=(perf_counter() - began) * 1000,

@@ -25,7 +25,7 @@ INTROSPECT: Final = "/v1/introspect"
 
 _FIELDS: Final = ("token", "address", "origin", "referer")
 _MOST_FIELDS = 100
-_INACTIVE: Final = Reply(200, JSON, b'{"active":false}')
+_INACTIVE: Final = b'{"active":false}'
 
 
 def answer(verifier: Verifier, body: bytes, companies: frozenset[str] | None) -> Reply:
@@ -52,8 +52,9 @@ def answer(verifier: Verifier, body: bytes, companies: frozenset[str] | None) ->
         counted=False,
     )
     grant = decision.grant
+    reason = decision.reason.value
     if not decision.allowed or grant is None:
-        return _INACTIVE
+        return Reply(200, JSON, _INACTIVE, None if grant is None else grant.id, reason)
     members: dict[str, Any] = {
         "active": True,
         "scope": " ".join(decision.effective),
@@ -67,7 +68,7 @@ def answer(verifier: Verifier, body: bytes, companies: frozenset[str] | None) ->
         members["iat"] = grant.issued_at
     if grant.expires_at is not None:
         members["exp"] = grant.expires_at // 1000
-    return Reply(200, JSON, msgspec.json.encode(members))
+    return Reply(200, JSON, msgspec.json.encode(members), grant.id, reason)
 
 
 def bearer_of_basic(authorization: Sequence[str | None]) -> Sequence[str | None]:

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from gatepass.web import access_log
 from gatepass.web.http.answers import CLOSE, header_lines, rest_of
 from gatepass.web.problems import Problem, problem_of_status
 
@@ -12,11 +13,19 @@ JSON: Final = b"content-type: application/json\r\ncache-control: no-store\r\n"
 
 
 class Reply(msgspec.Struct, gc=False):
-    """Status, header lines and body of an answer."""
+    """Status, header lines and body of an answer.
+
+    Attributes:
+        token: for the access log, the id of the token it is about, if the token's secret matched;
+            None where the answer names it, or nothing is logged.
+        reason: for the access log, that of the decision; None where the answer names it.
+    """
 
     status: int
     lines: bytes
     body: bytes = b""
+    token: str | None = None
+    reason: str | None = None
     _rest: bytes | None = None
 
     @classmethod
@@ -37,9 +46,18 @@ class Reply(msgspec.Struct, gc=False):
             self._rest = rest_of(self.status, self.lines, self.body)
         return self._rest
 
+    def told(self) -> tuple[str | None, str | None]:
+        """The token's id and the reason, for the access log."""
+        token, reason = access_log.told(self.headers, self.body)
+        return self.token or token, self.reason or reason
+
+    def adding(self, lines: bytes) -> "Reply":
+        """This reply with more header lines. A new one: others may get the same reply."""
+        return Reply(self.status, self.lines + lines, self.body, self.token, self.reason)
+
     def closing(self, close: bool) -> "Reply":
         """This reply; with ``Connection: close`` if *close*."""
-        return Reply(self.status, self.lines + CLOSE, self.body) if close else self
+        return self.adding(CLOSE) if close else self
 
 
 def refusal(status: int, *more_headers: tuple[str, str]) -> Reply:

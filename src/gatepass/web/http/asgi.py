@@ -23,9 +23,13 @@ _PIECE_BYTES = 2_048
 _BODILESS = frozenset((204, 304))
 
 
-def asgi(app: ASGIApp) -> Callable[[Connections], Connection]:
-    """Makes connections whose requests *app* answers."""
-    return partial(AsgiConnection, app=app)
+#: Takes a request that can't be read, its status and its reason; returns a header of the answer.
+Refused = Callable[[Scope, int, str], tuple[str, str]]
+
+
+def asgi(app: ASGIApp, refused: Refused | None = None) -> Callable[[Connections], Connection]:
+    """Makes connections whose requests *app* answers; *refused* logs those that can't be read."""
+    return partial(AsgiConnection, app=app, refused=refused)
 
 
 class Exchange:
@@ -66,9 +70,10 @@ class AsgiConnection(Connection):
 
     piece_bytes = _PIECE_BYTES
 
-    def __init__(self, server: Connections, app: ASGIApp) -> None:
+    def __init__(self, server: Connections, app: ASGIApp, refused: Refused | None = None) -> None:
         super().__init__(server)
         self._app = app
+        self._note_refused = refused
         # The first one is being answered.
         self._exchanges: deque[Exchange] = deque()
         self._arriving: Exchange | None = None
@@ -142,10 +147,8 @@ class AsgiConnection(Connection):
         if self._refused is not None:
             return
         hosts, encodings, expects = 0, [], False
-        headers = []
-        for name, value in self.headers:
-            name, value = name.lower(), value.strip(b" \t")
-            headers.append((name, value))
+        scope = self._scope()
+        for name, value in scope["headers"]:
             if name == b"host":
                 hosts += 1
             elif name == b"transfer-encoding":
@@ -159,22 +162,6 @@ class AsgiConnection(Connection):
         if fault is not None:
             self.refuse(fault)
             return
-        path, _, query = origin_form(self.target).partition(b"?")
-        version = self._parser.get_http_version()
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "method": self.method.decode("ascii"),
-            "scheme": "http",
-            "path": unquote(path.decode("ascii", "replace")),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": headers,
-            "client": self._addresses[0],
-            "server": self._addresses[1],
-        }
         exchange = Exchange(scope, keep_alive=self.keep_alive, expects=expects)
         self._arriving = exchange
         self._exchanges.append(exchange)
@@ -230,12 +217,35 @@ class AsgiConnection(Connection):
                 self._refused = status
             self.hold()
             return
+        if not self._in_body:
+            # It is that of an earlier request.
+            self.method = b""
         problem = problem_of_status(status)
-        lines = header_lines(problem.headers()) + CLOSE
-        # Before its body, the method may be an earlier request's.
-        head = self._in_body and self.method == b"HEAD"
+        headers = problem.headers()
+        if self._note_refused is not None:
+            headers = [*headers, self._note_refused(self._scope(), status, problem.reason)]
+        lines = header_lines(headers) + CLOSE
+        head = self.method == b"HEAD"
         self.respond(status, rest_of(status, lines, problem.body(), head=head))
         self.close()
+
+    def _scope(self) -> Scope:
+        """The current request, as far as it could be read."""
+        path, _, query = origin_form(self.target).partition(b"?")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": self._parser.get_http_version(),
+            "method": self.method.decode("ascii"),
+            "scheme": "http",
+            "path": unquote(path.decode("ascii", "replace")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": [(name.lower(), value.strip(b" \t")) for name, value in self.headers],
+            "client": self._addresses[0],
+            "server": self._addresses[1],
+        }
 
     # --- the application ----------------------------------------------------------------------
 

@@ -195,6 +195,12 @@ def unix_listener(path: Path) -> Iterator[socket.socket]:
                     path.unlink()
 
 
+def require_directory(path: Path) -> None:
+    """Raise Misconfigured unless the Unix socket *path* would lie in a directory."""
+    if not path.parent.is_dir():
+        raise _unusable(path, "there is no such directory")
+
+
 def _remove_left_behind(path: Path) -> None:
     """Remove the socket of a server that was killed."""
     try:

@@ -27,9 +27,10 @@ from gatepass.settings import Settings
 from gatepass.shared_words import SharedWords
 from gatepass.verify.clock import Clock
 from gatepass.web.gateway.envoy_grpc import require_extra
-from gatepass.web.http.server import unix_listener
+from gatepass.web.http.server import require_directory, unix_listener
 from gatepass.web.server.service_manager import ServiceManager
 from gatepass.web.server.worker import StartOrder
+from gatepass.web.tracing import exporter_of
 
 APPLICATION = "gatepass.web.app:create_app"
 #: Requests in progress get this long to finish before their workers are killed.
@@ -76,11 +77,9 @@ def serve(
         The exit code: 0 after a clean stop, 1 if a worker couldn't start at all.
 
     Raises:
-        Misconfigured: a port is taken, or two are equal; or the extra for the gRPC port isn't
-            installed.
+        Misconfigured: a port or the socket is taken, or as ``require_startable`` says.
     """
-    if settings.grpc_port is not None:
-        require_extra(PREFIX + "GRPC_PORT")
+    require_startable(settings)
     roles = ["main"] * settings.workers
     if (settings.verify_port, settings.verify_socket, settings.grpc_port) != (None, None, None):
         roles += ["verify"] * settings.verify_workers
@@ -96,6 +95,22 @@ def serve(
         held.callback(os.close, descriptor)
         orders = _Orders(settings, catalogue_text, clock, application, argument, shared, descriptor)
         return _Supervisor(orders, clock, workers, NodeCounters(words)).run(when_ready)
+
+
+def require_startable(settings: Settings) -> None:
+    """Find what would stop the start, as far as that is known without one.
+
+    Raises:
+        Misconfigured: two ports are equal; the extra for the gRPC port isn't installed; there is no
+            directory for the socket; or ``OTEL_…`` asks for what isn't there.
+    """
+    _ = settings.ports
+    if settings.grpc_port is not None:
+        require_extra(PREFIX + "GRPC_PORT")
+    if settings.verify_socket is not None and settings.verify_socket.parent != settings.data_dir:
+        # ``gatepass init`` makes the data directory.
+        require_directory(settings.verify_socket)
+    exporter_of(os.environ)
 
 
 @dataclass(frozen=True)

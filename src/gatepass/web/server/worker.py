@@ -101,7 +101,6 @@ def main() -> int:
 def _main_worker(order: StartOrder, settings: Settings) -> None:
     # Imported here: verify workers load neither framework nor ORM.
     from gatepass.node.node import open_node
-    from gatepass.web.http.asgi import asgi
     from gatepass.web.metrics.endpoint import MetricsPort
 
     node = open_node(
@@ -113,14 +112,24 @@ def _main_worker(order: StartOrder, settings: Settings) -> None:
     module, _, function = order.application.partition(":")
     make = getattr(importlib.import_module(module), function)
     application = make(node) if order.argument is None else make(node, order.argument)
-    served = [(order.port, asgi(application))]
+    served = [(order.port, _connection(application, settings))]
     if settings.metrics_port is not None:
-        served.append((settings.metrics_port, asgi(MetricsPort(application))))
+        served.append((settings.metrics_port, _connection(MetricsPort(application), settings)))
     node.start()
     try:
         _run(_serve(order, settings, served, node.readiness, node.leave))
     finally:
         node.stop()
+
+
+def _connection(application: Any, settings: Settings) -> Callable[[Server], Connection]:
+    from gatepass.web.gateway.asgi import access_log
+    from gatepass.web.http.asgi import asgi
+
+    if not settings.access_log:
+        return asgi(application)
+    logged = access_log(application, TrustedProxies.of(settings.trusted_proxies))
+    return asgi(logged, logged.refused)
 
 
 def _verify_worker(order: StartOrder, settings: Settings) -> None:
@@ -138,12 +147,14 @@ def _verify_worker(order: StartOrder, settings: Settings) -> None:
     # The Unix socket's file mode says who may ask there; over TCP every peer has an address.
     trusted = replace(TrustedProxies.of(settings.trusted_proxies), unix=True)
     readiness = Readiness(verifier.not_ready)
-    endpoints = Endpoints(verifier, trusted, readiness.not_ready, counters)
-    port = Port(endpoints, logged=settings.access_log)
+    endpoints = Endpoints(
+        verifier, trusted, readiness.not_ready, counters, logged=settings.access_log
+    )
+    port = Port(endpoints)
     grpc = None
     if settings.grpc_port is not None:
         # Over TCP every peer has an address, so the rule for Unix sockets admits nobody here.
-        grpc = EnvoyGrpc(endpoints, logged=settings.access_log)
+        grpc = EnvoyGrpc(endpoints)
     try:
         _run(_serve(order, settings, [(order.port, port.connection)], readiness, grpc=grpc))
     finally:
