@@ -60,6 +60,7 @@ def test_the_call_in_words_and_an_answer(installation: Installation, ada: Visit,
     # Sent once more, it shows the answer.
     assert ada.send(path, [("answer", "no")]).answer.status_code == 303
     ada.get("/access-requests").shows("No pending requests")
+    assert ada.get("/access-tokens").links["Access requests"] == "/access-requests?status=any"
     ada.get("/access-requests?status=any").shows("Approved")
 
 

@@ -76,6 +76,7 @@ def test_a_pasted_secret_leaves_the_address(installation: Installation, ada: Vis
         ("company vpn", ["Security"]),
         # Its name begins with it; sessions are a word for sign-ins.
         ("se", ["Security", "Recent Authentications"]),
+        ("access request", []),
         ("nodes", []),
         ("invite", []),
     ],
@@ -84,6 +85,12 @@ def test_pages_are_found_by_what_people_call_them(q: str, names: list[str]) -> N
     found = [page.name for page in matching(visitor("company:get"), q)]
     assert found[: len(names)] == names
     assert names or found == []
+
+
+def test_requests_are_found_by_those_who_answer_them() -> None:
+    for q in ("access requests", "ask for", "exception"):
+        (page,) = matching(visitor("access-requests:decide"), q)
+        assert page.path == "/access-requests"
 
 
 def test_each_page_is_offered_once() -> None:

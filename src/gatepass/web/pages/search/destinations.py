@@ -85,6 +85,13 @@ _ACTIONS = (
         "Access Tokens",
         "new make key",
     ),
+    (
+        "access-requests:decide",
+        "Access requests",
+        "/access-requests",
+        "Access Tokens",
+        "ask for access permission agent program allow deny exception",
+    ),
     ("users:manage", "Invite someone", "/company/users/invite", "My Company", "new user person"),
     ("roles:manage", "Create a role", "/company/roles/new", "My Company", "new permissions"),
 )
