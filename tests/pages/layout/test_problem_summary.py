@@ -42,11 +42,11 @@ def test_fields_are_named_in_words(id: str, name: str) -> None:
 def test_a_message_goes_on_after_the_name() -> None:
     problems = ProblemSummary(422)
     assert not problems
-    problems.note_field("label", "Must have a label.")
-    problems.note_field("label", "Must have a label.")
+    problems.note_field("label", "Must be given.")
+    problems.note_field("label", "Must be given.")
     problems.note_field("name", "A role with this name exists.")
     assert [each.words for each in problems.listed] == [
-        "Label: must have a label.",
+        "Label: must be given.",
         "Name: A role with this name exists.",
     ]
     assert problems.heading == "Not saved: 2 fields need your attention."
@@ -85,6 +85,10 @@ def test_each_line_of_the_summary_leads_to_its_field(ada: Visit) -> None:
         assert 'role="alert"' in found
         links = re.findall(r'href="#([^"]+)">([^:<]+): ', found)
         assert [name for _, name in links] == names, path
+        for name in names:
+            # "Label: must be given." says it twice.
+            noun = name.lower().removesuffix("s")
+            assert not re.search(f"{name}: must have (an?|at least one) {noun}", found), found
         ids = {each.get("id") for _, each in page.elements}
         assert {target for target, _ in links} <= ids, path
         assert "Try again" not in found

@@ -36,7 +36,7 @@ _row = re.compile(r"(network|domain|metadata)-([0-9]+)", re.ASCII).fullmatch
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One message: ``Permissions: must have at least one permission.``
+    """One message: ``Permissions: must have at least one.``
 
     Attributes:
         target: the id of the element that the summary links to.
