@@ -230,7 +230,7 @@ def test_errors_stand_at_their_fields(page: Page, element: Locator) -> None:
     button(element, "Create").click()
     label = element.get_by_label("Label", exact=True)
     expect(label).to_be_focused()
-    expect(label).to_have_accessible_description("What the token is for. Must have a label.")
+    expect(label).to_have_accessible_description("What the token is for. Must be given.")
     expect(element.get_by_text("Not saved: 2 fields need your attention.")).to_be_visible()
     label.fill("Web page")
     element.get_by_role("checkbox", name="View a charge").check()

@@ -89,7 +89,7 @@ def test_a_token_from_sign_in_to_deactivation(demo: Demo, person: Page) -> None:
     assert "The token is shown only once" in main_text(page)
     page.get_by_role("button", name="Create", exact=True).click()
     expect(page.locator("[data-problems]")).to_be_focused()
-    page.get_by_role("link", name="Permissions: must have at least one permission.").click()
+    page.get_by_role("link", name="Permissions: must have at least one.").click()
     expect(page.locator("[data-picker] :focus")).to_be_visible()
     page.get_by_label("Filter permissions").fill("a charge")
     expect(permission(page, "customers:get")).to_be_hidden()

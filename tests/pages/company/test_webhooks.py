@@ -65,7 +65,7 @@ def test_the_secret_is_shown_once(ada: Visit) -> None:
 def test_mistakes_are_shown_at_their_fields(admin: Visit) -> None:
     wrong = add(admin, url="https://127.0.0.1/", events=[])
     assert wrong.answer.status_code == 422
-    wrong.shows("Must have a globally reachable address.", "Must have at least one event.")
+    wrong.shows("Must have a globally reachable address.", "Must have at least one.")
     assert wrong.form(f"{PATH}/new").one("url") == "https://127.0.0.1/"
     assert api(admin).get("/v1/webhooks").json()["items"] == []
 

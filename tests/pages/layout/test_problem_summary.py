@@ -8,6 +8,7 @@ from gatepass.core.errors import Unavailable
 from gatepass.registry.tokens import access_tokens
 from gatepass.web.pages.layout.form_state import NotSaved
 from gatepass.web.pages.layout.problem_summary import ProblemSummary, field_name
+from tests.support.apps.installation import Installation
 from tests.support.browser.page_reader import Page, Visit
 
 NEW = "/access-tokens/new"
@@ -41,11 +42,11 @@ def test_fields_are_named_in_words(id: str, name: str) -> None:
 def test_a_message_goes_on_after_the_name() -> None:
     problems = ProblemSummary(422)
     assert not problems
-    problems.note_field("label", "Must have a label.")
-    problems.note_field("label", "Must have a label.")
+    problems.note_field("label", "Must be given.")
+    problems.note_field("label", "Must be given.")
     problems.note_field("name", "A role with this name exists.")
     assert [each.words for each in problems.listed] == [
-        "Label: must have a label.",
+        "Label: must be given.",
         "Name: A role with this name exists.",
     ]
     assert problems.heading == "Not saved: 2 fields need your attention."
@@ -84,9 +85,22 @@ def test_each_line_of_the_summary_leads_to_its_field(ada: Visit) -> None:
         assert 'role="alert"' in found
         links = re.findall(r'href="#([^"]+)">([^:<]+): ', found)
         assert [name for _, name in links] == names, path
+        for name in names:
+            # "Label: must be given." says it twice.
+            noun = name.lower().removesuffix("s")
+            assert not re.search(f"{name}: must have (an?|at least one) {noun}", found), found
         ids = {each.get("id") for _, each in page.elements}
         assert {target for target, _ in links} <= ids, path
         assert "Try again" not in found
+
+
+@pytest.mark.parametrize("query", ["permission=foo", "method=POST", "path=%2Fx&address=there"])
+def test_a_page_that_asks_saves_nothing(installation: Installation, ada: Visit, query: str) -> None:
+    token = installation.access_token("charges:get")[:21]
+    page = ada.get(f"/access-tokens/{token}/explain?{query}")
+    assert page.answer.status_code == 422
+    assert re.search(r"<h2>[12] fields? needs? your attention\.</h2>", summary(page))
+    assert "Not saved" not in page.text
 
 
 def test_a_server_that_cannot_save_offers_another_try(

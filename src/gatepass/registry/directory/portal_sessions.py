@@ -195,7 +195,7 @@ def _read_origins(value: object, problems: Problems) -> list[str]:
         else:
             found[origin] = None
     if value in ([], ()):
-        problems.add("origins", "Must have at least one origin.")
+        problems.add("origins", "Must have at least one.")
     return list(found)
 
 

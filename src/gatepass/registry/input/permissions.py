@@ -42,7 +42,7 @@ def read_permissions(
         else:
             problems.add(f"{field}.{number}", problem)
     if value in ([], ()):
-        problems.add(field, "Must have at least one permission.")
+        problems.add(field, "Must have at least one.")
     return list(found)
 
 

@@ -330,6 +330,6 @@ def _read_events(value: object, problems: Problems) -> list[str]:
         else:
             problems.add(f"events.{number}", "Must be the name of an event, such as user.created.")
     if value in ([], ()):
-        problems.add("events", "Must have at least one event.")
+        problems.add("events", "Must have at least one.")
     # In the order in which pages offer them.
     return [name for name in (*GROUPS, *EVENTS) if name in found]

@@ -305,9 +305,9 @@ class TokenForm:
         except ValueError as error:
             self.errors["expires_at"] = str(error)
         if not self.label:
-            self.errors["label"] = "Must have a label."
+            self.errors["label"] = "Must be given."
         if not self.permissions:
-            self.errors["permissions"] = "Must have at least one permission."
+            self.errors["permissions"] = "Must have at least one."
         return Chosen(
             self.label,
             self.kind,
@@ -322,7 +322,7 @@ class TokenForm:
 
     def _decoy(self) -> Chosen:
         """A decoy, without the fields that the page hides then."""
-        self.errors = {} if self.label else {"label": "Must have a label."}
+        self.errors = {} if self.label else {"label": "Must be given."}
         self.owner = ""
         return Chosen(self.label, self.kind, (), (), (), None, {}, None, None)
 

@@ -64,7 +64,7 @@ class RoleForm:
             for name, message in error.errors:
                 root = name.partition(".")[0]
                 if root == "permissions" and not self.permissions:
-                    message = "Must have at least one permission."
+                    message = "Must have at least one."
                 self.errors.setdefault(root if root in ("name", "permissions") else "", message)
             return FormState(422)
         if isinstance(error, Forbidden):

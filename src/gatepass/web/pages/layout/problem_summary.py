@@ -36,7 +36,7 @@ _row = re.compile(r"(network|domain|metadata)-([0-9]+)", re.ASCII).fullmatch
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One message: ``Permissions: must have at least one permission.``
+    """One message: ``Permissions: must have at least one.``
 
     Attributes:
         target: the id of the element that the summary links to.
@@ -52,11 +52,13 @@ class ProblemSummary:
 
     Attributes:
         status: of the answer.
+        asks: whether the page answers a question, which saves nothing.
         fields: those of fields; lines: those of lines in one field.
         form: the messages about the form as a whole.
     """
 
     status: int
+    asks: bool = False
     fields: list[FieldProblem] = field(default_factory=list)
     lines: list[FieldProblem] = field(default_factory=list)
     form: list[str] = field(default_factory=list)
@@ -112,7 +114,7 @@ class ProblemSummary:
         fields = counted(len(self.fields), "field")
         what = f"{fields} {'needs' if len(self.fields) == 1 else 'need'} your attention."
         # With 200, a button was pressed that doesn't save.
-        return what if self.status == HTTPStatus.OK else f"Not saved: {what}"
+        return what if self.asks or self.status == HTTPStatus.OK else f"Not saved: {what}"
 
 
 def field_name(id: str) -> str:

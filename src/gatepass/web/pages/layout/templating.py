@@ -43,7 +43,9 @@ def render(name: str, status: int = 200, *, visitor: Any, now: int, **context: A
             **_DEFAULTS,
             "visitor": visitor,
             "now": now,
-            "problem_summary": ProblemSummary(status),
+            "problem_summary": ProblemSummary(
+                status, asks=visitor is not None and not visitor.sent
+            ),
             **context,
         }
     )
