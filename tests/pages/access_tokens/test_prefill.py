@@ -80,6 +80,7 @@ def test_permissions_that_the_visitor_lacks_are_named(installation: Installation
         ("label=a%E2%80%AEb", "label", "Must not have bidirectional control characters"),
         ("kind=decoy", None, "Must be"),
         ("expires=soon", None, "Must be days, such as 30, or a date, such as 2030-12-31."),
+        ("expires=99999999", None, "Must be at most 99,999 days, or a date, such as 2030-12-31."),
         ("expires=2001-01-01", None, "Must be in the future."),
         ("networks=300.1.2.3,10.0.0.0/8", "network-0", "Must be an IP address such as"),
         ("domains=shop.example.com,*.co.uk", "domain-1", "Must"),
@@ -94,6 +95,7 @@ def test_values_that_cannot_be_used_are_errors_at_their_fields(
     wrong = [each["id"] for _, each in page.elements if each.get("aria-invalid") == "true"]
     assert wrong == ([field] if field else [])
     assert "Not saved" not in page.text
+    assert "99,999,999" not in page.text
     assert form.one("expire") == "never" or "2001" in query
 
 

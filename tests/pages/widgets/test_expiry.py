@@ -83,8 +83,14 @@ def test_an_expiry_written_in_a_link(text: str, choice: str, at: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["0", "-1", "1.5", "soon", "at", "٣", "9" * 6, "9" * 5_000, "2026-12-24T14:30+11:00", "30 "],
+    ["0", "-1", "1.5", "soon", "at", "٣", "2026-12-24T14:30+11:00", "30 "],
 )
 def test_an_expiry_that_no_link_can_have(text: str) -> None:
     with pytest.raises(ValueError, match="Must be days, such as 30, or a date"):
+        read_written(text, NOW)
+
+
+@pytest.mark.parametrize("text", ["100000", "9" * 9, "9" * 5_000])
+def test_a_link_has_a_most_of_days(text: str) -> None:
+    with pytest.raises(ValueError, match="Must be at most 99,999 days"):
         read_written(text, NOW)

@@ -17,7 +17,7 @@ from gatepass.registry.input.text import label_problem
 from gatepass.web.pages.access_tokens.form import TokenForm
 from gatepass.web.pages.layout.resuming import LONGEST_PATH
 from gatepass.web.pages.text.forms import Fields, whole_number
-from gatepass.web.pages.widgets.expiry import read_written
+from gatepass.web.pages.widgets.expiry import MOST_DAYS, read_written
 from gatepass.web.pages.widgets.network_rows import row_of
 from gatepass.web.pages.widgets.permission_groups import without_covered
 from gatepass.web.pages.widgets.permission_presets import held_of
@@ -73,7 +73,8 @@ class Link:
     def days(self) -> int:
         """The number of days that it gives the token; 0 if it says otherwise."""
         (text,) = self.given.get("expires", ["0"])
-        return max(0, whole_number(text) or 0)
+        days = whole_number(text) or 0
+        return days if 0 < days <= MOST_DAYS else 0
 
 
 def choose_held(

@@ -3,6 +3,7 @@
 import re
 
 from gatepass.registry.input.expiry import LATEST_EXPIRY
+from gatepass.web.pages.text.forms import whole_number
 from gatepass.web.pages.text.local_times import instant, written
 from gatepass.web.pages.text.times import DAY, HOUR, MINUTE
 
@@ -21,7 +22,8 @@ PRESETS: tuple[tuple[str, str, int], ...] = (
 RECOMMENDED = "90d"
 CHOICES = (*((value, name) for value, name, _ in PRESETS), (NEVER, "Never"), (AT, "Exact date"))
 
-_days = re.compile(r"[0-9]{1,5}", re.ASCII).fullmatch
+#: Of a link.
+MOST_DAYS = 99_999
 _date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII).fullmatch
 _date_and_time = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?Z?", re.ASCII
@@ -54,8 +56,11 @@ def read_written(text: str, now: int) -> tuple[str, str]:
     """
     if text in _LENGTHS or text == NEVER:
         return text, ""
-    if _days(text) and int(text):
-        length = int(text) * DAY
+    days = whole_number(text) or 0
+    if days > MOST_DAYS or (text.isascii() and text.isdecimal() and days < 0):
+        raise ValueError(f"Must be at most {MOST_DAYS:,} days, or a date, such as 2030-12-31.")
+    if days > 0:
+        length = days * DAY
         known = preset_of(length)
         return (known, "") if known else (AT, written(min(now + length, LATEST_EXPIRY)))
     if _date(text):
