@@ -63,7 +63,10 @@ def test_typing_filters_the_list_and_updates_the_address(page: Page, demo: Demo)
     results = page.locator("#results")
     expect(results).to_contain_text("Events by or about Tomás Silva.")
     expect(results.locator(".sentence")).to_have_text(
-        ["The command line created the user Tomás Silva as Customer Service"]
+        [
+            "Tomás Silva signed in",
+            "The command line created the user Tomás Silva as Customer Service",
+        ]
     )
     page.locator("#person").fill("")
     page.locator("#kind").select_option("Access tokens")
