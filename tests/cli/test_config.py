@@ -93,7 +93,11 @@ def test_an_error_names_the_file_and_its_key(
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("GATEPASS_GRPC_PORT", "9001", "needs the extra grpc: pip install 'gatepass[grpc]'"),
+        (
+            "GATEPASS_GRPC_PORT",
+            "9001",
+            "needs the extra grpc: in a checkout, pip install '.[server,grpc]'",
+        ),
         (
             "GATEPASS_VERIFY_SOCKET",
             "/nowhere/verify.sock",
