@@ -124,7 +124,7 @@ class _History:
         expired, searched = Reason.token_expired, "charges:search"
         self._record_calls(warehouse, expired, "192.0.2.7", searched, 64, self._now - 2 * DAY)
         grace = self._add_user("Grace Hopper", "grace@acme.example", "manager", days_ago=80)
-        self._sign_in(grace, "198.51.100.31", days_ago=71)
+        self._sign_in(grace, "203.0.113.31", days_ago=71)
         tomas = self._add_user("Tomás Silva", "tomas@acme.example", "customer-service", days_ago=61)
         shop = self._create_token(
             grace,
@@ -233,8 +233,8 @@ class _History:
             permissions=["charges:create", "charges:get"],
             owner="ext:cus_8124",
         )
-        self._sign_in(tomas, "198.51.100.33", days_ago=3)
-        self._sign_in(grace, "198.51.100.31", days_ago=3)
+        self._sign_in(tomas, "203.0.113.33", days_ago=3)
+        self._sign_in(grace, "203.0.113.31", days_ago=3)
         self._create_token(
             grace,
             days_ago=2,
@@ -244,7 +244,7 @@ class _History:
             expires_at=self._now + 200 * DAY,
         )
         self._sign_in(bea, "203.0.113.70", days_ago=2)
-        self._sign_in(priya, "198.51.100.32", days_ago=2)
+        self._sign_in(priya, "203.0.113.32", days_ago=2)
         agent = self._create_token(
             ada,
             days_ago=1,
